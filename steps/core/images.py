@@ -1,0 +1,89 @@
+"""Opening an untrusted image, and cutting it into the model's tiles."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from steps.core.resize import Pixels, resize_square
+from steps.core.spec import PreprocessingSpec
+from steps.core.tiles import MAX_SIDE, plan_tiles
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_BYTES = 64 * 1024 * 1024
+MAX_PIXELS = 64_000_000
+MAX_ASPECT = 20
+
+
+class ImageRefusedError(ValueError):
+    """An image that may not be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """Size in pixels after the EXIF orientation is applied, and the file format by its bytes."""
+
+    width: int
+    height: int
+    format: str
+
+
+def read_image(path: Path) -> tuple[Pixels, ImageFacts]:
+    """Decode an image file to uint8 RGB [height, width, 3], 0 to 255.
+
+    The format is told by the bytes, never by the name; limits on bytes and pixels are checked before any pixel is
+    decoded. The EXIF orientation is applied, alpha is dropped, of an animation the first frame is taken. Raises
+    ImageRefusedError.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ImageRefusedError(f"{size:,} bytes; {MAX_BYTES:,} is the most")
+        return decode_image(path.read_bytes())
+    except OSError as error:
+        raise ImageRefusedError(f"the file cannot be read: {error.strerror or error}") from None
+
+
+def decode_image(data: bytes) -> tuple[Pixels, ImageFacts]:
+    """Decode the bytes of an image as `read_image` does."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _check_size(image.width, image.height)
+                kind = image.format or "?"
+                rgb = ImageOps.exif_transpose(image).convert("RGB")
+                pixels = np.asarray(rgb)
+    except ImageRefusedError:
+        raise
+    # Decoders of hostile bytes raise whatever they like: every failure is a refusal of this one image.
+    except Exception as error:  # noqa: BLE001
+        raise ImageRefusedError(f"not a readable {', '.join(FORMATS)} image: {str(error)[:200]}") from None
+    return pixels, ImageFacts(rgb.width, rgb.height, kind)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise ImageRefusedError(f"{width} x {height} pixels; {MAX_PIXELS:,} and sides of {MAX_SIDE:,} are the most")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageRefusedError(f"{width} x {height} pixels: an aspect ratio above {MAX_ASPECT} is no screenshot")
+
+
+def cut_tiles(pixels: Pixels, spec: PreprocessingSpec) -> list[Pixels]:
+    """Cut uint8 RGB [height, width, 3] by the tile plan and resize each tile to [tile_size, tile_size, 3]."""
+    height, width = pixels.shape[:2]
+    return [
+        resize_square(pixels[t.top : t.top + t.side, t.left : t.left + t.side], spec.tile_size)
+        for t in plan_tiles(width, height)
+    ]
+
+
+def encode_tile(tile: Pixels) -> bytes:
+    """Encode a tile as the spec's storage says: JPEG, quality 95, no chroma subsampling."""
+    buffer = io.BytesIO()
+    Image.fromarray(tile).save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()

@@ -1,0 +1,56 @@
+"""What every step program shares: exit codes, the failure text, progress, and the number of workers."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from steps.core.errors import UserError
+
+EXIT_ERROR = 1
+EXIT_REJECTED = 3
+_MESSAGE_CHARACTERS = 1000
+
+
+class RejectedError(UserError):
+    """The gate said no: not a fault, but the run must not go on."""
+
+
+def run(main: Callable[[], None], message: Path) -> int:
+    """Run a step program and return its exit code: 0, 1 for an error a person must mend, 3 for a rejection.
+
+    The sentence goes to stderr and to `message`, where the platform reads why a job failed. Anything unforeseen is a
+    bug and keeps its stack trace.
+    """
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        message.parent.mkdir(parents=True, exist_ok=True)
+        message.write_text(str(error)[:_MESSAGE_CHARACTERS], encoding="utf-8")
+        return EXIT_REJECTED if isinstance(error, RejectedError) else EXIT_ERROR
+    return 0
+
+
+def worker_count(wanted: int) -> int:
+    """Return how many processes to use: the number given, or for 0 the CPUs the platform grants this job."""
+    granted = os.environ.get("SM_NUM_CPUS", "")
+    return wanted or (int(granted) if granted.isdecimal() and int(granted) else os.cpu_count() or 1)
+
+
+class Progress:
+    """Plain progress lines, at most one a second, with the rate: `Cut 512/1094 screenshots (84/s)`."""
+
+    def __init__(self, verb: str, total: int, noun: str) -> None:
+        self._verb, self._total, self._noun = verb, total, noun
+        self._started = self._printed = time.monotonic()
+        self._done = 0
+
+    def advance(self, count: int = 1) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._printed >= 1 or self._done == self._total:
+            self._printed = now
+            rate = self._done / max(now - self._started, 1e-6)
+            print(f"{self._verb} {self._done}/{self._total} {self._noun} ({rate:.0f}/s)", flush=True)

@@ -1,0 +1,41 @@
+"""From tile scores to a screenshot's score and its decision."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from steps.core.errors import UserError
+
+REDUCER = "max"
+Scores = npt.NDArray[np.float64]
+
+
+def screenshot_scores(tiles: pd.DataFrame, tile_scores: npt.NDArray[np.floating]) -> pd.DataFrame:
+    """Reduce tile scores, [tiles] in 0 to 1, to a row a screenshot with its score, the maximum over its tiles.
+
+    `tiles` is what `join_tiles` returned, in the same order. NaN in any tile makes the screenshot's score NaN, so
+    that the gate sees it and fails; a tile count that does not match raises UserError.
+    """
+    if len(tiles) != len(tile_scores):
+        raise UserError(f"{len(tile_scores)} scores for {len(tiles)} tiles: every tile must be scored once")
+    scored = tiles.assign(score=np.asarray(tile_scores, dtype=np.float64))
+    by_screenshot = scored.groupby("id", sort=False)["score"]
+    reduced = by_screenshot.max().where(~by_screenshot.apply(lambda s: s.isna().any()))
+    first = tiles.drop_duplicates("id").set_index("id")
+    return first.assign(score=reduced).reset_index()
+
+
+def tpr_at_fpr(scores: Scores, labels: npt.NDArray[np.integer], fpr: float) -> float:
+    """Return the largest TPR whose empirical FPR is at most `fpr`, deciding `score > threshold`; 0 to 1.
+
+    Ties are counted against the model: a positive that ties with the first refused negative is not found. Returns
+    NaN unless both classes are there and every score is a number.
+    """
+    negatives, positives = scores[labels == 0], scores[labels == 1]
+    if not len(negatives) or not len(positives) or np.isnan(scores).any():
+        return float("nan")
+    allowed = int(np.floor(fpr * len(negatives) + 1e-9))
+    if allowed >= len(negatives):
+        return 1.0
+    threshold = np.sort(negatives)[::-1][allowed]
+    return float(np.mean(positives > threshold))

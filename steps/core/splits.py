@@ -1,0 +1,40 @@
+"""Which split a group belongs to: for ever the same, whatever else is in the data."""
+
+import hashlib
+from collections.abc import Mapping
+from enum import StrEnum
+
+# A change of either moves screenshots between splits, and with that makes every earlier test result worthless.
+_SALT = b"tilegate-split-1:"
+_SHARES = (("train", 0.5), ("validation", 0.1), ("calibration", 0.2), ("test", 0.2))
+
+
+class Split(StrEnum):
+    """Train and validation shape the model, calibration sets its threshold, test alone judges it."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    CALIBRATION = "calibration"
+    TEST = "test"
+
+
+DEVELOPMENT = (Split.TRAIN, Split.VALIDATION)
+
+
+def split_of(group: str) -> Split:
+    """Return the split of a group: a uniform hash of its name against the shares 50/10/20/20 %."""
+    digest = hashlib.sha256(_SALT + group.encode()).digest()
+    position = int.from_bytes(digest[:8]) / 2**64
+    for name, share in _SHARES:
+        position -= share
+        if position < 0:
+            return Split(name)
+    return Split.TEST
+
+
+def group_of(slices: Mapping[str, str], screenshot_id: str) -> str:
+    """Return what may never cross splits: the given group, else the app, else the session, else the screenshot."""
+    for key in ("group", "app", "session"):
+        if slices.get(key):
+            return slices[key]
+    return screenshot_id

@@ -1,0 +1,93 @@
+"""TrainModel, and every trial of TuneHyperparameters: train a tile classifier on the development splits.
+
+Obeys SageMaker's training contract: channels `tiles`, `dataset` and `pretrained`, hyperparameters in
+`/opt/ml/input/config/hyperparameters.json`, the model into `/opt/ml/model`, metrics as log lines. `pretrained` holds
+at most one Keras `*.weights.h5`; with none, training starts from random weights.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from steps.core.errors import UserError
+from steps.core.files import read_json, sha256_file, write_json
+from steps.core.hyperparameters import Hyperparameters
+from steps.core.program import run, worker_count
+from steps.core.splits import DEVELOPMENT
+
+MODEL_FILE = "model.keras"
+HISTORY_FILE = "history.json"
+TRAINING_FILE = "training.json"
+_ML = Path("/opt/ml")
+
+
+def _folder(variable: str, default: Path) -> Path:
+    return Path(os.environ.get(variable, default))
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steps.train", description=__doc__)
+    add = parser.add_argument
+    data = _ML / "input/data"
+    config = _folder("SM_INPUT_CONFIG_DIR", _ML / "input/config")
+    # SageMaker starts every training image with this one word.
+    add("verb", nargs="?", choices=["train"], default="train", help=argparse.SUPPRESS)
+    add("--tiles", type=Path, default=_folder("SM_CHANNEL_TILES", data / "tiles"), help="PreprocessTiles' output")
+    add("--dataset", type=Path, default=_folder("SM_CHANNEL_DATASET", data / "dataset"), help="development splits")
+    add("--pretrained", type=Path, default=_folder("SM_CHANNEL_PRETRAINED", data / "pretrained"), help="weights")
+    add("--hyperparameters", type=Path, default=config / "hyperparameters.json", help="JSON, all values strings")
+    add("--model", type=Path, default=_folder("SM_MODEL_DIR", _ML / "model"), help="where the model goes")
+    failure = _folder("SM_OUTPUT_DIR", _ML / "output") / "failure"
+    add("--message", type=Path, default=failure, help="where the reason of a failure goes")
+    return parser.parse_args(argv)
+
+
+def _pretrained(folder: Path) -> Path | None:
+    found = sorted(folder.glob("*.weights.h5")) if folder.is_dir() else []
+    if len(found) > 1:
+        raise UserError(f"{folder} holds several weights files ({', '.join(p.name for p in found)}): one is wanted")
+    return found[0] if found else None
+
+
+def _main(args: argparse.Namespace) -> None:
+    settings = Hyperparameters.parse(read_json(args.hyperparameters))
+    pretrained = _pretrained(args.pretrained)
+
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(worker_count(0))
+    from steps.tiles import TileSource
+    from steps.training import metrics_line, train
+
+    source = TileSource(args.tiles, args.dataset, DEVELOPMENT)
+    print(f"Training {settings.backbone} from {pretrained.name if pretrained else 'random weights'}", flush=True)
+    trained = train(source, settings, pretrained)
+
+    args.model.mkdir(parents=True, exist_ok=True)
+    trained.model.save(args.model / MODEL_FILE)
+    source.spec.write(args.model)
+    write_json(args.model / HISTORY_FILE, trained.history)
+    write_json(
+        args.model / TRAINING_FILE,
+        {
+            "version": 1,
+            "hyperparameters": settings.to_dict(),
+            "pretrained": {"file": pretrained.name, "sha256": sha256_file(pretrained)} if pretrained else None,
+            "screenshots": source.frame.drop_duplicates("id")["split"].value_counts().to_dict(),
+            "tiles": len(source.frame),
+            "best": trained.best,
+        },
+    )
+    # The last value is the one that tuning compares: the kept epoch's, not the last one's.
+    print("kept " + metrics_line({k: v for k, v in trained.best.items() if k != "train:loss"}), flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _arguments(argv)
+    return run(lambda: _main(args), args.message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
