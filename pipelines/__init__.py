@@ -1,0 +1,1 @@
+"""What is run and when: the definition, the local executor, the registry, MLflow and the command line."""

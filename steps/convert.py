@@ -74,9 +74,8 @@ def _main(args: argparse.Namespace) -> None:
         "bytes": len(converted),
         "hyperparameters": training["hyperparameters"],
     }
-    evaluation = judge_and_write(
-        lite.score_tiles, source, limits, subject, bundle, f"TFLite model, {args.quantization}"
-    )
+    title = f"TFLite model, {args.quantization}"
+    evaluation = judge_and_write(lite.score_tiles, source, limits, subject, folder=bundle, title=title)
     flipped = _flipped(evaluation, args.evaluation)
     print(f"{flipped:.2%} of the decisions differ from the Keras model's")
     if not evaluation.verdict.passed:

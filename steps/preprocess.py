@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from steps.core.cutting import cut_tiles, encode_tile
 from steps.core.dataset import TileRecord, read_dataset, write_tiles
 from steps.core.errors import UserError
 from steps.core.files import replacing
-from steps.core.images import ImageRefusedError, cut_tiles, encode_tile, read_image
+from steps.core.images import ImageRefusedError, read_image
 from steps.core.program import Progress, run, worker_count
 from steps.core.shards import ShardWriter
 from steps.core.spec import PreprocessingSpec

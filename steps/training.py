@@ -10,9 +10,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from steps.core.errors import UserError
-from steps.core.evaluation import roc
 from steps.core.hyperparameters import Hyperparameters
-from steps.core.scores import screenshot_scores, tpr_at_fpr
+from steps.core.scores import roc, screenshot_scores, tpr_at_fpr
 from steps.core.splits import Split
 from steps.model import LOGIT, POOL, build_model
 from steps.tiles import TileSource, decode, score_tiles

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from steps.core.files import replacing, write_json
 from steps.core.gate import Labels, Limits, Verdict, judge
-from steps.core.scores import Scores
+from steps.core.scores import Scores, roc
 from steps.core.splits import Split
 
 FILE_NAME = "evaluation.json"
@@ -60,18 +59,6 @@ def evaluate(scored: pd.DataFrame, limits: Limits, subject: Mapping[str, Any]) -
 
 def _arrays(frame: pd.DataFrame) -> tuple[Scores, Labels]:
     return frame["score"].to_numpy(np.float64), frame["label"].to_numpy(np.int64)
-
-
-def roc(scores: Scores, labels: Labels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the false- and the true-positive rates at every distinct threshold, from (0, 0) to (1, 1).
-
-    Both classes must be there, and no score NaN.
-    """
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    true = np.cumsum(labels[order] == 1)[last] / (labels == 1).sum()
-    false = np.cumsum(labels[order] == 0)[last] / (labels == 0).sum()
-    return np.concatenate([[0.0], false]), np.concatenate([[0.0], true])
 
 
 def binary_metrics(scores: Scores, labels: Labels, threshold: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Opening an untrusted image, and cutting it into the model's tiles."""
+"""Opening an untrusted image."""
 
 import io
 import warnings
@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from steps.core.resize import Pixels, resize_square
-from steps.core.spec import PreprocessingSpec
-from steps.core.tiles import MAX_SIDE, plan_tiles
+from steps.core.resize import Pixels
+from steps.core.tiles import MAX_SIDE
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 64 * 1024 * 1024
@@ -71,19 +70,3 @@ def _check_size(width: int, height: int) -> None:
         raise ImageRefusedError(f"{width} x {height} pixels; {MAX_PIXELS:,} and sides of {MAX_SIDE:,} are the most")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageRefusedError(f"{width} x {height} pixels: an aspect ratio above {MAX_ASPECT} is no screenshot")
-
-
-def cut_tiles(pixels: Pixels, spec: PreprocessingSpec) -> list[Pixels]:
-    """Cut uint8 RGB [height, width, 3] by the tile plan and resize each tile to [tile_size, tile_size, 3]."""
-    height, width = pixels.shape[:2]
-    return [
-        resize_square(pixels[t.top : t.top + t.side, t.left : t.left + t.side], spec.tile_size)
-        for t in plan_tiles(width, height)
-    ]
-
-
-def encode_tile(tile: Pixels) -> bytes:
-    """Encode a tile as the spec's storage says: JPEG, quality 95, no chroma subsampling."""
-    buffer = io.BytesIO()
-    Image.fromarray(tile).save(buffer, "JPEG", quality=95, subsampling=0)
-    return buffer.getvalue()

@@ -16,7 +16,6 @@ import pandas as pd
 from steps.core.classes import Classes, LabelError
 from steps.core.errors import UserError
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 MANIFEST_SUFFIXES = (".manifest", ".jsonl")
 TABLE_SUFFIXES = (".parquet", ".csv")
 FOLDER_PER_CLASS = "."
@@ -84,12 +83,18 @@ def read_labels(
         raise UserError(f"{path.name}: wanted one of {', '.join(MANIFEST_SUFFIXES + TABLE_SUFFIXES)}")
 
 
-def _folder_per_class(folder: Path, classes: Classes) -> Iterator[LabelledRow]:
-    row = 0
-    for name in (classes.negative, classes.positive):
-        for path in sorted(p for p in (folder / name).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
-            row += 1
-            yield LabelledRow(row, path.relative_to(folder).as_posix(), classes.index(name))
+def _folder_per_class(folder: Path, classes: Classes) -> Iterator[LabelledRow | RefusedRow]:
+    """Take every file but hidden ones, whatever its name: what is no image is refused later, not passed over."""
+    files = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir())
+    for row, path in enumerate(sorted(p for p in files if not p.name.startswith(".")), start=1):
+        source = path.as_posix()
+        try:
+            label = classes.index(path.parts[0] if len(path.parts) > 1 else "")
+        except LabelError:
+            wanted = f"{classes.negative!r} or {classes.positive!r}"
+            yield RefusedRow(row, source, "label", f"the file lies in no folder named {wanted}")
+        else:
+            yield LabelledRow(row, source, label)
 
 
 def _manifest(path: Path, classes: Classes, attribute: str | None) -> Iterator[LabelledRow | RefusedRow]:

@@ -39,3 +39,15 @@ def tpr_at_fpr(scores: Scores, labels: npt.NDArray[np.integer], fpr: float) -> f
         return 1.0
     threshold = np.sort(negatives)[::-1][allowed]
     return float(np.mean(positives > threshold))
+
+
+def roc(scores: Scores, labels: npt.NDArray[np.integer]) -> tuple[Scores, Scores]:
+    """Return the false- and the true-positive rates at every distinct threshold, from (0, 0) to (1, 1).
+
+    Both classes must be there, and no score NaN.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    true = np.cumsum(labels[order] == 1)[last] / (labels == 1).sum()
+    false = np.cumsum(labels[order] == 0)[last] / (labels == 0).sum()
+    return np.concatenate([[0.0], false]), np.concatenate([[0.0], true])

@@ -188,10 +188,11 @@ def _check_usable(validation: Validation, classes: Classes) -> None:
     )
     if not validation.accepted:
         raise UserError(f"no usable screenshot in the data{why}")
-    for index, name in enumerate((classes.negative, classes.positive)):
+    names = (classes.negative, classes.positive)
+    for name in (name for index, name in enumerate(names) if all(s.label != index for s in validation.accepted)):
+        raise UserError(f"the class {name!r} has no usable screenshot{why}: a model needs both classes")
+    for index, name in enumerate(names):
         per_split = Counter(s.split for s in validation.accepted if s.label == index)
-        if not per_split:
-            raise UserError(f"the class {name!r} has no usable screenshot{why}: a model needs both classes")
         for split in Split:
             if not per_split[split]:
                 raise UserError(

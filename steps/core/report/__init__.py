@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from steps.core.dataset import SLICE_PREFIX
-from steps.core.evaluation import Evaluation, roc
+from steps.core.evaluation import Evaluation
 from steps.core.files import write_text
 from steps.core.gate import Rate
+from steps.core.scores import roc
 from steps.core.shards import Record, read_record
 from steps.core.splits import Split
 
@@ -38,7 +39,7 @@ def write_report(folder: Path, evaluation: Evaluation, tiles: pd.DataFrame, shar
     """Write `report.html`; `tiles` are the test split's with a `tile_score` column, `shards` the folder they are in."""
     test = evaluation.scored[evaluation.scored["split"] == str(Split.TEST)]
     template = jinja2.Environment(
-        loader=jinja2.PackageLoader("steps.core"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("steps.core.report"), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template("report.html.j2")
     page = template.render(
         title=title,

@@ -1,0 +1,25 @@
+"""The two ways in which a local run goes wrong: the definition cannot be run, or a step of it failed."""
+
+ALGORITHM_ERROR = "AlgorithmError"
+INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"
+CAPACITY_ERROR = "SageMaker.CAPACITY_ERROR"
+RESOURCE_LIMIT = "SageMaker.RESOURCE_LIMIT"
+
+
+class DefinitionError(ValueError):
+    """The definition, a parameter or an S3 URI in it is wrong; says what was seen, what is wanted and what to do."""
+
+
+class StepFailed(Exception):  # noqa: N818 (a public name: it says what happened, as SageMaker does)
+    """A step ended without its result. `kind` is the exception type that a step's RetryPolicies select on."""
+
+    def __init__(self, step: str, reason: str, *, exit_code: int | None = None, kind: str = ALGORITHM_ERROR) -> None:
+        super().__init__(f"{step}: {reason}")
+        self.step = step
+        self.reason = reason
+        self.exit_code = exit_code
+        self.kind = kind
+
+
+class RunStopped(Exception):  # noqa: N818 (not an error: somebody asked the run to stop)
+    """The run was asked to stop while a job of it was running."""

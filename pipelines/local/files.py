@@ -1,0 +1,65 @@
+"""Whole files or none: everything is written beside its place and renamed into it."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+READ_ONLY = 0o444
+PART = ".tilegate-part"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling that becomes `path` when the block ends well and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.parent / f".{path.name[:100]}.{secrets.token_hex(6)}{PART}"
+    try:
+        yield beside
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON; NaN and infinities are written as Python reads them back (a metric may be one)."""
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON of a file this package wrote, None if it is missing or not whole."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` the same read-only file as `source`: a hard link if the file systems allow it, else a copy."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+        target.chmod(READ_ONLY)
+
+
+def walk_files(top: Path, *, skip: str | None = None) -> Iterator[tuple[str, Path]]:
+    """Yield (key relative to `top` with forward slashes, path) of each file below `top`, sorted by key.
+
+    Folders called `skip` are left out.
+    """
+    found = []
+    for folder, folders, names in os.walk(top, followlinks=True):
+        if skip in folders:
+            folders.remove(skip)
+        found += [Path(folder, name) for name in names]
+    keyed = ((path.relative_to(top).as_posix(), path) for path in found)
+    yield from sorted(keyed, key=lambda item: os.fsencode(item[0]))

@@ -1,0 +1,150 @@
+"""Processing steps: objects in, a command, objects out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.local.cache import Components, Record
+from pipelines.local.errors import DefinitionError, StepFailed
+from pipelines.local.job import Job, Mount
+from pipelines.local.prefix import host_path
+from pipelines.local.results import StoredOutput
+from pipelines.local.runner import Machine
+from pipelines.local.work import Outcome, as_recorded
+
+_CONFIG = "/opt/ml/config"
+
+
+class Processing:
+    """One evaluated CreateProcessingJob request, ready to run."""
+
+    step_type = "Processing"
+
+    def __init__(
+        self, step: str, job_name: str, arguments: Mapping[str, Any], machine: Machine, execution: str
+    ) -> None:
+        self._step = step
+        self._arguments = arguments
+        self._machine = machine
+        self._execution = execution
+        application = arguments["AppSpecification"]
+        entrypoint = tuple(application.get("ContainerEntrypoint") or ())
+        words = tuple(application.get("ContainerArguments") or ())
+        image = machine.image(step, application["ImageUri"], entrypoint + words)
+        self._outputs: list[Mapping[str, Any]] = (arguments.get("ProcessingOutputConfig") or {}).get("Outputs") or []
+        cluster = (arguments.get("ProcessingResources") or {}).get("ClusterConfig") or {}
+        self.hosts = int(cluster.get("InstanceCount", 1))
+        self._job = Job(
+            name=job_name,
+            image=image,
+            command=(entrypoint or image.entrypoint) + words,
+            environment=arguments.get("Environment") or {},
+            inputs=tuple(_mount(item) for item in arguments.get("ProcessingInputs") or ()),
+            folders=tuple(output["S3Output"]["LocalPath"] for output in self._outputs),
+            config={
+                f"{_CONFIG}/processingjobconfig.json": {**arguments, "ProcessingJobName": job_name},
+                f"{_CONFIG}/resourceconfig.json": resource_config(str(cluster.get("InstanceType", "local"))),
+            },
+            message_file="/opt/ml/output/message",
+            max_seconds=(arguments.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds"),
+        )
+        self.components = components_of(
+            self._job,
+            machine,
+            step_type=self.step_type,
+            outputs={output["OutputName"]: output["S3Output"]["LocalPath"] for output in self._outputs},
+        )
+
+    def run(self, root: Path) -> Outcome:
+        for output in self._outputs:
+            self._machine.claims.take(self._step, output["OutputName"], output["S3Output"]["S3Uri"])
+        self._machine.run(self._job, root, self._step)
+        check_inputs(self._step, self._job, self.components, self._machine)
+        outputs = {}
+        for output in self._outputs:
+            uri = output["S3Output"]["S3Uri"]
+            self._machine.store.commit(
+                host_path(output["S3Output"]["LocalPath"], root),
+                uri,
+                give_up=True,
+                # A prefix that other executions write to as well is not this one's to replace.
+                keep_others=self._execution not in uri,
+            )
+            outputs[output["OutputName"]] = StoredOutput(uri, self._machine.store.digest_or_empty(uri))
+        return Outcome(self._properties(), outputs)
+
+    def adopt(self, record: Record) -> Outcome:
+        return as_recorded(record)
+
+    def _properties(self) -> dict[str, Any]:
+        inputs = self._arguments.get("ProcessingInputs") or []
+        return {
+            **self._arguments,
+            "ProcessingJobName": self._job.name,
+            "ProcessingJobArn": f"arn:aws:sagemaker:local:000000000000:processing-job/{self._job.name}",
+            "ProcessingJobStatus": "Completed",
+            "ExitMessage": "",
+            "ProcessingInputs": {item["InputName"]: item for item in inputs},
+            "ProcessingOutputConfig": {"Outputs": {output["OutputName"]: output for output in self._outputs}},
+        }
+
+
+def _mount(item: Mapping[str, Any]) -> Mount:
+    source = item["S3Input"]
+    listed = source.get("S3DataType") == "ManifestFile"
+    return Mount(item["InputName"], source["S3Uri"], source["LocalPath"], listed=listed)
+
+
+def resource_config(instance_type: str) -> dict[str, Any]:
+    """Return resourceconfig.json for the one host there is."""
+    return {
+        "current_host": "algo-1",
+        "hosts": ["algo-1"],
+        "current_instance_type": instance_type,
+        "current_group_name": "homogeneousCluster",
+        "network_interface_name": "lo",
+    }
+
+
+def input_digest(mount: Mount, machine: Machine) -> str:
+    return machine.store.digest(mount.uri, listed=mount.listed)
+
+
+def check_inputs(step: str, job: Job, components: Components, machine: Machine) -> None:
+    """Raise StepFailed if a job changed what it read: its inputs may be links to the objects of the store.
+
+    The objects are read-only, but not to root, whom permissions do not bind.
+    """
+    for mount in job.inputs:
+        try:
+            unchanged = input_digest(mount, machine) == components.inputs[mount.name][0]
+        except DefinitionError:
+            unchanged = False
+        if not unchanged:
+            raise StepFailed(
+                step,
+                f"the job changed its input {mount.name!r} ({mount.uri}) in place: inputs are read-only here, so copy "
+                "a file before changing it, and bring back the object (a step that wrote it runs again by itself)",
+            )
+
+
+def components_of(
+    job: Job,
+    machine: Machine,
+    *,
+    step_type: str,
+    outputs: Mapping[str, str],
+    hyperparameters: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Components:
+    """Return what a job's result depends on; raises DefinitionError if an input does not exist."""
+    return Components(
+        step_type=step_type,
+        image=job.image.digest,
+        command=job.command,
+        environment=job.environment,
+        inputs={mount.name: (input_digest(mount, machine), mount.local_path) for mount in job.inputs},
+        outputs=outputs,
+        hyperparameters=hyperparameters or {},
+        settings=settings or {},
+    )

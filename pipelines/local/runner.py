@@ -1,0 +1,129 @@
+"""Running one job of a step: staged, started, watched, and its end told as a result or a classified failure."""
+
+import errno
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.local import process
+from pipelines.local.claims import Claims
+from pipelines.local.errors import (
+    CAPACITY_ERROR,
+    INTERNAL_ERROR,
+    RESOURCE_LIMIT,
+    DefinitionError,
+    RunStopped,
+    StepFailed,
+)
+from pipelines.local.events import Event, StepMetric, StepProgress
+from pipelines.local.images import Image, ImageResolver
+from pipelines.local.job import CODE_DIR, Job, command_line, environment_of, failure_message, stage
+from pipelines.local.prefix import host_path
+from pipelines.local.store import LocalStore
+from pipelines.local.watchdog import Watchdog
+
+_PROGRESS_SECONDS = 0.5
+_CAPACITY = {errno.ENOSPC, errno.EDQUOT}
+_RESOURCES = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What every step of a run shares. `slots` bounds the processes that run at the same time."""
+
+    store: LocalStore
+    images: ImageResolver
+    emit: Callable[[Event], None]
+    stop: threading.Event
+    slots: threading.Semaphore
+    watchdog: Watchdog
+    claims: Claims
+    environment: Mapping[str, str]
+    cores: int
+    max_parallel: int
+
+    def image(self, step: str, uri: str, command: tuple[str, ...]) -> Image:
+        """Resolve an image; whatever the resolver raises fails the step."""
+        try:
+            return self.images(uri, command)
+        except Exception as error:
+            raise StepFailed(step, f"the image {uri} cannot be run here: {error}") from error
+
+    def run(self, job: Job, root: Path, step: str, trial: str | None = None) -> dict[str, float]:
+        """Run a job to its end and return the last value of each metric; raises StepFailed, RunStopped."""
+        with self.slots:
+            if self.stop.is_set():
+                raise RunStopped
+            watch = _Watch(job, step, trial, self.emit)
+            try:
+                stage(job, root, self.store)
+                ended = process.run(
+                    command_line(job, root),
+                    cwd=host_path(CODE_DIR, root),
+                    environment=environment_of(job, root, self.environment),
+                    log=root / "log.txt",
+                    on_line=watch.line,
+                    stop=self.stop,
+                    watchdog=self.watchdog,
+                    max_seconds=job.max_seconds,
+                )
+            except DefinitionError as error:
+                raise StepFailed(step, str(error)) from error
+            except OSError as error:
+                raise StepFailed(step, f"the job could not be started: {error}", kind=kind_of(error)) from error
+        if ended.stopped:
+            raise RunStopped
+        if ended.overran:
+            raise StepFailed(step, f"stopped after MaxRuntimeInSeconds = {job.max_seconds:g}: it needed longer")
+        if ended.code < 0:
+            name = process.signal_name(-ended.code)
+            hint = " (the machine may be out of memory)" if name == "SIGKILL" else ""
+            raise StepFailed(step, f"the job was killed by {name}{hint}", exit_code=ended.code, kind=INTERNAL_ERROR)
+        if ended.code:
+            said = failure_message(job, root, ended.last_lines, f"the job printed nothing; see {root / 'log.txt'}")
+            raise StepFailed(step, f"exit code {ended.code}: {said}", exit_code=ended.code)
+        return watch.metrics
+
+
+def kind_of(error: OSError) -> str:
+    """Return the exception type, as RetryPolicies name it, of an error of the machine itself."""
+    if error.errno in _CAPACITY:
+        return CAPACITY_ERROR
+    return RESOURCE_LIMIT if error.errno in _RESOURCES else INTERNAL_ERROR
+
+
+class _Watch:
+    """Turns the lines of a job into metrics, each as it is printed, and progress, at most two a second."""
+
+    def __init__(self, job: Job, step: str, trial: str | None, emit: Callable[[Event], None]) -> None:
+        self._job = job
+        self._step = step
+        self._trial = trial
+        self._emit = emit
+        self._pending = ""
+        self._told = -math.inf
+        self._counts: dict[str, int] = {}
+        self.metrics: dict[str, float] = {}
+
+    def line(self, line: str) -> None:
+        self._pending = line.strip() or self._pending
+        for metric in self._job.metrics if line else ():
+            for match in metric.regex.finditer(line):
+                self._metric(metric.name, match.group(1) if metric.regex.groups else match.group())
+        now = time.monotonic()
+        if self._pending and now - self._told >= _PROGRESS_SECONDS:
+            self._emit(StepProgress(self._step, f"{self._trial}: {self._pending}" if self._trial else self._pending))
+            self._pending, self._told = "", now
+
+    def _metric(self, name: str, text: str | None) -> None:
+        try:
+            value = float(text or "")
+        except ValueError:
+            return  # SageMaker ignores what is not a number as well
+        index = self._counts.get(name, 0)
+        self._counts[name] = index + 1
+        self.metrics[name] = value
+        self._emit(StepMetric(self._step, self._trial, name, value, index))

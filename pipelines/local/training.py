@@ -1,0 +1,201 @@
+"""Training jobs, alone or as trials of a tuning: channels and hyperparameters in, a model archive and metrics out."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.local import archive
+from pipelines.local.cache import Record
+from pipelines.local.errors import StepFailed
+from pipelines.local.files import walk_files
+from pipelines.local.job import CODE_DIR, CONFIG_DIR, Job, Mount
+from pipelines.local.metrics import MetricDefinition
+from pipelines.local.prefix import host_path
+from pipelines.local.processing import check_inputs, components_of, resource_config
+from pipelines.local.results import StoredOutput
+from pipelines.local.runner import Machine
+from pipelines.local.work import Outcome, as_recorded
+
+MODEL_ARCHIVE = "model.tar.gz"
+_MODEL_DIR = "/opt/ml/model"
+_DATA_DIR = "/opt/ml/input/data"
+_OUTPUT_DIR = "/opt/ml/output"
+_PROGRAM = "sagemaker_program"
+_SUBMIT_DIRECTORY = "sagemaker_submit_directory"
+_SUBMIT_DIR = "/opt/ml/input/submit"
+# The channel of sagemaker.train.ModelTrainer(source_code=…): scripts that name /opt/ml in their text.
+_DRIVERS = "sm_drivers"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """What CreateTrainingJob and the TrainingJobDefinition of a tuning have in common, evaluated."""
+
+    step: str
+    job_name: str
+    arguments: Mapping[str, Any]
+    hyperparameters: Mapping[str, str]
+    metrics: tuple[MetricDefinition, ...]
+    cores: int
+    trial: str | None = None
+
+
+class Training:
+    """One training job, ready to run."""
+
+    step_type = "Training"
+
+    def __init__(self, request: TrainingRequest, machine: Machine) -> None:
+        arguments = request.arguments
+        self._request = request
+        self._machine = machine
+        self.output_uri = f"{output_path(arguments)}/{request.job_name}/output"
+        resources = arguments.get("ResourceConfig") or {}
+        self.hosts = int(resources.get("InstanceCount", 1))
+        self._job = _job(request, machine)
+        user = {name: value for name, value in request.hyperparameters.items() if name != _SUBMIT_DIRECTORY}
+        self.components = components_of(
+            self._job,
+            machine,
+            step_type=self.step_type,
+            outputs={},
+            hyperparameters=user,
+            settings={f"metric {metric.name}": metric.regex.pattern for metric in request.metrics},
+        )
+
+    def run(self, root: Path) -> Outcome:
+        request, store = self._request, self._machine.store
+        self._machine.claims.take(request.step, request.job_name, self.output_uri)
+        metrics = self._machine.run(self._job, root, request.step, request.trial)
+        check_inputs(request.step, self._job, self.components, self._machine)
+        outputs = {}
+        for name, folder in (("model", _MODEL_DIR), ("output", f"{_OUTPUT_DIR}/data")):
+            packed = host_path(_OUTPUT_DIR, root) / f"{name}.tar.gz"
+            if name == "model" or any(True for _ in walk_files(host_path(folder, root))):
+                archive.pack(host_path(folder, root), packed)
+                uri = f"{self.output_uri}/{packed.name}"
+                store.put_file(packed, uri, give_up=True)
+                outputs[name] = StoredOutput(uri, store.digest(uri))
+        return Outcome(self._properties(metrics), outputs, {"metrics": metrics})
+
+    def adopt(self, record: Record) -> Outcome:
+        return as_recorded(record)
+
+    def _properties(self, metrics: Mapping[str, float]) -> dict[str, Any]:
+        request = self._request
+        return {
+            **request.arguments,
+            "HyperParameters": dict(request.hyperparameters),
+            "TrainingJobName": request.job_name,
+            "TrainingJobArn": f"arn:aws:sagemaker:local:000000000000:training-job/{request.job_name}",
+            "TrainingJobStatus": "Completed",
+            "SecondaryStatus": "Completed",
+            "ModelArtifacts": {"S3ModelArtifacts": f"{self.output_uri}/{MODEL_ARCHIVE}"},
+            "FinalMetricDataList": [{"MetricName": name, "Value": value} for name, value in metrics.items()],
+        }
+
+
+def output_path(arguments: Mapping[str, Any]) -> str:
+    return str(arguments["OutputDataConfig"]["S3OutputPath"]).rstrip("/")
+
+
+def _job(request: TrainingRequest, machine: Machine) -> Job:
+    arguments, hyperparameters = request.arguments, dict(request.hyperparameters)
+    for name, value in hyperparameters.items():
+        if not isinstance(value, str):
+            raise StepFailed(request.step, f"the hyperparameter {name} is {value!r}: SageMaker takes text only here")
+    algorithm = arguments["AlgorithmSpecification"]
+    explicit = tuple(algorithm.get("ContainerEntrypoint") or ()) + tuple(algorithm.get("ContainerArguments") or ())
+    image = machine.image(request.step, algorithm["TrainingImage"], explicit)
+    user = {name: value for name, value in hyperparameters.items() if not name.startswith("sagemaker_")}
+    mounts = [_mount(channel) for channel in arguments.get("InputDataConfig") or ()]
+    if algorithm.get("ContainerEntrypoint"):
+        command = explicit
+    elif _PROGRAM in hyperparameters:
+        command = ("python3", f"{CODE_DIR}/{_plain(hyperparameters[_PROGRAM])}", *_options(user))
+        if _SUBMIT_DIRECTORY in hyperparameters:
+            source = _plain(hyperparameters[_SUBMIT_DIRECTORY])
+            mounts.append(Mount(_SUBMIT_DIRECTORY, source, _SUBMIT_DIR, unpacked_to=CODE_DIR))
+    else:
+        command = (*image.entrypoint, *(explicit or ("train",)))
+    return Job(
+        name=request.job_name,
+        image=image,
+        command=command,
+        environment=arguments.get("Environment") or {},
+        inputs=tuple(mounts),
+        folders=(_MODEL_DIR, f"{_OUTPUT_DIR}/data", _DATA_DIR),
+        config=_config(arguments, hyperparameters),
+        message_file=f"{_OUTPUT_DIR}/failure",
+        metrics=request.metrics,
+        max_seconds=(arguments.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds"),
+        contract=_contract(request, user),
+    )
+
+
+def _mount(channel: Mapping[str, Any]) -> Mount:
+    name = channel["ChannelName"]
+    source = channel["DataSource"]["S3DataSource"]
+    listed = source.get("S3DataType") == "ManifestFile"
+    return Mount(name, source["S3Uri"], f"{_DATA_DIR}/{name}", listed=listed, rewritten=name == _DRIVERS)
+
+
+def _config(arguments: Mapping[str, Any], hyperparameters: Mapping[str, str]) -> dict[str, Any]:
+    channels = {
+        channel["ChannelName"]: {
+            "TrainingInputMode": "File",
+            "S3DistributionType": "FullyReplicated",
+            "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+            **({"ContentType": channel["ContentType"]} if channel.get("ContentType") else {}),
+        }
+        for channel in arguments.get("InputDataConfig") or ()
+    }
+    instance_type = str((arguments.get("ResourceConfig") or {}).get("InstanceType", "local"))
+    return {
+        f"{CONFIG_DIR}/hyperparameters.json": hyperparameters,
+        f"{CONFIG_DIR}/inputdataconfig.json": channels,
+        f"{CONFIG_DIR}/resourceconfig.json": resource_config(instance_type),
+    }
+
+
+def _contract(request: TrainingRequest, user: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that SageMaker's training images set for the program."""
+    channels = [channel["ChannelName"] for channel in request.arguments.get("InputDataConfig") or ()]
+    values = {name: _decoded(value) for name, value in user.items()}
+    return {
+        "TRAINING_JOB_NAME": request.job_name,
+        "SM_INPUT_DIR": "/opt/ml/input",
+        "SM_INPUT_CONFIG_DIR": CONFIG_DIR,
+        "SM_MODEL_DIR": _MODEL_DIR,
+        "SM_OUTPUT_DIR": _OUTPUT_DIR,
+        "SM_OUTPUT_DATA_DIR": f"{_OUTPUT_DIR}/data",
+        "SM_CHANNELS": json.dumps(channels),
+        **{f"SM_CHANNEL_{name.upper()}": f"{_DATA_DIR}/{name}" for name in channels},
+        "SM_HPS": json.dumps(values),
+        **{f"SM_HP_{name.upper().replace('-', '_')}": _plain(value) for name, value in user.items()},
+        "SM_CURRENT_HOST": "algo-1",
+        "SM_HOSTS": '["algo-1"]',
+        "SM_NUM_CPUS": str(request.cores),
+        "SM_NUM_GPUS": "0",
+        "SM_USER_ARGS": json.dumps(list(_options(user))),
+    }
+
+
+def _options(user: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(word for name, value in user.items() for word in (f"--{name}", _plain(value)))
+
+
+def _decoded(value: str) -> Any:
+    """Read a hyperparameter as the training toolkit does: as JSON if it is JSON, else as the text it is."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _plain(value: str) -> str:
+    """Return a hyperparameter as a word: a JSON string without its quotes, everything else as it was written."""
+    decoded = _decoded(value)
+    return decoded if isinstance(decoded, str) else value

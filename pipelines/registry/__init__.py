@@ -1,0 +1,6 @@
+"""The registry of models that wait for, or have, a person's approval; importing this does not import MLflow."""
+
+from pipelines.registry.mlflow_registry import MlflowRegistry
+from pipelines.registry.protocol import Decision, ModelRegistry, ModelVersion, RegistryError, register_callback
+
+__all__ = ["Decision", "MlflowRegistry", "ModelRegistry", "ModelVersion", "RegistryError", "register_callback"]

@@ -1,0 +1,227 @@
+"""The model registry of one machine: MLflow's, in the home's SQLite file, with no server."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from pipelines.registry import records
+from pipelines.registry.artifact import ARCHIVE, BUNDLE, fetch_verified, sha256_of, stage
+from pipelines.registry.protocol import (
+    APPROVED,
+    REJECTED,
+    Decision,
+    ModelVersion,
+    RegistryError,
+    check_approvable,
+    check_pending,
+    check_rejectable,
+    checked_decision,
+    checked_group,
+    execution_of,
+    group_of,
+    metadata_of,
+    metric_uris,
+)
+from pipelines.tracking.database import database_path, experiment_id, open_client
+from pipelines.tracking.locks import exclusive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow import MlflowClient
+
+CHAMPION = "champion"
+_OWN_EXPERIMENT = "model-registry"
+RunFor = Callable[[Mapping[str, Any]], str | None]
+
+
+class MlflowRegistry:
+    """Model versions of the home's MLflow; the history of decisions is the truth, status tag and alias mirror it.
+
+    `run_for` names the MLflow run of the step that registers (`MlflowTracker.registration_run`); without one, or if it
+    knows none, the artefacts go to a run of their own in the experiment `model-registry`.
+    """
+
+    def __init__(self, home: Path, *, run_for: RunFor | None = None) -> None:
+        self._home = home
+        self._run_for = run_for
+        self._opened: MlflowClient | None = None
+
+    def register(self, arguments: Mapping[str, Any], model_data: Path) -> ModelVersion:
+        group = group_of(arguments)
+        check_pending(arguments)
+        if not model_data.is_file():
+            raise RegistryError(f"{model_data} does not exist: {group} cannot get a version without its {ARCHIVE}")
+        execution, digest = execution_of(arguments), sha256_of(model_data)
+        # Asked before the lock is taken: the answer comes from a thread that may itself be waiting for the store.
+        run_id = self._run_for(arguments) if self._run_for else None
+        with self._writing() as client:
+            for version in self._read(group):
+                if (version.execution_id, version.sha256) == (execution, digest):
+                    return version
+            own_run = None if run_id else self._own_run(client, group, execution, digest)
+            source = self._log_model(client, run_id or str(own_run), arguments, model_data, digest)
+            self._ensure_group(client, group)
+            tags = records.version_tags(
+                execution_id=execution,
+                sha256=digest,
+                metadata=metadata_of(arguments),
+                model_metrics=metric_uris(arguments),
+            )
+            description = arguments.get("ModelPackageDescription")
+            made = client.create_model_version(
+                group, source, run_id or own_run, tags=tags, description=description, await_creation_for=0
+            )
+            if own_run:
+                client.set_terminated(own_run)
+            return self._one(group, int(made.version))
+
+    def versions(self, group: str) -> list[ModelVersion]:
+        with self._translated():
+            return self._read(checked_group(group))
+
+    def get(self, group: str, version: int) -> ModelVersion:
+        with self._translated():
+            return self._one(checked_group(group), version)
+
+    def load_champion(self, group: str) -> ModelVersion | None:
+        return next((version for version in self.versions(group) if version.is_champion), None)
+
+    def approve(self, group: str, version: int, *, by: str, reason: str) -> ModelVersion:
+        return self._decide(group, version, APPROVED, by, reason)
+
+    def reject(self, group: str, version: int, *, by: str, reason: str) -> ModelVersion:
+        return self._decide(group, version, REJECTED, by, reason)
+
+    def download(self, version: ModelVersion, dest: Path) -> Path:
+        folder = Path(unquote(urlsplit(version.artifact_uri).path))
+        with self._translated():
+            return fetch_verified(folder / ARCHIVE, dest, version.sha256, f"{version.group} version {version.version}")
+
+    def _decide(self, group: str, number: int, status: str, by: str, reason: str) -> ModelVersion:
+        by, reason = checked_decision(by, reason)
+        with self._writing() as client:
+            versions = self._read(checked_group(group))
+            version = _pick(versions, group, number)
+            (check_approvable if status == APPROVED else check_rejectable)(version)
+            former = next((other.version for other in versions if other.is_champion), None)
+            note = _note(status, number, former)
+            decision = Decision(status, by, reason, records.next_moment(versions), note)
+            key, value = records.decision_tag(version.decisions, decision)
+            client.set_model_version_tag(group, str(number), key, value)
+            return _pick(self._mirror(client, group), group, number)
+
+    def _mirror(self, client: "MlflowClient", group: str) -> list[ModelVersion]:
+        """Make status tags and the alias say what the history says, also where a kill kept an earlier one from it."""
+        entities = self._entities(group)
+        shown = {int(entity.version): entity.tags.get(records.STATUS) for entity in entities}
+        versions = records.read_versions(entities)
+        for version in versions:
+            if shown[version.version] != version.status:
+                client.set_model_version_tag(group, str(version.version), records.STATUS, version.status)
+        champion = next((version.version for version in versions if version.is_champion), None)
+        if champion is None:
+            client.delete_registered_model_alias(group, CHAMPION)
+        else:
+            client.set_registered_model_alias(group, CHAMPION, str(champion))
+        return versions
+
+    def _log_model(
+        self, client: "MlflowClient", run_id: str, arguments: Mapping[str, Any], model_data: Path, digest: str
+    ) -> str:
+        """Log an MLflow model: MLmodel, the archive, its files and the request; return where it is."""
+        from mlflow.models import Model
+
+        # Named by its content: a retried step that made other bytes must not write over a version that exists.
+        artifact_path = f"model-{digest[:12]}"
+        with tempfile.TemporaryDirectory(prefix="tilegate-register-") as name:
+            folder = Path(name)
+            stage(model_data, folder)
+            if sha256_of(folder / ARCHIVE) != digest:
+                raise RegistryError(f"{model_data} changed while it was registered: register it again")
+            # A flavour of our own, not pyfunc: only the bundle's own contract says what may be fed to the model.
+            flavour = {"model_data": ARCHIVE, "bundle": BUNDLE, "sha256": digest}
+            Model(artifact_path=artifact_path, run_id=run_id, flavors={"tilegate": flavour}).save(folder / "MLmodel")
+            (folder / "request.json").write_text(json.dumps(arguments, indent=2, default=str) + "\n", encoding="utf-8")
+            client.log_artifacts(run_id, str(folder), artifact_path)
+        return f"{client.get_run(run_id).info.artifact_uri}/{artifact_path}"
+
+    def _own_run(self, client: "MlflowClient", group: str, execution: str, digest: str) -> str:
+        experiment = experiment_id(client, self._home, _OWN_EXPERIMENT)
+        # The run of an attempt that was killed before it made the version is taken up again.
+        found = client.search_runs(
+            [experiment], f"tags.`{records.SHA256}` = '{digest}' and attributes.status = 'RUNNING'"
+        )
+        for run in found:
+            if run.data.tags.get(records.EXECUTION_ID, "") == execution:
+                return str(run.info.run_id)
+        tags = {records.SHA256: digest, records.EXECUTION_ID: execution, "mlflow.source.name": "tilegate"}
+        return str(client.create_run(experiment, run_name=f"register {group}", tags=tags).info.run_id)
+
+    def _ensure_group(self, client: "MlflowClient", group: str) -> None:
+        if not client.search_registered_models(f"name = '{group}'"):
+            client.create_registered_model(group)
+
+    def _read(self, group: str) -> list[ModelVersion]:
+        return records.read_versions(self._entities(group))
+
+    def _entities(self, group: str) -> list[Any]:
+        found: list[Any] = []
+        token: str | None = None
+        while True:
+            page = self._client().search_model_versions(f"name = '{group}'", page_token=token)
+            found.extend(page)
+            token = page.token
+            if not token:
+                return found
+
+    def _one(self, group: str, number: int) -> ModelVersion:
+        return _pick(self._read(group), group, number)
+
+    def _client(self) -> "MlflowClient":
+        if self._opened is None:
+            self._opened = open_client(self._home)
+        return self._opened
+
+    @contextmanager
+    def _writing(self) -> "Iterator[MlflowClient]":
+        """Hold the registry's lock: reading, judging and writing a decision is one act, across processes."""
+        with self._translated():
+            client = self._client()
+            with exclusive(self._home.resolve() / "registry.lock"):
+                yield client
+
+    @contextmanager
+    def _translated(self) -> "Iterator[None]":
+        try:
+            yield
+        except RegistryError:
+            raise
+        except OSError as error:  # TimeoutError of the lock among them
+            raise RegistryError(str(error)) from error
+        except Exception as error:
+            from mlflow.exceptions import MlflowException
+            from sqlalchemy.exc import SQLAlchemyError
+
+            if not isinstance(error, MlflowException | SQLAlchemyError):
+                raise
+            said = str(error).partition("\n")[0]
+            raise RegistryError(f"MLflow's store {database_path(self._home)} cannot be used: {said}") from error
+
+
+def _pick(versions: list[ModelVersion], group: str, number: int) -> ModelVersion:
+    for version in versions:
+        if version.version == number:
+            return version
+    known = ", ".join(str(version.version) for version in versions) or "none"
+    raise RegistryError(f"{group} has no version {number}: its versions are {known}")
+
+
+def _note(status: str, number: int, former: int | None) -> str:
+    if status == APPROVED:
+        return f"champion in place of version {former}" if former else "champion"
+    return "was the champion: the group has none until a version is approved" if number == former else ""

@@ -1,0 +1,151 @@
+"""One run on one machine: data into the store, the definition through the executor, the outcome to a person."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.compiler import compile_cached
+from pipelines.images import LocalImages
+from pipelines.labelled import snapshot_of, weights_of
+from pipelines.local import ConsoleProgress, ExecutionResult, Executor, LocalStore, load_runs
+from pipelines.registry import MlflowRegistry, register_callback
+from pipelines.sample import SAMPLE_PARAMETERS, write_sample
+from pipelines.settings import Settings
+from pipelines.tracking import MlflowTracker
+from steps.core.classes import Classes
+from steps.core.errors import UserError
+from steps.core.files import read_json
+from steps.core.program import EXIT_REJECTED
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a person asked for; `parameters` are those given by name."""
+
+    home: Path
+    data: Path | None
+    weights: Path | None
+    resume: str | None
+    parameters: Mapping[str, Any]
+
+
+def run_pipeline(request: RunRequest, settings: Settings) -> str:
+    """Run the pipeline and print its summary; return Succeeded, Rejected, Failed or Stopped."""
+    home = request.home
+    store = LocalStore(home / "store")
+    definition = json.loads(compile_cached(settings, home / "compiled"))
+    parameters = _resumed(request) if request.resume else _parameters(request, definition, store, settings)
+    tracker = MlflowTracker(
+        home,
+        resolve=store.path,
+        is_executing=lambda execution: any(r.id == execution and r.status == "Executing" for r in load_runs(home)),
+    )
+    registry = MlflowRegistry(home, run_for=tracker.registration_run)
+    executor = Executor(
+        definition,
+        home=home,
+        name=settings.name,
+        images=LocalImages(settings),
+        parameters=parameters,
+        listeners=[ConsoleProgress(), tracker],
+        register=register_callback(registry),
+        resume=request.resume,
+    )
+    result = executor.run()
+    tracker.close()
+    outcome = _outcome(result)
+    print()
+    for name, value in _summary(result, outcome, store, tracker):
+        print(f"{name:<12} {value}")
+    return outcome
+
+
+def _resumed(request: RunRequest) -> Mapping[str, Any]:
+    if request.data or request.weights or request.parameters:
+        raise UserError("--resume goes on with a run as it was started: give no data, weights or parameters with it")
+    found = [run for run in load_runs(request.home) if run.id == request.resume]
+    if not found:
+        raise UserError(f"there is no run {request.resume} in {request.home}; `tilegate runs` lists them")
+    return found[0].parameters
+
+
+def _parameters(
+    request: RunRequest, definition: Mapping[str, Any], store: LocalStore, settings: Settings
+) -> dict[str, Any]:
+    defaults = {p["Name"]: p.get("DefaultValue") for p in definition["Parameters"]}
+    preset = SAMPLE_PARAMETERS if request.data is None else {}
+    chosen = {**preset, **request.parameters}
+    classes = Classes.parse(chosen.get("Classes", defaults["Classes"]))
+    data = request.data or write_sample(request.home / "sample")
+    if request.data is None:
+        print("Data: the embedded sample, drawn by code. It shows that the workflow works, not how good a model is.")
+    snapshot = snapshot_of(data, store, settings, classes)
+    print(f"Dataset {snapshot.uri} ({snapshot.objects:,} objects)")
+    weights = weights_of(request.weights, str(chosen.get("Backbone", defaults["Backbone"])), store, settings)
+    return {**chosen, "DatasetUri": snapshot.uri, "PretrainedWeightsUri": weights}
+
+
+def _outcome(result: ExecutionResult) -> str:
+    rejected = result.failed_step == "RejectModel" or result.exit_code == EXIT_REJECTED
+    return "Rejected" if result.status == "Failed" and rejected else result.status
+
+
+def _summary(
+    result: ExecutionResult, outcome: str, store: LocalStore, tracker: MlflowTracker
+) -> Iterator[tuple[str, str]]:
+    """Yield the lines that a person needs at the end, as far as the run got."""
+    verdicts = {
+        "Succeeded": "PASSED: a model waits for approval",
+        "Rejected": "REJECTED by the gate",
+        "Stopped": "STOPPED; the next run goes on where this one ended",
+        "Failed": f"FAILED in {result.failed_step}",
+    }
+    yield "Verdict", verdicts[outcome]
+    if result.reason:
+        yield "Reason", result.reason
+    if validation := _output(result, store, "ValidateData", "screenshots"):
+        counts = read_json(validation / "validation.json")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts["quarantined_by_reason"].items())
+        refused = f"; {counts['quarantined']:,} quarantined ({reasons})" if reasons else ""
+        yield "Screenshots", f"{counts['accepted']:,} of {counts['groups']:,} groups{refused}"
+    bundle = _output(result, store, "ConvertToTFLite", "bundle")
+    judged = bundle / "bundle" if bundle else _output(result, store, "EvaluateModel", "evaluation")
+    if judged:
+        yield from _figures(read_json(judged / "evaluation.json"))
+        yield "Report", str(judged / "report.html")
+    if registered := result.properties("RegisterModel"):
+        group, version = registered["ModelPackageGroupName"], registered["ModelPackageVersion"]
+        yield "Model", f"{group} version {version}, {registered['ModelApprovalStatus']}"
+        yield "Approve", f"tilegate models approve {version} --by NAME --reason TEXT"
+    if url := tracker.url():
+        yield "MLflow", f"{url} (start it with: tilegate ui)"
+    yield "Run", str(result.run_dir)
+
+
+def _figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    gate, subject = evaluation["gate"], evaluation["subject"]
+    confidence = f"{gate['confidence']:.0%}"
+    if point := gate["operating_point"]:
+        yield "Threshold", f"{point['threshold']:.6f}, from {point['calibration']} calibration negatives"
+    if fpr := gate["fpr"]:
+        yield (
+            "FPR",
+            (
+                f"{fpr['value']:.2%} ({fpr['count']} of {fpr['trials']} negatives), at most {fpr['upper']:.2%} at "
+                f"{confidence}; limit {gate['max_fpr']:.2%}"
+            ),
+        )
+    if tpr := gate["tpr"]:
+        counted = f"({tpr['count']} of {tpr['trials']} positives)"
+        yield "TPR", f"{tpr['value']:.1%} {counted}, at least {tpr['lower']:.1%} at {confidence}"
+    if "bytes" in subject:
+        yield "Size", f"{subject['bytes'] / 1e6:.2f} MB, TFLite {subject['quantization']}"
+
+
+def _output(result: ExecutionResult, store: LocalStore, step: str, name: str) -> Path | None:
+    properties = result.properties(step)
+    if not properties:
+        return None
+    return store.path(properties["ProcessingOutputConfig"]["Outputs"][name]["S3Output"]["S3Uri"])

@@ -1,0 +1,58 @@
+"""Conditions decide, or fail: they never take a branch that nobody decided."""
+
+import pytest
+
+NAN = float("nan")
+
+
+def outcome(kit, *conditions):
+    result = kit.run(kit.condition("Gate", *conditions, then=[], otherwise=[]))
+    return result.properties("Gate", "Outcome") if result.status == "Succeeded" else result.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "left", "right", "expected"),
+    [
+        ("Equals", "a", "a", True),
+        ("Equals", True, False, False),
+        ("Equals", 1, 1.0, True),
+        ("GreaterThan", 2, 1, True),
+        ("GreaterThan", 1, 1, False),
+        ("GreaterThanOrEqualTo", 1, 1, True),
+        ("LessThan", 1, 2.5, True),
+        ("LessThanOrEqualTo", 3, 2, False),
+    ],
+)
+def test_comparisons(kit, kind, left, right, expected):
+    assert outcome(kit, kit.compare(kind, left, right)) is expected
+
+
+def test_in_not_or_and_the_list_is_anded(kit):
+    yes, no = kit.compare("Equals", 1, 1), kit.compare("Equals", 1, 2)
+    assert outcome(kit, {"Type": "In", "QueryValue": "b", "Values": ["a", "b"]}) is True
+    assert outcome(kit, {"Type": "Not", "Condition": no}) is True
+    assert outcome(kit, {"Type": "Or", "Conditions": [no, yes]}) is True
+    assert outcome(kit, yes, no) is False
+    (decided,) = kit.told("ConditionDecided")
+    assert decided.text == "1 == 1 is true; 1 == 2 is false"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "said"),
+    [
+        (NAN, 0.01, "a value is NaN"),
+        (0.01, NAN, "a value is NaN"),
+        ("0.01", 0.02, "compares str and float"),
+        (True, 1, "compares bool and int"),
+        (None, 1, "compares NoneType and int"),
+        (None, None, "compares NoneType and NoneType"),
+    ],
+)
+def test_a_comparison_without_an_answer_fails_the_step(kit, left, right, said):
+    for kind in ("Equals", "LessThan"):
+        condition = kit.compare(kind, left, right)
+        assert said in outcome(kit, condition)
+        # Neither negation nor an alternative that is true hides it.
+        assert said in outcome(kit, {"Type": "Not", "Condition": condition})
+        assert said in outcome(kit, {"Type": "Or", "Conditions": [kit.compare("Equals", 1, 1), condition]})
+    assert said in outcome(kit, {"Type": "In", "QueryValue": left, "Values": [right]})

@@ -1,0 +1,184 @@
+"""What every registry does, whatever stands behind the protocol."""
+
+import dataclasses
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipelines.registry import RegistryError, register_callback
+
+
+def test_a_registered_version_waits_for_a_person_and_keeps_what_the_request_said(registry, bundle, request_of):
+    """Status, lineage, metadata, description and the sha256 of the artefact come back as they were given."""
+    path = bundle()
+    made = registry.register(request_of(), path)
+    assert (made.group, made.version, made.status) == ("screenshots", 1, "PendingManualApproval")
+    assert made.execution_id == "20261123-051455-k3v9"
+    assert made.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert made.metadata == {"pipeline_execution": "20261123-051455-k3v9", "dataset": "d1"}
+    assert made.description == "a candidate"
+    assert made.decisions == ()
+    assert not made.is_champion
+    assert abs(datetime.fromisoformat(made.created) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert registry.get("screenshots", 1) == made
+    assert registry.load_champion("screenshots") is None
+
+
+def test_registering_the_same_again_gives_the_first_version(registry, bundle, request_of):
+    """A killed run that resumes registers again: same execution and bytes are the same version."""
+    first = registry.register(request_of(), bundle())
+    assert registry.register(request_of(), bundle()) == first
+    registry.approve("screenshots", 1, by="Ann", reason="good")
+    assert registry.register(request_of(), bundle()).status == "Approved"
+    assert [version.version for version in registry.versions("screenshots")] == [1]
+
+
+def test_other_bytes_or_another_execution_make_another_version(registry, bundle, request_of):
+    registry.register(request_of(), bundle("a"))
+    assert registry.register(request_of(), bundle("b")).version == 2
+    assert registry.register(request_of("20261124-000000-aaaa"), bundle("a")).version == 3
+    assert registry.register(request_of(group="others"), bundle("a")).version == 1
+
+
+def test_the_execution_is_read_from_the_arn_that_sagemaker_gives(registry, bundle, request_of):
+    arn = "arn:aws:sagemaker:eu-west-1:1:pipeline/p/execution/abc123"
+    made = registry.register(request_of(MetadataProperties={"GeneratedBy": arn}), bundle())
+    assert made.execution_id == "abc123"
+
+
+def test_approving_makes_the_champion_and_the_former_one_stays_approved(registry, bundle, request_of):
+    for text in "ab":
+        registry.register(request_of(), bundle(text))
+    first = registry.approve("screenshots", 1, by="Ann", reason="0 of 3,000")
+    assert first.is_champion
+    second = registry.approve("screenshots", 2, by="Bob", reason="fewer alarms")
+    assert (second.is_champion, second.decisions[-1].note) == (True, "champion in place of version 1")
+    former = registry.get("screenshots", 1)
+    assert (former.status, former.is_champion) == ("Approved", False)
+    assert registry.load_champion("screenshots") == second
+
+
+def test_approving_a_former_champion_again_rolls_back_and_adds_to_its_history(registry, bundle, request_of):
+    for text in "ab":
+        registry.register(request_of(), bundle(text))
+    registry.approve("screenshots", 1, by="Ann", reason="first")
+    registry.approve("screenshots", 2, by="Ann", reason="second")
+    back = registry.approve("screenshots", 1, by="Bob", reason="version 2 floods the team")
+    assert back.is_champion
+    assert [(decision.by, decision.reason) for decision in back.decisions] == [
+        ("Ann", "first"),
+        ("Bob", "version 2 floods the team"),
+    ]
+    assert not registry.get("screenshots", 2).is_champion
+
+
+def test_rejecting_the_champion_leaves_none_and_says_so(registry, bundle, request_of):
+    """An older approval does not come back by itself: somebody has to choose it."""
+    for text in "ab":
+        registry.register(request_of(), bundle(text))
+    registry.approve("screenshots", 1, by="Ann", reason="good")
+    registry.approve("screenshots", 2, by="Ann", reason="better")
+    rejected = registry.reject("screenshots", 2, by="Bob", reason="fails on dark mode")
+    assert (rejected.status, rejected.is_champion) == ("Rejected", False)
+    assert rejected.decisions[-1].note == "was the champion: the group has none until a version is approved"
+    assert [decision.status for decision in rejected.decisions] == ["Approved", "Rejected"]
+    assert registry.load_champion("screenshots") is None
+    assert registry.get("screenshots", 1).status == "Approved"
+
+
+def test_rejecting_another_version_leaves_the_champion(registry, bundle, request_of):
+    for text in "ab":
+        registry.register(request_of(), bundle(text))
+    registry.approve("screenshots", 1, by="Ann", reason="good")
+    assert registry.reject("screenshots", 2, by="Ann", reason="worse").decisions[-1].note == ""
+    assert registry.load_champion("screenshots").version == 1
+
+
+def test_what_was_rejected_stays_rejected(registry, bundle, request_of):
+    registry.register(request_of(), bundle())
+    registry.reject("screenshots", 1, by="Ann", reason="too many alarms")
+    with pytest.raises(RegistryError, match=r"rejected by Ann \(too many alarms\) and stays so: register the model"):
+        registry.approve("screenshots", 1, by="Bob", reason="please")
+    with pytest.raises(RegistryError, match="already rejected by Ann"):
+        registry.reject("screenshots", 1, by="Bob", reason="again")
+    assert len(registry.get("screenshots", 1).decisions) == 1
+
+
+def test_approving_the_champion_again_is_refused(registry, bundle, request_of):
+    registry.register(request_of(), bundle())
+    registry.approve("screenshots", 1, by="Ann", reason="good")
+    with pytest.raises(RegistryError, match="is approved and the champion already"):
+        registry.approve("screenshots", 1, by="Ann", reason="good")
+
+
+def test_a_decision_needs_a_name_and_a_reason(registry, bundle, request_of):
+    registry.register(request_of(), bundle())
+    for decide in (registry.approve, registry.reject):
+        with pytest.raises(RegistryError, match="no name"):
+            decide("screenshots", 1, by="", reason="good")
+        with pytest.raises(RegistryError, match="no reason"):
+            decide("screenshots", 1, by="Ann", reason="  \n")
+    assert registry.get("screenshots", 1).decisions == ()
+
+
+def test_decisions_carry_their_moment_in_utc_in_order(registry, bundle, request_of):
+    for text in "ab":
+        registry.register(request_of(), bundle(text))
+    made = [registry.approve("screenshots", number, by="Ann", reason="r").decisions[-1].at for number in (1, 2, 1, 2)]
+    assert made == sorted(set(made))
+    assert all(datetime.fromisoformat(at).utcoffset() == timedelta(0) for at in made)
+
+
+def test_a_request_that_approves_itself_is_refused(registry, bundle, request_of):
+    with pytest.raises(RegistryError, match="ModelApprovalStatus is 'Approved'"):
+        registry.register(request_of(ModelApprovalStatus="Approved"), bundle())
+    assert registry.versions("screenshots") == []
+
+
+@pytest.mark.parametrize("group", ["", "-a", "a_b", "x' OR '1'='1", "a" * 64, "ä"])
+def test_a_group_that_sagemaker_would_refuse_is_refused(registry, bundle, request_of, group):
+    with pytest.raises(RegistryError, match="ModelPackageGroupName is "):
+        registry.register(request_of(group=group), bundle())
+
+
+def test_an_unknown_version_is_named_with_the_known_ones(registry, bundle, request_of):
+    with pytest.raises(RegistryError, match="screenshots has no version 1: its versions are none"):
+        registry.get("screenshots", 1)
+    registry.register(request_of(), bundle())
+    with pytest.raises(RegistryError, match="screenshots has no version 7: its versions are 1"):
+        registry.approve("screenshots", 7, by="Ann", reason="good")
+
+
+def test_a_download_is_the_registered_bytes(registry, bundle, request_of, tmp_path):
+    path = bundle()
+    made = registry.register(request_of(), path)
+    got = registry.download(made, tmp_path / "release" / "new")
+    assert got == tmp_path / "release" / "new" / "model.tar.gz"
+    assert got.read_bytes() == path.read_bytes()
+
+
+def test_a_download_of_other_bytes_is_refused_and_leaves_nothing(registry, bundle, request_of, tmp_path):
+    made = registry.register(request_of(), bundle())
+    with pytest.raises(RegistryError, match=r"has sha256 .* was registered"):
+        registry.download(dataclasses.replace(made, sha256="0" * 64), tmp_path / "release")
+    assert list((tmp_path / "release").iterdir()) == []
+
+
+def test_a_missing_or_unsafe_artefact_is_refused(registry, bundle, request_of, tmp_path):
+    with pytest.raises(RegistryError, match=r"nowhere.tar.gz does not exist"):
+        registry.register(request_of(), tmp_path / "nowhere.tar.gz")
+    with pytest.raises(RegistryError, match="cannot be unpacked safely"):
+        registry.register(request_of(), bundle("x", name="../outside"))
+    text = tmp_path / "model.tar.gz"
+    text.write_text("no archive")
+    with pytest.raises(RegistryError, match="cannot be unpacked safely"):
+        registry.register(request_of(), text)
+    assert registry.versions("screenshots") == []
+
+
+def test_the_executor_gets_the_properties_of_the_step(registry, bundle, request_of):
+    properties = register_callback(registry)(request_of(), bundle())
+    assert properties["ModelPackageVersion"] == 1
+    assert properties["ModelPackageArn"].endswith(":model-package/screenshots/1")
+    assert properties["ModelApprovalStatus"] == "PendingManualApproval"
