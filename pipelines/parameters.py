@@ -1,5 +1,6 @@
 """The pipeline's parameters: one table for the definition, the command line and the documentation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,3 +45,18 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
         Parameter("ProcessingInstanceType", str, "ml.m5.xlarge", "of the processing jobs"),
         Parameter("TrainingInstanceType", str, "ml.m5.2xlarge", "of the training jobs"),
     )
+
+
+# For the embedded sample: small enough for a first run of minutes from random weights, with a limit that its size can
+# prove.
+SAMPLE_PARAMETERS: Mapping[str, str | int | float] = {
+    "Classes": "other,promotion",
+    "TileSize": 96,
+    "HeadEpochs": 2,
+    "TuningEpochs": 3,
+    "FineTuneEpochs": 8,
+    "LearningRateMin": 1e-3,
+    "LearningRateMax": 1e-2,
+    "MaxTuningJobs": 2,
+    "MaxFpr": 0.05,
+}

@@ -10,8 +10,9 @@ from pipelines.compiler import compile_cached
 from pipelines.images import LocalImages
 from pipelines.labelled import snapshot_of, weights_of
 from pipelines.local import ConsoleProgress, ExecutionResult, Executor, LocalStore, load_runs
+from pipelines.parameters import SAMPLE_PARAMETERS
 from pipelines.registry import MlflowRegistry, register_callback
-from pipelines.sample import SAMPLE_PARAMETERS, write_sample
+from pipelines.sample import write_sample
 from pipelines.settings import Settings
 from pipelines.tracking import MlflowTracker
 from steps.core.classes import Classes

@@ -14,68 +14,52 @@ from typing import Any
 import pandas as pd
 
 from steps.core.archive import FILE_NAME as MODEL_ARCHIVE
-from steps.core.archive import pack, unpacked
+from steps.core.archive import pack
 from steps.core.bundle import device_contract, model_card, write_summary
 from steps.core.errors import UserError
-from steps.core.evaluation import HELD_OUT, SCORES, Evaluation
-from steps.core.files import read_json, replacing, sha256_file, write_json, write_text
-from steps.core.limits import add_limits, limits_of
+from steps.core.evaluation import SCORES, Evaluation
+from steps.core.files import replacing, sha256_file, write_json, write_text
 from steps.core.program import RejectedError, run, worker_count
-from steps.core.spec import PreprocessingSpec, check_spec
-from steps.train import MODEL_FILE, TRAINING_FILE
+from steps.core.spec import PreprocessingSpec
+from steps.held_out import PROCESSING, add_arguments, limits_of
+from steps.runtime import start_tensorflow
 
 TFLITE_FILE = "model.tflite"
 CONTRACT_FILE = "model.json"
 CARD_FILE = "MODEL_CARD.md"
-_PROCESSING = Path("/opt/ml/processing")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.convert", description=__doc__)
+    add_arguments(parser)
     add = parser.add_argument
-    add("--model", type=Path, default=_PROCESSING / "input/model", help="folder of the trained model.tar.gz")
-    add("--tiles", type=Path, default=_PROCESSING / "input/tiles", help="PreprocessTiles' output")
-    add("--dataset", type=Path, default=_PROCESSING / "input/dataset", help="ValidateData's output")
-    add("--evaluation", type=Path, default=_PROCESSING / "input/evaluation", help="EvaluateModel's output")
-    add("--output", type=Path, default=_PROCESSING / "output/bundle", help="where the bundle goes")
-    add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
+    add("--evaluation", type=Path, default=PROCESSING / "input/evaluation", help="EvaluateModel's output")
+    add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
     add("--quantization", default="float16", help="float32, float16 or dynamic")
     add("--max-flipped", type=float, default=0.005, help="share of decisions that may differ from the Keras model's")
-    add_limits(parser)
     return parser.parse_args(argv)
 
 
 def _main(args: argparse.Namespace) -> None:
     limits = limits_of(args)
-
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(worker_count(0))
-    from steps.judging import judge_and_write
-    from steps.model import load_model
+    start_tensorflow()
+    from steps.judging import judge_and_write, load_candidate
     from steps.tflite import LiteModel, convert
-    from steps.tiles import TileSource
 
-    source = TileSource(args.tiles, args.dataset, HELD_OUT)
-    with unpacked(args.model) as folder:
-        check_spec(PreprocessingSpec.read(folder), source.spec)
-        training = read_json(folder / TRAINING_FILE)
-        converted = convert(load_model(folder / MODEL_FILE), args.quantization)
+    candidate = load_candidate(args)
+    converted = convert(candidate.model, args.quantization)
     bundle: Path = args.output / "bundle"
     with replacing(bundle / TFLITE_FILE) as beside:
         beside.write_bytes(converted)
-    sha256 = sha256_file(bundle / TFLITE_FILE)
     lite = LiteModel(bundle / TFLITE_FILE, worker_count(0))
     subject = {
-        "model": sha256,
-        "trained_model": sha256_file(args.model / MODEL_ARCHIVE),
-        "preprocessing": source.spec.digest,
+        "model": sha256_file(bundle / TFLITE_FILE),
         "quantization": args.quantization,
         "bytes": len(converted),
-        "hyperparameters": training["hyperparameters"],
+        **candidate.subject,
     }
     title = f"TFLite model, {args.quantization}"
-    evaluation = judge_and_write(lite.score_tiles, source, limits, subject, folder=bundle, title=title)
+    evaluation = judge_and_write(lite.score_tiles, candidate.source, limits, subject, folder=bundle, title=title)
     flipped = _flipped(evaluation, args.evaluation)
     print(f"{flipped:.2%} of the decisions differ from the Keras model's")
     if not evaluation.verdict.passed:
@@ -85,7 +69,7 @@ def _main(args: argparse.Namespace) -> None:
             f"The converted model decides otherwise than the Keras model on {flipped:.2%} of the held-out screenshots; "
             f"{args.max_flipped:.2%} is the most: convert with another quantization"
         )
-    _finish(args.output, bundle, evaluation, source.spec, {**subject, "flipped_decisions": flipped})
+    _finish(args.output, bundle, evaluation, candidate.source.spec, {**subject, "flipped_decisions": flipped})
 
 
 def _flipped(evaluation: Evaluation, keras: Path) -> float:

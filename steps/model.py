@@ -5,13 +5,9 @@ https://arxiv.org/abs/1905.02244), so that `set_weights` takes the stock model's
 hard-sigmoid are registered layers instead of lambdas: TFLite fuses them, and model optimisation can wrap them.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import tensorflow as tf
 import tf_keras as keras

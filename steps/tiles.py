@@ -39,7 +39,7 @@ class TileSource:
         position = self._index.merge(wanted[["shard", "record", "position"]], on=["shard", "record"], how="left")
         positions = position["position"].fillna(-1).to_numpy(np.int64)
         shards = [str(self.folder / name) for name in dict.fromkeys(position["shard"])]
-        records = tf.data.TFRecordDataset(shards, buffer_size=1 << 20)
+        records = tf.data.TFRecordDataset(shards)
         numbered = tf.data.Dataset.zip((tf.data.Dataset.from_tensor_slices(positions), records))
         return numbered.filter(lambda at, _: at >= 0)
 

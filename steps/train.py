@@ -14,8 +14,9 @@ from pathlib import Path
 from steps.core.errors import UserError
 from steps.core.files import read_json, sha256_file, write_json
 from steps.core.hyperparameters import Hyperparameters
-from steps.core.program import run, worker_count
+from steps.core.program import run
 from steps.core.splits import DEVELOPMENT
+from steps.runtime import start_tensorflow
 
 MODEL_FILE = "model.keras"
 HISTORY_FILE = "history.json"
@@ -55,9 +56,7 @@ def _main(args: argparse.Namespace) -> None:
     settings = Hyperparameters.parse(read_json(args.hyperparameters))
     pretrained = _pretrained(args.pretrained)
 
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(worker_count(0))
+    start_tensorflow()
     from steps.tiles import TileSource
     from steps.training import metrics_line, train
 

@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from pipelines.cli.home import home_option
-from pipelines.parameters import Parameter, pipeline_parameters
-from pipelines.sample import SAMPLE_PARAMETERS
+from pipelines.parameters import SAMPLE_PARAMETERS, Parameter, pipeline_parameters
 from pipelines.settings import Settings
 
 _SETTINGS = Settings()

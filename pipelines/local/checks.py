@@ -79,6 +79,12 @@ def _check_processing(arguments: Mapping[str, Any]) -> None:
     for item in outputs:
         if "S3Output" not in item:
             raise DefinitionError(f"its output {item.get('OutputName')!r} is not an S3Output: only those are supported")
+    places = [item["S3Input"].get("LocalPath") for item in arguments.get("ProcessingInputs") or ()]
+    places += [item["S3Output"].get("LocalPath") for item in outputs]
+    for place in places:
+        # Nothing else is rewritten in the job's arguments, so it would write to the real folder of this machine.
+        if isinstance(place, str) and not place.startswith("/opt/ml/"):
+            raise DefinitionError(f"the LocalPath {place!r} is outside of /opt/ml/processing, where SageMaker wants it")
 
 
 def _check_tuning(arguments: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -309,6 +310,8 @@ class Executor:
             self._results[step.name] = StepResult("Stopped", reason="the run was stopped")
         else:
             failure = ended if isinstance(ended, StepFailed) else StepFailed(step.name, f"executor error: {ended!r}")
+            if failure is not ended:
+                traceback.print_exception(ended)
             self._results[step.name] = StepResult("Failed", reason=failure.reason)
             self._failure = self._failure or failure
             folder = stepper.folder(step)

@@ -54,12 +54,12 @@ def link_or_copy(source: Path, target: Path) -> None:
 def walk_files(top: Path, *, skip: str | None = None) -> Iterator[tuple[str, Path]]:
     """Yield (key relative to `top` with forward slashes, path) of each file below `top`, sorted by key.
 
-    Folders called `skip` are left out.
+    Where there is a folder `skip` (a/b), its first part is left out.
     """
     found = []
     for folder, folders, names in os.walk(top, followlinks=True):
-        if skip in folders:
-            folders.remove(skip)
+        if skip is not None and Path(folder, skip).is_dir():
+            folders.remove(skip.partition("/")[0])
         found += [Path(folder, name) for name in names]
     keyed = ((path.relative_to(top).as_posix(), path) for path in found)
     yield from sorted(keyed, key=lambda item: os.fsencode(item[0]))

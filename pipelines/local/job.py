@@ -59,8 +59,13 @@ class Job:
     contract: Mapping[str, str] = field(default_factory=dict)
 
 
-def stage(job: Job, root: Path, store: LocalStore) -> None:
+Linked = dict[Path, tuple[int, int, int]]
+"""Objects of the store that a job could write through, with (inode, size, mtime) before it ran."""
+
+
+def stage(job: Job, root: Path, store: LocalStore) -> Linked:
     """Make the job's folder anew: inputs, configuration files and empty output folders."""
+    linked: Linked = {}
     shutil.rmtree(root / "opt", ignore_errors=True)
     for folder in (CODE_DIR, CONFIG_DIR, "/opt/ml/output", *job.folders):
         host_path(folder, root).mkdir(parents=True, exist_ok=True)
@@ -68,12 +73,32 @@ def stage(job: Job, root: Path, store: LocalStore) -> None:
         write_json(host_path(path, root), document)
     for mount in job.inputs:
         dest = host_path(mount.local_path, root)
-        store.fetch(mount.uri, dest, copy=mount.rewritten, listed=mount.listed)
+        brought = store.fetch(mount.uri, dest, copy=mount.rewritten, listed=mount.listed)
+        linked |= {path: _identity(path) for path in brought}
         if mount.rewritten:
             _rewrite_files(dest, root)
         if mount.unpacked_to:
             for file in dest.iterdir():
                 archive.unpack(file, host_path(mount.unpacked_to, root))
+    return linked
+
+
+def changed_in_place(linked: Linked) -> Path | None:
+    """Return an object that was written through its link: the same file, with other bytes.
+
+    Objects are read-only, but not to root, whom permissions do not bind. One that somebody else has replaced
+    meanwhile is another file.
+    """
+    for path, before in linked.items():
+        now = _identity(path) if path.exists() else before
+        if now[0] == before[0] and now != before:
+            return path
+    return None
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def command_line(job: Job, root: Path) -> list[str]:

@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.local import process
@@ -20,7 +20,7 @@ from pipelines.local.errors import (
 )
 from pipelines.local.events import Event, StepMetric, StepProgress
 from pipelines.local.images import Image, ImageResolver
-from pipelines.local.job import CODE_DIR, Job, command_line, environment_of, failure_message, stage
+from pipelines.local.job import CODE_DIR, Job, changed_in_place, command_line, environment_of, failure_message, stage
 from pipelines.local.prefix import host_path
 from pipelines.local.store import LocalStore
 from pipelines.local.watchdog import Watchdog
@@ -44,6 +44,8 @@ class Machine:
     environment: Mapping[str, str]
     cores: int
     max_parallel: int
+    told: dict[str, float] = field(default_factory=dict)
+    """When each step last told its progress; the trials of a tuning share their step's rate."""
 
     def image(self, step: str, uri: str, command: tuple[str, ...]) -> Image:
         """Resolve an image; whatever the resolver raises fails the step."""
@@ -57,9 +59,9 @@ class Machine:
         with self.slots:
             if self.stop.is_set():
                 raise RunStopped
-            watch = _Watch(job, step, trial, self.emit)
+            watch = _Watch(job, step, trial, self)
             try:
-                stage(job, root, self.store)
+                linked = stage(job, root, self.store)
                 ended = process.run(
                     command_line(job, root),
                     cwd=host_path(CODE_DIR, root),
@@ -85,6 +87,12 @@ class Machine:
         if ended.code:
             said = failure_message(job, root, ended.last_lines, f"the job printed nothing; see {root / 'log.txt'}")
             raise StepFailed(step, f"exit code {ended.code}: {said}", exit_code=ended.code)
+        if changed := changed_in_place(linked):
+            raise StepFailed(
+                step,
+                f"the job changed its input {changed.name} in place, which is a link to {changed}: copy a file before "
+                "changing it, and bring back the object (a cached step that wrote it runs again by itself)",
+            )
         return watch.metrics
 
 
@@ -98,13 +106,13 @@ def kind_of(error: OSError) -> str:
 class _Watch:
     """Turns the lines of a job into metrics, each as it is printed, and progress, at most two a second."""
 
-    def __init__(self, job: Job, step: str, trial: str | None, emit: Callable[[Event], None]) -> None:
+    def __init__(self, job: Job, step: str, trial: str | None, machine: Machine) -> None:
         self._job = job
         self._step = step
         self._trial = trial
-        self._emit = emit
+        self._emit = machine.emit
+        self._told = machine.told
         self._pending = ""
-        self._told = -math.inf
         self._counts: dict[str, int] = {}
         self.metrics: dict[str, float] = {}
 
@@ -114,9 +122,11 @@ class _Watch:
             for match in metric.regex.finditer(line):
                 self._metric(metric.name, match.group(1) if metric.regex.groups else match.group())
         now = time.monotonic()
-        if self._pending and now - self._told >= _PROGRESS_SECONDS:
-            self._emit(StepProgress(self._step, f"{self._trial}: {self._pending}" if self._trial else self._pending))
-            self._pending, self._told = "", now
+        if self._pending and now - self._told.get(self._step, -math.inf) >= _PROGRESS_SECONDS:
+            self._told[self._step] = now
+            number = f"trial {self._trial.rpartition('-')[2]}: " if self._trial else ""
+            self._emit(StepProgress(self._step, number + self._pending))
+            self._pending = ""
 
     def _metric(self, name: str, text: str | None) -> None:
         try:

@@ -118,7 +118,7 @@ def write_manifest(run_dir: Path) -> None:
 
 def walk_files_outside_jobs(run_dir: Path) -> Iterator[tuple[str, Path]]:
     """Yield the definition, the state, and the logs and results of steps and trials."""
-    for key, path in walk_files(run_dir, skip="opt"):
+    for key, path in walk_files(run_dir, skip="opt/ml"):
         if path.suffix in {".json", ".txt"}:
             yield key, path
 

@@ -58,7 +58,7 @@ class Stepper:
         return result
 
     def run(self, step: Step) -> StepResult:
-        """Bring a step to its result; raises StepFailed or RunStopped, and nothing else."""
+        """Bring a step to its result; raises StepFailed or RunStopped."""
         kinds: Mapping[str, Callable[[Step, Scope], StepResult]] = {
             "Condition": self._condition,
             "Fail": self._fail,
@@ -73,14 +73,17 @@ class Stepper:
             raise StepFailed(step.name, str(error)) from error
         except OSError as error:
             raise StepFailed(step.name, f"this machine failed: {error}", kind=kind_of(error)) from error
-        except (KeyError, TypeError, AttributeError) as error:
-            raise StepFailed(step.name, f"its {step.type} arguments are malformed: {error!r}") from error
         return result
 
     def _work(self, step: Step, scope: Scope) -> StepResult:
         arguments = scope.evaluate(step.arguments)
         cache = Cache(self.cache_dir / step.name, self.machine.store)
-        work = self._prepared(step, arguments)
+        try:
+            work = self._prepared(step, arguments)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, DefinitionError):
+                raise
+            raise StepFailed(step.name, f"its {step.type} arguments are malformed: {error!r}") from error
         found = cache.find(work.components, step.expire_seconds) if step.cached else Lookup(None, CACHING_OFF)
         if found.record is not None:
             outcome = work.adopt(found.record)

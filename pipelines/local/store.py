@@ -47,13 +47,14 @@ class LocalStore:
         """Tell whether there is an object at `uri` or under it."""
         return bool(self._files(uri))
 
-    def fetch(self, uri: str, dest: Path, *, copy: bool = False, listed: bool = False) -> None:
+    def fetch(self, uri: str, dest: Path, *, copy: bool = False, listed: bool = False) -> list[Path]:
         """Bring one object to `dest/<its name>`, or a prefix's tree to `dest`, as S3Prefix does.
 
         Files are hard links where possible; `copy` makes writable copies of one's own. With `listed`, `uri` is a
-        ManifestFile, and the objects that it lists are brought.
+        ManifestFile, and the objects that it lists are brought. Returns the files of the store that were brought.
         """
-        for key, source in self._listed(uri) if listed else self._objects(uri):
+        objects = self._listed(uri) if listed else self._objects(uri)
+        for key, source in objects:
             target = dest / key
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -66,6 +67,7 @@ class LocalStore:
                     f"two inputs bring a file to {target.name} in the same folder {dest.name} (one is {uri}): "
                     "give each input a LocalPath of its own"
                 ) from None
+        return [source for _, source in objects]
 
     def digest(self, uri: str, *, listed: bool = False) -> str:
         """Return the content digest: sha256 over the sorted (key, sha256 of the bytes); the URI is not part of it."""

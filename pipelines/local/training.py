@@ -13,7 +13,7 @@ from pipelines.local.files import walk_files
 from pipelines.local.job import CODE_DIR, CONFIG_DIR, Job, Mount
 from pipelines.local.metrics import MetricDefinition
 from pipelines.local.prefix import host_path
-from pipelines.local.processing import check_inputs, components_of, resource_config
+from pipelines.local.processing import components_of, longest_run, resource_config
 from pipelines.local.results import StoredOutput
 from pipelines.local.runner import Machine
 from pipelines.local.work import Outcome, as_recorded
@@ -69,7 +69,6 @@ class Training:
         request, store = self._request, self._machine.store
         self._machine.claims.take(request.step, request.job_name, self.output_uri)
         metrics = self._machine.run(self._job, root, request.step, request.trial)
-        check_inputs(request.step, self._job, self.components, self._machine)
         outputs = {}
         for name, folder in (("model", _MODEL_DIR), ("output", f"{_OUTPUT_DIR}/data")):
             packed = host_path(_OUTPUT_DIR, root) / f"{name}.tar.gz"
@@ -130,7 +129,7 @@ def _job(request: TrainingRequest, machine: Machine) -> Job:
         config=_config(arguments, hyperparameters),
         message_file=f"{_OUTPUT_DIR}/failure",
         metrics=request.metrics,
-        max_seconds=(arguments.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds"),
+        max_seconds=longest_run(arguments),
         contract=_contract(request, user),
     )
 

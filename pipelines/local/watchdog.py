@@ -29,15 +29,18 @@ for group in groups:
 
 
 class Watchdog:
-    """Start with `with`; `watch` a process group while its job runs."""
+    """`add` a process group when its job starts, `remove` it when it has ended. The process starts with the first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        return self
+
+    def _start(self) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C in the terminal must not end the one who cleans up after it.
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -45,7 +48,6 @@ class Watchdog:
             start_new_session=True,
             bufsize=0,
         )
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -62,7 +64,8 @@ class Watchdog:
 
     def _tell(self, line: str) -> None:
         with self._lock, contextlib.suppress(OSError):
-            if self._process is not None and self._process.stdin is not None:
+            self._process = self._process or self._start()
+            if self._process.stdin is not None:
                 self._process.stdin.write(line.encode())
 
 

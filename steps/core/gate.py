@@ -105,7 +105,7 @@ class Verdict:
         else:
             measured = (
                 f"False-positive rate {_percent(self.fpr.value)} ({self.fpr.count} of {self.fpr.trials} "
-                f"test negatives), {self.limits.confidence:.0%} upper bound {_percent(self.fpr.upper)}; {limit}."
+                f"test negatives), {_percent(self.limits.confidence)} upper bound {_percent(self.fpr.upper)}; {limit}."
             )
         return " ".join([measured, *self.reasons])
 

@@ -76,6 +76,9 @@ def test_what_only_aws_can_do_is_refused(kit, trainer):
     piped = kit.writes("A", inputs={"x": "s3://b/x"})
     piped["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3InputMode"] = "Pipe"
     assert "S3InputMode is 'Pipe', which does not run on one machine: use File" in refused(kit, piped)
+    outside = kit.writes("A")
+    outside["Arguments"]["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["LocalPath"] = "/tmp/out"  # noqa: S108
+    assert "LocalPath '/tmp/out' is outside of /opt/ml" in refused(kit, outside)
     ranges = {"CategoricalParameterRanges": [{"Name": "x", "Values": ["1"]}]}
     hyperband = kit.tuning("T", "", ranges=ranges, strategy="Hyperband")
     assert "'Hyperband' does not run on one machine: supported are Bayesian, Random, Grid" in refused(kit, hyperband)

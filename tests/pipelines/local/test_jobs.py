@@ -41,6 +41,31 @@ def test_one_object_lands_under_its_name_and_a_prefix_as_a_tree(kit):
     assert kit.log(result, "A").strip() == str([f"../processing/input/{name}" for name in names])
 
 
+def test_a_manifest_file_brings_the_objects_that_it_lists(kit):
+    """ManifestFile semantics: the listed keys under their prefix, no others; what it lists must be there."""
+    for name in ("a.txt", "deep/b.txt", "c.txt"):
+        kit.store.put_bytes(name.encode(), f"s3://b/raw/{name}")
+    step = kit.processing(
+        "A",
+        "import pathlib; print(*sorted(p.name for p in pathlib.Path('../processing/input/some').rglob('*.txt')))",
+        inputs={"some": "s3://b/lists/one.manifest"},
+        outputs=(),
+        cache=True,
+    )
+    step["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3DataType"] = "ManifestFile"
+
+    def listing(*entries):
+        kit.store.put_bytes(json.dumps([*entries]).encode(), "s3://b/lists/one.manifest")
+        return kit.run(step)
+
+    result = listing({"prefix": "s3://b/raw/"}, "a.txt", "deep/b.txt")
+    assert kit.log(result, "A").strip() == "a.txt b.txt"
+    assert listing({"prefix": "s3://b/raw/"}, "deep/b.txt", "a.txt").steps["A"].reused
+    assert "lists gone.txt, and there is no object" in listing({"prefix": "s3://b/raw/"}, "gone.txt").reason
+    assert "is not a ManifestFile" in listing("a.txt").reason
+    assert "cannot name an object" in listing({"prefix": "s3://b/raw"}, "../../etc/passwd").reason
+
+
 def test_the_users_credentials_stay_outside(kit, monkeypatch):
     """A job gets PATH, HOME and what image, definition and caller state; later ones win."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "do-not-leak")
@@ -142,7 +167,15 @@ def test_a_job_that_changes_its_input_in_place_fails(kit):
     kit.store.put_bytes(b"good", "s3://b/raw/a.txt")
     code = "import os; p = '../processing/input/raw/a.txt'; os.chmod(p, 0o644); open(p, 'w').write('evil')"
     result = kit.run(kit.processing("A", code, inputs={"raw": "s3://b/raw"}, outputs=()))
-    assert "changed its input 'raw'" in result.reason
+    assert "changed its input a.txt in place" in result.reason
+
+
+def test_a_prefix_that_grows_while_a_job_reads_it_is_no_change(kit):
+    """Others may add objects under an input's prefix at any time."""
+    kit.store.put_bytes(b"1", "s3://b/raw/a.txt")
+    new = kit.store.path("s3://b/raw/b.txt")
+    result = kit.run(kit.processing("A", f"open({str(new)!r}, 'w')", inputs={"raw": "s3://b/raw"}, outputs=()))
+    assert result.status == "Succeeded"
 
 
 def test_outputs_may_not_overlap(kit):

@@ -1,0 +1,124 @@
+"""The main job as its user runs it: the embedded sample, end to end, with real training."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+TILEGATE = Path(sys.executable).parent / "tilegate"
+# One trial and few epochs: these tests are about the workflow, and .ci/run does the README's own run as well.
+QUICK = ("--max-tuning-jobs", "1", "--tuning-epochs", "1", "--fine-tune-epochs", "1", "--head-epochs", "1")
+ANY_MODEL = ("--max-fpr", "0.9", "--min-tpr", "0")
+JOBS = ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel", "EvaluateModel", "ConvertToTFLite"]
+
+
+def tilegate(home, *words):
+    return subprocess.run([TILEGATE, *words, "--home", home], capture_output=True, text=True, check=False, timeout=900)
+
+
+def steps(output, word):
+    return [name for name in JOBS if re.search(rf"^{name} +{word}", output, re.MULTILINE)]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    return home, tilegate(home, "run", *QUICK, *ANY_MODEL)
+
+
+def test_a_run_ends_with_a_bundle_in_the_registry_that_waits_for_approval(first):
+    home, done = first
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert steps(done.stdout, "done") == JOBS
+    bundle = next((home / "store").glob("tilegate-local/runs/*/ConvertToTFLite/bundle/bundle"))
+    contract = json.loads((bundle / "model.json").read_text())
+    assert (bundle / "model.tflite").stat().st_size == contract["bytes"]
+    assert json.loads((bundle / "evaluation.json").read_text())["subject"]["model"] == contract["sha256"]
+    listed = tilegate(home, "models", "list").stdout
+    assert re.search(r"1 +PendingManualApproval", listed)
+    shown = tilegate(home, "models", "show", "1").stdout
+    assert contract["sha256"] in shown
+
+
+def test_an_identical_run_reuses_every_step(first):
+    home, _ = first
+    done = tilegate(home, "run", *QUICK, *ANY_MODEL)
+    assert done.returncode == 0
+    assert steps(done.stdout, "reused") == JOBS
+
+
+def test_another_limit_runs_only_what_judges_and_says_why(first):
+    home, _ = first
+    done = tilegate(home, "run", *QUICK, "--max-fpr", "0.8", "--min-tpr", "0")
+    assert done.returncode == 0
+    assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel"]
+    assert steps(done.stdout, "runs") == ["EvaluateModel", "ConvertToTFLite"]
+    assert re.search(r"EvaluateModel +runs: .*--max-fpr.*0\.9.*0\.8", done.stdout)
+
+
+def test_a_limit_that_the_sample_cannot_prove_is_rejected_and_says_how_much_is_missing(first):
+    home, _ = first
+    done = tilegate(home, "run", *QUICK, "--max-fpr", "0.01")
+    assert done.returncode == 3
+    assert "REJECTED" in done.stdout
+    assert re.search(r"the limit is 1 %.*more .*are needed", done.stdout)
+    assert not re.search(r"RegisterModel +done", done.stdout)
+
+
+def test_a_release_manager_decides_once(first):
+    home, _ = first
+    done = tilegate(home, "models", "approve", "1", "--by", "Ada", "--reason", "looked at the report")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\* +1 +Approved", tilegate(home, "models", "list").stdout)
+    shown = tilegate(home, "models", "show", "1").stdout
+    assert "Approved by Ada: looked at the report" in shown
+    again = tilegate(home, "models", "approve", "1", "--by", "Ada", "--reason", "again")
+    assert again.returncode == 1
+    assert "Traceback" not in again.stderr
+
+
+def test_mlflow_has_the_execution_its_steps_and_its_trials(first):
+    home, _ = first
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+    experiment = client.get_experiment_by_name("tilegate")
+    runs = client.search_runs([experiment.experiment_id], max_results=500)
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    execution = min(parents, key=lambda r: r.info.start_time)
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == execution.info.run_id]
+    assert {r.info.run_name for r in children} >= {*JOBS, "RegisterModel", "CheckFalsePositiveRate"}
+    tuning = next(r for r in children if r.info.run_name == "TuneHyperparameters")
+    trials = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == tuning.info.run_id]
+    assert len(trials) == 1
+    assert "fine-tune-learning-rate" in trials[0].data.params
+    assert any("tpr_at_fpr" in name for name in trials[0].data.metrics)
+    assert execution.inputs.dataset_inputs
+
+
+def test_a_run_killed_in_the_middle_is_followed_by_one_that_goes_on(first, tmp_path):
+    """SIGKILL the whole run while it trains; the next run takes over what was finished and nothing half-done."""
+    source, _ = first
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copytree(source / "sample", home / "sample")
+    command = [TILEGATE, "run", "--home", str(home), *QUICK, *ANY_MODEL]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        for line in running.stdout:
+            if line.startswith("TuneHyperparameters"):
+                break
+        time.sleep(4)
+        os.kill(running.pid, signal.SIGKILL)
+    assert "Interrupted" in tilegate(home, "runs").stdout
+    done = tilegate(home, "run", *QUICK, *ANY_MODEL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles"]

@@ -1,0 +1,167 @@
+"""The command line as a person meets it: help at once, one sentence for a mistake, never a stack trace."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from pipelines.cli import cli
+from pipelines.compiler import compile_cached
+from pipelines.parameters import pipeline_parameters
+from pipelines.settings import Settings
+
+TILEGATE = Path(sys.executable).parent / "tilegate"
+README = Path(__file__).parents[3] / "README.md"
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """A folder with the compiled definition, so that each run need not import the SDK."""
+    folder = tmp_path_factory.mktemp("compiled")
+    compile_cached(Settings(), folder)
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path, compiled):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "compiled").symlink_to(compiled)
+    return home
+
+
+def tilegate(*words):
+    return subprocess.run([TILEGATE, *map(str, words)], capture_output=True, text=True, check=False, timeout=120)
+
+
+def draw(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (60, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["run"],
+        ["compile"],
+        ["runs"],
+        ["ui"],
+        ["models"],
+        *(["models", w] for w in ("list", "show", "approve", "reject")),
+    ],
+)
+def test_every_command_has_help(words):
+    result = CliRunner().invoke(cli, [*words, "--help"])
+    assert result.exit_code == 0
+    assert result.output.startswith("Usage:")
+
+
+def test_the_readme_lists_every_command():
+    text = README.read_text()
+    commands = [f"tilegate {name}" for name in cli.commands if name != "models"]
+    commands += [f"tilegate models {name}" for name in cli.commands["models"].commands]
+    assert [command for command in commands if command not in text] == []
+
+
+def test_every_parameter_but_the_uris_and_machines_is_an_option_of_run():
+    output = CliRunner().invoke(cli, ["run", "--help"]).output
+    names = {p.name for p in pipeline_parameters(Settings())}
+    missing = {name for name in names if "--" + re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower() not in output}
+    assert missing == {"DatasetUri", "PretrainedWeightsUri", "ProcessingInstanceType", "TrainingInstanceType"}
+
+
+def test_help_imports_no_heavy_library():
+    heavy = {"pandas", "numpy", "mlflow", "sagemaker", "optuna", "tensorflow", "PIL", "boto3", "rich"}
+    code = f"import sys, pipelines.cli; print(*sorted(set(sys.modules) & {heavy}))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--max-fpr", "lots"],
+        ["run", "--no-such", "1"],
+        ["run", "--backbone", "huge"],
+        ["models", "approve", "1"],
+    ],
+)
+def test_a_mistyped_command_is_a_usage_error(words):
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 2
+    assert "Error: " in result.output
+
+
+def test_compile_writes_the_definition_and_checks_it(tmp_path):
+    done = tilegate("compile", "-o", tmp_path / "definition.json", "--bucket", "my-bucket")
+    assert done.returncode == 0, done.stderr
+    definition = json.loads((tmp_path / "definition.json").read_text())
+    assert definition["Version"] == "2020-12-01"
+    assert "s3://my-bucket/weights/random" in json.dumps(definition)
+
+
+def _a_class_is_empty(folder):
+    draw(folder / "negative" / "a.png", 1)
+
+
+def _every_image_is_broken(folder):
+    for name in ("negative/a.png", "positive/b.png"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(b"not an image")
+
+
+def _nothing_there(folder):
+    folder.mkdir()
+
+
+def _no_label_is_a_class(folder):
+    draw(folder / "a.png", 1)
+    with (folder / "labels.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([["path", "label"], ["a.png", "perhaps"]])
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (_a_class_is_empty, "the class 'positive' has no usable screenshot"),
+        (_every_image_is_broken, "no usable screenshot in the data (2 rows were quarantined"),
+        (_nothing_there, "holds no labelled data"),
+        (_no_label_is_a_class, "label 'perhaps' is none of 0, 1, 'negative', 'positive'"),
+    ],
+)
+def test_unusable_data_end_a_run_with_one_clear_sentence(home, tmp_path, make, says):
+    make(tmp_path / "data")
+    done = tilegate("run", "--home", home, "--data", tmp_path / "data")
+    output = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert says in output
+    assert "Traceback" not in output
+
+
+def test_bad_parameters_stop_before_anything_runs(home, tmp_path):
+    draw(tmp_path / "data" / "negative" / "a.png", 1)
+    done = tilegate("run", "--home", home, "--data", tmp_path / "data", "--classes", "only-one")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "two different names" in done.stderr
+
+
+def test_resuming_a_run_that_is_not_there_is_one_sentence(home):
+    done = tilegate("run", "--home", home, "--resume", "gone")
+    assert done.returncode == 1
+    assert "there is no run gone" in done.stderr
+
+
+def test_an_empty_home_has_no_runs_and_no_models(tmp_path):
+    assert "No runs" in CliRunner().invoke(cli, ["runs", "--home", str(tmp_path / "home")]).output
+    assert "No versions" in tilegate("models", "list", "--home", tmp_path / "home").stdout
+    done = tilegate("models", "show", "1", "--home", tmp_path / "home")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
