@@ -11,7 +11,7 @@ from pipelines.images import LocalImages
 from pipelines.labelled import snapshot_of, weights_of
 from pipelines.local import ConsoleProgress, ExecutionResult, Executor, LocalStore, load_runs
 from pipelines.parameters import SAMPLE_PARAMETERS
-from pipelines.registry import MlflowRegistry, register_callback
+from pipelines.registry import PENDING, MlflowRegistry, register_callback
 from pipelines.sample import write_sample
 from pipelines.settings import Settings
 from pipelines.tracking import MlflowTracker
@@ -98,7 +98,7 @@ def _summary(
 ) -> Iterator[tuple[str, str]]:
     """Yield the lines that a person needs at the end, as far as the run got."""
     verdicts = {
-        "Succeeded": "PASSED: a model waits for approval",
+        "Succeeded": "PASSED the gate",
         "Rejected": "REJECTED by the gate",
         "Stopped": "STOPPED; the next run goes on where this one ended",
         "Failed": f"FAILED in {result.failed_step}",
@@ -119,7 +119,8 @@ def _summary(
     if registered := result.properties("RegisterModel"):
         group, version = registered["ModelPackageGroupName"], registered["ModelPackageVersion"]
         yield "Model", f"{group} version {version}, {registered['ModelApprovalStatus']}"
-        yield "Approve", f"tilegate models approve {version} --by NAME --reason TEXT"
+        if registered["ModelApprovalStatus"] == PENDING:
+            yield "Approve", f"tilegate models approve {version} --by NAME --reason TEXT"
     if url := tracker.url():
         yield "MLflow", f"{url} (start it with: tilegate ui)"
     yield "Run", str(result.run_dir)

@@ -61,7 +61,7 @@ class MlflowRegistry:
         run_id = self._run_for(arguments) if self._run_for else None
         with self._writing() as client:
             for version in self._read(group):
-                if (version.execution_id, version.sha256) == (execution, digest):
+                if version.sha256 == digest:
                     return version
             own_run = None if run_id else self._own_run(client, group, execution, digest)
             source = self._log_model(client, run_id or str(own_run), arguments, model_data, digest)

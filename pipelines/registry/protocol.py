@@ -52,7 +52,8 @@ class ModelRegistry(Protocol):
     def register(self, arguments: Mapping[str, Any], model_data: Path) -> ModelVersion:
         """Add a version from a CreateModelPackage request and its artefact; it waits for approval.
 
-        The same execution and the same bytes again give the version that exists: a resumed run makes no second one.
+        The same bytes again give the version that exists, whatever was decided on it: nobody is asked twice about one
+        bundle, be it a resumed run that registers it or one that reused every step.
         """
 
     def versions(self, group: str) -> list[ModelVersion]:

@@ -76,6 +76,7 @@ def test_two_runs_are_tracked_the_second_reusing_the_first(played):
     assert first.data.metrics["evaluation/fpr"] == second.data.metrics["evaluation/fpr"] == 0.004
     assert runs["Convert"].data.tags["tilegate.reused_from"] == results[0].execution_id
     versions = registry.versions("screenshots")
-    assert [version.execution_id for version in versions] == [result.execution_id for result in results]
-    assert versions[1].artifact_uri.startswith(runs["RegisterModel"].info.artifact_uri)
+    assert [version.execution_id for version in versions] == [results[0].execution_id]
+    registered = results[1].properties("RegisterModel")
+    assert registered["ModelPackageVersion"] == versions[0].version
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
