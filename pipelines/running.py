@@ -1,6 +1,7 @@
 """One run on one machine: data into the store, the definition through the executor, the outcome to a person."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,13 +80,23 @@ def _parameters(
     preset = SAMPLE_PARAMETERS if request.data is None else {}
     chosen = {**preset, **request.parameters}
     classes = Classes.parse(chosen.get("Classes", defaults["Classes"]))
-    data = request.data or write_sample(request.home / "sample")
+    data = request.data or write_sample(request.home / "sample", progress=_drawn)
     if request.data is None:
         print("Data: the embedded sample, drawn by code. It shows that the workflow works, not how good a model is.")
+    else:
+        print(f"Data: {data}", flush=True)
     snapshot = snapshot_of(data, store, settings, classes)
     print(f"Dataset {snapshot.uri} ({snapshot.objects:,} objects)")
     weights = weights_of(request.weights, str(chosen.get("Backbone", defaults["Backbone"])), store, settings)
     return {**chosen, "DatasetUri": snapshot.uri, "PretrainedWeightsUri": weights}
+
+
+def _drawn(done: int, total: int) -> None:
+    """Tell how far the drawing of the sample is: in place on a terminal, now and then elsewhere."""
+    if sys.stdout.isatty():
+        print(f"\rDrew {done}/{total} screens of the sample", end="\n" if done == total else "", flush=True)
+    elif done == total or done % (total // 4) == 0:
+        print(f"Drew {done}/{total} screens of the sample", flush=True)
 
 
 def _outcome(result: ExecutionResult) -> str:
@@ -112,7 +123,7 @@ def _summary(
         refused = f"; {counts['quarantined']:,} quarantined ({reasons})" if reasons else ""
         yield "Screenshots", f"{counts['accepted']:,} of {counts['groups']:,} groups{refused}"
     bundle = _output(result, store, "ConvertToTFLite", "bundle")
-    judged = bundle / "bundle" if bundle else _output(result, store, "EvaluateModel", "evaluation")
+    judged = bundle / "evidence" if bundle else _output(result, store, "EvaluateModel", "evaluation")
     if judged:
         yield from _figures(read_json(judged / "evaluation.json"))
         yield "Report", str(judged / "report.html")

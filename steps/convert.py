@@ -1,8 +1,9 @@
 """ConvertToTFLite: convert the model, run the gate again on the exact bytes, and pack the bundle for the phone.
 
-The bundle holds `model.tflite`, `model.json` (the device contract), `preprocessing.json`, `evaluation.json`,
-`scores.parquet`, `report.html` and `MODEL_CARD.md`; `model.tar.gz` beside it holds the same. If the converted bytes do
-not pass, nothing is packed and the program ends with exit code 3.
+`bundle/` holds what ships: `model.tflite`, `model.json` (the device contract), `preprocessing.json`, `evaluation.json`
+and `MODEL_CARD.md`; `model.tar.gz` holds the same. `evidence/` holds what people look at and what never ships, because
+it shows screenshots: `report.html` and `scores.parquet`. If the converted bytes do not pass, nothing is packed and the
+program ends with exit code 3.
 """
 
 import argparse
@@ -59,7 +60,8 @@ def _main(args: argparse.Namespace) -> None:
         **candidate.subject,
     }
     title = f"TFLite model, {args.quantization}"
-    evaluation = judge_and_write(lite.score_tiles, candidate.source, limits, subject, folder=bundle, title=title)
+    evidence: Path = args.output / "evidence"
+    evaluation = judge_and_write(lite.score_tiles, candidate.source, limits, subject, folder=evidence, title=title)
     flipped = _flipped(evaluation, args.evaluation)
     print(f"{flipped:.2%} of the decisions differ from the Keras model's")
     if not evaluation.verdict.passed:
@@ -89,6 +91,7 @@ def _finish(
 ) -> None:
     contract = device_contract(evaluation, spec, subject)
     spec.write(bundle)
+    evaluation.write_verdict(bundle)
     write_json(bundle / CONTRACT_FILE, contract)
     write_text(bundle / CARD_FILE, model_card(evaluation, contract))
     pack(bundle, output / MODEL_ARCHIVE)

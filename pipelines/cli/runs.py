@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def runs(home: Path) -> None:
     for summary in found:
         seconds = f"{summary.seconds:.1f} s"
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(summary.started))
-        why = f"{summary.failed_step}: {summary.reason}" if summary.failed_step else ""
+        why = textwrap.shorten(f"{summary.failed_step}: {summary.reason}", 100) if summary.failed_step else ""
         click.echo(f"{summary.id}  {started}  {summary.status:<11} {seconds:>9}  {why}".rstrip())
 
 

@@ -31,18 +31,20 @@ class Evaluation:
     subject: Mapping[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write `evaluation.json` (strict JSON) and `scores.parquet`."""
+        """Write `evaluation.json` and `scores.parquet`."""
         with replacing(folder / SCORES) as beside:
             self.scored.to_parquet(beside, index=False)
-        write_json(
-            folder / FILE_NAME,
-            {
-                "version": 1,
-                "subject": dict(self.subject),
-                "binary_classification_metrics": dict(self.metrics),
-                "gate": self.verdict.to_dict(),
-            },
-        )
+        self.write_verdict(folder)
+
+    def write_verdict(self, folder: Path) -> None:
+        """Write `evaluation.json`, strict JSON."""
+        document = {
+            "version": 1,
+            "subject": dict(self.subject),
+            "binary_classification_metrics": dict(self.metrics),
+            "gate": self.verdict.to_dict(),
+        }
+        write_json(folder / FILE_NAME, document)
 
 
 def evaluate(scored: pd.DataFrame, limits: Limits, subject: Mapping[str, Any]) -> Evaluation:

@@ -105,8 +105,8 @@ def test_mlflow_has_the_execution_its_steps_and_its_trials(first):
     assert execution.inputs.dataset_inputs
 
 
-def test_a_run_killed_in_the_middle_is_followed_by_one_that_goes_on(first, tmp_path):
-    """SIGKILL the whole run while it trains; the next run takes over what was finished and nothing half-done."""
+def test_a_killed_run_goes_on_where_it_was_or_is_taken_over_by_the_next(first, tmp_path):
+    """SIGKILL while it trains: nothing half-done is ever taken for whole, nothing finished is done again."""
     source, _ = first
     home = tmp_path / "home"
     home.mkdir()
@@ -118,7 +118,14 @@ def test_a_run_killed_in_the_middle_is_followed_by_one_that_goes_on(first, tmp_p
                 break
         time.sleep(4)
         os.kill(running.pid, signal.SIGKILL)
-    assert "Interrupted" in tilegate(home, "runs").stdout
-    done = tilegate(home, "run", *QUICK, *ANY_MODEL)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles"]
+    listed = tilegate(home, "runs").stdout
+    assert "Interrupted" in listed
+    killed = listed.split()[0]
+    resumed = tilegate(home, "run", "--resume", killed)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert steps(resumed.stdout, "reused") == ["ValidateData", "PreprocessTiles"]
+    assert re.search(rf"{killed} .*Succeeded", tilegate(home, "runs").stdout)
+    following = tilegate(home, "run", *QUICK, *ANY_MODEL)
+    assert following.returncode == 0
+    assert steps(following.stdout, "reused") == JOBS
+    assert tilegate(home, "models", "list").stdout.count("Pending") == 1
