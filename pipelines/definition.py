@@ -216,7 +216,6 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
             "classes": dag.text("Classes"),
             "label-attribute": dag.text("LabelAttribute"),
         },
-        files=[PropertyFile(name="Validation", output_name="screenshots", path="validation.json")],
     )
     screenshots = _output_of(validate, "screenshots")
     preprocess = dag.processing(

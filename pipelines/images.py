@@ -5,6 +5,7 @@ program can import, and of the versions of the libraries these import, so that a
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -18,7 +19,13 @@ from pipelines.settings import Settings
 
 _PACKAGE = "steps"
 _ENTRYPOINT = ("python3", "-m", "steps.train")
-_DISTRIBUTIONS = {"PIL": "pillow", "tensorflow": "tensorflow-cpu"}
+# Where the name to import is not the name to install, and what a library does its part of the work with.
+_DISTRIBUTIONS = {
+    "PIL": ("pillow",),
+    "pandas": ("pandas", "pyarrow"),
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "tf_keras": ("tf-keras", "h5py"),
+}
 
 
 class LocalImages:
@@ -91,8 +98,9 @@ def _data_files(package: Path) -> list[Path]:
 
 
 def _version(library: str) -> str:
-    try:
-        return importlib.metadata.version(_DISTRIBUTIONS.get(library, library))
-    except importlib.metadata.PackageNotFoundError:
-        # The standard library, a namespace, or the same library under the name of another platform's build.
-        return ""
+    """Return the versions that a library's name stands for; "" for the standard library's modules."""
+    versions = []
+    for distribution in _DISTRIBUTIONS.get(library, (library,)):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{distribution} {importlib.metadata.version(distribution)}")
+    return ", ".join(versions)

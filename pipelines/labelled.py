@@ -1,5 +1,6 @@
 """Labelled data and pretrained weights on their way into the store: as immutable, content-named folders."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -11,8 +12,12 @@ from pipelines.settings import Settings
 from steps.core.classes import Classes
 from steps.core.errors import UserError
 from steps.core.files import sha256_file
-from steps.core.labels import FOLDER_PER_CLASS, LabelledRow, find_labels, read_labels
+from steps.core.labels import FOLDER_PER_CLASS, find_labels, read_labels
+from steps.core.paths import PathRefusedError, locate
 from steps.core.snapshot import Batch, snapshot_digest, write_snapshot
+from steps.train import RANDOM_FILE
+
+_WEIGHTS_SUFFIX = ".weights.h5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +37,34 @@ def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Cl
     UserError if there are none.
     """
     folder, labels = _locate(source, classes)
-    files = sorted(set(_files(folder, labels, classes)))
-    if not files:
-        raise UserError(f"{folder / labels} names no file inside {folder}")
-    objects = [(path, sha256_file(folder / path)) for path in files]
+    if labels == FOLDER_PER_CLASS and _shows(store.root.resolve(), folder.resolve()):
+        raise UserError(f"the home lies in the data ({store.root} in {folder}): give --home another place")
+    objects = [
+        (path, checksum)
+        for path in sorted(set(_files(folder, labels, classes)))
+        if (checksum := _sha256(folder / path))
+    ]
+    if {path for path, _ in objects} <= {labels}:
+        raise UserError(f"{folder / labels} names no readable file inside {folder}")
     batch = Batch.of(labels, objects)
     uri = settings.uri("labelled", batch.name)
     if not store.exists(uri):
         _copy(folder, objects, uri, store)
+    files = [path for path, _ in objects]
     return Snapshot(_write_snapshot(batch, files, store, settings), (batch,), len(files))
+
+
+def _shows(inner: Path, outer: Path) -> bool:
+    """Tell whether `inner` would be found among the visible files of `outer`."""
+    return inner.is_relative_to(outer) and not any(part.startswith(".") for part in inner.relative_to(outer).parts)
+
+
+def _sha256(path: Path) -> str:
+    """Return a file's digest, or "" if it cannot be read: its row stays, and ValidateData says what is missing."""
+    try:
+        return sha256_file(path)
+    except OSError:
+        return ""
 
 
 def _locate(source: Path, classes: Classes) -> tuple[Path, str]:
@@ -52,19 +76,12 @@ def _locate(source: Path, classes: Classes) -> tuple[Path, str]:
 
 
 def _files(folder: Path, labels: str, classes: Classes) -> Iterator[str]:
-    root = folder.resolve()
     if labels != FOLDER_PER_CLASS:
         yield labels
     for row in read_labels(folder, labels, classes):
-        ref = row.source_ref
-        if not ref or "\0" in ref or (isinstance(row, LabelledRow) and ref.startswith("/")):
-            continue
-        try:
-            target = (folder / ref).resolve()
-            if target.is_file() and target.is_relative_to(root) and ".." not in Path(ref).parts:
-                yield Path(ref).as_posix()
-        except OSError:
-            continue
+        if row.source_ref:
+            with contextlib.suppress(PathRefusedError):
+                yield str(locate(folder, row.source_ref))
 
 
 def _copy(folder: Path, objects: list[tuple[str, str]], uri: str, store: LocalStore) -> None:
@@ -97,22 +114,25 @@ def weights_of(source: Path | None, backbone: str, store: LocalStore, settings: 
         uri = settings.uri("weights", "random")
         if not store.exists(uri):
             marker = json.dumps({"initialisation": "random"}) + "\n"
-            store.put_bytes(marker.encode(), f"{uri}/initialisation.json")
+            store.put_bytes(marker.encode(), f"{uri}/{RANDOM_FILE}")
         return uri
     path = _weights_file(source, backbone)
     uri = settings.uri("weights", sha256_file(path)[:32])
     if not store.exists(uri):
-        store.put_file(path, f"{uri}/{path.name}")
+        # One name, whatever the file was called: the digest already says which it is.
+        store.put_file(path, f"{uri}/pretrained{_WEIGHTS_SUFFIX}")
     return uri
 
 
 def _weights_file(source: Path, backbone: str) -> Path:
     if source.is_file():
+        if not source.name.endswith(_WEIGHTS_SUFFIX):
+            raise UserError(f"{source} is no *{_WEIGHTS_SUFFIX}: save the backbone with Keras's `save_weights`")
         return source
     wanted, minimalistic = backbone.replace("-", "_"), backbone.endswith("minimalistic")
-    found = [p for p in sorted(source.glob("*.weights.h5")) if wanted in p.name]
+    found = [p for p in sorted(source.glob(f"*{_WEIGHTS_SUFFIX}")) if wanted in p.name]
     found = [p for p in found if minimalistic or "minimalistic" not in p.name]
     if len(found) != 1:
         names = ", ".join(p.name for p in found) or "none"
-        raise UserError(f"{source} holds {names} for the backbone {backbone!r}: name one *.weights.h5 file")
+        raise UserError(f"{source} holds {names} for the backbone {backbone!r}: name one *{_WEIGHTS_SUFFIX} file")
     return found[0]

@@ -11,7 +11,7 @@ from pipelines.compiler import compile_cached
 from pipelines.images import LocalImages
 from pipelines.labelled import snapshot_of, weights_of
 from pipelines.local import ConsoleProgress, ExecutionResult, Executor, LocalStore, load_runs
-from pipelines.parameters import SAMPLE_PARAMETERS
+from pipelines.parameters import SAMPLE_PARAMETERS, check_parameters
 from pipelines.registry import PENDING, MlflowRegistry, register_callback
 from pipelines.sample import write_sample
 from pipelines.settings import Settings
@@ -79,15 +79,16 @@ def _parameters(
     defaults = {p["Name"]: p.get("DefaultValue") for p in definition["Parameters"]}
     preset = SAMPLE_PARAMETERS if request.data is None else {}
     chosen = {**preset, **request.parameters}
-    classes = Classes.parse(chosen.get("Classes", defaults["Classes"]))
+    values = {**defaults, **chosen}
+    check_parameters(values)
     data = request.data or write_sample(request.home / "sample", progress=_drawn)
     if request.data is None:
         print("Data: the embedded sample, drawn by code. It shows that the workflow works, not how good a model is.")
     else:
         print(f"Data: {data}", flush=True)
-    snapshot = snapshot_of(data, store, settings, classes)
+    snapshot = snapshot_of(data, store, settings, Classes.parse(values["Classes"]))
     print(f"Dataset {snapshot.uri} ({snapshot.objects:,} objects)")
-    weights = weights_of(request.weights, str(chosen.get("Backbone", defaults["Backbone"])), store, settings)
+    weights = weights_of(request.weights, values["Backbone"], store, settings)
     return {**chosen, "DatasetUri": snapshot.uri, "PretrainedWeightsUri": weights}
 
 
@@ -118,15 +119,12 @@ def _summary(
     if result.reason:
         yield "Reason", result.reason
     if validation := _output(result, store, "ValidateData", "screenshots"):
-        counts = read_json(validation / "validation.json")
-        reasons = ", ".join(f"{count} {reason}" for reason, count in counts["quarantined_by_reason"].items())
-        refused = f"; {counts['quarantined']:,} quarantined ({reasons})" if reasons else ""
-        yield "Screenshots", f"{counts['accepted']:,} of {counts['groups']:,} groups{refused}"
-    bundle = _output(result, store, "ConvertToTFLite", "bundle")
-    judged = bundle / "evidence" if bundle else _output(result, store, "EvaluateModel", "evaluation")
-    if judged:
-        yield from _figures(read_json(judged / "evaluation.json"))
-        yield "Report", str(judged / "report.html")
+        yield from _counts(read_json(validation / "validation.json"))
+    if judged := _judged(result, store):
+        what, folder = judged
+        yield "Judged", what
+        yield from _figures(read_json(folder / "evaluation.json"))
+        yield "Report", str(folder / "report.html")
     if registered := result.properties("RegisterModel"):
         group, version = registered["ModelPackageGroupName"], registered["ModelPackageVersion"]
         yield "Model", f"{group} version {version}, {registered['ModelApprovalStatus']}"
@@ -135,6 +133,31 @@ def _summary(
     if url := tracker.url():
         yield "MLflow", f"{url} (start it with: tilegate ui)"
     yield "Run", str(result.run_dir)
+
+
+def _counts(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts["quarantined_by_reason"].items())
+    refused = f"; {counts['quarantined']:,} quarantined ({reasons})" if reasons else ""
+    yield "Screenshots", f"{counts['accepted']:,} of {counts['groups']:,} groups{refused}"
+    if counts["ungrouped"]:
+        alone = f"{counts['ungrouped']:,} have no group, app or session"
+        yield "Groups", f"{alone}: screenshots of one app may be on both sides of a split"
+    for label, (name, count) in enumerate(counts["classes"].items()):
+        called = ", ".join(counts["class_names"][str(label)][:3])
+        yield f"Label {label}", f"{name}{f' ({called} in the data)' if called not in ('', name) else ''}: {count:,}"
+
+
+def _judged(result: ExecutionResult, store: LocalStore) -> tuple[str, Path] | None:
+    """Return what the last verdict is about and where its evidence lies, that of a rejected conversion included."""
+    if bundle := _output(result, store, "ConvertToTFLite", "bundle"):
+        return "the TFLite model", bundle / "evidence"
+    # A failed job publishes nothing, but its folder is still there to look at.
+    unpublished = result.run_dir / "steps/ConvertToTFLite/opt/ml/processing/output/bundle/evidence"
+    if result.failed_step == "ConvertToTFLite" and (unpublished / "report.html").is_file():
+        return "the TFLite model, which was not published", unpublished
+    if evaluation := _output(result, store, "EvaluateModel", "evaluation"):
+        return "the trained model", evaluation
+    return None
 
 
 def _figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

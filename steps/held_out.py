@@ -15,10 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tiles", type=Path, default=PROCESSING / "input/tiles", help="PreprocessTiles' output")
     add("--dataset", type=Path, default=PROCESSING / "input/dataset", help="ValidateData's output")
     add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
-    add("--max-fpr", type=float, default=defaults.max_fpr, help="limit of the FPR's upper bound")
-    add("--min-tpr", type=float, default=defaults.min_tpr, help="floor of the TPR's lower bound")
-    add("--confidence", type=float, default=defaults.confidence, help="of each one-sided bound")
+    add("--max-fpr", type=float, default=defaults.max_fpr, help="limit of the FPR's upper bound, 0 to 1")
+    add("--min-tpr", type=float, default=defaults.min_tpr, help="floor of the TPR's lower bound, 0 to 1")
 
 
 def limits_of(args: argparse.Namespace) -> Limits:
-    return Limits(args.max_fpr, args.min_tpr, args.confidence)
+    return Limits(args.max_fpr, args.min_tpr)

@@ -12,9 +12,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from steps.core.choices import BACKBONES
 from steps.core.errors import UserError
 
-BACKBONES = ("small", "large", "small-minimalistic", "large-minimalistic")
 POOL = "pool"
 SCORE = "score"
 LOGIT = "logit"

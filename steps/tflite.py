@@ -7,10 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from steps.core.choices import QUANTIZATIONS
 from steps.core.errors import UserError
 from steps.tiles import TileSource
-
-QUANTIZATIONS = ("float32", "float16", "dynamic")
 
 
 def convert(model: Any, quantization: str) -> bytes:

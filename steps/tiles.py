@@ -43,15 +43,6 @@ class TileSource:
         numbered = tf.data.Dataset.zip((tf.data.Dataset.from_tensor_slices(positions), records))
         return numbered.filter(lambda at, _: at >= 0)
 
-    def pixels(self, rows: pd.DataFrame) -> npt.NDArray[np.uint8]:
-        """Decode `rows` into memory: uint8 [tiles, size, size, 3], in their order."""
-        size = self.spec.tile_size
-        out = np.empty((len(rows), size, size, 3), np.uint8)
-        decoded = self.read(rows).map(lambda at, data: (at, decode(data, size)), num_parallel_calls=tf.data.AUTOTUNE)
-        for at, pixels in decoded.batch(64).prefetch(2).as_numpy_iterator():
-            out[at] = pixels
-        return out
-
     def batches(self, rows: pd.DataFrame, batch: int) -> Any:
         """Return a `tf.data.Dataset` of (positions [b], tiles uint8 [b, size, size, 3]), in the order of the shards."""
         size = self.spec.tile_size

@@ -2,7 +2,7 @@
 
 Obeys SageMaker's training contract: channels `tiles`, `dataset` and `pretrained`, hyperparameters in
 `/opt/ml/input/config/hyperparameters.json`, the model into `/opt/ml/model`, metrics as log lines. `pretrained` holds
-at most one Keras `*.weights.h5`; with none, training starts from random weights.
+one Keras `*.weights.h5`, or `initialisation.json` to say that training starts from random weights.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from steps.runtime import start_tensorflow
 MODEL_FILE = "model.keras"
 HISTORY_FILE = "history.json"
 TRAINING_FILE = "training.json"
+# What the channel of pretrained weights holds when there are none.
+RANDOM_FILE = "initialisation.json"
 _ML = Path("/opt/ml")
 
 
@@ -46,10 +48,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _pretrained(folder: Path) -> Path | None:
+    """Return the weights in the channel, or None where it says that there are none; anything else is a mistake."""
     found = sorted(folder.glob("*.weights.h5")) if folder.is_dir() else []
-    if len(found) > 1:
-        raise UserError(f"{folder} holds several weights files ({', '.join(p.name for p in found)}): one is wanted")
-    return found[0] if found else None
+    if len(found) == 1:
+        return found[0]
+    if not found and (folder / RANDOM_FILE).is_file():
+        return None
+    names = ", ".join(p.name for p in found) or "none"
+    raise UserError(f"{folder} holds {names}: one *.weights.h5, or {RANDOM_FILE} for random weights, is wanted")
 
 
 def _main(args: argparse.Namespace) -> None:

@@ -94,6 +94,11 @@ def _fine_tune(
     for number, layer in enumerate(model.layers):
         normalises = isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = number >= settings.fine_tune_layer and (train_statistics or not normalises)
+    if not model.trainable_weights:
+        raise UserError(
+            f"fine-tune-layer {settings.fine_tune_layer}: {settings.backbone} has {len(model.layers)} layers, "
+            "and none from there on has weights to train: give a lower number, or 0 fine-tune-epochs"
+        )
     model.compile(
         optimizer=keras.optimizers.Adam(settings.fine_tune_learning_rate), loss=keras.losses.BinaryCrossentropy()
     )

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from steps.core.classes import Classes
+from steps.core.classes import AUTO, Classes
 from steps.core.dataset import write_dataset, write_quarantine
 from steps.core.files import write_json
 from steps.core.program import Progress, run, worker_count
@@ -30,8 +30,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--output", type=Path, default=_PROCESSING / "output/dataset", help="where the tables go")
     add("--development", type=Path, default=_PROCESSING / "output/development", help="where the training job's go")
     add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
-    add("--classes", default="negative,positive", help="names of the negative and the positive class")
-    add("--label-attribute", default="auto", help="the manifest's label attribute, where it has several")
+    add("--classes", default=AUTO, help="names of the negative and the positive class, or auto")
+    add("--label-attribute", default=AUTO, help="the manifest's label attribute, where it has several")
     add("--workers", type=int, default=0, help="processes; 0 is one for each CPU")
     return parser.parse_args(argv)
 
@@ -51,7 +51,7 @@ def _main(args: argparse.Namespace) -> None:
         args.labelled,
         classes,
         inspect_all=lambda files: _inspect_all(files, workers),
-        attribute=None if args.label_attribute == "auto" else args.label_attribute,
+        attribute=None if args.label_attribute == AUTO else args.label_attribute,
     )
     summary = validation.summary(classes)
     write_dataset(args.output, validation.accepted)

@@ -28,6 +28,6 @@ def main() -> None:
 
     try:
         cli(prog_name="tilegate")
-    except (UserError, DefinitionError, RegistryError) as error:
+    except (UserError, DefinitionError, RegistryError, OSError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -29,7 +29,7 @@ def runs(home: Path) -> None:
 
 @click.command()
 @home_option
-@click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
 def ui(home: Path, port: int) -> None:
     """Open MLflow on this machine's runs, on 127.0.0.1; ends with Ctrl-C."""
     import subprocess

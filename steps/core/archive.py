@@ -2,6 +2,7 @@
 
 import gzip
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +20,12 @@ def unpacked(folder: Path) -> Iterator[Path]:
     path = folder / FILE_NAME
     with TemporaryDirectory(prefix="tilegate-model-") as name:
         try:
-            with tarfile.open(path, "r:gz") as archive:
+            with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
                 archive.extractall(name, filter="data")
-        except (OSError, tarfile.TarError, EOFError) as error:
+                # Only at the very end gzip compares its checksum.
+                while stream.read(1 << 20):
+                    pass
+        except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
             raise UserError(f"{path} is not a readable model archive ({error}): train the model again") from None
         yield Path(name)
 

@@ -1,10 +1,12 @@
 """The two classes of a binary label, and every way a labelled file may spell them."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Self
 
 from steps.core.errors import UserError
+
+AUTO = "auto"
+_WORDS = {"true": 1, "false": 0}
 
 
 class LabelError(ValueError):
@@ -13,18 +15,27 @@ class LabelError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """Names of the classes; index 0 is the negative one, index 1 the positive one."""
+    """Names of the classes; index 0 is the negative one, index 1 the positive one.
+
+    `given` names are binding: another class name is refused. Otherwise numbers decide, and names that the data give
+    to them are only reported.
+    """
 
     negative: str = "negative"
     positive: str = "positive"
+    given: bool = True
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `"negative,positive"`; raises UserError unless it is two different names."""
+        """Read `"negative,positive"`, or `"auto"`; raises UserError unless it is two different names."""
+        if text == AUTO:
+            return cls(given=False)
         names = [name.strip() for name in text.split(",")]
         if len(names) != len(("negative", "positive")) or not all(names) or names[0] == names[1]:
             raise UserError(f"classes {text!r}: two different names are wanted, as in 'negative,positive'")
-        return cls(*names)
+        if numbers := [name for name in names if _number(name) is not None]:
+            raise UserError(f"classes {text!r}: {numbers[0]!r} is a number or a truth value, a name is wanted")
+        return cls(names[0], names[1])
 
     def index(self, value: Any) -> int:
         """Return 0 or 1 for a label given as 0/1, true/false or a class name; raises LabelError."""
@@ -32,13 +43,34 @@ class Classes:
             text = value.strip()
             if text in (self.negative, self.positive):
                 return int(text == self.positive)
-            try:
-                value = {"true": 1.0, "false": 0.0}[text.lower()] if text.isalpha() else float(text)
-            except (KeyError, ValueError):
-                raise LabelError(self._wanted(value)) from None
-        if isinstance(value, bool | int | float) and not math.isnan(value) and value in (0, 1):
-            return int(value)
-        raise LabelError(self._wanted(value))
+            number: Any = _number(text)
+        else:
+            number = value
+        if isinstance(number, bool | int | float) and number in (0, 1):
+            return int(number)
+        raise LabelError(f"label {_shown(value)} is none of 0, 1, {self.negative!r}, {self.positive!r}")
 
-    def _wanted(self, value: Any) -> str:
-        return f"label {str(value)[:80]!r} is none of 0, 1, {self.negative!r}, {self.positive!r}"
+    def named_index(self, name: str, number: Any) -> int:
+        """Return 0 or 1 for a label that has a class name and a number, as Ground Truth gives both.
+
+        Ground Truth numbers the categories in the order of the labelling job, so a binding name goes before it.
+        """
+        if self.given or name in (self.negative, self.positive):
+            if name not in (self.negative, self.positive):
+                raise LabelError(f"class name {name[:80]!r} is neither {self.negative!r} nor {self.positive!r}")
+            return int(name == self.positive)
+        return self.index(number)
+
+
+def _shown(value: Any) -> str:
+    # Python refuses to print integers of thousands of digits.
+    return repr(str(value)[:80]) if not isinstance(value, int) or abs(value) < 10**80 else "of many digits"
+
+
+def _number(text: str) -> float | None:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        return float(text)
+    except ValueError:
+        return None

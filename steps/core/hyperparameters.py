@@ -36,11 +36,13 @@ class Hyperparameters:
     seed: int = _between(17, 0, 2**31 - 1)
 
     @classmethod
-    def parse(cls, given: Mapping[str, str]) -> Self:
+    def parse(cls, given: Any) -> Self:
         """Read hyperparameters as they arrive; raises UserError for an unknown name or a value out of bounds.
 
         Names that begin with `_` or `sagemaker_` are the platform's own and are passed over.
         """
+        if not isinstance(given, Mapping):
+            raise UserError(f"hyperparameters are {type(given).__name__}: an object of names and values is wanted")
         known = {f.name.replace("_", "-"): f for f in fields(cls)}
         values: dict[str, Any] = {}
         for name, raw in given.items():

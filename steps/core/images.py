@@ -55,7 +55,7 @@ def decode_image(data: bytes) -> tuple[Pixels, ImageFacts]:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image.width, image.height)
                 kind = image.format or "?"
-                rgb = ImageOps.exif_transpose(image).convert("RGB")
+                rgb = _eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
                 pixels = np.asarray(rgb)
     except ImageRefusedError:
         raise
@@ -70,3 +70,12 @@ def _check_size(width: int, height: int) -> None:
         raise ImageRefusedError(f"{width} x {height} pixels; {MAX_PIXELS:,} and sides of {MAX_SIDE:,} are the most")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageRefusedError(f"{width} x {height} pixels: an aspect ratio above {MAX_ASPECT} is no screenshot")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Take the upper eight bits of 16-bit grey, which Pillow would clip to white; refuse deeper or real-valued grey."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ImageRefusedError(f"pixels of mode {image.mode}: 8 or 16 bits a channel are wanted")
+    return image

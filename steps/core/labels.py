@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/sms-data-output.html. Unknown ke
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,14 @@ import pandas as pd
 
 from steps.core.classes import Classes, LabelError
 from steps.core.errors import UserError
+from steps.core.paths import is_text
+from steps.core.splits import GROUP_KEYS
 
 MANIFEST_SUFFIXES = (".manifest", ".jsonl")
 TABLE_SUFFIXES = (".parquet", ".csv")
 FOLDER_PER_CLASS = "."
 MAX_LINE_CHARACTERS = 100_000
+CLASS_NAME = "class-name"
 _SOURCE_KEYS = ("source-ref", "source_ref", "path", "image")
 
 
@@ -86,13 +90,14 @@ def read_labels(
 def _folder_per_class(folder: Path, classes: Classes) -> Iterator[LabelledRow | RefusedRow]:
     """Take every file but hidden ones, whatever its name: what is no image is refused later, not passed over."""
     files = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir())
-    for row, path in enumerate(sorted(p for p in files if not p.name.startswith(".")), start=1):
+    visible = sorted(p for p in files if not any(part.startswith(".") for part in p.parts))
+    for row, path in enumerate(visible, start=1):
         source = path.as_posix()
         try:
             label = classes.index(path.parts[0] if len(path.parts) > 1 else "")
         except LabelError:
             wanted = f"{classes.negative!r} or {classes.positive!r}"
-            yield RefusedRow(row, source, "label", f"the file lies in no folder named {wanted}")
+            yield RefusedRow(row, _printable(source), "label", f"the file lies in no folder named {wanted}")
         else:
             yield LabelledRow(row, source, label)
 
@@ -102,14 +107,15 @@ def _manifest(path: Path, classes: Classes, attribute: str | None) -> Iterator[L
         for row, raw in enumerate(stream, start=1):
             if not raw.strip():
                 continue
+            source = ""
             try:
                 record = _parse_line(raw)
+                source = _take_source(record)
                 label, other = _take_label(record, classes, attribute)
-                yield LabelledRow(row, _take_source(other), label, _slices(other))
-            except LabelError as error:
-                yield RefusedRow(row, str(record.get("source-ref", "")), "label", str(error))
-            except _BadRowError as error:
-                yield RefusedRow(row, "", "manifest-line", str(error))
+                yield LabelledRow(row, source, label, _slices(other))
+            except (LabelError, _BadRowError) as error:
+                reason = "label" if isinstance(error, LabelError) else "manifest-line"
+                yield RefusedRow(row, _printable(source), reason, str(error))
 
 
 class _BadRowError(ValueError):
@@ -137,9 +143,10 @@ def _take_label(record: dict[str, Any], classes: Classes, attribute: str | None)
         raise LabelError(f"label attributes {pairs or 'none'}; {wanted} with its -metadata is wanted")
     metadata = record[f"{pairs[0]}-metadata"]
     name = metadata.get("class-name") if isinstance(metadata, dict) else None
-    known = name in (classes.negative, classes.positive)
-    label = classes.index(name if known else record[pairs[0]])
-    return label, {k: v for k, v in record.items() if k not in (pairs[0], f"{pairs[0]}-metadata")}
+    other = {k: v for k, v in record.items() if k not in (pairs[0], f"{pairs[0]}-metadata")}
+    if isinstance(name, str):
+        return classes.named_index(name, record[pairs[0]]), other | {CLASS_NAME: name}
+    return classes.index(record[pairs[0]]), other
 
 
 def _take_source(record: dict[str, Any]) -> str:
@@ -151,28 +158,41 @@ def _take_source(record: dict[str, Any]) -> str:
 
 
 def _slices(record: Mapping[str, Any]) -> dict[str, str]:
-    return {str(k): str(v) for k, v in record.items() if isinstance(v, str | int | float | bool) and not _missing(v)}
+    """Return the other columns as text; a group that is not one is refused, for its app would leak between splits."""
+    slices = {}
+    for key, value in record.items():
+        scalar = isinstance(value, str | int | float | bool)
+        if key in GROUP_KEYS and value is not None and not scalar:
+            raise _BadRowError(f"{key} is {type(value).__name__}, a text or a number is wanted")
+        if scalar and not _missing(value):
+            whole = isinstance(value, float) and value.is_integer()
+            slices[str(key)] = str(int(value)) if whole else str(value).strip()
+    if not all(is_text(text) for pair in slices.items() for text in pair):
+        raise _BadRowError("a value is no text in UTF-8")
+    return slices
 
 
 def _missing(value: Any) -> bool:
-    return value == "" or (isinstance(value, float) and value != value)  # noqa: PLR0124  NaN is unequal to itself
+    return (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and math.isnan(value))
+
+
+def _printable(source: str) -> str:
+    return source.encode(errors="replace").decode()
 
 
 def _table(path: Path, classes: Classes) -> Iterator[LabelledRow | RefusedRow]:
     for row, record in _table_records(path):
+        source = ""
         if isinstance(record, str):
-            yield RefusedRow(row, "", "manifest-line", record)
+            yield RefusedRow(row, source, "manifest-line", record)
             continue
-        label = record.pop("label", None)
         try:
             source = _take_source(record)
-        except _BadRowError as error:
-            yield RefusedRow(row, "", "manifest-line", str(error))
-            continue
-        try:
-            yield LabelledRow(row, source, classes.index(label), _slices(record))
-        except LabelError as error:
-            yield RefusedRow(row, source, "label", str(error))
+            label = classes.index(record.pop("label", None))
+            yield LabelledRow(row, source, label, _slices(record))
+        except (LabelError, _BadRowError) as error:
+            reason = "label" if isinstance(error, LabelError) else "manifest-line"
+            yield RefusedRow(row, _printable(source), reason, str(error))
 
 
 def _table_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -201,6 +221,8 @@ def _table_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise UserError(f"{path} has the column {twice[0]!r} twice: which one counts?")
     if "label" not in columns or not set(columns) & set(_SOURCE_KEYS):
         raise UserError(
             f"{path} has the columns {', '.join(columns) or 'none'}; "

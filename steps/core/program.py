@@ -1,5 +1,6 @@
 """What every step program shares: exit codes, the failure text, progress, and the number of workers."""
 
+import contextlib
 import os
 import sys
 import time
@@ -27,14 +28,18 @@ def run(main: Callable[[], None], message: Path) -> int:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        message.parent.mkdir(parents=True, exist_ok=True)
-        message.write_text(str(error)[:_MESSAGE_CHARACTERS], encoding="utf-8")
+        # Outside of a container there may be no such place, and the sentence is on stderr already.
+        with contextlib.suppress(OSError):
+            message.parent.mkdir(parents=True, exist_ok=True)
+            message.write_text(str(error)[:_MESSAGE_CHARACTERS], encoding="utf-8")
         return EXIT_REJECTED if isinstance(error, RejectedError) else EXIT_ERROR
     return 0
 
 
 def worker_count(wanted: int) -> int:
     """Return how many processes to use: the number given, or for 0 the CPUs the platform grants this job."""
+    if wanted < 0:
+        raise UserError(f"{wanted} workers: a number of processes, or 0 for one for each CPU, is wanted")
     granted = os.environ.get("SM_NUM_CPUS", "")
     return wanted or (int(granted) if granted.isdecimal() and int(granted) else os.cpu_count() or 1)
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from steps.core.errors import UserError
 from steps.core.files import write_text
@@ -51,17 +52,24 @@ def write_snapshot(folder: Path, batches: Sequence[Batch], prefix: str, objects:
     write_text(folder / OBJECTS, json.dumps([{"prefix": prefix}, *sorted(objects)], indent=0) + "\n")
 
 
+def _batch(fields: Any) -> Batch:
+    batch = Batch(**fields)
+    if not all(isinstance(value, str) for value in (batch.name, batch.labels, batch.sha256)):
+        raise TypeError("a field is not a text")
+    return batch
+
+
 def read_snapshot(folder: Path) -> list[Batch]:
     """Read the batches of a snapshot; raises UserError that names the line."""
     path = folder / MANIFEST
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: the dataset snapshot cannot be read ({error.strerror})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: the dataset snapshot cannot be read ({error})") from None
     batches = []
     for row, line in enumerate(lines, start=1):
         try:
-            batches.append(Batch(**json.loads(line)))
+            batches.append(_batch(json.loads(line)))
         except (ValueError, TypeError) as error:
             raise UserError(f"{path}, line {row}: not a batch ({error}); write the snapshot again") from None
     if not batches:

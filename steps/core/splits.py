@@ -9,6 +9,9 @@ _SALT = b"tilegate-split-1:"
 _SHARES = (("train", 0.5), ("validation", 0.1), ("calibration", 0.2), ("test", 0.2))
 
 
+GROUP_KEYS = ("group", "app", "session")
+
+
 class Split(StrEnum):
     """Train and validation shape the model, calibration sets its threshold, test alone judges it."""
 
@@ -34,7 +37,7 @@ def split_of(group: str) -> Split:
 
 def group_of(slices: Mapping[str, str], screenshot_id: str) -> str:
     """Return what may never cross splits: the given group, else the app, else the session, else the screenshot."""
-    for key in ("group", "app", "session"):
+    for key in GROUP_KEYS:
         if slices.get(key):
             return slices[key]
     return screenshot_id

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from steps.core.classes import Classes
@@ -11,7 +11,8 @@ from steps.core.dataset import Quarantined, Screenshot
 from steps.core.errors import UserError
 from steps.core.files import sha256_file
 from steps.core.images import ImageFacts, ImageRefusedError, read_image
-from steps.core.labels import LabelledRow, RefusedRow, read_labels
+from steps.core.labels import CLASS_NAME, LabelledRow, RefusedRow, read_labels
+from steps.core.paths import PathRefusedError, locate
 from steps.core.snapshot import Batch
 from steps.core.splits import Split, group_of, split_of
 
@@ -52,6 +53,8 @@ class Validation:
             "quarantined": len(self.quarantined),
             "quarantined_by_reason": dict(sorted(Counter(q.reason for q in self.quarantined).items())),
             "groups": len({s.group for s in self.accepted}),
+            "ungrouped": sum(s.group == s.id for s in self.accepted),
+            "class_names": {str(i): sorted(self._class_names(i)) for i in (0, 1)},
             "classes": {name: sum(s.label == i for s in self.accepted) for i, name in enumerate(names)},
             "splits": {
                 str(split): {
@@ -60,6 +63,10 @@ class Validation:
                 for split in Split
             },
         }
+
+    def _class_names(self, label: int) -> set[str]:
+        """Return what the data call a class, for a person to see that nothing is the wrong way round."""
+        return {s.slices[CLASS_NAME] for s in self.accepted if s.label == label and CLASS_NAME in s.slices}
 
 
 def inspect(file: Path) -> Inspection:
@@ -104,26 +111,25 @@ def validate(
 
 
 def _refuse(batch: Batch, row: LabelledRow | RefusedRow, reason: str, detail: str, sha256: str = "") -> Quarantined:
-    return Quarantined(batch.name, batch.labels, row.row, row.source_ref[:500], sha256, reason, detail)
+    return Quarantined(
+        batch.name,
+        batch.labels,
+        row.row,
+        row.source_ref[:500].encode(errors="replace").decode(),
+        sha256,
+        reason,
+        detail,
+    )
 
 
 def _locate(batch: Batch, row: LabelledRow, labelled: Path) -> Candidate | Quarantined:
     """Find a row's file inside its batch; a path that leaves it is refused before anything is opened."""
-    ref, root = row.source_ref, labelled / batch.name
-    pure = PurePosixPath(ref)
-    if "\0" in ref or "\\" in ref or ":" in ref or pure.is_absolute() or ".." in pure.parts:
-        detail = "the path leaves the batch's folder: a relative path inside it is wanted"
-        return _refuse(batch, row, "path", detail)
+    root = labelled / batch.name
     try:
-        file = root / pure
-        # The batch's folder itself may be reached through a link; what lies in it may not lead out.
-        if not file.resolve().is_relative_to(root.resolve()):
-            return _refuse(batch, row, "path", "a symbolic link leads out of the batch's folder")
-        if not file.is_file():
-            return _refuse(batch, row, "missing-file", "there is no such file in the batch")
-    except OSError as error:
-        return _refuse(batch, row, "path", f"not a usable path: {error.strerror or error}")
-    return Candidate(batch, row, file, f"{batch.name}/{pure.as_posix()}")
+        path = locate(root, row.source_ref)
+    except PathRefusedError as error:
+        return _refuse(batch, row, error.reason, str(error))
+    return Candidate(batch, row, root / path, f"{batch.name}/{path}")
 
 
 def _opened(
@@ -132,7 +138,7 @@ def _opened(
     opened = []
     for candidate, inspection in inspected:
         batch, row, facts = candidate.batch, candidate.row, inspection.facts
-        declared = row.slices.get("sha256", inspection.sha256)
+        declared = row.slices.get("sha256", inspection.sha256).lower()
         if facts is None:
             quarantined.append(_refuse(batch, row, "image", inspection.refusal, inspection.sha256))
         elif declared != inspection.sha256:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 TILEGATE = Path(sys.executable).parent / "tilegate"
 # One trial and few epochs: these tests are about the workflow, and .ci/run does the README's own run as well.
 QUICK = ("--max-tuning-jobs", "1", "--tuning-epochs", "1", "--fine-tune-epochs", "1", "--head-epochs", "1")
-ANY_MODEL = ("--max-fpr", "0.9", "--min-tpr", "0")
+ANY_MODEL = ("--max-fpr", "0.9", "--min-tpr", "0.001")
 JOBS = ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel", "EvaluateModel", "ConvertToTFLite"]
 
 
@@ -58,7 +58,7 @@ def test_an_identical_run_reuses_every_step(first):
 
 def test_another_limit_runs_only_what_judges_and_says_why(first):
     home, _ = first
-    done = tilegate(home, "run", *QUICK, "--max-fpr", "0.8", "--min-tpr", "0")
+    done = tilegate(home, "run", *QUICK, "--max-fpr", "0.8", "--min-tpr", "0.001")
     assert done.returncode == 0
     assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel"]
     assert steps(done.stdout, "runs") == ["EvaluateModel", "ConvertToTFLite"]

@@ -13,6 +13,8 @@ from pipelines.compiler import compile_cached, compile_pipeline
 from pipelines.parameters import pipeline_parameters
 from pipelines.requests import all_steps, check_requests
 from pipelines.settings import Settings
+from steps.core.gate import Limits
+from steps.core.spec import PreprocessingSpec
 
 SETTINGS = Settings()
 
@@ -95,6 +97,12 @@ def test_parameters_are_typed_and_all_but_the_dataset_have_defaults(definition):
     table = {p.name: (kinds[p.kind], p.default) for p in pipeline_parameters(SETTINGS)}
     assert {p["Name"]: (p["Type"], p.get("DefaultValue")) for p in definition["Parameters"]} == table
     assert [name for name, (_, default) in table.items() if default is None] == ["DatasetUri"]
+
+
+def test_defaults_are_the_steps_own():
+    defaults = {p.name: p.default for p in pipeline_parameters(SETTINGS)}
+    assert (defaults["MaxFpr"], defaults["MinTpr"]) == (Limits().max_fpr, Limits().min_tpr)
+    assert defaults["TileSize"] == PreprocessingSpec().tile_size
 
 
 def test_every_parameter_is_used(definition):

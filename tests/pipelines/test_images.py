@@ -63,3 +63,18 @@ def test_both_images_train_by_default_and_run_the_module_they_are_told():
 def test_an_image_of_somebody_else_is_refused():
     with pytest.raises(DefinitionError, match="other:latest"):
         images.LocalImages(Settings())("other:latest", ())
+
+
+def test_another_version_of_a_library_is_another_digest(monkeypatch):
+    before = digests()
+    version = images.importlib.metadata.version
+    monkeypatch.setattr(
+        images.importlib.metadata, "version", lambda name: version(name) + ("+1" if name == "pyarrow" else "")
+    )
+    assert all(after != before[name] for name, after in digests().items())
+    changed = {"ai_edge_litert"}
+    monkeypatch.setattr(
+        images.importlib.metadata, "version", lambda name: version(name) + ("+1" if name in changed else "")
+    )
+    assert {name for name, after in digests().items() if after != before[name]} == {"convert"}
+    images.program_digest.cache_clear()

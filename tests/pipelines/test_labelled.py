@@ -102,8 +102,43 @@ def test_weights_are_named_by_content_and_none_is_a_folder_that_says_so(store, t
     for name in names:
         (folder / f"{name}.weights.h5").write_bytes(name.encode())
     for backbone, name in zip(("small", "large-minimalistic", "large"), names, strict=True):
-        assert stored(store, weights_of(folder, backbone, store, SETTINGS)) == {f"{name}.weights.h5"}
+        uri = weights_of(folder, backbone, store, SETTINGS)
+        assert store.path(f"{uri}/pretrained.weights.h5").read_bytes() == name.encode()
     with pytest.raises(UserError, match="holds none for the backbone 'small-minimalistic'"):
         weights_of(folder, "small-minimalistic", store, SETTINGS)
     one = folder / f"{names[0]}.weights.h5"
     assert weights_of(one, "large", store, SETTINGS) == weights_of(folder, "small", store, SETTINGS)
+
+
+def test_weights_under_another_name_are_refused_instead_of_left_out(store, tmp_path):
+    (tmp_path / "weights_no_top_v2.h5").write_bytes(b"weights")
+    with pytest.raises(UserError, match=r"no \*\.weights\.h5"):
+        weights_of(tmp_path / "weights_no_top_v2.h5", "small", store, SETTINGS)
+
+
+def test_a_home_among_the_data_is_refused_and_hidden_folders_are_no_data(tmp_path):
+    for name in ("negative/a.png", "positive/b.png", ".git/c.png", "positive/.cache/d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    hidden = LocalStore(tmp_path / ".tilegate" / "store")
+    first = snapshot_of(tmp_path, hidden, SETTINGS, CLASSES)
+    assert first.objects == 2
+    assert snapshot_of(tmp_path, hidden, SETTINGS, CLASSES) == first
+    with pytest.raises(UserError, match="the home lies in the data"):
+        snapshot_of(tmp_path, LocalStore(tmp_path / "home" / "store"), SETTINGS, CLASSES)
+
+
+def test_the_s3_uris_of_ground_truth_name_the_files_where_a_download_put_them(store, tmp_path):
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    (tmp_path / "data" / "images" / "a.png").write_bytes(b"a")
+    record = {"source-ref": "s3://customer/jobs/7/images/a.png", "k": 1, "k-metadata": {"class-name": "positive"}}
+    (tmp_path / "data" / "output.manifest").write_text(json.dumps(record))
+    snapshot = snapshot_of(tmp_path / "data", store, SETTINGS, CLASSES)
+    batch = SETTINGS.uri("labelled", snapshot.batches[0].name)
+    assert stored(store, batch) == {"output.manifest", "images/a.png"}
+
+
+def test_a_labels_file_that_names_nothing_here_is_one_sentence(store, tmp_path):
+    (tmp_path / "labels.csv").write_text(f"path,label\ngone.png,1\n{tmp_path}/labels.csv,maybe\n")
+    with pytest.raises(UserError, match="names no readable file"):
+        snapshot_of(tmp_path, store, SETTINGS, CLASSES)

@@ -16,6 +16,7 @@ from pipelines.cli import cli
 from pipelines.compiler import compile_cached
 from pipelines.parameters import pipeline_parameters
 from pipelines.settings import Settings
+from steps.core.errors import UserError
 
 TILEGATE = Path(sys.executable).parent / "tilegate"
 README = Path(__file__).parents[3] / "README.md"
@@ -146,11 +147,33 @@ def test_unusable_data_end_a_run_with_one_clear_sentence(home, tmp_path, make, s
     assert "Traceback" not in output
 
 
-def test_bad_parameters_stop_before_anything_runs(home, tmp_path):
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--classes", "only-one"), "two different names"),
+        (("--max-fpr", "0"), "max-fpr 0.0"),
+        (("--min-tpr", "0"), "min-tpr 0.0"),
+        (("--tile-size", "1"), "tile size 1"),
+        (("--batch-size", "0"), "batch-size=0"),
+        (("--tuning-epochs", "-1"), "fine-tune-epochs=-1"),
+        (("--learning-rate-min", "0.5"), "not below LearningRateMax"),
+        (("--max-tuning-jobs", "0"), "MaxTuningJobs 0"),
+    ],
+)
+def test_bad_parameters_stop_before_anything_runs(home, tmp_path, words, says):
     draw(tmp_path / "data" / "negative" / "a.png", 1)
-    done = tilegate("run", "--home", home, "--data", tmp_path / "data", "--classes", "only-one")
+    result = CliRunner().invoke(cli, ["run", "--home", str(home), "--data", str(tmp_path / "data"), *words])
+    assert says in str(result.exception)
+    assert isinstance(result.exception, UserError)
+    assert not (home / "runs").exists()
+    assert not (home / "store").exists()
+
+
+def test_a_home_that_cannot_be_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    done = tilegate("run", "--home", tmp_path / "file" / "home")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "two different names" in done.stderr
+    assert done.stderr.startswith("error: ")
 
 
 def test_resuming_a_run_that_is_not_there_is_one_sentence(home):

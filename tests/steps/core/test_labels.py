@@ -1,6 +1,7 @@
 """Labelled data in its three forms: every row comes out, good or refused, with its number."""
 
 import json
+import sys
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from steps.core.classes import Classes, LabelError
 from steps.core.errors import UserError
 from steps.core.labels import MAX_LINE_CHARACTERS, LabelledRow, RefusedRow, find_labels, read_labels
+from steps.core.splits import group_of, split_of
 
 CLASSES = Classes("other", "game")
 
@@ -36,6 +38,16 @@ def test_a_class_name_in_the_metadata_goes_before_the_number(tmp_path):
     record = {"source-ref": "a.png", "kind": 7, "kind-metadata": {"class-name": "game"}}
     (tmp_path / "m.jsonl").write_text(json.dumps(record))
     assert rows(tmp_path, "m.jsonl")[0].label == 1
+
+
+def test_an_unknown_class_name_is_refused_where_names_were_given_and_else_the_number_counts(tmp_path):
+    record = {"source-ref": "a.png", "kind": 1, "kind-metadata": {"class-name": "cat"}}
+    (tmp_path / "m.jsonl").write_text(json.dumps(record))
+    (refused,) = rows(tmp_path, "m.jsonl")
+    assert isinstance(refused, RefusedRow)
+    assert "'cat'" in refused.detail
+    (taken,) = read_labels(tmp_path, "m.jsonl", Classes.parse("auto"))
+    assert (taken.label, taken.slices) == (1, {"class-name": "cat"})
 
 
 @pytest.mark.parametrize(
@@ -69,11 +81,55 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
     assert [type(row) for row in rows(tmp_path, "m.manifest")] == [RefusedRow, LabelledRow]
 
 
-@given(st.lists(st.binary(max_size=60).filter(lambda b: b"\n" not in b), max_size=8))
-def test_no_bytes_break_the_reader(tmp_path_factory, lines):
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(["source-ref", "path", "k", "k-metadata", "app", "group", "session", "other"])
+LINES = st.binary(max_size=60).filter(lambda b: b"\n" not in b) | st.dictionaries(KEYS, JSON, max_size=8).map(
+    lambda record: json.dumps(record).encode()
+)
+
+
+@given(st.lists(LINES, max_size=8))
+def test_no_line_breaks_the_reader_and_none_is_lost(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("manifest")
     (folder / "m.manifest").write_bytes(b"\n".join(lines))
-    assert len(rows(folder, "m.manifest")) == sum(bool(text.strip()) for text in lines)
+    found = rows(folder, "m.manifest")
+    assert len(found) == sum(bool(text.strip()) for text in lines)
+    for row in found:
+        if isinstance(row, LabelledRow):
+            split_of(group_of(row.slices, "id"))
+
+
+@pytest.mark.parametrize(
+    ("label", "more", "says"),
+    [
+        (1, {"app": "x\ud83d"}, "no text in UTF-8"),
+        (1, {"group": {"app": "a"}}, "group is dict"),
+        (1, {"session": [1]}, "session is list"),
+        (10**400, {}, "of many digits"),
+    ],
+)
+def test_values_that_cannot_be_kept_are_refused(tmp_path, label, more, says):
+    sys.set_int_max_str_digits(0)
+    (tmp_path / "m.manifest").write_text(line(label=label, **more))
+    (row,) = rows(tmp_path, "m.manifest")
+    assert isinstance(row, RefusedRow)
+    assert says in row.detail
+    assert row.source_ref == "a.png"
+
+
+def test_groups_are_the_same_text_in_every_form(tmp_path):
+    (tmp_path / "m.manifest").write_text(line("a.png", 1, app=" x ", session=7.0))
+    assert rows(tmp_path, "m.manifest")[0].slices == {"app": "x", "session": "7"}
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "l.csv").write_text("path,label,label\na.png,1,0\n")
+    with pytest.raises(UserError, match="'label' twice"):
+        rows(tmp_path, "l.csv")
 
 
 def test_one_of_several_label_attributes_is_chosen_by_name(tmp_path):
@@ -159,4 +215,10 @@ def test_other_labels_are_refused_with_the_value(value):
 @pytest.mark.parametrize("text", ["", "one", "a,a", "a,b,c", ",b"])
 def test_classes_are_two_different_names(text):
     with pytest.raises(UserError, match="two different names"):
+        Classes.parse(text)
+
+
+@pytest.mark.parametrize("text", ["1,0", "true,false", "no,nan"])
+def test_class_names_are_no_numbers(text):
+    with pytest.raises(UserError, match="a name is wanted"):
         Classes.parse(text)

@@ -36,6 +36,12 @@ def test_every_mode_of_png_becomes_rgb(mode):
     assert (facts.width, facts.height, facts.format) == (60, 100, "PNG")
 
 
+def test_sixteen_bit_grey_keeps_its_brightness():
+    grey = np.linspace(0, 65535, 6000).astype(np.uint16).reshape(100, 60)
+    pixels, _ = decode_image(encoded(Image.fromarray(grey)))
+    assert (pixels == (grey >> 8)[..., None]).all()
+
+
 def test_the_exif_orientation_is_applied():
     image = picture()
     exif = Image.Exif()

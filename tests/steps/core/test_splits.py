@@ -3,15 +3,8 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from steps.core.splits import Split, group_of, split_of
-
-
-@given(st.text())
-def test_a_group_has_one_split(group):
-    assert split_of(group) is split_of(group)
 
 
 @pytest.mark.parametrize(

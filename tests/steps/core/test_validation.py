@@ -76,7 +76,7 @@ def test_a_group_never_crosses_splits(data):
         "/etc/passwd",
         "a/../../outside.png",
         "file:///etc/passwd",
-        "s3://other/a.png",
+        "https://other/a.png",
         "a\\b.png",
         "a\0b",
     ],
@@ -134,7 +134,7 @@ def test_an_empty_class_stops_with_one_sentence(tmp_path):
 def test_nothing_usable_stops_and_says_why(tmp_path):
     made = Data(tmp_path)
     made.label("gone.png", 0)
-    with pytest.raises(UserError, match=r"no usable screenshot.*no such file"):
+    with pytest.raises(UserError, match=r"no usable screenshot.*no such readable file"):
         made.validate()
 
 
@@ -183,3 +183,40 @@ def test_a_broken_snapshot_is_one_sentence(tmp_path, text):
     (tmp_path / "manifest.jsonl").write_text(text)
     with pytest.raises(UserError, match=r"manifest\.jsonl"):
         read_snapshot(tmp_path)
+
+
+def test_an_s3_uri_is_found_by_the_end_of_its_key_and_never_outside(data):
+    Image.new("RGB", (24, 40)).save(data.root / "outside.png")
+    data.draw("extra.png", 500)
+    for ref in ("s3://b/deep/prefix/extra.png", "s3://b/../outside.png", "s3://b/outside.png", "s3://b"):
+        data.label(ref, 1)
+    validation = data.validate()
+    assert "b-1/extra.png" in {s.uri for s in validation.accepted}
+    assert set(reasons(validation).values()) == {"missing-file"}
+    assert len(validation.quarantined) == 3
+
+
+def test_links_that_go_round_in_circles_are_quarantined(data):
+    (data.folder / "round.png").symlink_to(data.folder / "round.png")
+    data.label("round.png", 1)
+    assert set(reasons(data.validate()).values()) <= {"path", "missing-file"}
+
+
+def test_screenshots_without_a_group_are_counted(data):
+    assert data.validate().summary(CLASSES)["ungrouped"] == 0
+    data.draw("alone.png", 600)
+    data.label("alone.png", 1)
+    assert data.validate().summary(CLASSES)["ungrouped"] == 1
+
+
+def test_the_datas_own_names_of_the_classes_are_told(tmp_path):
+    made = Data(tmp_path)
+    for number in range(40):
+        made.draw(f"{number}.png", number)
+        name = {"class-name": ("not-game", "game")[number % 2]}
+        record = {"source-ref": f"{number}.png", "k": number % 2, "k-metadata": name, "app": str(number // 2)}
+        made.lines.append(json.dumps(record))
+    (made.folder / BATCH.labels).write_text("\n".join(made.lines))
+    auto = Classes.parse("auto")
+    validation = validate([BATCH], made.root, auto, inspect_all=lambda files: map(inspect, files))
+    assert validation.summary(auto)["class_names"] == {"0": ["not-game"], "1": ["game"]}
