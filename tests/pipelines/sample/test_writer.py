@@ -42,7 +42,7 @@ def test_the_manifest_is_labelled_data_and_every_image_opens(sample):
     assert len({row.source_ref for row in rows}) == SMALL
     for row in rows:
         assert isinstance(row, LabelledRow)
-        assert set(row.slices) == {"app", "group", "device", "theme", "source"}
+        assert set(row.slices) == {"app", "group", "device", "theme", "source", "class-name"}
         with Image.open(sample / row.source_ref) as image:
             image.load()
             assert image.mode == "RGB"
