@@ -20,9 +20,9 @@ from steps.core.bundle import device_contract, model_card, write_summary
 from steps.core.errors import UserError
 from steps.core.evaluation import SCORES, Evaluation
 from steps.core.files import replacing, sha256_file, write_json, write_text
-from steps.core.program import RejectedError, run, worker_count
+from steps.core.program import PROCESSING, RejectedError, run, worker_count
 from steps.core.spec import PreprocessingSpec
-from steps.held_out import PROCESSING, add_arguments, limits_of
+from steps.held_out import add_arguments, limits_of
 from steps.runtime import start_tensorflow
 
 TFLITE_FILE = "model.tflite"

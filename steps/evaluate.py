@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from steps.core.program import run
-from steps.held_out import PROCESSING, add_arguments, limits_of
+from steps.core.program import PROCESSING, run
+from steps.held_out import add_arguments, limits_of
 from steps.runtime import start_tensorflow
 
 

@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 
 from steps.core.gate import Limits
-
-PROCESSING = Path("/opt/ml/processing")
+from steps.core.program import PROCESSING
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

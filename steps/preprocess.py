@@ -19,7 +19,7 @@ from steps.core.dataset import TileRecord, read_dataset, write_tiles
 from steps.core.errors import UserError
 from steps.core.files import replacing
 from steps.core.images import ImageRefusedError, read_image
-from steps.core.program import Progress, run, worker_count
+from steps.core.program import PROCESSING, Progress, run, worker_count
 from steps.core.shards import ShardWriter
 from steps.core.spec import PreprocessingSpec
 from steps.core.tiles import Tile, plan_tiles
@@ -27,7 +27,6 @@ from steps.workers import map_in_processes
 
 TILES_FOLDER = "tiles"
 SCREENSHOTS_PER_SHARD = 512
-_PROCESSING = Path("/opt/ml/processing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,9 @@ def cut(file: Path, spec: PreprocessingSpec) -> CutScreenshot:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.preprocess", description=__doc__)
     add = parser.add_argument
-    add("--dataset", type=Path, default=_PROCESSING / "input/dataset", help="ValidateData's output")
-    add("--labelled", type=Path, default=_PROCESSING / "input/labelled", help="folder of the labelled batches")
-    add("--output", type=Path, default=_PROCESSING / "output/tiles", help="where shards, index and spec go")
+    add("--dataset", type=Path, default=PROCESSING / "input/dataset", help="ValidateData's output")
+    add("--labelled", type=Path, default=PROCESSING / "input/labelled", help="folder of the labelled batches")
+    add("--output", type=Path, default=PROCESSING / "output/tiles", help="where shards, index and spec go")
     add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
     add("--tile-size", type=int, default=PreprocessingSpec().tile_size, help="side of the model's input in pixels")
     add("--workers", type=int, default=0, help="processes; 0 is one for each CPU")

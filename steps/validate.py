@@ -12,23 +12,22 @@ from pathlib import Path
 from steps.core.classes import AUTO, Classes
 from steps.core.dataset import write_dataset, write_quarantine
 from steps.core.files import write_json
-from steps.core.program import Progress, run, worker_count
+from steps.core.program import PROCESSING, Progress, run, worker_count
 from steps.core.snapshot import read_snapshot
 from steps.core.splits import DEVELOPMENT
 from steps.core.validation import Inspection, inspect, validate
 from steps.workers import map_in_processes
 
 FILE_NAME = "validation.json"
-_PROCESSING = Path("/opt/ml/processing")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.validate", description=__doc__)
     add = parser.add_argument
-    add("--dataset", type=Path, default=_PROCESSING / "input/dataset", help="folder of the dataset snapshot")
-    add("--labelled", type=Path, default=_PROCESSING / "input/labelled", help="folder of the labelled batches")
-    add("--output", type=Path, default=_PROCESSING / "output/dataset", help="where the tables go")
-    add("--development", type=Path, default=_PROCESSING / "output/development", help="where the training job's go")
+    add("--dataset", type=Path, default=PROCESSING / "input/dataset", help="folder of the dataset snapshot")
+    add("--labelled", type=Path, default=PROCESSING / "input/labelled", help="folder of the labelled batches")
+    add("--output", type=Path, default=PROCESSING / "output/dataset", help="where the tables go")
+    add("--development", type=Path, default=PROCESSING / "output/development", help="where the training job's go")
     add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
     add("--classes", default=AUTO, help="names of the negative and the positive class, or auto")
     add("--label-attribute", default=AUTO, help="the manifest's label attribute, where it has several")

@@ -1,24 +1,29 @@
 """Worker processes for the work that decoding images is: it holds the interpreter's lock, so threads do not help."""
 
-import ctypes
-import signal
-import sys
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 _CHUNK = 16
-_PR_SET_PDEATHSIG = 1
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this worker when the step dies: a killed step must not leave workers waiting for ever."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent() -> None:
+    """End this worker when its parent ends, however it ends: a killed parent cannot close its pool."""
+    parent = parent_process()
+    if parent is None:
+        raise RuntimeError("only a worker process may watch its parent")
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def map_in_processes(function: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[R]:
@@ -27,6 +32,6 @@ def map_in_processes(function: Callable[[T], R], items: Sequence[T], workers: in
         yield from map(function, items)
         return
     # Forking a process that has threads can deadlock, and spawning costs each worker its imports once.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_die_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=die_with_parent)
     with pool:
         yield from pool.map(function, items, chunksize=_CHUNK)

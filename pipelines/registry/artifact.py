@@ -14,12 +14,6 @@ BUNDLE = "bundle"
 _CHUNK = 1 << 20
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file in lower-case hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def stage(model_data: Path, folder: Path) -> None:
     """Put the archive and, under `bundle/`, its files into `folder`; refuses what is no archive or reaches outside."""
     shutil.copyfile(model_data, folder / ARCHIVE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from pipelines.registry import records
-from pipelines.registry.artifact import ARCHIVE, BUNDLE, fetch_verified, sha256_of, stage
+from pipelines.registry.artifact import ARCHIVE, BUNDLE, fetch_verified, stage
 from pipelines.registry.protocol import (
     APPROVED,
     REJECTED,
@@ -28,6 +28,7 @@ from pipelines.registry.protocol import (
 )
 from pipelines.tracking.database import database_path, experiment_id, open_client
 from pipelines.tracking.locks import exclusive
+from steps.core.files import sha256_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ class MlflowRegistry:
         check_pending(arguments)
         if not model_data.is_file():
             raise RegistryError(f"{model_data} does not exist: {group} cannot get a version without its {ARCHIVE}")
-        execution, digest = execution_of(arguments), sha256_of(model_data)
+        execution, digest = execution_of(arguments), sha256_file(model_data)
         # Asked before the lock is taken: the answer comes from a thread that may itself be waiting for the store.
         run_id = self._run_for(arguments) if self._run_for else None
         with self._writing() as client:
@@ -141,7 +142,7 @@ class MlflowRegistry:
         with tempfile.TemporaryDirectory(prefix="tilegate-register-") as name:
             folder = Path(name)
             stage(model_data, folder)
-            if sha256_of(folder / ARCHIVE) != digest:
+            if sha256_file(folder / ARCHIVE) != digest:
                 raise RegistryError(f"{model_data} changed while it was registered: register it again")
             # A flavour of our own, not pyfunc: only the bundle's own contract says what may be fed to the model.
             flavour = {"model_data": ARCHIVE, "bundle": BUNDLE, "sha256": digest}

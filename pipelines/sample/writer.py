@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +15,7 @@ from pipelines.sample.apps import APPS, make_app
 from pipelines.sample.scenes import BLOCK, Scene, draw_scene, plan_scene
 from steps.core.errors import UserError
 from steps.core.files import sha256_file
+from steps.workers import die_with_parent
 
 # Goes up with every change of a pixel or of the manifest.
 SAMPLE_VERSION = 1
@@ -125,25 +125,12 @@ def _chunks_written(batch: Path, chunks: Sequence[Sequence[Key]], workers: int) 
         return
     # Spawned, not forked: the caller may have threads (TensorFlow, MLflow), and a fork copies their locks.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=die_with_parent) as pool:
         try:
             yield from pool.map(_write_chunk, [batch] * len(chunks), chunks)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-
-
-def _die_with_parent() -> None:
-    """End this worker when its parent ends, however it ends: a killed parent cannot close its pool."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        raise RuntimeError("only a worker process may watch its parent")
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _cpus() -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from steps.core.errors import UserError
 
+PROCESSING = Path("/opt/ml/processing")
+
 EXIT_ERROR = 1
 EXIT_REJECTED = 3
 _MESSAGE_CHARACTERS = 1000
