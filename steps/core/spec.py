@@ -24,7 +24,7 @@ class PreprocessingSpec:
 
     tile_size: int = 224
     tile_plan: str = "short-side-squares-1"
-    resize: str = "halve-then-bilinear-1"
+    resize: str = "halve-then-bilinear-2"
     storage: str = "jpeg-q95-444"
     pixels: str = "rgb-0-255"
 

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from steps.core.cutting import cut_tiles, encode_tile
+from steps.core.cutting import cut_tiles, encode_tile, tiles_of
 from steps.core.errors import UserError
 from steps.core.files import replacing
 from steps.core.images import ImageRefusedError, decode_image, read_image
-from steps.core.resize import halve, resize_square
+from steps.core.resize import resize_square
 from steps.core.shards import Record, ShardWriter, read_record
 from steps.core.spec import PreprocessingSpec, check_spec
+from steps.core.tiles import plan_tiles
 
 
 def picture(width=60, height=100, mode="RGB"):
@@ -34,21 +35,6 @@ def test_every_mode_of_png_becomes_rgb(mode):
     assert pixels.shape == (100, 60, 3)
     assert pixels.dtype == np.uint8
     assert (facts.width, facts.height, facts.format) == (60, 100, "PNG")
-
-
-def test_sixteen_bit_grey_keeps_its_brightness():
-    grey = np.linspace(0, 65535, 6000).astype(np.uint16).reshape(100, 60)
-    pixels, _ = decode_image(encoded(Image.fromarray(grey)))
-    assert (pixels == (grey >> 8)[..., None]).all()
-
-
-def test_the_exif_orientation_is_applied():
-    image = picture()
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    pixels, facts = decode_image(encoded(image, "JPEG", exif=exif))
-    assert pixels.shape == (60, 100, 3)
-    assert (facts.width, facts.height) == (100, 60)
 
 
 def test_the_format_is_told_by_the_bytes_not_by_the_name(tmp_path):
@@ -78,50 +64,49 @@ def test_a_missing_file_is_refused(tmp_path):
         read_image(tmp_path / "gone.png")
 
 
-@given(st.integers(0, 60_000), st.integers(0, 255))
-@settings(max_examples=60)
-def test_no_changed_byte_crashes_the_decoder(at, value):
-    data = bytearray(encoded(picture()))
-    data[at % len(data)] = value
-    try:
-        pixels, _ = decode_image(bytes(data))
-    except ImageRefusedError:
-        return
-    assert pixels.dtype == np.uint8
-
-
-def test_halving_takes_means_of_two_by_two_half_up_and_leaves_odd_edges_out():
-    square = np.array([[0, 1, 9], [1, 0, 9], [9, 9, 9]], np.uint8)[..., None].repeat(3, axis=2)
-    assert halve(square).tolist() == [[[1, 1, 1]]]
-
-
-@given(st.integers(1, 400), st.integers(32, 200), st.integers(0, 255))
-def test_a_plain_square_stays_plain_at_any_size(side, size, value):
-    resized = resize_square(np.full((side, side, 3), value, np.uint8), size)
-    assert resized.shape == (size, size, 3)
-    assert (resized == value).all()
-
-
-def test_exact_halvings_need_no_interpolation():
-    square = np.random.default_rng(1).integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    assert (resize_square(square, 32) == halve(halve(square))).all()
-    assert (resize_square(square, 128) == square).all()
-
-
-def test_the_last_step_is_bilinear_with_half_pixel_centres():
-    square = np.random.default_rng(2).integers(0, 256, (50, 50, 3), dtype=np.uint8)
-    ours = resize_square(square, 80)
-    # Pillow's bilinear filter is the same formula where it enlarges.
-    theirs = np.asarray(Image.fromarray(square).resize((80, 80), Image.Resampling.BILINEAR))
-    assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
-
-
 def test_a_screenshot_becomes_its_plan_of_tiles():
     pixels = np.asarray(picture(64, 150))
     tiles = cut_tiles(pixels, PreprocessingSpec(tile_size=64))
     assert [tile.shape for tile in tiles] == [(64, 64, 3)] * 3
     assert (tiles[0] == pixels[:64]).all()
     assert (tiles[2] == pixels[-64:]).all()
+
+
+@given(st.integers(1, 700), st.integers(1, 700), st.integers(32, 200), st.sampled_from([3, 4]))
+@settings(max_examples=60)
+def test_tiles_are_the_resized_squares_of_the_plan(width, height, size, channels):
+    pixels = np.random.default_rng(width).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    tiles = cut_tiles(pixels, PreprocessingSpec(tile_size=size))
+    plan = plan_tiles(width, height)
+    assert len(tiles) == len(plan)
+    for tile, place in zip(tiles, plan, strict=True):
+        square = pixels[place.top : place.top + place.side, place.left : place.left + place.side, :3]
+        assert np.array_equal(tile, resize_square(square.copy(), size))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
+@pytest.mark.parametrize("size", [(64, 150), (333, 701), (500, 500), (900, 350)])
+def test_the_short_way_from_file_to_tiles_makes_the_same_bytes(mode, size):
+    spec = PreprocessingSpec(tile_size=96)
+    for data in (encoded(picture(*size, mode)), encoded(picture(*size), "JPEG")):
+        pixels, facts = decode_image(data)
+        assert tiles_of(data, spec) == (facts, [encode_tile(tile) for tile in cut_tiles(pixels, spec)])
+
+
+def test_the_short_way_refuses_what_the_decoder_refuses():
+    with pytest.raises(ImageRefusedError):
+        tiles_of(b"GIF89a", PreprocessingSpec())
+
+
+@given(st.integers(32, 512), st.integers(0, 99))
+@settings(max_examples=40)
+def test_a_stored_tile_is_the_jpeg_that_pillow_writes(size, seed):
+    small = np.random.default_rng(seed).integers(0, 256, (-(-size // 8), -(-size // 8), 3), dtype=np.uint8)
+    tile = small.repeat(8, axis=0).repeat(8, axis=1)[:size, :size]
+    by_pillow = encoded(Image.fromarray(tile), "JPEG", quality=95, subsampling=0)
+    stored = encode_tile(tile)
+    assert stored == encode_tile(tile)
+    assert np.array_equal(decode_image(stored)[0], decode_image(by_pillow)[0])
 
 
 def test_a_stored_tile_comes_back_nearly_as_it_was():
@@ -149,6 +134,7 @@ def test_a_spec_is_known_by_its_digest_and_refuses_rules_it_does_not_know(tmp_pa
     spec.write(tmp_path)
     assert PreprocessingSpec.read(tmp_path) == spec
     assert spec.digest != PreprocessingSpec(tile_size=128).digest
+    assert spec.resize == "halve-then-bilinear-2"
     with pytest.raises(UserError, match="resize"):
         PreprocessingSpec(resize="area")
     with pytest.raises(UserError, match="tile size 8"):
