@@ -11,11 +11,14 @@ from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.core.parameter import ContinuousParameter
 from sagemaker.core.processing import Processor
 from sagemaker.core.shapes import (
+    Channel,
+    DataSource,
     OutputDataConfig,
     ProcessingInput,
     ProcessingOutput,
     ProcessingS3Input,
     ProcessingS3Output,
+    S3DataSource,
 )
 from sagemaker.core.workflow.conditions import ConditionEquals
 from sagemaker.core.workflow.execution_variables import ExecutionVariables
@@ -43,6 +46,7 @@ from sagemaker.train.tuner import HyperparameterTuner
 
 from pipelines.parameters import pipeline_parameters
 from pipelines.settings import Settings
+from steps.core.plan import FACTS, INSPECTOR, PREPROCESS_OBJECTS, SHARDS_MANIFEST, TILES, VALIDATE_OBJECTS
 
 OBJECTIVE = "validation:tpr_at_fpr"
 _METRICS = (OBJECTIVE, "validation:auc", "validation:loss", "train:loss")
@@ -51,6 +55,8 @@ _INPUT = "/opt/ml/processing/input"
 _OUTPUT = "/opt/ml/processing/output"
 _KINDS = {str: ParameterString, int: ParameterInteger, float: ParameterFloat}
 _SEED = 17
+# Given as lists of objects, so that a job downloads what it needs of the store and nothing else.
+_LISTED = ("store", "shards")
 
 
 class _LimitedTuningStep(TuningStep):  # type: ignore[misc]
@@ -116,7 +122,7 @@ class _Dag:
         files: Sequence[PropertyFile] = (),
     ) -> Any:
         """Return a ProcessingStep that runs `python3 -m steps.<module>`; every path is an argument of the program."""
-        image = self.settings.data_image if module in ("validate", "preprocess") else self.settings.model_image
+        image = self.settings.data_image if module == "preprocess" else self.settings.model_image
         processor = Processor(
             role=self.settings.role_arn,
             image_uri=image,
@@ -144,8 +150,7 @@ class _Dag:
 
     @staticmethod
     def _input(name: str, uri: Any, path: str) -> Any:
-        # The labelled data are given as a list of objects, so that a job downloads the snapshot's and no others.
-        kind = "ManifestFile" if name == "labelled" else "S3Prefix"
+        kind = "ManifestFile" if name in _LISTED else "S3Prefix"
         source = ProcessingS3Input(
             s3_uri=uri,
             local_path=path,
@@ -157,7 +162,12 @@ class _Dag:
 
     def _output(self, step: str, name: str, path: str) -> Any:
         run = ["s3:/", self.settings.bucket, "runs", ExecutionVariables.PIPELINE_EXECUTION_ID, step, name]
-        target = ProcessingS3Output(s3_uri=Join(on="/", values=run), local_path=path, s3_upload_mode="EndOfJob")
+        # What is named by its content belongs to every run, so that no night does an earlier one's work again.
+        shared = {"new-facts": self.settings.uri(FACTS, INSPECTOR), "new-tiles": self.settings.uri(TILES)}.get(name)
+        uri = shared or Join(on="/", values=run)
+        # A report is wanted most when its job fails, and at its end a failed job uploads nothing.
+        mode = "Continuous" if name == "report" else "EndOfJob"
+        target = ProcessingS3Output(s3_uri=uri, local_path=path, s3_upload_mode=mode)
         return ProcessingOutput(output_name=name, s3_output=target)
 
     def trainer(self, name: str, hyperparameters: Mapping[str, Any]) -> Any:
@@ -192,6 +202,12 @@ def _output_of(step: Any, name: str) -> Any:
     return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
 
 
+def _listed_channel(name: str, manifest: Any) -> Any:
+    """Return a channel of the objects that a ManifestFile lists; the SDK's InputData knows prefixes only."""
+    source = S3DataSource(s3_uri=manifest, s3_data_type="ManifestFile", s3_data_distribution_type="FullyReplicated")
+    return Channel(channel_name=name, data_source=DataSource(s3_data_source=source))
+
+
 def _metric_definitions() -> list[dict[str, str]]:
     # The last match is the one that counts: the program's closing line tells the kept epoch's values.
     return [{"Name": name, "Regex": f"{name}={_NUMBER};"} for name in _METRICS]
@@ -201,39 +217,60 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
     """Return the SDK's Pipeline; `session` is a PipelineSession that makes no call."""
     dag = _Dag(settings, session)
     parameters = dag.parameters
-    snapshot = {
-        "dataset": parameters["DatasetUri"],
-        "labelled": Join(on="/", values=[parameters["DatasetUri"], "objects.manifest"]),
-    }
+    plan = parameters["PlanUri"]
     validate = dag.processing(
         "ValidateData",
         "validate",
-        inputs=snapshot,
-        outputs=["screenshots", "development"],
+        inputs={
+            "plan": plan,
+            "store": Join(on="/", values=[plan, VALIDATE_OBJECTS]),
+            "pretrained": parameters["PretrainedWeightsUri"],
+        },
+        outputs=["screenshots", "development", "report", "new-facts"],
         arguments={
             "output": f"{_OUTPUT}/screenshots",
             "development": f"{_OUTPUT}/development",
+            "report": f"{_OUTPUT}/report",
+            "new-facts": f"{_OUTPUT}/new-facts",
             "classes": dag.text("Classes"),
             "label-attribute": dag.text("LabelAttribute"),
+            "backbone": dag.text("Backbone"),
+            "max-label-changes": dag.text("MaxLabelChanges"),
         },
     )
     screenshots = _output_of(validate, "screenshots")
     preprocess = dag.processing(
         "PreprocessTiles",
         "preprocess",
-        inputs={"dataset": screenshots, "labelled": snapshot["labelled"]},
-        outputs=["tiles"],
-        arguments={"output": f"{_OUTPUT}/tiles", "tile-size": dag.text("TileSize")},
+        inputs={
+            "dataset": screenshots,
+            "plan": plan,
+            "store": Join(on="/", values=[plan, PREPROCESS_OBJECTS]),
+        },
+        outputs=["tiles", "new-tiles"],
+        arguments={
+            "output": f"{_OUTPUT}/tiles",
+            "new-tiles": f"{_OUTPUT}/new-tiles",
+            "tiles-uri": settings.uri(TILES),
+            "tile-size": dag.text("TileSize"),
+        },
     )
     tiles = _output_of(preprocess, "tiles")
+    shards = Join(on="/", values=[tiles, SHARDS_MANIFEST])
     channels = [
         InputData(channel_name="tiles", data_source=tiles),
+        _listed_channel("shards", shards),
         InputData(channel_name="dataset", data_source=_output_of(validate, "development")),
         InputData(channel_name="pretrained", data_source=parameters["PretrainedWeightsUri"]),
     ]
     tune = _tuning(dag, channels)
     train = _training(dag, channels, tune)
-    held_out = {"model": train.properties.ModelArtifacts.S3ModelArtifacts, "tiles": tiles, "dataset": screenshots}
+    held_out = {
+        "model": train.properties.ModelArtifacts.S3ModelArtifacts,
+        "tiles": tiles,
+        "shards": shards,
+        "dataset": screenshots,
+    }
     limits = {"max-fpr": dag.text("MaxFpr"), "min-tpr": dag.text("MinTpr")}
     verdict = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
     evaluate = dag.processing(

@@ -9,6 +9,7 @@ from steps.core.choices import BACKBONES, QUANTIZATIONS
 from steps.core.classes import AUTO
 from steps.core.errors import UserError
 from steps.core.hyperparameters import Hyperparameters
+from steps.core.rules import RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,13 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
     defaults = Hyperparameters()
     return (
         Parameter("DatasetUri", str, None, "dataset snapshot, named by its content digest"),
+        Parameter("PlanUri", str, None, "plan of the run: what is new in the snapshot, and what to compare it with"),
         Parameter("PretrainedWeightsUri", str, settings.uri("weights", "random"), "folder of backbone weights"),
         Parameter("Classes", str, AUTO, "names of the negative and the positive class; auto takes 0 and 1 as they are"),
         Parameter("LabelAttribute", str, AUTO, "the manifest's label attribute, where it has several"),
+        Parameter(
+            "MaxLabelChanges", float, RULES["label-changes"].limit, "largest share of labels that a night may change"
+        ),
         Parameter("TileSize", int, 224, "side of the model's input in pixels"),
         Parameter("Backbone", str, defaults.backbone, "MobileNetV3 variant", BACKBONES),
         Parameter("BatchSize", int, defaults.batch_size, "tiles in a training step"),
@@ -82,6 +87,8 @@ def check_parameters(values: Mapping[str, Any]) -> None:
     Classes.parse(values["Classes"])
     PreprocessingSpec(tile_size=values["TileSize"])
     Limits(values["MaxFpr"], values["MinTpr"])
+    if not 0 <= values["MaxLabelChanges"] <= 1:
+        raise UserError(f"MaxLabelChanges {values['MaxLabelChanges']}: a share from 0 to 1 is wanted")
     names = {
         "batch-size": "BatchSize",
         "head-epochs": "HeadEpochs",

@@ -1,5 +1,6 @@
 """One run on one machine: data into the store, the definition through the executor, the outcome to a person."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.compiler import compile_cached
-from pipelines.images import LocalImages
-from pipelines.labelled import snapshot_of, weights_of
+from pipelines.images import LocalImages, program_digest
+from pipelines.labelled import Snapshot, catalogue_snapshot, snapshot_of, source_of, weights_of
 from pipelines.local import ConsoleProgress, ExecutionResult, Executor, LocalStore, load_runs
 from pipelines.parameters import SAMPLE_PARAMETERS, check_parameters
+from pipelines.planning import plan_run
 from pipelines.registry import PENDING, MlflowRegistry, register_callback
 from pipelines.sample import write_sample
 from pipelines.settings import Settings
@@ -19,15 +21,24 @@ from pipelines.tracking import MlflowTracker
 from steps.core.classes import Classes
 from steps.core.errors import UserError
 from steps.core.files import read_json
+from steps.core.plan import Source
 from steps.core.program import EXIT_REJECTED
+from steps.core.records import printable
+from steps.core.spec import PreprocessingSpec
+
+_OF_VALIDATION = ("Classes", "LabelAttribute", "MaxLabelChanges", "Backbone", "PretrainedWeightsUri")
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a person asked for; `parameters` are those given by name."""
+    """What a person asked for; `parameters` are those given by name.
+
+    Without `data` the catalogue's batches are meant, or the embedded sample if there are none or if `sample` says so.
+    """
 
     home: Path
     data: Path | None
+    sample: bool
     weights: Path | None
     resume: str | None
     parameters: Mapping[str, Any]
@@ -38,7 +49,7 @@ def run_pipeline(request: RunRequest, settings: Settings) -> str:
     home = request.home
     store = LocalStore(home / "store")
     definition = json.loads(compile_cached(settings, home / "compiled"))
-    parameters = _resumed(request) if request.resume else _parameters(request, definition, store, settings)
+    parameters = _resumed(request) if request.resume else start_parameters(request, definition, store, settings)
     tracker = MlflowTracker(
         home,
         resolve=store.path,
@@ -73,23 +84,72 @@ def _resumed(request: RunRequest) -> Mapping[str, Any]:
     return found[0].parameters
 
 
-def _parameters(
+def start_parameters(
     request: RunRequest, definition: Mapping[str, Any], store: LocalStore, settings: Settings
 ) -> dict[str, Any]:
     defaults = {p["Name"]: p.get("DefaultValue") for p in definition["Parameters"]}
-    preset = SAMPLE_PARAMETERS if request.data is None else {}
+    added = None if request.data or request.sample else catalogue_snapshot(store, settings)
+    is_sample = request.data is None and added is None
+    preset = SAMPLE_PARAMETERS if is_sample else {}
     chosen = {**preset, **request.parameters}
     values = {**defaults, **chosen}
     check_parameters(values)
-    data = request.data or write_sample(request.home / "sample", progress=_drawn)
-    if request.data is None:
-        print("Data: the embedded sample, drawn by code. It shows that the workflow works, not how good a model is.")
+    if added:
+        snapshot = added
+        print(f"Data: {len(added.batches)} batches that were added with `tilegate data add`", flush=True)
     else:
-        print(f"Data: {data}", flush=True)
-    snapshot = snapshot_of(data, store, settings, Classes.parse(values["Classes"]))
-    print(f"Dataset {snapshot.uri} ({snapshot.objects:,} objects)")
+        if is_sample:
+            print(
+                "Data: the embedded sample, drawn by code. It shows that the workflow works, not how good a model is."
+            )
+        else:
+            print(f"Data: {request.data}", flush=True)
+        data = request.data or write_sample(request.home / "sample", progress=_drawn)
+        snapshot = snapshot_of(data, store, settings, Classes.parse(values["Classes"]))
+    print(f"Dataset {snapshot.uri}")
     weights = weights_of(request.weights, values["Backbone"], store, settings)
-    return {**chosen, "DatasetUri": snapshot.uri, "PretrainedWeightsUri": weights}
+    plan = plan_of(request.home, snapshot, {**values, "PretrainedWeightsUri": weights}, store, settings)
+    return {**chosen, "DatasetUri": snapshot.uri, "PlanUri": plan, "PretrainedWeightsUri": weights}
+
+
+def plan_of(home: Path, snapshot: Snapshot, values: Mapping[str, Any], store: LocalStore, settings: Settings) -> str:
+    """Return the URI of the plan for a run on `snapshot`, compared with the champion's data and the run before.
+
+    Whatever makes ValidateData run again gets a plan of its own, which asks for what the store does not know by then.
+    """
+    asked = {name: values[name] for name in _OF_VALIDATION}
+    return plan_run(
+        store,
+        settings,
+        snapshot.source,
+        PreprocessingSpec(tile_size=values["TileSize"]),
+        code=program_digest("steps.validate") + program_digest("steps.preprocess") + json.dumps(asked),
+        champion=_champion(home, snapshot, store, settings),
+        previous=_previous(home, snapshot, store),
+    )
+
+
+def _champion(home: Path, snapshot: Snapshot, store: LocalStore, settings: Settings) -> Source | None:
+    champion = MlflowRegistry(home).load_champion(settings.model_package_group)
+    if champion is None or "dataset" not in champion.metadata:
+        return None
+    found = source_of(champion.metadata["dataset"], store)
+    if found is None or found.snapshot == snapshot.source.snapshot:
+        return None
+    return dataclasses.replace(found, name=f"version {champion.version}")
+
+
+def _previous(home: Path, snapshot: Snapshot, store: LocalStore) -> Source | None:
+    """Return what the last run before this snapshot's first one was about, if it was about data of the same place."""
+    last = None
+    for run in load_runs(home):
+        uri = run.parameters.get("DatasetUri")
+        if uri == snapshot.uri:
+            break
+        if uri and (run.status == "Succeeded" or run.failed_step not in (None, "ValidateData", "PreprocessTiles")):
+            found = source_of(str(uri), store)
+            last = found if found and found.place == snapshot.source.place else last
+    return dataclasses.replace(last, name=f"the last run's {last.snapshot[:12]}") if last else None
 
 
 def _drawn(done: int, total: int) -> None:
@@ -118,8 +178,9 @@ def _summary(
     yield "Verdict", verdicts[outcome]
     if result.reason:
         yield "Reason", result.reason
-    if validation := _output(result, store, "ValidateData", "screenshots"):
-        yield from _counts(read_json(validation / "validation.json"))
+    if validation := validation_report(result, store):
+        yield from told_counts(read_json(validation / "validation.json"))
+        yield "Data page", str(validation / "report.html")
     if judged := _judged(result, store):
         what, folder = judged
         yield "Judged", what
@@ -135,16 +196,17 @@ def _summary(
     yield "Run", str(result.run_dir)
 
 
-def _counts(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def told_counts(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts["quarantined_by_reason"].items())
     refused = f"; {counts['quarantined']:,} quarantined ({reasons})" if reasons else ""
     yield "Screenshots", f"{counts['accepted']:,} of {counts['groups']:,} groups{refused}"
     if counts["ungrouped"]:
         alone = f"{counts['ungrouped']:,} have no group, app or session"
         yield "Groups", f"{alone}: screenshots of one app may be on both sides of a split"
-    for label, (name, count) in enumerate(counts["classes"].items()):
-        called = ", ".join(counts["class_names"][str(label)][:3])
-        yield f"Label {label}", f"{name}{f' ({called} in the data)' if called not in ('', name) else ''}: {count:,}"
+    for label, name in sorted(counts["names"].items()):
+        called = ", ".join(printable(name, 40) for name in counts["class_names"][label][:3])
+        as_called = f" ({called} in the data)" if called not in ("", name) else ""
+        yield f"Label {label}", f"{name}{as_called}: {counts['classes'][name]:,}"
 
 
 def _judged(result: ExecutionResult, store: LocalStore) -> tuple[str, Path] | None:
@@ -178,6 +240,14 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "TPR", f"{tpr['value']:.1%} {counted}, at least {tpr['lower']:.1%} at {confidence}"
     if "bytes" in subject:
         yield "Size", f"{subject['bytes'] / 1e6:.2f} MB, TFLite {subject['quantization']}"
+
+
+def validation_report(result: ExecutionResult, store: LocalStore) -> Path | None:
+    """Return where the validation's report lies: that of a job that stopped the run included."""
+    if published := _output(result, store, "ValidateData", "report"):
+        return published
+    stopped = result.run_dir / "steps/ValidateData/opt/ml/processing/output/report"
+    return stopped if (stopped / "validation.json").is_file() else None
 
 
 def _output(result: ExecutionResult, store: LocalStore, step: str, name: str) -> Path | None:

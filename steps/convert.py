@@ -20,7 +20,7 @@ from steps.core.bundle import device_contract, model_card, write_summary
 from steps.core.errors import UserError
 from steps.core.evaluation import SCORES, Evaluation
 from steps.core.files import replacing, sha256_file, write_json, write_text
-from steps.core.program import PROCESSING, RejectedError, run, worker_count
+from steps.core.program import PROCESSING, RejectedError, granted_cpus, run
 from steps.core.spec import PreprocessingSpec
 from steps.held_out import add_arguments, limits_of
 from steps.runtime import start_tensorflow
@@ -52,7 +52,7 @@ def _main(args: argparse.Namespace) -> None:
     bundle: Path = args.output / "bundle"
     with replacing(bundle / TFLITE_FILE) as beside:
         beside.write_bytes(converted)
-    lite = LiteModel(bundle / TFLITE_FILE, worker_count(0))
+    lite = LiteModel(bundle / TFLITE_FILE, granted_cpus())
     subject = {
         "model": sha256_file(bundle / TFLITE_FILE),
         "quantization": args.quantization,

@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", type=Path, default=PROCESSING / "input/model", help="folder of the trained model.tar.gz")
     add("--tiles", type=Path, default=PROCESSING / "input/tiles", help="PreprocessTiles' output")
+    add("--shards", type=Path, default=PROCESSING / "input/shards", help="the tile store's shards")
     add("--dataset", type=Path, default=PROCESSING / "input/dataset", help="ValidateData's output")
     add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
     add("--max-fpr", type=float, default=defaults.max_fpr, help="limit of the FPR's upper bound, 0 to 1")

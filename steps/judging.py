@@ -37,7 +37,7 @@ class Candidate:
 
 def load_candidate(args: argparse.Namespace) -> Candidate:
     """Load what the shared arguments name; raises UserError if the model and the tiles do not fit each other."""
-    source = TileSource(args.tiles, args.dataset, HELD_OUT)
+    source = TileSource(args.tiles, args.shards, args.dataset, HELD_OUT)
     with unpacked(args.model) as folder:
         check_spec(PreprocessingSpec.read(folder), source.spec)
         training = read_json(folder / TRAINING_FILE)

@@ -2,7 +2,7 @@
 
 import os
 
-from steps.core.program import worker_count
+from steps.core.program import granted_cpus
 
 
 def start_tensorflow() -> None:
@@ -14,4 +14,4 @@ def start_tensorflow() -> None:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(worker_count(0))
+    tf.config.threading.set_intra_op_parallelism_threads(granted_cpus())

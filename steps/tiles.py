@@ -16,10 +16,10 @@ from steps.core.splits import Split
 
 
 class TileSource:
-    """The tiles of some splits: an index in memory, the pixels in their shards."""
+    """The tiles of some splits: an index in memory, the pixels in their shards below `folder`."""
 
-    def __init__(self, tiles: Path, dataset: Path, splits: Sequence[Split]) -> None:
-        self.folder = tiles
+    def __init__(self, tiles: Path, shards: Path, dataset: Path, splits: Sequence[Split]) -> None:
+        self.folder = shards
         self.spec = PreprocessingSpec.read(tiles)
         self._index = read_tiles(tiles)
         self.frame = join_tiles(self._index, read_dataset(dataset), splits)

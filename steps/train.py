@@ -1,6 +1,6 @@
 """TrainModel, and every trial of TuneHyperparameters: train a tile classifier on the development splits.
 
-Obeys SageMaker's training contract: channels `tiles`, `dataset` and `pretrained`, hyperparameters in
+Obeys SageMaker's training contract: channels `tiles`, `shards`, `dataset` and `pretrained`, hyperparameters in
 `/opt/ml/input/config/hyperparameters.json`, the model into `/opt/ml/model`, metrics as log lines. `pretrained` holds
 one Keras `*.weights.h5`, or `initialisation.json` to say that training starts from random weights.
 """
@@ -11,18 +11,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from steps.core.errors import UserError
 from steps.core.files import read_json, sha256_file, write_json
 from steps.core.hyperparameters import Hyperparameters
 from steps.core.program import run
 from steps.core.splits import DEVELOPMENT
+from steps.core.weights import pretrained_weights
 from steps.runtime import start_tensorflow
 
 MODEL_FILE = "model.keras"
 HISTORY_FILE = "history.json"
 TRAINING_FILE = "training.json"
-# What the channel of pretrained weights holds when there are none.
-RANDOM_FILE = "initialisation.json"
 _ML = Path("/opt/ml")
 
 
@@ -38,6 +36,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     # SageMaker starts every training image with this one word.
     add("verb", nargs="?", choices=["train"], default="train", help=argparse.SUPPRESS)
     add("--tiles", type=Path, default=_folder("SM_CHANNEL_TILES", data / "tiles"), help="PreprocessTiles' output")
+    add("--shards", type=Path, default=_folder("SM_CHANNEL_SHARDS", data / "shards"), help="the tile store's shards")
     add("--dataset", type=Path, default=_folder("SM_CHANNEL_DATASET", data / "dataset"), help="development splits")
     add("--pretrained", type=Path, default=_folder("SM_CHANNEL_PRETRAINED", data / "pretrained"), help="weights")
     add("--hyperparameters", type=Path, default=config / "hyperparameters.json", help="JSON, all values strings")
@@ -47,26 +46,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _pretrained(folder: Path) -> Path | None:
-    """Return the weights in the channel, or None where it says that there are none; anything else is a mistake."""
-    found = sorted(folder.glob("*.weights.h5")) if folder.is_dir() else []
-    if len(found) == 1:
-        return found[0]
-    if not found and (folder / RANDOM_FILE).is_file():
-        return None
-    names = ", ".join(p.name for p in found) or "none"
-    raise UserError(f"{folder} holds {names}: one *.weights.h5, or {RANDOM_FILE} for random weights, is wanted")
-
-
 def _main(args: argparse.Namespace) -> None:
     settings = Hyperparameters.parse(read_json(args.hyperparameters))
-    pretrained = _pretrained(args.pretrained)
+    pretrained = pretrained_weights(args.pretrained)
 
     start_tensorflow()
     from steps.tiles import TileSource
     from steps.training import metrics_line, train
 
-    source = TileSource(args.tiles, args.dataset, DEVELOPMENT)
+    source = TileSource(args.tiles, args.shards, args.dataset, DEVELOPMENT)
     print(f"Training {settings.backbone} from {pretrained.name if pretrained else 'random weights'}", flush=True)
     trained = train(source, settings, pretrained)
 

@@ -5,6 +5,7 @@ import sys
 import click
 
 from pipelines.cli.compiling import compile_command
+from pipelines.cli.data import data
 from pipelines.cli.models import models
 from pipelines.cli.running import run
 from pipelines.cli.runs import runs, ui
@@ -16,7 +17,7 @@ def cli() -> None:
     """Keep an on-device screenshot classifier trustworthy: train, judge by false positives, convert, register."""
 
 
-for command in (run, compile_command, runs, models, ui):
+for command in (run, compile_command, runs, data, models, ui):
     cli.add_command(command)
 
 

@@ -14,7 +14,7 @@ from pipelines.settings import Settings
 
 _SETTINGS = Settings()
 # Set by the run itself: where the data and the weights lie in the store.
-_OWN = ("DatasetUri", "PretrainedWeightsUri", "ProcessingInstanceType", "TrainingInstanceType")
+_OWN = ("DatasetUri", "PlanUri", "PretrainedWeightsUri", "ProcessingInstanceType", "TrainingInstanceType")
 _PARAMETERS = tuple(p for p in pipeline_parameters(_SETTINGS) if p.name not in _OWN)
 
 EXIT_ERROR = 1
@@ -48,16 +48,18 @@ def _help(parameter: Parameter) -> str:
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
-    help="Labelled screenshots: a folder, or a labels file in one. Without it, the embedded synthetic sample.",
+    help="Labelled screenshots: a folder, or a labels file in one. Without it, the batches that `tilegate data add` "
+    "has added, or the embedded synthetic sample if there are none.",
 )
 @click.option(
     "--weights",
     type=click.Path(exists=True, path_type=Path),
     help="Pretrained backbone: a Keras *.weights.h5, or a folder of them. Without it, random weights.",
 )
+@click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run instead of starting a new one.")
 @_parameter_options
-def run(home: Path, data: Path | None, weights: Path | None, resume: str | None, **given: Any) -> None:
+def run(home: Path, data: Path | None, weights: Path | None, resume: str | None, *, sample: bool, **given: Any) -> None:
     """Run the whole pipeline on this machine, from labelled screenshots to a registered TFLite model.
 
     Steps whose inputs, code and arguments have not changed are reused. Exit code 0: a model waits for approval; 3: the
@@ -66,5 +68,5 @@ def run(home: Path, data: Path | None, weights: Path | None, resume: str | None,
     from pipelines.running import RunRequest, run_pipeline
 
     chosen = {name: value for name, value in given.items() if value is not None}
-    outcome = run_pipeline(RunRequest(home, data, weights, resume, chosen), _SETTINGS)
+    outcome = run_pipeline(RunRequest(home, data, sample, weights, resume, chosen), _SETTINGS)
     sys.exit({"Succeeded": 0, "Rejected": EXIT_REJECTED}.get(outcome, EXIT_ERROR))

@@ -89,7 +89,7 @@ class Cache:
         if expire_seconds is not None and time.time() - record.created > expire_seconds:
             return Lookup(None, f"the earlier result of {record.execution_id} has expired (CacheConfig.ExpireAfter)")
         for name, output in record.outputs.items():
-            if self._store.digest_or_empty(output.uri) != output.digest:
+            if self._store.digest_or_empty(output.uri, output.keys) != output.digest:
                 return Lookup(None, f"its output {name!r} is missing or changed")
         return Lookup(record, "same code, inputs and arguments")
 

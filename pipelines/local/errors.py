@@ -11,7 +11,10 @@ class DefinitionError(ValueError):
 
 
 class StepFailed(Exception):  # noqa: N818 (a public name: it says what happened, as SageMaker does)
-    """A step ended without its result. `kind` is the exception type that a step's RetryPolicies select on."""
+    """A step ended without its result. `kind` is the exception type that a step's RetryPolicies select on.
+
+    `uris` are the outputs that it left nevertheless, by name: those with the upload mode Continuous.
+    """
 
     def __init__(self, step: str, reason: str, *, exit_code: int | None = None, kind: str = ALGORITHM_ERROR) -> None:
         super().__init__(f"{step}: {reason}")
@@ -19,6 +22,7 @@ class StepFailed(Exception):  # noqa: N818 (a public name: it says what happened
         self.reason = reason
         self.exit_code = exit_code
         self.kind = kind
+        self.uris: dict[str, str] = {}
 
 
 class RunStopped(Exception):  # noqa: N818 (not an error: somebody asked the run to stop)

@@ -1,7 +1,7 @@
 """What happens in a run, as values: the one channel to progress displays, trackers and tests."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,7 @@ class StepFailedEvent:
     reason: str
     exit_code: int | None
     log_path: Path | None
+    uris: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,7 +319,8 @@ class Executor:
             document = {"step": step.name, "type": step.type, **self._results[step.name].as_json()}
             write_json(folder / "result.json", {**document, "exit_code": failure.exit_code})
             log = folder / "log.txt"
-            self._emit(StepFailedEvent(step.name, failure.reason, failure.exit_code, log if log.exists() else None))
+            found = log if log.exists() else None
+            self._emit(StepFailedEvent(step.name, failure.reason, failure.exit_code, found, failure.uris))
 
     def _write_state(self, state: dict[str, Any]) -> None:
         state["steps"] = {

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.local.cache import Components, Record
+from pipelines.local.errors import StepFailed
 from pipelines.local.job import Job, Mount
 from pipelines.local.prefix import host_path
 from pipelines.local.results import StoredOutput
@@ -57,22 +58,27 @@ class Processing:
     def run(self, root: Path) -> Outcome:
         for output in self._outputs:
             self._machine.claims.take(self._step, output["OutputName"], output["S3Output"]["S3Uri"])
-        self._machine.run(self._job, root, self._step)
+        try:
+            self._machine.run(self._job, root, self._step)
+        except StepFailed as failure:
+            for output in self._outputs:
+                if output["S3Output"].get("S3UploadMode") == "Continuous":
+                    failure.uris[output["OutputName"]] = self._publish(output["S3Output"], root).uri
+            raise
         outputs = {}
         for output in self._outputs:
-            uri = output["S3Output"]["S3Uri"]
-            self._machine.store.commit(
-                host_path(output["S3Output"]["LocalPath"], root),
-                uri,
-                give_up=True,
-                # A prefix that other executions write to as well is not this one's to replace.
-                keep_others=self._execution not in uri,
-            )
-            outputs[output["OutputName"]] = StoredOutput(uri, self._machine.store.digest_or_empty(uri))
+            outputs[output["OutputName"]] = self._publish(output["S3Output"], root)
         return Outcome(self._properties(), outputs)
 
     def adopt(self, record: Record) -> Outcome:
         return as_recorded(record)
+
+    def _publish(self, output: Mapping[str, Any], root: Path) -> StoredOutput:
+        uri, store = output["S3Uri"], self._machine.store
+        # A prefix that other executions write to as well is not this one's to replace.
+        shared = self._execution not in uri
+        keys = store.commit(host_path(output["LocalPath"], root), uri, give_up=True, keep_others=shared)
+        return StoredOutput(uri, store.digest_or_empty(uri, keys if shared else None), keys if shared else None)
 
     def _properties(self) -> dict[str, Any]:
         inputs = self._arguments.get("ProcessingInputs") or []

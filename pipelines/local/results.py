@@ -10,10 +10,14 @@ from pipelines.local.expressions import parse_path, walk
 
 @dataclass(frozen=True, slots=True)
 class StoredOutput:
-    """Something a step left in the store, with the digest of its content at that time."""
+    """Something a step left in the store, with the digest of its content at that time.
+
+    `keys` are the objects that are the step's own where it shares a prefix with others; None says that all are.
+    """
 
     uri: str
     digest: str
+    keys: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,14 @@ class ExecutionResult:
 
 
 def outputs_as_json(outputs: Mapping[str, StoredOutput]) -> dict[str, Any]:
-    return {name: {"uri": output.uri, "digest": output.digest} for name, output in outputs.items()}
+    return {
+        name: {"uri": output.uri, "digest": output.digest, **({} if output.keys is None else {"keys": output.keys})}
+        for name, output in outputs.items()
+    }
 
 
 def outputs_from_json(document: Mapping[str, Any]) -> dict[str, StoredOutput]:
-    return {name: StoredOutput(output["uri"], output["digest"]) for name, output in document.items()}
+    return {
+        name: StoredOutput(output["uri"], output["digest"], tuple(output["keys"]) if "keys" in output else None)
+        for name, output in document.items()
+    }

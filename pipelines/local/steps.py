@@ -51,7 +51,7 @@ class Stepper:
             return None
         result = StepResult.from_json(document)
         for name, output in result.outputs.items():
-            if self.machine.store.digest_or_empty(output.uri) != output.digest:
+            if self.machine.store.digest_or_empty(output.uri, output.keys) != output.digest:
                 return None
             if not result.reused:
                 self.machine.claims.take(step.name, name, output.uri)

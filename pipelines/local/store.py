@@ -7,7 +7,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,31 +73,39 @@ class LocalStore:
         """Return the content digest: sha256 over the sorted (key, sha256 of the bytes); the URI is not part of it."""
         return self._digest(self._listed(uri) if listed else self._objects(uri))
 
-    def digest_or_empty(self, uri: str) -> str:
-        """Like `digest`, but that of an empty tree (NO_OBJECTS) if there is nothing at `uri`."""
-        return self._digest(self._files(uri))
+    def digest_or_empty(self, uri: str, keys: Sequence[str] | None = None) -> str:
+        """Like `digest`, but that of an empty tree (NO_OBJECTS) if there is nothing at `uri`.
 
-    def commit(self, src_dir: Path, uri: str, *, give_up: bool = False, keep_others: bool = False) -> None:
-        """Publish the files of a folder under `uri`: all of them become visible at once, or none.
+        With `keys` it is that of these objects under the prefix `uri`, as far as they exist.
+        """
+        if keys is None:
+            return self._digest(self._files(uri))
+        files = ((key, self.path(f"{uri.rstrip('/')}/{key}")) for key in sorted(keys))
+        return self._digest([(key, file) for key, file in files if file.is_file()])
+
+    def commit(self, src_dir: Path, uri: str, *, give_up: bool = False, keep_others: bool = False) -> tuple[str, ...]:
+        """Publish the files of a folder under `uri`, all of them at once, and return their keys.
 
         An equal tree is left as it is, a different one is replaced. With `keep_others` what lies there stays and
-        objects are put one by one, as S3 does. `give_up` promises that the caller writes to its files no more, so
-        that they can be linked instead of copied. Empty folders are not kept, as in S3.
+        objects are put one by one in the order of their keys, as S3 does. `give_up` promises that the caller writes
+        to its files no more, so that they can be linked instead of copied. Empty folders are not kept, as in S3.
         """
         files = list(self._publishable(src_dir))
+        keys = tuple(key for key, _ in files)
         target = self.path(uri)
         if not files:
-            return
-        if keep_others and target.exists():
-            for key, source in files:
+            return keys
+        if keep_others:
+            for key, source in sorted(files):
                 self._put(source, target / key, give_up=give_up)
-            return
+            return keys
         with self.scratch() as staged:
             for key, source in files:
                 beside = staged / key
                 beside.parent.mkdir(parents=True, exist_ok=True)
                 _take(source, beside, give_up=give_up)
             self._publish(staged, target, uri)
+        return keys
 
     def put_file(self, path: Path, uri: str, *, give_up: bool = False) -> None:
         """Copy a file to an object, whole or not at all; `give_up` as in `commit`."""

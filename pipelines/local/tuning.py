@@ -195,7 +195,7 @@ class Tuning:
             trial = Trial(**{**document["trial"], "outputs": outputs_from_json(document["trial"]["outputs"])})
             # One that failed is tried again: the cause may have been the machine.
             if trial.objective is not None and all(
-                self._machine.store.digest_or_empty(out.uri) == out.digest for out in trial.outputs.values()
+                self._machine.store.digest_or_empty(out.uri, out.keys) == out.digest for out in trial.outputs.values()
             ):
                 return trial
         if self._memory.cache is None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,15 @@ def numeric_leaves(value: Any, *, limit: int = MAX_METRICS, depth: int = MAX_DEP
     return found
 
 
-def select_files(root: Path) -> Selection:
-    """Choose the small contract files of an output (a file or a folder), the ones near its top first."""
-    if root.is_file():
+def select_files(root: Path, keys: Sequence[str] | None = None) -> Selection:
+    """Choose the small contract files of an output (a file or a folder), the ones near its top first.
+
+    With `keys` the folder is shared with other executions, and only these files in it are the output's; tables among
+    them are what a store is made of, and nothing to look at.
+    """
+    if keys is not None:
+        found = [(root / key, Path(key)) for key in keys if not key.endswith(".parquet") and (root / key).is_file()]
+    elif root.is_file():
         found = [(root, Path(root.name))]
     else:
         found = [(path, path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not path.is_symlink()]

@@ -162,6 +162,8 @@ class Writer:
         self._runs.label(opened.run_id, {tags.EXIT_CODE: event.exit_code})
         if event.log_path:
             self._runs.log_file(opened.run_id, event.log_path)
+        for name, uri in event.uris.items():
+            self._runs.files(opened.run_id, select_files(self._resolve(uri)), f"outputs/{name}")
         self._close(opened, at, FAILED)
 
     def _outputs(self, opened: _Open, result: StepResult, at: int, *, files: bool) -> None:
@@ -171,7 +173,7 @@ class Writer:
             root = self._resolve(output.uri)
             if not root.exists():
                 continue
-            chosen = select_files(root)
+            chosen = select_files(root, output.keys)
             left_out += chosen.left_out
             if files:
                 self._runs.files(opened.run_id, chosen, f"outputs/{name}")

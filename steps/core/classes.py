@@ -10,7 +10,9 @@ _WORDS = {"true": 1, "false": 0}
 
 
 class LabelError(ValueError):
-    """A label that is not one of the classes."""
+    """A label that is not one of the classes; `reason` is the code of its row in quarantine."""
+
+    reason = "label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Classes:
             text = value.strip()
             if text in (self.negative, self.positive):
                 return int(text == self.positive)
-            number: Any = _number(text)
+            # Python's float() also takes "0_1" and the digits of other scripts, which no table means as 0 or 1.
+            number: Any = _number(text) if text.isascii() and "_" not in text else None
         else:
             number = value
         if isinstance(number, bool | int | float) and number in (0, 1):
@@ -63,8 +66,11 @@ class Classes:
 
 
 def _shown(value: Any) -> str:
-    # Python refuses to print integers of thousands of digits.
-    return repr(str(value)[:80]) if not isinstance(value, int) or abs(value) < 10**80 else "of many digits"
+    # Python refuses to print integers of thousands of digits, and lists that nest as deep as its stack.
+    if isinstance(value, int) and abs(value) >= 10**80:
+        return "of many digits"
+    scalar = value is None or isinstance(value, str | int | float)
+    return repr(str(value)[:80]) if scalar else f"({type(value).__name__})"
 
 
 def _number(text: str) -> float | None:

@@ -1,7 +1,7 @@
 """The tables between the steps, each with one reader and one writer: accepted screenshots, refused rows, tiles."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,26 +16,21 @@ QUARANTINE = "quarantine.parquet"
 TILES = "tiles.parquet"
 SLICE_PREFIX = "slice:"
 
-_DATASET_COLUMNS = ("id", "uri", "batch", "row", "label", "group", "split", "width", "height", "format")
+DATASET_COLUMNS = (
+    "id",
+    "uri",
+    "batch",
+    "row",
+    "label",
+    "group",
+    "split",
+    "cluster",
+    "width",
+    "height",
+    "format",
+)
 _QUARANTINE_COLUMNS = ("batch", "labels", "row", "source_ref", "sha256", "reason", "detail")
 _TILE_COLUMNS = ("id", "index", "count", "left", "top", "side", "shard", "record", "offset", "length")
-
-
-@dataclass(frozen=True, slots=True)
-class Screenshot:
-    """An accepted screenshot: `id` is the sha256 of its bytes, `uri` its key below the labelled data."""
-
-    id: str
-    uri: str
-    batch: str
-    row: int
-    label: int
-    group: str
-    split: Split
-    width: int
-    height: int
-    format: str
-    slices: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +62,15 @@ class TileRecord:
     length: int
 
 
-def write_dataset(folder: Path, screenshots: Sequence[Screenshot]) -> None:
-    rows = []
-    for screenshot in sorted(screenshots, key=lambda s: s.id):
-        row = asdict(screenshot)
-        slices = row.pop("slices")
-        rows.append({**row, "split": str(screenshot.split), **{SLICE_PREFIX + k: v for k, v in slices.items()}})
-    frame = pd.DataFrame(rows)
-    extra = sorted(set(frame.columns) - set(_DATASET_COLUMNS))
-    _write(frame.reindex(columns=[*_DATASET_COLUMNS, *extra]), folder / DATASET)
+def write_dataset(folder: Path, accepted: pd.DataFrame) -> None:
+    """Write accepted screenshots, sorted by id: the contract's columns first, then the slices in alphabetical order.
+
+    `id` is the sha256 of the bytes, `uri` the key below the labelled data, `label` 0 or 1, `cluster` the id of
+    the first added of the near-duplicates that it belongs to (its own, if there are none).
+    """
+    extra = sorted(str(name) for name in accepted.columns if str(name).startswith(SLICE_PREFIX))
+    frame = accepted[[*DATASET_COLUMNS, *extra]].sort_values("id")
+    _write(frame.dropna(axis="columns", how="all"), folder / DATASET)
 
 
 def write_quarantine(folder: Path, refused: Sequence[Quarantined]) -> None:
@@ -83,14 +78,19 @@ def write_quarantine(folder: Path, refused: Sequence[Quarantined]) -> None:
     _write(frame.sort_values(["batch", "row"], kind="stable"), folder / QUARANTINE)
 
 
-def write_tiles(folder: Path, tiles: Sequence[TileRecord]) -> None:
+def write_tiles(folder: Path, tiles: pd.DataFrame) -> None:
+    _write(tiles[list(_TILE_COLUMNS)].sort_values(["shard", "record"], kind="stable"), folder / TILES)
+
+
+def tile_frame(tiles: Sequence[TileRecord]) -> pd.DataFrame:
+    """Return the index of tiles, a row each; text columns are text and numbers int64, also where there are none."""
     frame = pd.DataFrame([asdict(tile) for tile in tiles], columns=list(_TILE_COLUMNS))
-    _write(frame.sort_values(["shard", "record"], kind="stable"), folder / TILES)
+    return frame.astype({name: "str" if name in ("id", "shard") else "int64" for name in _TILE_COLUMNS})
 
 
 def read_dataset(folder: Path) -> pd.DataFrame:
     """Read accepted screenshots, a row each, sorted by id; the slice columns are named `slice:<name>`."""
-    return _read(folder / DATASET, _DATASET_COLUMNS)
+    return _read(folder / DATASET, DATASET_COLUMNS)
 
 
 def read_quarantine(folder: Path) -> pd.DataFrame:

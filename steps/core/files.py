@@ -15,18 +15,25 @@ _CHUNK = 1 << 20
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that becomes `path` if the block ends well, and vanishes if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+def unfinished(folder: Path) -> Iterator[Path]:
+    """Yield a hidden file in `folder`, for the block to write and to rename; it vanishes if it is still there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".unfinished.", dir=folder)
     os.close(handle)
     beside = Path(name)
+    beside.chmod(0o644)
     try:
         yield beside
-        beside.chmod(0o644)
-        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that becomes `path` if the block ends well, and vanishes if not."""
+    with unfinished(path.parent) as beside:
+        yield beside
+        beside.replace(path)
 
 
 def write_text(path: Path, text: str) -> None:

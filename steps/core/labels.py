@@ -1,30 +1,70 @@
 """Labelled data as it comes in: a Ground Truth output manifest, a CSV or Parquet table, or a folder for each class.
 
 The manifest is SageMaker's augmented manifest (JSON Lines): `source-ref`, a label attribute `X` and `X-metadata`; see
-https://docs.aws.amazon.com/sagemaker/latest/dg/sms-data-output.html. Unknown keys pass through as slice columns.
+https://docs.aws.amazon.com/sagemaker/latest/dg/sms-data-output.html. Unknown keys pass through as slice columns, if
+they hold a text, a number, a truth value or (Parquet) a time; others are passed over.
+
+Whoever labels may be mistaken or mean harm, so everything here has a bound, and a row is refused rather than mended.
 """
 
-import csv
-import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from steps.core.classes import Classes, LabelError
 from steps.core.errors import UserError
-from steps.core.paths import is_text
+from steps.core.paths import PathRefusedError, locate
+from steps.core.records import (
+    MANIFEST_SUFFIXES,
+    MAX_COLUMNS,
+    MAX_FIELD_CHARACTERS,
+    MAX_LINE_CHARACTERS,
+    MAX_NAME_CHARACTERS,
+    MAX_ROWS,
+    MAX_TABLE_BYTES,
+    SOURCE_KEYS,
+    TABLE_SUFFIXES,
+    RowError,
+    check_name,
+    check_text,
+    is_formula,
+    printable,
+    read_records,
+)
+from steps.core.rules import waivable
 from steps.core.splits import GROUP_KEYS
 
-MANIFEST_SUFFIXES = (".manifest", ".jsonl")
-TABLE_SUFFIXES = (".parquet", ".csv")
+__all__ = [
+    "CLASS_NAME",
+    "DECISION_KEYS",
+    "FOLDER_PER_CLASS",
+    "MANIFEST_SUFFIXES",
+    "MAX_COLUMNS",
+    "MAX_FIELD_CHARACTERS",
+    "MAX_LINE_CHARACTERS",
+    "MAX_NAME_CHARACTERS",
+    "MAX_ROWS",
+    "MAX_TABLE_BYTES",
+    "TABLE_SUFFIXES",
+    "LabelledRow",
+    "RefusedRow",
+    "ReviewedRow",
+    "find_labels",
+    "printable",
+    "read_labels",
+    "read_review",
+    "rows_of_folders",
+]
+
 FOLDER_PER_CLASS = "."
-MAX_LINE_CHARACTERS = 100_000
 CLASS_NAME = "class-name"
-_SOURCE_KEYS = ("source-ref", "source_ref", "path", "image")
+_WHOLE = re.compile(r"-?\d+\.0+")
+DECISION_KEYS = ("by", "reason", "waive")
+_METADATA = "-metadata"
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +75,23 @@ class LabelledRow:
     source_ref: str
     label: int
     slices: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedRow:
+    """A reviewer's decision on one screenshot: a label, or rules waived for it, or both.
+
+    `sha256` is set, and `source_ref` is the same, where the row names the screenshot by its digest and not by a path.
+    `decision` may hold `by` (whom), `reason` and `waive` (names of waivable rules
+    with commas between).
+    """
+
+    row: int
+    source_ref: str
+    sha256: str | None
+    label: int | None
+    decision: Mapping[str, str]
+    slices: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,162 +126,191 @@ def find_labels(folder: Path, classes: Classes) -> str:
 def read_labels(
     folder: Path, labels: str, classes: Classes, attribute: str | None = None
 ) -> Iterator[LabelledRow | RefusedRow]:
-    """Yield every row of `folder / labels`, refused ones among them; nothing is dropped and nothing is opened.
+    """Yield every row of `folder / labels`, refused ones among them; nothing is dropped and no image is opened.
 
     `attribute` names the manifest's label attribute where it has several. Raises UserError if the file as a whole
     cannot be read.
     """
-    path = folder / labels
     if labels == FOLDER_PER_CLASS:
-        yield from _folder_per_class(folder, classes)
-    elif not path.is_file():
-        raise UserError(f"the labels file {path} is missing")
-    elif path.suffix.lower() in MANIFEST_SUFFIXES:
-        yield from _manifest(path, classes, attribute)
-    elif path.suffix.lower() in TABLE_SUFFIXES:
-        yield from _table(path, classes)
-    else:
-        raise UserError(f"{path.name}: wanted one of {', '.join(MANIFEST_SUFFIXES + TABLE_SUFFIXES)}")
-
-
-def _folder_per_class(folder: Path, classes: Classes) -> Iterator[LabelledRow | RefusedRow]:
-    """Take every file but hidden ones, whatever its name: what is no image is refused later, not passed over."""
-    files = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir())
-    visible = sorted(p for p in files if not any(part.startswith(".") for part in p.parts))
-    for row, path in enumerate(visible, start=1):
-        source = path.as_posix()
+        files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+        yield from rows_of_folders(files, classes)
+        return
+    path = _labels_file(folder, labels)
+    take_label, names = _label_taker(path, classes, attribute, review=False), set[str]()
+    for row, record in read_records(path, review=False):
+        if isinstance(record, RowError):
+            yield RefusedRow(row, "", record.reason, str(record))
+            continue
+        source = ""
         try:
-            label = classes.index(path.parts[0] if len(path.parts) > 1 else "")
-        except LabelError:
-            wanted = f"{classes.negative!r} or {classes.positive!r}"
-            yield RefusedRow(row, _printable(source), "label", f"the file lies in no folder named {wanted}")
+            source = _take_source(record)
+            label = take_label(record)
+            slices = _slices(record, path, row, names)
+        except (LabelError, RowError) as error:
+            yield RefusedRow(row, printable(source), error.reason, str(error))
         else:
-            yield LabelledRow(row, source, label)
+            yield LabelledRow(row, source, label, slices)
 
 
-def _manifest(path: Path, classes: Classes, attribute: str | None) -> Iterator[LabelledRow | RefusedRow]:
-    with path.open("rb") as stream:
-        for row, raw in enumerate(stream, start=1):
-            if not raw.strip():
-                continue
-            source = ""
-            try:
-                record = _parse_line(raw)
-                source = _take_source(record)
-                label, other = _take_label(record, classes, attribute)
-                yield LabelledRow(row, source, label, _slices(other))
-            except (LabelError, _BadRowError) as error:
-                reason = "label" if isinstance(error, LabelError) else "manifest-line"
-                yield RefusedRow(row, _printable(source), reason, str(error))
+def read_review(
+    folder: Path, labels: str, classes: Classes, attribute: str | None = None
+) -> Iterator[ReviewedRow | RefusedRow]:
+    """Yield every row of a file of reviewers' decisions; like `read_labels`, but a row may lack a path or a label.
+
+    A screenshot may be named by the column `sha256` alone; a row that waives rules needs no label. In a manifest the
+    label may also be the plain key `label`.
+    """
+    path = _labels_file(folder, labels)
+    take_label, names = _label_taker(path, classes, attribute, review=True), set[str]()
+    for row, record in read_records(path, review=True):
+        if isinstance(record, RowError):
+            yield RefusedRow(row, "", record.reason, str(record))
+            continue
+        source = ""
+        try:
+            source = _take_source(record, needed=False)
+            label = take_label(record) if _has_label(record) else None
+            slices = _slices(record, path, row, names)
+            sha256 = None if source else _take_sha256(slices)
+            source = source or sha256 or ""
+            decision = {key: slices.pop(key) for key in DECISION_KEYS if key in slices}
+            _check_decision(label, decision)
+        except (LabelError, RowError) as error:
+            yield RefusedRow(row, printable(source), error.reason, str(error))
+        else:
+            yield ReviewedRow(row, source, sha256, label, decision, slices)
 
 
-class _BadRowError(ValueError):
-    """A row that does not even have the form of one."""
+def rows_of_folders(paths: Iterable[str], classes: Classes) -> Iterator[LabelledRow | RefusedRow]:
+    """Yield a row for each of a batch's files, sorted, the class being its first folder; hidden files are passed over.
+
+    Whatever its name, a file is taken: what is no image is refused later.
+    """
+    visible = sorted(path for path in paths if not any(part.startswith(".") for part in path.split("/")))
+    for row, source in enumerate(visible, start=1):
+        first, inside, _ = source.partition("/")
+        try:
+            yield LabelledRow(row, source, classes.index(first if inside else ""))
+        except LabelError as error:
+            wanted = f"{classes.negative!r} or {classes.positive!r}"
+            detail = f"the file lies in no folder named {wanted}"
+            yield RefusedRow(row, printable(source), error.reason, detail)
 
 
-def _parse_line(raw: bytes) -> dict[str, Any]:
-    if len(raw) > MAX_LINE_CHARACTERS:
-        raise _BadRowError(f"the line is {len(raw):,} bytes long; {MAX_LINE_CHARACTERS:,} is the most")
+def _labels_file(folder: Path, labels: str) -> Path:
     try:
-        record = json.loads(raw.decode("utf-8-sig"))
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise _BadRowError(f"not a line of JSON in UTF-8: {error}") from None
-    if not isinstance(record, dict):
-        raise _BadRowError(f"a JSON object is wanted, not {type(record).__name__}")
-    return record
+        path = folder / locate(folder, labels)
+    except PathRefusedError as error:
+        says = "is missing" if error.reason == "missing-file" else f"cannot be read: {error}"
+        raise UserError(f"the labels file {folder / labels} {says}") from None
+    if path.suffix.lower() not in MANIFEST_SUFFIXES + TABLE_SUFFIXES:
+        raise UserError(f"{path.name}: wanted one of {', '.join(MANIFEST_SUFFIXES + TABLE_SUFFIXES)}")
+    return path
 
 
-def _take_label(record: dict[str, Any], classes: Classes, attribute: str | None) -> tuple[int, dict[str, Any]]:
-    pairs = [key for key in record if f"{key}-metadata" in record]
-    if attribute is not None:
-        pairs = [key for key in pairs if key == attribute]
-    if len(pairs) != 1:
-        wanted = repr(attribute) if attribute else "exactly one"
-        raise LabelError(f"label attributes {pairs or 'none'}; {wanted} with its -metadata is wanted")
-    metadata = record[f"{pairs[0]}-metadata"]
-    name = metadata.get("class-name") if isinstance(metadata, dict) else None
-    other = {k: v for k, v in record.items() if k not in (pairs[0], f"{pairs[0]}-metadata")}
-    if isinstance(name, str):
-        return classes.named_index(name, record[pairs[0]]), other | {CLASS_NAME: name}
-    return classes.index(record[pairs[0]]), other
-
-
-def _take_source(record: dict[str, Any]) -> str:
-    for key in _SOURCE_KEYS:
+def _take_source(record: dict[str, Any], *, needed: bool = True) -> str:
+    for key in SOURCE_KEYS:
         value = record.pop(key, None)
         if isinstance(value, str) and value:
+            if is_formula(value):
+                raise RowError(f"{key} {printable(value, 80)!r} is a formula to a spreadsheet: rename it", "formula")
             return value
-    raise _BadRowError(f"no image: one of the keys {', '.join(_SOURCE_KEYS)} must hold its path")
+    if needed:
+        raise RowError(f"no image: one of the keys {', '.join(SOURCE_KEYS)} must hold its path")
+    return ""
 
 
-def _slices(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the other columns as text; a group that is not one is refused, for its app would leak between splits."""
+def _label_taker(
+    path: Path, classes: Classes, attribute: str | None, *, review: bool
+) -> Callable[[dict[str, Any]], int]:
+    """Return what takes the label out of a record, and raises LabelError if it is none of the classes."""
+
+    def of_table(record: dict[str, Any]) -> int:
+        return classes.index(record.pop("label", None))
+
+    def of_manifest(record: dict[str, Any]) -> int:
+        pairs = [key for key in record if key + _METADATA in record]
+        if review and not pairs and "label" in record:
+            return of_table(record)
+        if attribute is not None:
+            pairs = [key for key in pairs if key == attribute]
+        if len(pairs) != 1:
+            wanted = repr(attribute) if attribute else "exactly one"
+            seen = ", ".join(repr(printable(key, 80)) for key in pairs[:5]) or "none"
+            raise LabelError(f"label attributes {seen}; {wanted} with its -metadata is wanted")
+        label, metadata = record.pop(pairs[0]), record.pop(pairs[0] + _METADATA)
+        name = metadata.get(CLASS_NAME) if isinstance(metadata, dict) else None
+        if not isinstance(name, str):
+            return classes.index(label)
+        record[CLASS_NAME] = name
+        return classes.named_index(name, label)
+
+    return of_manifest if path.suffix.lower() in MANIFEST_SUFFIXES else of_table
+
+
+def _has_label(record: dict[str, Any]) -> bool:
+    return not _missing(record.get("label")) or any(key.endswith(_METADATA) for key in record)
+
+
+def _take_sha256(slices: dict[str, str]) -> str:
+    sha256 = slices.pop("sha256", "")
+    if not _SHA256.fullmatch(sha256):
+        said = f"sha256 {printable(sha256, 80)!r} is not 64 hexadecimal digits" if sha256 else "no image"
+        raise RowError(f"{said}: one of the keys {', '.join(SOURCE_KEYS)} or its sha256 must name it")
+    return sha256.lower()
+
+
+def _check_decision(label: int | None, decision: Mapping[str, str]) -> None:
+    waived = decision.get("waive")
+    if waived is not None and not {name.strip() for name in waived.split(",")} <= set(waivable()):
+        wanted = f"names of rules that can be waived ({', '.join(waivable())}) with commas between"
+        raise RowError(f"waive {printable(waived, 80)!r}: {wanted} are wanted")
+    if label is None and "waive" not in decision:
+        raise LabelError("the row has no label and waives no rule: it decides nothing")
+
+
+def _slices(record: Mapping[str, Any], path: Path, row: int, names: set[str]) -> dict[str, str]:
+    """Return the other columns as text; a group that is not one is refused, for its app would leak between splits.
+
+    `names` are the columns seen so far: a file that brings ever new ones would fill the memory of whoever reads it.
+    """
     slices = {}
     for key, value in record.items():
-        scalar = isinstance(value, str | int | float | bool)
-        if key in GROUP_KEYS and value is not None and not scalar:
-            raise _BadRowError(f"{key} is {type(value).__name__}, a text or a number is wanted")
-        if scalar and not _missing(value):
-            whole = isinstance(value, float) and value.is_integer()
-            slices[str(key)] = str(int(value)) if whole else str(value).strip()
-    if not all(is_text(text) for pair in slices.items() for text in pair):
-        raise _BadRowError("a value is no text in UTF-8")
+        if isinstance(value, str):
+            text = value.strip()
+            check_text(key, value, text)
+        elif isinstance(value, int | float):
+            text = _number_text(key, value)
+        elif value is None or key not in GROUP_KEYS:
+            continue
+        else:
+            raise RowError(f"{key} is {type(value).__name__}, a text or a number is wanted")
+        if not text:
+            continue
+        if key in GROUP_KEYS and _WHOLE.fullmatch(text):
+            # A table with a gap in it writes 1 as 1.0, and one app must not become two.
+            text = text.partition(".")[0]
+        if key not in names:
+            check_name(key)
+            names.add(key)
+            if len(names) > MAX_COLUMNS:
+                raise UserError(f"{path}, row {row}: brings the rows to more than {MAX_COLUMNS} different columns")
+        slices[key] = text
     return slices
 
 
+def _number_text(key: str, value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    if math.isinf(value):
+        raise RowError(f"{printable(key, 80)} is {value}, a finite number is wanted")
+    # A table writes whole numbers as floats where some are missing; a group is the same text in every form.
+    return "" if math.isnan(value) else str(int(value) if value.is_integer() else value)
+
+
 def _missing(value: Any) -> bool:
-    return (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and math.isnan(value))
-
-
-def _printable(source: str) -> str:
-    return source.encode(errors="replace").decode()
-
-
-def _table(path: Path, classes: Classes) -> Iterator[LabelledRow | RefusedRow]:
-    for row, record in _table_records(path):
-        source = ""
-        if isinstance(record, str):
-            yield RefusedRow(row, source, "manifest-line", record)
-            continue
-        try:
-            source = _take_source(record)
-            label = classes.index(record.pop("label", None))
-            yield LabelledRow(row, source, label, _slices(record))
-        except (LabelError, _BadRowError) as error:
-            reason = "label" if isinstance(error, LabelError) else "manifest-line"
-            yield RefusedRow(row, _printable(source), reason, str(error))
-
-
-def _table_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    if path.suffix.lower() == ".parquet":
-        try:
-            frame = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} is not a readable Parquet table: {error}") from None
-        _check_columns(path, [str(name) for name in frame.columns])
-        for row, record in enumerate(frame.to_dict("records"), start=1):
-            yield row, {str(k): v for k, v in record.items()}
-        return
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            columns = list(reader.fieldnames or [])
-            _check_columns(path, columns)
-            for record in reader:
-                # Line 1 is the header, so the first record's line is where a person's editor shows it.
-                if None in record or None in record.values():
-                    yield reader.line_num, f"the row's number of fields is not the header's ({len(columns)})"
-                else:
-                    yield reader.line_num, {str(k): v for k, v in record.items()}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a readable CSV in UTF-8: {error}") from None
-
-
-def _check_columns(path: Path, columns: list[str]) -> None:
-    if twice := sorted({name for name in columns if columns.count(name) > 1}):
-        raise UserError(f"{path} has the column {twice[0]!r} twice: which one counts?")
-    if "label" not in columns or not set(columns) & set(_SOURCE_KEYS):
-        raise UserError(
-            f"{path} has the columns {', '.join(columns) or 'none'}; "
-            f"'label' and one of {', '.join(_SOURCE_KEYS)} are wanted"
-        )
+    return (
+        value is None
+        or (isinstance(value, str) and not value.strip())
+        or (isinstance(value, float) and math.isnan(value))
+    )

@@ -14,6 +14,7 @@ PROCESSING = Path("/opt/ml/processing")
 EXIT_ERROR = 1
 EXIT_REJECTED = 3
 _MESSAGE_CHARACTERS = 1000
+_WORTH_A_PROCESS = 128
 
 
 class RejectedError(UserError):
@@ -38,12 +39,21 @@ def run(main: Callable[[], None], message: Path) -> int:
     return 0
 
 
-def worker_count(wanted: int) -> int:
-    """Return how many processes to use: the number given, or for 0 the CPUs the platform grants this job."""
+def worker_count(wanted: int, items: int) -> int:
+    """Return how many processes to use on `items`: the number given, or for 0 what is worth starting.
+
+    That is one for each CPU that the platform grants this job, with at least 128 items each: a process costs as much
+    to start as it takes to decode some fifty screenshots.
+    """
     if wanted < 0:
         raise UserError(f"{wanted} workers: a number of processes, or 0 for one for each CPU, is wanted")
+    return wanted or min(granted_cpus(), max(1, items // _WORTH_A_PROCESS))
+
+
+def granted_cpus() -> int:
+    """Return the number of CPUs that the platform grants this job."""
     granted = os.environ.get("SM_NUM_CPUS", "")
-    return wanted or (int(granted) if granted.isdecimal() and int(granted) else os.cpu_count() or 1)
+    return int(granted) if granted.isdecimal() and int(granted) else os.cpu_count() or 1
 
 
 class Progress:

@@ -58,10 +58,14 @@ class ShardWriter:
 
 def read_record(folder: Path, record: Record) -> bytes:
     """Return one record's bytes; raises UserError if they are not those that were written."""
-    with (folder / record.shard).open("rb") as stream:
-        stream.seek(record.offset)
-        data = stream.read(record.length)
-        footer = stream.read(_FOOTER.size)
+    try:
+        with (folder / record.shard).open("rb") as stream:
+            stream.seek(record.offset)
+            data = stream.read(record.length)
+            footer = stream.read(_FOOTER.size)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{folder / record.shard} cannot be read ({reason}): make the tiles again") from None
     if len(footer) != _FOOTER.size or _FOOTER.unpack(footer)[0] != _masked_crc(data):
         raise UserError(f"{folder / record.shard} is damaged at byte {record.offset}: make the tiles again")
     return data

@@ -1,7 +1,7 @@
 """Which split a group belongs to: for ever the same, whatever else is in the data."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 # A change of either moves screenshots between splits, and with that makes every earlier test result worthless.
@@ -33,6 +33,12 @@ def split_of(group: str) -> Split:
         if position < 0:
             return Split(name)
     return Split.TEST
+
+
+def splits_of(groups: Sequence[str]) -> list[Split]:
+    """Return the split of each group; a group is hashed once, however many screenshots it has."""
+    known = {group: split_of(group) for group in set(groups)}
+    return [known[group] for group in groups]
 
 
 def group_of(slices: Mapping[str, str], screenshot_id: str) -> str:

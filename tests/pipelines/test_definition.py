@@ -14,6 +14,7 @@ from pipelines.parameters import pipeline_parameters
 from pipelines.requests import all_steps, check_requests
 from pipelines.settings import Settings
 from steps.core.gate import Limits
+from steps.core.plan import INSPECTOR
 from steps.core.spec import PreprocessingSpec
 
 SETTINGS = Settings()
@@ -92,11 +93,11 @@ def test_a_request_that_botocore_refuses_is_named(definition):
     assert [problem.split()[0] for problem in problems] == ["TuneHyperparameters", "EvaluateModel"]
 
 
-def test_parameters_are_typed_and_all_but_the_dataset_have_defaults(definition):
+def test_parameters_are_typed_and_all_but_the_data_have_defaults(definition):
     kinds = {str: "String", int: "Integer", float: "Float"}
     table = {p.name: (kinds[p.kind], p.default) for p in pipeline_parameters(SETTINGS)}
     assert {p["Name"]: (p["Type"], p.get("DefaultValue")) for p in definition["Parameters"]} == table
-    assert [name for name, (_, default) in table.items() if default is None] == ["DatasetUri"]
+    assert [name for name, (_, default) in table.items() if default is None] == ["DatasetUri", "PlanUri"]
 
 
 def test_defaults_are_the_steps_own():
@@ -141,6 +142,37 @@ def test_jobs_are_cached_and_retried_and_registration_waits_for_a_person(definit
         assert found[name]["RetryPolicies"]
     assert found["RegisterModel"]["Arguments"]["ModelApprovalStatus"] == "PendingManualApproval"
     assert found["RegisterModel"]["RetryPolicies"]
+
+
+def test_what_is_named_by_its_content_goes_to_a_place_that_all_runs_share(definition):
+    own = "Execution.PipelineExecutionId"
+    shared = {}
+    for name in ("ValidateData", "PreprocessTiles"):
+        for output in steps(definition)[name]["Arguments"]["ProcessingOutputConfig"]["Outputs"]:
+            uri = output["S3Output"]["S3Uri"]
+            if own not in references(uri):
+                shared[output["OutputName"]] = uri
+    assert shared == {"new-facts": f"s3://tilegate-local/facts/{INSPECTOR}", "new-tiles": "s3://tilegate-local/tiles"}
+
+
+def test_jobs_get_the_objects_that_the_plan_lists_and_no_others(definition):
+    for name in ("ValidateData", "PreprocessTiles"):
+        inputs = {i["InputName"]: i["S3Input"] for i in steps(definition)[name]["Arguments"]["ProcessingInputs"]}
+        assert inputs["store"]["S3DataType"] == "ManifestFile"
+        assert list(references(inputs["store"]["S3Uri"])) == ["Parameters.PlanUri"]
+
+
+def test_a_failing_validation_still_uploads_its_report(definition):
+    outputs = steps(definition)["ValidateData"]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+    modes = {output["OutputName"]: output["S3Output"]["S3UploadMode"] for output in outputs}
+    assert modes.pop("report") == "Continuous"
+    assert set(modes.values()) == {"EndOfJob"}
+
+
+def test_later_steps_do_not_depend_on_the_validations_report(definition):
+    for name, step in steps(definition).items():
+        if name != "ValidateData":
+            assert not any("'report'" in ref for ref in references(step["Arguments"]))
 
 
 def test_limits_of_the_service_are_kept(text, definition):

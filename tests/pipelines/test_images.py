@@ -37,7 +37,7 @@ def digests():
         ("steps/core/gate.py", {"evaluate", "convert"}),
         ("steps/core/report/templates/report.html.j2", {"evaluate", "convert"}),
         ("steps/core/labels.py", {"validate"}),
-        ("steps/model.py", {"train", "evaluate", "convert"}),
+        ("steps/model.py", {"validate", "train", "evaluate", "convert"}),
         ("steps/core/spec.py", {"preprocess", "train", "evaluate", "convert"}),
         ("steps/core/errors.py", set(PROGRAMS)),
     ],

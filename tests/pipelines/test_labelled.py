@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from pipelines.labelled import snapshot_of, weights_of
+from pipelines.catalogue import Catalogue
+from pipelines.labelled import catalogue_snapshot, snapshot_of, source_of, weights_of
 from pipelines.local import LocalStore
 from pipelines.settings import Settings
 from steps.core.classes import Classes
@@ -12,6 +13,11 @@ from steps.core.errors import UserError
 
 SETTINGS = Settings()
 CLASSES = Classes()
+BATCHES = "ad-hoc/batches"
+
+
+def bucket(store):
+    return store.path(SETTINGS.uri())
 
 
 @pytest.fixture
@@ -49,10 +55,10 @@ def stored(store, uri):
 def test_a_snapshot_lists_its_batch_and_exactly_its_objects(store, data):
     snapshot = snapshot_of(data, store, SETTINGS, CLASSES)
     batch = snapshot.batches[0]
-    objects = json.loads(store.path(f"{snapshot.uri}/objects.manifest").read_text())
-    assert objects[0] == {"prefix": "s3://tilegate-local/labelled/"}
-    assert set(objects[1:]) == {f"{batch.name}/{name}" for name in ("m.manifest", "images/a.png", "images/b.png")}
-    assert stored(store, SETTINGS.uri("labelled", batch.name)) == {"m.manifest", "images/a.png", "images/b.png"}
+    assert source_of(snapshot.uri, store) == snapshot.source
+    assert snapshot.source.batches(bucket(store)) == [batch]
+    assert list(snapshot.source.listing(bucket(store), batch)["path"]) == ["images/a.png", "images/b.png"]
+    assert stored(store, SETTINGS.uri(BATCHES, batch.name)) == {"m.manifest", "images/a.png", "images/b.png"}
 
 
 def test_nothing_from_outside_the_folder_enters_the_store(store, data):
@@ -68,7 +74,7 @@ def test_equal_data_give_the_same_snapshot_and_changed_data_another(store, data)
     (data / "images" / "a.png").write_bytes(b"changed")
     second = snapshot_of(data, store, SETTINGS, CLASSES)
     assert second.uri != first.uri
-    assert store.path(SETTINGS.uri("labelled", first.batches[0].name, "images/a.png")).read_bytes() == b"a"
+    assert store.path(SETTINGS.uri(BATCHES, first.batches[0].name, "images/a.png")).read_bytes() == b"a"
 
 
 def test_the_labels_file_itself_can_be_named(store, data):
@@ -82,7 +88,7 @@ def test_a_folder_per_class_is_a_batch_without_a_labels_file(store, tmp_path):
         (tmp_path / "data" / name).write_bytes(name.encode())
     snapshot = snapshot_of(tmp_path / "data", store, SETTINGS, CLASSES)
     assert snapshot.batches[0].labels == "."
-    assert stored(store, SETTINGS.uri("labelled", snapshot.batches[0].name)) == {"negative/a.png", "positive/b.png"}
+    assert stored(store, SETTINGS.uri(BATCHES, snapshot.batches[0].name)) == {"negative/a.png", "positive/b.png"}
 
 
 def test_missing_data_are_one_sentence(store, tmp_path):
@@ -122,7 +128,7 @@ def test_a_home_among_the_data_is_refused_and_hidden_folders_are_no_data(tmp_pat
         (tmp_path / name).write_bytes(name.encode())
     hidden = LocalStore(tmp_path / ".tilegate" / "store")
     first = snapshot_of(tmp_path, hidden, SETTINGS, CLASSES)
-    assert first.objects == 2
+    assert len(first.source.listing(bucket(hidden), first.batches[0])) == 2
     assert snapshot_of(tmp_path, hidden, SETTINGS, CLASSES) == first
     with pytest.raises(UserError, match="the home lies in the data"):
         snapshot_of(tmp_path, LocalStore(tmp_path / "home" / "store"), SETTINGS, CLASSES)
@@ -134,7 +140,7 @@ def test_the_s3_uris_of_ground_truth_name_the_files_where_a_download_put_them(st
     record = {"source-ref": "s3://customer/jobs/7/images/a.png", "k": 1, "k-metadata": {"class-name": "positive"}}
     (tmp_path / "data" / "output.manifest").write_text(json.dumps(record))
     snapshot = snapshot_of(tmp_path / "data", store, SETTINGS, CLASSES)
-    batch = SETTINGS.uri("labelled", snapshot.batches[0].name)
+    batch = SETTINGS.uri(BATCHES, snapshot.batches[0].name)
     assert stored(store, batch) == {"output.manifest", "images/a.png"}
 
 
@@ -142,3 +148,18 @@ def test_a_labels_file_that_names_nothing_here_is_one_sentence(store, tmp_path):
     (tmp_path / "labels.csv").write_text(f"path,label\ngone.png,1\n{tmp_path}/labels.csv,maybe\n")
     with pytest.raises(UserError, match="names no readable file"):
         snapshot_of(tmp_path, store, SETTINGS, CLASSES)
+
+
+def test_the_catalogues_snapshot_holds_every_batch_that_was_added(store, data, tmp_path):
+    assert catalogue_snapshot(store, SETTINGS) is None
+    catalogue = Catalogue(store, SETTINGS)
+    (tmp_path / "production").mkdir()
+    (tmp_path / "production" / "a.png").write_bytes(b"production")
+    reference = catalogue.add(tmp_path / "production", classes=CLASSES, kind="reference").batch
+    assert catalogue_snapshot(store, SETTINGS) is None, "there is nothing to learn from yet"
+    first = catalogue.add(data, classes=CLASSES).batch
+    snapshot = catalogue_snapshot(store, SETTINGS)
+    assert snapshot.batches == (reference, first)
+    assert catalogue_snapshot(store, SETTINGS) == snapshot
+    assert source_of(snapshot.uri, store) == snapshot.source
+    assert source_of(SETTINGS.uri("datasets", "gone"), store) is None

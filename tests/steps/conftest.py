@@ -1,26 +1,34 @@
 """A small labelled batch, validated and tiled by the real programs, shared by the tests of the later steps."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from steps import preprocess, validate
-from steps.core.snapshot import Batch, write_snapshot
+from steps.core.files import sha256_file
+from steps.core.plan import DATASETS, Plan, Source
+from steps.core.snapshot import Batch, Place, parts_of, snapshot_digest, write_listing, write_snapshot
 
 TILE_SIZE = 32
 
 
 class Workspace:
-    """Folders as a job sees them."""
+    """Folders as the jobs see them: a store in which nothing but the labelled data is known yet."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.labelled = root / "labelled"
-        self.snapshot = root / "snapshot"
+        self.store = root / "store"
+        self.labelled = self.store / "labelled"
+        self.plan = root / "plan"
         self.dataset = root / "dataset"
+        self.report = root / "report"
+        self.facts = root / "new-facts"
+        self.shards = root / "new-tiles"
         self.development = root / "development"
         self.tiles = root / "tiles"
         self.message = root / "message"
@@ -32,26 +40,75 @@ class Workspace:
         folder.mkdir(parents=True)
         lines = []
         for number in range(count):
-            pixels = np.zeros((120, 40, 3), np.uint8)
-            pixels[..., 0] = number
-            for place in range(3):
-                pixels[40 * place : 40 * place + 40, :, 1] = 50 * place
-            pixels[..., 2] = 200 * (number % 2)
-            Image.fromarray(pixels).save(folder / f"{number}.png")
+            self.draw_one(folder / f"{number}.png", number)
             record = {"source-ref": f"{number}.png", "k": number % 2, "k-metadata": {}, "app": f"app-{number // 2}"}
             lines.append(json.dumps(record))
         (folder / batch.labels).write_text("\n".join(lines))
-        objects = [f"{batch.name}/{path.name}" for path in folder.iterdir()]
-        write_snapshot(self.snapshot, [batch], "s3://bucket/labelled/", objects)
+        self.plan_for([batch])
 
-    def validate(self) -> int:
-        outputs = ["--output", str(self.dataset), "--development", str(self.development)]
-        inputs = ["--dataset", str(self.snapshot), "--labelled", str(self.labelled)]
-        return validate.main([*inputs, *outputs, "--message", str(self.message), "--workers", "1"])
+    @staticmethod
+    def draw_one(path: Path, number: int) -> None:
+        pixels = np.zeros((120, 40, 3), np.uint8)
+        pixels[..., 0] = number
+        for place in range(3):
+            pixels[40 * place : 40 * place + 40, :, 1] = 50 * place
+        # Blocks of many blues: no two of these are nearly the same picture.
+        blocks = np.random.default_rng(number).integers(0, 100, (12, 4), dtype=np.uint8)
+        pixels[..., 2] = 150 * (number % 2) + np.kron(blocks, np.ones((10, 10), np.uint8))
+        Image.fromarray(pixels).save(path)
 
-    def preprocess(self, tiles: Path, workers: int = 1) -> int:
-        words = ["--dataset", self.dataset, "--labelled", self.labelled, "--output", tiles, "--message", self.message]
-        return preprocess.main([*map(str, words), "--tile-size", str(TILE_SIZE), "--workers", str(workers)])
+    def source_of(self, batches: list[Batch]) -> Source:
+        """Write the snapshot of some batches, whose listings are written already."""
+        source = Source(snapshot_digest(batches))
+        write_snapshot(self.store / DATASETS / source.snapshot, batches, Place())
+        return source
+
+    def plan_for(
+        self, batches: list[Batch], *, known: Sequence[Batch] = (), listing: str = "new", **more: Source
+    ) -> None:
+        """Write the plan of batches whose files are in place; of the `known` ones the store has facts and tiles.
+
+        With the "old" listing the files of the batches are not looked at.
+        """
+        source = self.source_of(batches)
+        for batch in batches if listing == "new" else ():
+            if batch in known:
+                continue
+            folder = self.labelled / batch.name
+            files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p != folder / batch.labels]
+            rows = [(p.relative_to(folder).as_posix(), sha256_file(p), p.stat().st_size) for p in files]
+            frame = pd.DataFrame(rows, columns=["path", "sha256", "bytes"])
+            write_listing(self.store / source.listing_key(batch), frame)
+        done = {batch.name for batch in known}
+        parts = parts_of(batches, lambda batch: source.listing(self.store, batch))
+        new = tuple(part.digest for part in parts if part.batch not in done)
+        Plan(source, inspect=new, cut=new, **more).write(self.plan)
+
+    def validate(self, *more: str) -> int:
+        words = {
+            "--plan": self.plan,
+            "--store": self.store,
+            "--output": self.dataset,
+            "--development": self.development,
+            "--report": self.report,
+            "--new-facts": self.facts,
+            "--message": self.message,
+            "--workers": 1,
+        }
+        return validate.main([*(str(word) for pair in words.items() for word in pair), *more])
+
+    def preprocess(self, tiles: Path, shards: Path, workers: int = 1) -> int:
+        words = {
+            "--dataset": self.dataset,
+            "--plan": self.plan,
+            "--store": self.store,
+            "--output": tiles,
+            "--new-tiles": shards,
+            "--message": self.message,
+            "--tile-size": TILE_SIZE,
+            "--workers": workers,
+        }
+        return preprocess.main([str(word) for pair in words.items() for word in pair])
 
 
 @pytest.fixture(scope="session")
@@ -60,5 +117,5 @@ def workspace(tmp_path_factory):
     made = Workspace(tmp_path_factory.mktemp("workspace"))
     made.draw(60)
     assert made.validate() == 0
-    assert made.preprocess(made.tiles) == 0
+    assert made.preprocess(made.tiles, made.shards) == 0
     return made

@@ -1,12 +1,17 @@
-"""ValidateData and PreprocessTiles as programs: contract files, exit codes, the same result from any workers."""
+"""ValidateData and PreprocessTiles as programs: contract files, exit codes, and no work done twice."""
 
 import json
+import shutil
 
 import pandas as pd
+import pytest
+from PIL import Image
 
 from steps.core.dataset import read_dataset, read_quarantine, read_tiles
 from steps.core.images import decode_image
+from steps.core.plan import FACTS, INSPECTOR, TILES, Plan
 from steps.core.shards import Record, read_record
+from steps.core.snapshot import Batch
 from steps.core.spec import PreprocessingSpec
 from tests.steps.conftest import TILE_SIZE, Workspace
 
@@ -17,9 +22,10 @@ def test_validation_writes_its_tables_and_keeps_held_out_labels_from_training(wo
     assert len(read_quarantine(workspace.dataset)) == 0
     assert set(development["split"]) == {"train", "validation"}
     assert set(dataset["split"]) == {"train", "validation", "calibration", "test"}
-    counts = json.loads((workspace.dataset / "validation.json").read_text())
+    counts = json.loads((workspace.report / "validation.json").read_text())
     assert counts["accepted"] == counts["rows"] == 60
     assert sum(counts["splits"][split][name] for split in counts["splits"] for name in counts["classes"]) == 60
+    assert "60 screenshots may be learned from" in (workspace.report / "report.html").read_text()
 
 
 def test_every_screenshot_has_its_plan_of_tiles_in_the_store(workspace):
@@ -29,24 +35,97 @@ def test_every_screenshot_has_its_plan_of_tiles_in_the_store(workspace):
     assert (tiles.groupby("id")["index"].apply(list).map(tuple) == (0, 1, 2)).all()
     number = {row.id: int(row.uri.split("/")[1].split(".")[0]) for row in dataset.itertuples()}
     for tile in tiles.iloc[::7].itertuples():
-        pixels, _ = decode_image(read_record(workspace.tiles, Record(tile.shard, tile.offset, tile.length)))
+        pixels, _ = decode_image(read_record(workspace.shards, Record(tile.shard, tile.offset, tile.length)))
         assert pixels.shape == (TILE_SIZE, TILE_SIZE, 3)
         red, green = pixels[..., 0].mean(), pixels[..., 1].mean()
         assert abs(red - number[tile.id]) < 4
         assert abs(green - 50 * tile.index) < 4
 
 
+def test_the_list_of_shards_names_what_the_index_names(workspace):
+    head, *keys = json.loads((workspace.tiles / "shards.manifest").read_text())
+    assert head == {"prefix": "s3://tilegate-local/tiles/"}
+    assert keys == sorted(read_tiles(workspace.tiles)["shard"].unique())
+    assert all((workspace.shards / key).is_file() for key in keys)
+
+
 def test_two_workers_write_the_same_bytes_as_one(workspace, tmp_path):
-    assert workspace.preprocess(tmp_path / "again", workers=2) == 0
-    files = sorted(path.relative_to(workspace.tiles) for path in workspace.tiles.rglob("*") if path.is_file())
-    assert files == sorted(path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*.*"))
-    for name in files:
-        if name.suffix == ".parquet":
-            pd.testing.assert_frame_equal(
-                pd.read_parquet(workspace.tiles / name), pd.read_parquet(tmp_path / "again" / name)
-            )
-        else:
-            assert (workspace.tiles / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    assert workspace.preprocess(tmp_path / "index", tmp_path / "shards", workers=2) == 0
+    for before, after in ((workspace.tiles, tmp_path / "index"), (workspace.shards, tmp_path / "shards")):
+        assert contents(before) == contents(after)
+
+
+def contents(folder):
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def nights(tmp_path):
+    """A store after its first night, and a second batch of ten screenshots that has come in since."""
+    made = Workspace(tmp_path)
+    made.draw(60)
+    assert made.validate() == 0
+    assert made.preprocess(made.tiles, made.shards) == 0
+    later = Batch("b-test-2", "m.manifest", "1" * 64)
+    folder = made.labelled / later.name
+    folder.mkdir()
+    lines = []
+    for number in range(60, 70):
+        made.draw_one(folder / f"{number}.png", number)
+        lines.append(
+            json.dumps({"source-ref": f"{number}.png", "k": number % 2, "k-metadata": {}, "app": f"l{number}"})
+        )
+    (folder / later.labels).write_text("\n".join(lines))
+    return made, [Batch("b-test", "m.manifest", "0" * 64), later]
+
+
+def keep(made):
+    """Put what the first night wrote into the store, and give the next one folders of its own."""
+    shutil.copytree(made.facts, made.store / FACTS / INSPECTOR, dirs_exist_ok=True)
+    shutil.copytree(made.shards, made.store / TILES, dirs_exist_ok=True)
+    for folder in (made.facts, made.shards):
+        shutil.rmtree(folder)
+
+
+def test_a_second_night_opens_new_screenshots_only_and_ends_as_one_night_would(nights, tmp_path):
+    made, batches = nights
+    made.plan_for(batches)
+    everything = Plan.read(made.plan)
+    assert made.validate() == 0
+    assert made.preprocess(tmp_path / "whole", tmp_path / "whole-shards") == 0
+    whole_dataset = contents(made.dataset)
+
+    for folder in (made.facts, made.shards):
+        shutil.rmtree(folder)
+    made.plan_for(batches[:1])
+    assert made.validate() == 0
+    assert made.preprocess(made.tiles, made.shards) == 0
+    keep(made)
+    made.plan_for(batches, known=batches[:1])
+    for picture in (made.labelled / "b-test").glob("*.png"):
+        picture.unlink()
+    assert len(Plan.read(made.plan).cut) == 1 < len(everything.cut)
+    assert made.validate() == 0
+    assert made.preprocess(made.tiles, made.shards) == 0
+    assert contents(made.dataset) == whole_dataset
+    assert contents(made.tiles) == contents(tmp_path / "whole")
+    assert {**contents(made.store / TILES), **contents(made.shards)} == contents(tmp_path / "whole-shards")
+
+
+def test_a_relabelled_screenshot_is_neither_opened_nor_cut_again(nights):
+    made, (first, _) = nights
+    keep(made)
+    manifest = made.labelled / first.name / first.labels
+    manifest.write_text(manifest.read_text().replace('"k": 0', '"k": 1', 1))
+    for picture in (made.labelled / first.name).glob("*.png"):
+        picture.rename(picture.with_suffix(".gone"))
+    made.plan_for([first], known=[first], listing="old")
+    assert made.validate() == 0
+    assert made.preprocess(made.tiles, made.shards) == 0
+    assert read_dataset(made.dataset)["label"].sum() == 31
+    assert not made.facts.exists()
+    assert not made.shards.exists()
 
 
 def test_a_mistake_ends_with_one_sentence_on_stderr_and_in_the_message(tmp_path, capsys):
@@ -58,11 +137,90 @@ def test_a_mistake_ends_with_one_sentence_on_stderr_and_in_the_message(tmp_path,
     assert empty.message.read_text() in said
 
 
+def test_a_stop_leaves_its_page_and_no_dataset(tmp_path, capsys):
+    made = Workspace(tmp_path)
+    made.draw(60)
+    manifest = made.labelled / "b-test" / "m.manifest"
+    manifest.write_text(manifest.read_text().replace('"k": 0', '"k": 1'))
+    assert made.validate() == 1
+    assert "class 'negative' has no usable screenshot" in capsys.readouterr().err
+    assert json.loads((made.report / "validation.json").read_text())["verdict"] == "stopped"
+    assert "Stopped" in (made.report / "report.html").read_text()
+    assert not (made.dataset / "dataset.parquet").exists()
+
+
+def test_a_hostile_file_costs_its_row_only(tmp_path):
+    made = Workspace(tmp_path)
+    made.draw(60)
+    (made.labelled / "b-test" / "7.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(5000))
+    Image.new("RGB", (60, 2000)).save(made.labelled / "b-test" / "8.png")
+    made.plan_for([Batch("b-test", "m.manifest", "0" * 64)])
+    assert made.validate() == 0
+    assert made.preprocess(made.tiles, made.shards) == 0
+    refused = read_quarantine(made.dataset)
+    assert refused["reason"].tolist() == ["image", "image"]
+    assert "aspect ratio" in refused["detail"].iloc[1]
+    assert len(read_dataset(made.dataset)) == 58
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_fault_of_the_store_stops_the_night_and_becomes_no_fact(tmp_path, capsys, damage):
+    made = Workspace(tmp_path)
+    made.draw(60)
+    picture = made.labelled / "b-test" / "7.png"
+    picture.unlink() if damage == "gone" else made.draw_one(picture, 99)
+    assert made.validate() == 1
+    said = capsys.readouterr().err
+    assert "7.png" in said
+    assert "store" in said
+    assert not made.facts.exists()
+    made.draw_one(picture, 7)
+    assert made.validate() == 0
+    assert len(read_dataset(made.dataset)) == 60
+
+
 def test_a_screenshot_that_broke_since_its_validation_stops_preprocessing(tmp_path, capsys):
     broken = Workspace(tmp_path)
     broken.draw(60)
     assert broken.validate() == 0
     (broken.labelled / "b-test" / "7.png").write_bytes(b"")
-    assert broken.preprocess(broken.tiles) == 1
-    assert "7.png no longer opens" in capsys.readouterr().err
+    assert broken.preprocess(broken.tiles, broken.shards) == 1
+    assert "b-test/7.png first: it no longer opens" in capsys.readouterr().err
     assert not (broken.tiles / "tiles.parquet").exists()
+
+
+def test_a_batch_is_compared_with_the_champions_data_and_with_production(nights, tmp_path):
+    made, (first, later) = nights
+    keep(made)
+    reference = Batch("b-reference", ".", "2" * 64, "reference")
+    folder = made.labelled / reference.name
+    folder.mkdir()
+    for number in range(40):
+        Image.new("RGB", (360, 640), (number, 40, 200)).save(folder / f"{number}.png")
+    champion = made.source_of([first])
+    made.plan_for([first, later, reference], known=[first], champion=champion, previous=champion)
+    assert made.validate() == 0
+    told = json.loads((made.report / "validation.json").read_text())
+    assert set(told["drift"]) == {"drift-champion", "drift-reference"}
+    assert told["drift"]["drift-reference"]["short side"]["drifted"]
+    assert not told["drift"]["drift-champion"]["format"]["drifted"]
+    page = (made.report / "report.html").read_text()
+    assert "production reference sample" in page
+    assert "b-test-2" in page
+    assert len(read_dataset(made.dataset)) == 70, "a reference sample is not learned from"
+
+
+def test_more_changed_labels_than_allowed_stop_the_night(nights, capsys):
+    made, (first, later) = nights
+    keep(made)
+    previous = made.source_of([first])
+    review = Batch("b-test-3", "m.csv", "3" * 64, "review")
+    folder = made.labelled / review.name
+    folder.mkdir()
+    dataset = read_dataset(made.dataset).head(24)
+    decided = pd.DataFrame({"sha256": dataset["id"], "label": 1 - dataset["label"], "by": "Mal", "reason": "mood"})
+    decided.to_csv(folder / review.labels, index=False)
+    made.plan_for([first, later, review], known=[first], previous=previous)
+    assert made.validate() == 1
+    assert "24 labels of 60 changed or became doubtful" in capsys.readouterr().err
+    assert made.validate("--max-label-changes", "0.5") == 0

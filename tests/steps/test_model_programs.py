@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 @pytest.fixture(scope="module")
 def source(workspace):
-    return TileSource(workspace.tiles, workspace.development, DEVELOPMENT)
+    return TileSource(workspace.tiles, workspace.shards, workspace.development, DEVELOPMENT)
 
 
 def numbers(rows):
@@ -102,7 +102,7 @@ def test_training_batches_hold_every_tile_once_with_its_own_label_and_weight(sou
 
 def test_a_split_that_is_not_in_the_table_cannot_be_read(workspace):
     with pytest.raises(UserError, match="no tile belongs"):
-        TileSource(workspace.tiles, workspace.development, [Split.TEST])
+        TileSource(workspace.tiles, workspace.shards, workspace.development, [Split.TEST])
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,16 @@ def trained(workspace, tmp_path_factory):
     given = {"head-epochs": "1", "fine-tune-epochs": "2", "fine-tune-learning-rate": "0.003", "patience": "5"}
     (folder / "hyperparameters.json").write_text(json.dumps(given))
     (folder / "initialisation.json").write_text("{}")
-    words = ["--tiles", workspace.tiles, "--dataset", workspace.development, "--pretrained", folder]
+    words = [
+        "--tiles",
+        workspace.tiles,
+        "--shards",
+        workspace.shards,
+        "--dataset",
+        workspace.development,
+        "--pretrained",
+        folder,
+    ]
     words += ["--hyperparameters", folder / "hyperparameters.json", "--model", folder / "model"]
     assert train_main(["train", *map(str, words), "--message", str(folder / "failure")]) == 0
     return folder / "model"
@@ -222,7 +231,8 @@ class Judged:
     def __init__(self, workspace, trained, root):
         self.root = root
         pack(trained, root / "model" / "model.tar.gz")
-        self.shared = ["--model", root / "model", "--tiles", workspace.tiles, "--dataset", workspace.dataset]
+        self.shared = ["--model", root / "model", "--tiles", workspace.tiles, "--shards", workspace.shards]
+        self.shared += ["--dataset", workspace.dataset]
         self.shared += ["--message", root / "message"]
 
     def evaluate(self, *words):

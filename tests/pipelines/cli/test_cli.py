@@ -77,7 +77,13 @@ def test_every_parameter_but_the_uris_and_machines_is_an_option_of_run():
     output = CliRunner().invoke(cli, ["run", "--help"]).output
     names = {p.name for p in pipeline_parameters(Settings())}
     missing = {name for name in names if "--" + re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower() not in output}
-    assert missing == {"DatasetUri", "PretrainedWeightsUri", "ProcessingInstanceType", "TrainingInstanceType"}
+    assert missing == {
+        "DatasetUri",
+        "PlanUri",
+        "PretrainedWeightsUri",
+        "ProcessingInstanceType",
+        "TrainingInstanceType",
+    }
 
 
 def test_help_imports_no_heavy_library():
@@ -132,8 +138,8 @@ def _no_label_is_a_class(folder):
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (_a_class_is_empty, "the class 'positive' has no usable screenshot"),
-        (_every_image_is_broken, "no usable screenshot in the data (2 rows were quarantined"),
+        (_a_class_is_empty, "The class 'positive' has no usable screenshot"),
+        (_every_image_is_broken, "There is no usable screenshot at all. 2 rows quarantined, the first because"),
         (_nothing_there, "holds no labelled data"),
         (_no_label_is_a_class, "label 'perhaps' is none of 0, 1, 'negative', 'positive'"),
     ],

@@ -117,6 +117,18 @@ def test_outputs_are_published_only_after_exit_zero(kit):
     assert not kit.store.exists(f"s3://b/runs/{result.execution_id}")
 
 
+def test_a_continuous_output_is_there_also_when_its_job_failed(kit):
+    """As in SageMaker, where such an output is uploaded while the job runs."""
+    code = "open('../processing/output/report/page.html', 'w').write('why'); raise SystemExit(3)"
+    step = kit.processing("A", code, outputs=("report", "out"))
+    step["Arguments"]["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3UploadMode"] = "Continuous"
+    result = kit.run(step)
+    uri = f"s3://b/runs/{result.execution_id}/A/report"
+    assert kit.store.path(f"{uri}/page.html").read_text() == "why"
+    (failed,) = kit.told("StepFailedEvent")
+    assert failed.uris == {"report": uri}
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -194,6 +206,19 @@ def test_a_prefix_shared_between_executions_keeps_what_lies_there(kit):
     for _ in range(2):
         assert kit.run(step).status == "Succeeded"
         assert sorted(path.name for path in kit.store.path("s3://b/shared").iterdir()) == ["file.txt", "old.txt"]
+
+
+def test_a_step_is_reused_whatever_others_have_put_under_a_shared_prefix_and_not_when_its_own_is_gone(kit):
+    step = kit.writes("A", cache=True)
+    step["Arguments"]["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"] = "s3://b/shared"
+    kit.run(step)
+    kit.store.put_bytes(b"another night's", "s3://b/shared/other.txt")
+    assert kit.run(step).steps["A"].reused
+    kit.store.path("s3://b/shared/file.txt").unlink()
+    again = kit.run(step)
+    assert not again.steps["A"].reused
+    assert "missing or changed" in again.steps["A"].reason
+    assert kit.store.path("s3://b/shared/other.txt").exists()
 
 
 # -- training ------------------------------------------------------------------------------------------------------

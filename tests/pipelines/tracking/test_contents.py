@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.tracking.contents import dataset_digest, dataset_uris, input_uris, metric_name, numeric_leaves
+from pipelines.tracking.contents import (
+    dataset_digest,
+    dataset_uris,
+    input_uris,
+    metric_name,
+    numeric_leaves,
+    select_files,
+)
 
 NAMES = st.text(max_size=20)
 JSON = st.recursive(
@@ -74,3 +81,11 @@ def test_inputs_of_processing_and_training_are_named():
     assert input_uris({"ProcessingInputs": [{"InputName": "x", "S3Input": {"S3Uri": "s3://b/x"}}, {}]}) == {
         "x": "s3://b/x"
     }
+
+
+def test_of_a_shared_prefix_only_the_steps_own_files_are_chosen_and_no_tables(tmp_path):
+    for name in ("mine.json", "part/facts.parquet", "others.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    chosen = select_files(tmp_path, ["mine.json", "part/facts.parquet", "gone.json"])
+    assert [str(name) for _, name in chosen.files] == ["mine.json"]

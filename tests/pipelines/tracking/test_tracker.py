@@ -144,6 +144,13 @@ def test_a_failed_step_fails_its_run_and_its_execution(played):
     assert "EvaluateModel" not in runs
 
 
+def test_what_a_failed_step_has_left_is_shown(played):
+    uri = played.put("s3://bucket/e/report.html", b"why it stopped").rpartition("/")[0]
+    failed = StepFailedEvent("ValidateData", "exit code 1: too many labels changed", 1, None, {"report": uri})
+    played.play(played.started(), processing("ValidateData"), failed, DONE)
+    assert played.files(played.runs()["ValidateData"]) == {"outputs/report/report.html"}
+
+
 def test_a_stopped_execution_and_what_it_was_doing_are_killed(played):
     played.play(
         played.started(),

@@ -1,0 +1,22 @@
+"""`tilegate data`: the labelled data that a machine holds."""
+
+import click
+
+from pipelines.cli.data.adding import add
+from pipelines.cli.data.collecting import gc
+from pipelines.cli.data.deciding import decide
+from pipelines.cli.data.differing import diff
+from pipelines.cli.data.quarantine import quarantine
+from pipelines.cli.data.readmitting import readmit
+from pipelines.cli.data.showing import show
+from pipelines.cli.data.status import status
+from pipelines.cli.data.validating import validate
+
+
+@click.group()
+def data() -> None:
+    """Add labelled screenshots, look at what is there, and mend what is wrong with them."""
+
+
+for command in (add, status, show, validate, quarantine, decide, readmit, diff, gc):
+    data.add_command(command)

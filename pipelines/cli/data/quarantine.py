@@ -1,0 +1,102 @@
+"""`tilegate data quarantine`: the refused rows, and what mends them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.cli.home import home_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipelines.validated import ValidatedRun
+
+
+@click.command()
+@click.option("--run", metavar="RUN", help="The run whose refused rows are meant; else the last one that validated.")
+@click.option("--reason", metavar="REASON", help="Rows of one reason only.")
+@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Most rows to list.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with their pictures to this file."
+)
+@click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="Write all of them to this table.")
+@home_option
+def quarantine(  # noqa: PLR0917 (Click passes them by name)
+    run: str | None, reason: str | None, limit: int, html: Path | None, csv: Path | None, home: Path
+) -> None:
+    """List the rows that a run could not use, with the reason and what to type to mend each kind."""
+    from pipelines.local import LocalStore
+    from pipelines.quarantine import remedy_of, write_csv
+    from pipelines.validated import find_stopped, find_validated, stopped_since
+    from steps.core.dataset import read_quarantine
+    from steps.core.labels import printable
+    from steps.core.rules import RULES
+
+    store = LocalStore(home / "store")
+    found = find_stopped(home, store, run) or find_validated(home, store, run)
+    rows = _chosen(read_quarantine(found.tables), reason)
+    click.echo(f"Run       {found.run.id}, snapshot {found.source.snapshot[:12]}")
+    if found.run.failed_step:
+        click.echo(f"          stopped: {printable(found.run.reason or '', 300)}")
+    elif run is None and (stopped := stopped_since(home, found)):
+        click.echo(f"          {stopped.id} after it failed in ValidateData: {printable(stopped.reason or '', 300)}")
+    click.echo(f"Refused   {len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
+    for name, count in rows["reason"].value_counts().items():
+        text = f"Mend the folder. {_AD_HOC}" if found.is_ad_hoc else remedy_of(str(name)).text
+        click.echo(f"{count:>9,}  {name}: {RULES[str(name)].title}. {text}")
+        if command := "" if found.is_ad_hoc else remedy_of(str(name)).command("BATCH:ROW", "SHA256", ("0", "1")):
+            click.echo(f"{'':>11}{command}")
+    for row in rows.head(limit).itertuples():
+        digits = f" {str(row.sha256)[:12]}" if row.sha256 else ""
+        source = printable(str(row.source_ref), 80)
+        click.echo(f"{row.batch}:{row.row}  {row.reason}{digits}  {source}: {printable(str(row.detail), 300)}")
+    if len(rows) > limit:
+        click.echo(f"and {len(rows) - limit:,} more; --limit N lists them, --csv FILE writes all")
+    if html:
+        _write_page(html, found, rows, home)
+        click.echo(f"Page      {html}")
+    if csv:
+        write_csv(csv, rows)
+        click.echo(f"Table     {csv}")
+
+
+_AD_HOC = "These data are in no batch of the catalogue: mend their folder, or `tilegate data add` it first."
+
+
+def _chosen(rows: "pd.DataFrame", reason: str | None) -> "pd.DataFrame":
+    from steps.core.errors import UserError
+    from steps.core.rules import RULES, Severity
+
+    if reason is None:
+        return rows
+    known = [rule.name for rule in RULES.values() if rule.severity is Severity.QUARANTINE]
+    if reason not in known:
+        raise UserError(f"no row is refused for the reason {reason!r}: one of {', '.join(known)} is wanted")
+    return rows[rows["reason"] == reason]
+
+
+def _write_page(path: Path, found: "ValidatedRun", rows: "pd.DataFrame", home: Path) -> None:
+    from pipelines.local import LocalStore
+    from pipelines.quarantine import Pictures, write_quarantine_page
+    from pipelines.quarantine.page import shown_rows
+    from pipelines.settings import Settings
+    from steps.core.classes import Classes
+
+    pictures = Pictures(found.source, LocalStore(home / "store").path(Settings().uri()))
+    classes = Classes.parse(str(found.run.parameters.get("Classes", "auto")))
+    named = rows.assign(
+        screenshot=[
+            pictures.screenshot(batch, ref, sha256)
+            for batch, ref, sha256 in zip(rows["batch"], rows["source_ref"], rows["sha256"], strict=True)
+        ]
+    )
+    write_quarantine_page(
+        path,
+        named,
+        pictures.of(shown_rows(named)),
+        classes=(classes.negative, classes.positive),
+        subject=f"Run {found.run.id}, snapshot {found.source.snapshot[:12]}"
+        + (f". {_AD_HOC}" if found.is_ad_hoc else ""),
+        commands=not found.is_ad_hoc,
+    )

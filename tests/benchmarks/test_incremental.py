@@ -1,0 +1,99 @@
+"""What a second night costs that brings one percent of new screenshots, against the first one.
+
+Run with: TILEGATE_SCREENSHOTS=<folder with images/> pytest tests/benchmarks/test_incremental.py -m benchmark -s
+"""
+
+import os
+import resource
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.catalogue import Catalogue
+from pipelines.labelled import catalogue_snapshot
+from pipelines.local import LocalStore
+from pipelines.planning import plan_run
+from pipelines.settings import Settings
+from steps import preprocess, validate
+from steps.core.classes import Classes
+from steps.core.plan import FACTS, INSPECTOR, TILES
+from steps.core.spec import PreprocessingSpec
+
+SCREENSHOTS = os.environ.get("TILEGATE_SCREENSHOTS")
+COPIES = 8
+NEW_PERCENT = 1
+SETTINGS = Settings()
+
+
+def cpu():
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(used.ru_utime + used.ru_stime for used in usage)
+
+
+class Home:
+    """A store, and the two data steps run on its catalogue as jobs run them."""
+
+    def __init__(self, root):
+        self.root = root
+        self.store = LocalStore(root / "home" / "store")
+        self.bucket = self.store.path(SETTINGS.uri())
+        self.night = 0
+
+    def run(self):
+        """Run one night; return (CPU seconds, wall seconds) of each step."""
+        self.night += 1
+        job = self.root / f"night-{self.night}"
+        snapshot = catalogue_snapshot(self.store, SETTINGS)
+        plan = plan_run(self.store, SETTINGS, snapshot.source, PreprocessingSpec(), code="benchmark")
+        self.store.fetch(plan, job / "plan")
+        for step in ("validate", "preprocess"):
+            self.store.fetch(f"{plan}/{step}.manifest", job / step, listed=True)
+        shared = ["--plan", job / "plan", "--message", job / "message"]
+        told = ["--development", job / "development", "--report", job / "report", "--new-facts", job / "facts"]
+        made = ["--output", job / "tiles", "--new-tiles", job / "new"]
+        programs = {
+            "ValidateData": (validate.main, ["--store", job / "validate", "--output", job / "dataset", *told]),
+            "PreprocessTiles": (preprocess.main, ["--store", job / "preprocess", "--dataset", job / "dataset", *made]),
+        }
+        spent = {}
+        for name, (main, words) in programs.items():
+            began = cpu(), time.perf_counter()
+            assert main([str(word) for word in (*shared, *words)]) == 0
+            spent[name] = cpu() - began[0], time.perf_counter() - began[1]
+        for folder, key in (("facts", f"{FACTS}/{INSPECTOR}"), ("new", TILES)):
+            shutil.copytree(job / folder, self.bucket / key, dirs_exist_ok=True)
+        return spent
+
+
+def write_batch(folder, pictures, copies):
+    """Write a folder per class; bytes behind a picture's end change its name for tilegate, and not a pixel."""
+    for number, picture in enumerate(pictures):
+        for copy in copies:
+            target = folder / ("negative", "positive")[number % 2] / f"{picture.stem}-{copy}{picture.suffix}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(picture.read_bytes() + copy.to_bytes(4))
+
+
+@pytest.mark.benchmark
+@pytest.mark.skipif(not SCREENSHOTS, reason="TILEGATE_SCREENSHOTS names no folder of screenshots")
+def test_a_second_night_with_one_percent_of_new_screenshots(tmp_path):
+    """Prints CPU and wall seconds of both nights, and their ratio; the steps' imports are paid before."""
+    home, pictures = Home(tmp_path), sorted((Path(SCREENSHOTS) / "images").iterdir())
+    write_batch(tmp_path / "first", pictures, range(COPIES))
+    write_batch(tmp_path / "second", pictures[: len(pictures) * COPIES * NEW_PERCENT // 100], [COPIES])
+    write_batch(tmp_path / "warm-up", pictures[::20], [COPIES + 1])
+    warm_up = Home(tmp_path / "warm")
+    Catalogue(warm_up.store, SETTINGS).add(tmp_path / "warm-up", classes=Classes())
+    warm_up.run()
+    nights = []
+    for name in ("first", "second"):
+        Catalogue(home.store, SETTINGS).add(tmp_path / name, classes=Classes())
+        nights.append(home.run())
+    for step, (processor, wall) in nights[0].items():
+        again, second_wall = nights[1][step]
+        print(
+            f"\n{step}: first night {processor:.1f} CPU s ({wall:.1f} s), second {again:.2f} CPU s "
+            f"({second_wall:.2f} s): {again / processor:.1%} of the CPU time, {second_wall / wall:.1%} of the time"
+        )
