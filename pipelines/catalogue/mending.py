@@ -37,7 +37,7 @@ _PLACE = re.compile(r"(.+):([1-9][0-9]{0,8})")
 # What a row of a review says for itself, whatever the refused row called so.
 _OWN = (*DECISION_KEYS, REPLACES, "path", "image", "source-ref", "source_ref", "label", "sha256")
 _NEEDS_FILE = ("path", "missing-file", "image")
-_ANEW = "write it anew in a labels file, with {place} in a column `replaces`, and `tilegate data add` it"
+_ANEW = "write it anew in a labels file, with {place} in a column `replaces`, and `tilegate data add --kind review` it"
 _IN_THE_WAY = {
     "manifest-line": f"the row cannot be read: {_ANEW}",
     "formula": f"a spreadsheet would run a cell of the row: {_ANEW}",

@@ -40,7 +40,7 @@ class Remedy:
         return ""
 
 
-_ANEW = "Write the row anew in a labels file, with its place in a column `replaces`, and `tilegate data add` it."
+_ANEW = "Write the row anew, with its place in a column `replaces`, and `tilegate data add --kind review` it."
 _FILE = "Give the right file."
 _REMEDIES: Mapping[str, Remedy] = {
     "manifest-line": Remedy(How.ADD, _ANEW),
