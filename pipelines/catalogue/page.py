@@ -13,7 +13,7 @@ from PIL import Image
 from pipelines.catalogue.lookup import Sighting
 from steps.core.files import write_text
 from steps.core.resize import Pixels
-from steps.core.tiles import plan_tiles
+from steps.core.tiles import plan_squares
 
 _QUALITY = 90
 _COLOURS = ("#ff2d55", "#0a84ff", "#34c759", "#ff9f0a")
@@ -30,7 +30,7 @@ def write_screenshot_page(path: Path, screenshot: str, pixels: Pixels, sightings
     template = jinja2.Environment(
         loader=jinja2.PackageLoader("pipelines.catalogue"), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template("screenshot.html.j2")
-    tiles = plan_tiles(width, height)
+    tiles = plan_squares(width, height)
     rows = [
         {"batch": seen.batch.name, "kind": seen.batch.kind, **row} for seen in sightings for row in _plain(seen.rows)
     ]

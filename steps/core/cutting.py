@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from steps.core.images import ImageFacts, ImageRefusedError, open_image, read_bytes, without_alpha
-from steps.core.resize import Pixels, halve, resize_square
+from steps.core.resize import Pixels, halve, resize
 from steps.core.spec import PreprocessingSpec
 from steps.core.tiles import Tile, plan_tiles
 
@@ -52,12 +52,12 @@ def cut_tiles(pixels: Pixels, spec: PreprocessingSpec) -> list[Pixels]:
     """
     height, width = pixels.shape[:2]
     tiles = plan_tiles(width, height)
-    # Neighbours overlap: while all of them begin at even pixels, halving the picture halves every tile of it at once.
-    while tiles[0].side >= 2 * spec.tile_size and all(tile.left % 2 == tile.top % 2 == 0 for tile in tiles):
+    # They overlap: while all of them begin at even pixels, halving the picture halves every tile of it at once.
+    while tiles[-1].width >= 2 * spec.tile_size and all(tile.left % 2 == tile.top % 2 == 0 for tile in tiles):
         pixels = halve(pixels)
-        tiles = tuple(Tile(tile.left // 2, tile.top // 2, tile.side // 2) for tile in tiles)
-    squares = [pixels[t.top : t.top + t.side, t.left : t.left + t.side] for t in tiles]
-    return [without_alpha(resize_square(square, spec.tile_size)) for square in squares]
+        tiles = tuple(Tile(t.left // 2, t.top // 2, t.width // 2, t.height // 2) for t in tiles)
+    parts = [pixels[t.top : t.top + t.height, t.left : t.left + t.width] for t in tiles]
+    return [without_alpha(resize(part, spec.tile_size)) for part in parts]
 
 
 def encode_tile(tile: Pixels) -> bytes:

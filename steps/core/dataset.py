@@ -14,6 +14,7 @@ from steps.core.splits import Split
 DATASET = "dataset.parquet"
 QUARANTINE = "quarantine.parquet"
 TILES = "tiles.parquet"
+VALIDATION = "validation.json"
 SLICE_PREFIX = "slice:"
 
 DATASET_COLUMNS = (
@@ -30,7 +31,10 @@ DATASET_COLUMNS = (
     "format",
 )
 _QUARANTINE_COLUMNS = ("batch", "labels", "row", "source_ref", "sha256", "reason", "detail")
-_TILE_COLUMNS = ("id", "index", "count", "left", "top", "side", "shard", "record", "offset", "length")
+_TILE_COLUMNS = (
+    *("id", "index", "count", "left", "top", "tile_width", "tile_height"),
+    *("shard", "record", "offset", "length"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,15 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class TileRecord:
-    """A stored tile: its place in the plan (pixels of the screenshot) and in its shard."""
+    """A stored tile: its place in the plan (pixels of the screenshot) and in its shard; index 0 is the overview."""
 
     id: str
     index: int
     count: int
     left: int
     top: int
-    side: int
+    tile_width: int
+    tile_height: int
     shard: str
     record: int
     offset: int

@@ -1,9 +1,10 @@
 """The resize rule that a phone can reproduce bit for bit: exact halvings, then one bilinear step, all in integers.
 
-Rule `halve-then-bilinear-2`. While a square's side is at least twice the wanted size it is halved: each output value is
-(a + b + c + d + 2) >> 2 of a 2 x 2 block, an odd last row and column are left out. Then, if the side differs from the
-size, one bilinear step with half-pixel centres, also where it enlarges. For output index i along one axis, in
-32-bit integers with floor division:
+Rule `halve-then-bilinear-3`. While both sides are at least twice the wanted size the picture is halved: each output
+value is (a + b + c + d + 2) >> 2 of a 2 x 2 block, an odd last row and column are left out. Then, while one side still
+is (that of an overview), it alone is halved: (a + b + 1) >> 1. Last, if a side differs from the size, one bilinear
+step with half-pixel centres, also where it enlarges. For output index i along an axis of length `side`, in 32-bit
+integers with floor division:
 
     position = (2 i + 1) side - size                  in units of 1 / (2 size) of a pixel
     low      = floor(position / (2 size))             the left or upper neighbour
@@ -48,26 +49,38 @@ def halve(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA))
 
 
-def resize_square(pixels: Pixels, size: int) -> Pixels:
-    """Resize a square by the rule: uint8 [side, side, channels] to uint8 [size, size, channels]."""
-    while pixels.shape[0] >= 2 * size:
+def halve_along(pixels: Pixels, axis: int) -> Pixels:
+    """Return the means of neighbours along axis 0 or 1, half up; an odd last row or column is left out."""
+    count = pixels.shape[axis] // 2
+    wide = pixels.astype(np.uint16)
+    first, second = (wide.take(np.arange(start, 2 * count, 2), axis) for start in (0, 1))
+    return ((first + second + 1) >> 1).astype(np.uint8)
+
+
+def resize(pixels: Pixels, size: int) -> Pixels:
+    """Resize by the rule: uint8 [height, width, channels] to uint8 [size, size, channels]."""
+    while min(pixels.shape[:2]) >= 2 * size:
         pixels = halve(pixels)
-    side = pixels.shape[0]
-    if side == size:
+    for axis in (0, 1):
+        while pixels.shape[axis] >= 2 * size:
+            pixels = halve_along(pixels, axis)
+    height, width = pixels.shape[:2]
+    if height == width == size:
         return pixels
-    if _has_exact_halves(side, size):
+    if _has_exact_halves(height, size) or _has_exact_halves(width, size):
         return bilinear(pixels, size)
     return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR_EXACT))
 
 
 def bilinear(pixels: Pixels, size: int) -> Pixels:
     """Compute the rule's last step by its formula."""
-    low, high, weight = _neighbours(pixels.shape[0], size)
+    left, right, part = _neighbours(pixels.shape[1], size)
     wide = pixels.astype(np.int32)
-    across = weight[None, :, None]
-    lines: Wide = wide[:, low] * (256 - across) + wide[:, high] * across
-    down = weight[:, None, None]
-    values: Wide = lines[low] * (256 - down) + lines[high] * down
+    across = part[None, :, None]
+    lines: Wide = wide[:, left] * (256 - across) + wide[:, right] * across
+    upper, lower, part = _neighbours(pixels.shape[0], size)
+    down = part[:, None, None]
+    values: Wide = lines[upper] * (256 - down) + lines[lower] * down
     return ((values + 32768) >> 16).astype(np.uint8)
 
 

@@ -23,8 +23,8 @@ class PreprocessingSpec:
     """
 
     tile_size: int = 224
-    tile_plan: str = "short-side-squares-1"
-    resize: str = "halve-then-bilinear-2"
+    tile_plan: str = "overview-and-squares-1"
+    resize: str = "halve-then-bilinear-3"
     storage: str = "jpeg-q95-444"
     pixels: str = "rgb-0-255"
 

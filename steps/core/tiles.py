@@ -1,20 +1,31 @@
-"""The tile plan: which squares of a screenshot the model sees."""
+"""The tile plan: which parts of a screenshot the model sees."""
 
 from dataclasses import dataclass
 
 MAX_SIDE = 20_000
+OVERVIEW = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A square of a screenshot, in pixels: columns left to left + side, rows top to top + side."""
+    """A part of a screenshot, in pixels: columns left to left + width, rows top to top + height."""
 
     left: int
     top: int
-    side: int
+    width: int
+    height: int
 
 
 def plan_tiles(width: int, height: int) -> tuple[Tile, ...]:
+    """Return the overview, which is the whole screenshot, at index `OVERVIEW`, and the squares after it.
+
+    The overview is squashed to the model's square input: it shows what belongs together, the squares show it in its
+    own proportions. Sides are 1 to 20,000 pixels, else ValueError.
+    """
+    return (Tile(0, 0, width, height), *plan_squares(width, height))
+
+
+def plan_squares(width: int, height: int) -> tuple[Tile, ...]:
     """Cut a screenshot into squares of its short side so that nothing is padded, squashed or lost.
 
     There are ceil(long / short) of them, evenly spaced along the long side, the first and the last flush with the
@@ -27,4 +38,4 @@ def plan_tiles(width: int, height: int) -> tuple[Tile, ...]:
     count = -(-long // short)
     steps = max(count - 1, 1)
     offsets = [(long - short) * i // steps for i in range(count)]
-    return tuple(Tile(o, 0, short) if width >= height else Tile(0, o, short) for o in offsets)
+    return tuple(Tile(o, 0, short, short) if width >= height else Tile(0, o, short, short) for o in offsets)

@@ -497,7 +497,7 @@ def test_orphans_are_removed_and_nothing_else(catalogue, tmp_path):
 
 def cut_part(catalogue, key):
     """A whole part of the tile store; returns its shard's name."""
-    encoded = (key.encode(), b"tile")
+    encoded = (b"overview", key.encode(), b"tile")
     cut = CutScreenshot(plan_tiles(10, 20), encoded)
     index = write_part(catalogue.store.path(SETTINGS.uri("tiles")), key, [("0" * 64, cut)])
     return index["shard"].iloc[0]

@@ -54,7 +54,7 @@ class Home:
             write_facts(
                 self.bucket / FACTS / INSPECTOR / part.digest, [Inspection(i, "image", "") for _, i in part.files]
             )
-            cuts = [(i, CutScreenshot((Tile(0, 0, 9),), (b"jpeg",))) for _, i in part.files]
+            cuts = [(i, CutScreenshot((Tile(0, 0, 9, 9),), (b"jpeg",))) for _, i in part.files]
             write_part(self.bucket / TILES, part_key(SPEC, part.digest), cuts)
 
     def objects(self, uri, step):

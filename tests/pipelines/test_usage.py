@@ -55,7 +55,7 @@ def facts(catalogue, version, part):
 def tiles(catalogue, part):
     """Write a part of the tile store with one shard and return the shard's key."""
     store = catalogue.store.path(SETTINGS.uri("tiles"))
-    cuts = [("a" * 64, CutScreenshot(tuple(plan_tiles(4, 4)), (b"tile",)))]
+    cuts = [("a" * 64, CutScreenshot(plan_tiles(4, 4), (b"overview", b"tile")))]
     return write_part(store, f"spec/{part}", cuts)["shard"].iloc[0]
 
 

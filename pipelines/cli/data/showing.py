@@ -119,7 +119,7 @@ def _show_screenshot(
         return
     click.echo(f"size    {facts.width} x {facts.height} pixels, {facts.format}, {files[0].stat().st_size:,} bytes")
     for index, tile in enumerate(plan_tiles(facts.width, facts.height)):
-        click.echo(f"tile {index}  left {tile.left}, top {tile.top}, side {tile.side}")
+        click.echo(f"tile {index}  left {tile.left}, top {tile.top}, {tile.width} x {tile.height}")
     if html is not None:
         from pipelines.catalogue.page import write_screenshot_page
 

@@ -12,7 +12,7 @@ from steps.core.cutting import cut_tiles, encode_tile, tiles_of
 from steps.core.errors import UserError
 from steps.core.files import replacing
 from steps.core.images import ImageRefusedError, decode_image, read_image
-from steps.core.resize import resize_square
+from steps.core.resize import resize
 from steps.core.shards import Record, ShardWriter, read_record
 from steps.core.spec import PreprocessingSpec, check_spec
 from steps.core.tiles import plan_tiles
@@ -67,21 +67,21 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_screenshot_becomes_its_plan_of_tiles():
     pixels = np.asarray(picture(64, 150))
     tiles = cut_tiles(pixels, PreprocessingSpec(tile_size=64))
-    assert [tile.shape for tile in tiles] == [(64, 64, 3)] * 3
-    assert (tiles[0] == pixels[:64]).all()
-    assert (tiles[2] == pixels[-64:]).all()
+    assert [tile.shape for tile in tiles] == [(64, 64, 3)] * 4
+    assert (tiles[1] == pixels[:64]).all()
+    assert (tiles[3] == pixels[-64:]).all()
 
 
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(32, 200), st.sampled_from([3, 4]))
 @settings(max_examples=60)
-def test_tiles_are_the_resized_squares_of_the_plan(width, height, size, channels):
+def test_tiles_are_the_resized_parts_of_the_plan(width, height, size, channels):
     pixels = np.random.default_rng(width).integers(0, 256, (height, width, channels), dtype=np.uint8)
     tiles = cut_tiles(pixels, PreprocessingSpec(tile_size=size))
     plan = plan_tiles(width, height)
     assert len(tiles) == len(plan)
     for tile, place in zip(tiles, plan, strict=True):
-        square = pixels[place.top : place.top + place.side, place.left : place.left + place.side, :3]
-        assert np.array_equal(tile, resize_square(square.copy(), size))
+        part = pixels[place.top : place.top + place.height, place.left : place.left + place.width, :3]
+        assert np.array_equal(tile, resize(part.copy(), size))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
@@ -134,7 +134,7 @@ def test_a_spec_is_known_by_its_digest_and_refuses_rules_it_does_not_know(tmp_pa
     spec.write(tmp_path)
     assert PreprocessingSpec.read(tmp_path) == spec
     assert spec.digest != PreprocessingSpec(tile_size=128).digest
-    assert spec.resize == "halve-then-bilinear-2"
+    assert spec.resize == "halve-then-bilinear-3"
     with pytest.raises(UserError, match="resize"):
         PreprocessingSpec(resize="area")
     with pytest.raises(UserError, match="tile size 8"):

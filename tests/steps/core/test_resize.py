@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from steps.core.resize import bilinear, halve, resize_square
+from steps.core.resize import bilinear, halve, halve_along, resize
 
 SIZES = st.integers(32, 512)
 
@@ -72,16 +72,26 @@ def test_halving_leaves_odd_edges_out():
     assert halve(square).tolist() == [[[1, 1, 1]]]
 
 
-@given(SIZES, st.integers(0, 10**6), st.sampled_from([3, 4]), st.integers(0, 99))
-@example(256, 281, 3, 0)
-@example(256, 391, 4, 0)
-@example(512, 98, 3, 0)
-@example(512, 1022, 3, 0)
+@given(st.integers(2, 99), st.integers(2, 99), st.sampled_from([0, 1]), st.integers(0, 99))
+def test_halving_one_side_is_the_integer_mean_of_two_half_up(height, width, axis, seed):
+    pixels = random_pixels(height, width, 3, seed)
+    lines = np.moveaxis(pixels.astype(int), axis, 0)
+    count = len(lines) // 2
+    means = (lines[0 : 2 * count : 2] + lines[1 : 2 * count : 2] + 1) >> 1
+    assert np.array_equal(halve_along(pixels, axis), np.moveaxis(means, 0, axis))
+
+
+@given(SIZES, st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from([3, 4]), st.integers(0, 99))
+@example(256, 281, 281, 3, 0)
+@example(256, 391, 391, 4, 0)
+@example(512, 98, 98, 3, 0)
+@example(512, 1022, 1022, 3, 0)
+@example(256, 281, 300, 3, 0)
 @settings(max_examples=150)
-def test_the_last_step_is_the_formula_bit_for_bit(size, drawn, channels, seed):
-    side = 1 + drawn % (2 * size - 1)
-    pixels = random_pixels(side, side, channels, seed)
-    assert np.array_equal(resize_square(pixels, size), bilinear(pixels, size))
+def test_the_last_step_is_the_formula_bit_for_bit(size, drawn, also_drawn, channels, seed):
+    height, width = (1 + number % (2 * size - 1) for number in (drawn, also_drawn))
+    pixels = random_pixels(height, width, channels, seed)
+    assert np.array_equal(resize(pixels, size), bilinear(pixels, size))
 
 
 @given(SIZES, st.integers(0, 10**6))
@@ -100,7 +110,7 @@ def test_the_formula_is_that_of_a_phone_with_32_bit_integers(size, drawn):
 @pytest.mark.parametrize(("side", "size"), [(33, 32), (40, 64), (1, 32), (2, 32), (63, 32), (50, 33)])
 def test_a_whole_square_is_resized_as_on_a_phone(side, size):
     square = random_pixels(side, side, 1)
-    assert resize_square(square, size).reshape(size, size).tolist() == resize_on_a_phone(square[..., 0].tolist(), size)
+    assert resize(square, size).reshape(size, size).tolist() == resize_on_a_phone(square[..., 0].tolist(), size)
 
 
 @pytest.mark.parametrize("side", [281, 293, 405, 511])
@@ -108,25 +118,31 @@ def test_exact_halves_are_rounded_to_even_where_opencv_does_not(side):
     pixels = random_pixels(side, side)
     by_opencv = cv2.resize(pixels, (256, 256), interpolation=cv2.INTER_LINEAR_EXACT)
     assert np.abs(by_opencv.astype(int) - bilinear(pixels, 256)).max() <= 2
-    assert np.array_equal(resize_square(pixels, 256), bilinear(pixels, 256))
+    assert np.array_equal(resize(pixels, 256), bilinear(pixels, 256))
 
 
 @given(st.integers(1, 400), st.integers(32, 200), st.integers(0, 255))
 def test_a_plain_square_stays_plain_at_any_size(side, size, value):
-    resized = resize_square(np.full((side, side, 3), value, np.uint8), size)
+    resized = resize(np.full((side, side, 3), value, np.uint8), size)
     assert resized.shape == (size, size, 3)
     assert (resized == value).all()
 
 
+def test_an_overview_is_halved_on_both_sides_first_and_then_on_the_longer():
+    whole = random_pixels(130, 600)
+    both = halve(halve(whole))
+    assert (resize(whole, 32) == bilinear(halve_along(halve_along(both, 1), 1), 32)).all()
+
+
 def test_exact_halvings_need_no_interpolation():
     square = random_pixels(128, 128)
-    assert (resize_square(square, 32) == halve(halve(square))).all()
-    assert (resize_square(square, 128) == square).all()
+    assert (resize(square, 32) == halve(halve(square))).all()
+    assert (resize(square, 128) == square).all()
 
 
 def test_a_view_into_a_larger_picture_is_resized_as_a_copy_of_it():
     square = random_pixels(400, 500, 4)[30:331, 77:378]
-    assert np.array_equal(resize_square(square, 64), resize_square(square.copy(), 64))
+    assert np.array_equal(resize(square, 64), resize(square.copy(), 64))
 
 
 def text_like(side):
@@ -161,7 +177,7 @@ def test_the_last_step_is_skias_and_an_antialiased_resize_is_not(side, size):
     while len(halved) >= 2 * size:
         halved = halve(halved)
     phone = by_skia(halved, size)[..., :3].astype(int)
-    ours = np.abs(resize_square(screenshot, size)[..., :3] - phone)
+    ours = np.abs(resize(screenshot, size)[..., :3] - phone)
     assert ours.max() <= 2
     assert ours.mean() <= 0.05
     antialiased = Image.fromarray(screenshot[..., :3]).resize((size, size), Image.Resampling.BILINEAR)

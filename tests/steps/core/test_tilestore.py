@@ -59,8 +59,8 @@ def test_every_tile_is_read_back_from_where_the_index_says(tmp_path, cuts, small
         data = read_record(tmp_path / "store", Record(tile.shard, tile.offset, tile.length))
         assert data == by_id[tile.id].encoded[tile.index]
         place = by_id[tile.id].plan[tile.index]
-        assert (tile.left, tile.top, tile.side, tile.count) == (
-            *(place.left, place.top, place.side),
+        assert (tile.left, tile.top, tile.tile_width, tile.tile_height, tile.count) == (
+            *(place.left, place.top, place.width, place.height),
             len(by_id[tile.id].plan),
         )
         assert np.asarray(Image.open(io.BytesIO(data))).shape == (32, 32, 3)
