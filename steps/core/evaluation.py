@@ -3,22 +3,28 @@
 Field names: https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-model-quality-metrics.html (binary).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from steps.core.dataset import SLICE_PREFIX
 from steps.core.files import replacing, write_json
-from steps.core.gate import Labels, Limits, Verdict, judge
-from steps.core.scores import Scores, roc
+from steps.core.gate import Champion, ChampionUnreadable, Fleet, HeldOut, Labels, Limits, Verdict, judge
+from steps.core.ledger import Consultation, LedgerUnreadable
+from steps.core.scores import Scores, partial_auc, roc, tpr_at_fpr
 from steps.core.splits import Split
 
 FILE_NAME = "evaluation.json"
 SCORES = "scores.parquet"
 HELD_OUT = (Split.CALIBRATION, Split.TEST)
+PARTIAL_AUC_BELOW = 0.1
+_RANKING_FPRS = (0.01, 0.05, 0.1)
+_SHORT_SIDES = (720, 1080, 1440)
+_KEPT = ["id", "uri", "label", "group", "split", "width", "height", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class Evaluation:
     metrics: Mapping[str, Any]
     scored: pd.DataFrame
     subject: Mapping[str, Any]
+    ranking: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write `evaluation.json` and `scores.parquet`."""
@@ -42,25 +49,94 @@ class Evaluation:
             "version": 1,
             "subject": dict(self.subject),
             "binary_classification_metrics": dict(self.metrics),
+            "ranking": dict(self.ranking),
             "gate": self.verdict.to_dict(),
         }
         write_json(folder / FILE_NAME, document)
 
 
-def evaluate(scored: pd.DataFrame, limits: Limits, subject: Mapping[str, Any]) -> Evaluation:
-    """Judge screenshots scored by a model; `subject` says which model on which data, and is written as it is."""
+def evaluate(
+    scored: pd.DataFrame,
+    limits: Limits,
+    subject: Mapping[str, Any],
+    *,
+    champion: Champion | ChampionUnreadable | None = None,
+    ledger: Sequence[Consultation] | LedgerUnreadable = (),
+    fleet: Fleet | None = None,
+    model: str = "",
+) -> Evaluation:
+    """Judge screenshots scored by a model; `subject` says which model on which data, and is written as it is.
+
+    `scored` has a row a screenshot: id, uri, label, group, split, width, height, score, and `slice:` columns. `model`
+    is the sha256 of the judged file: with it, a look that the ledger already holds is not counted twice.
+    """
     by_split = {split: scored[scored["split"] == str(split)] for split in HELD_OUT}
-    calibration, test = (_arrays(by_split[split]) for split in HELD_OUT)
-    verdict = judge(calibration, test, limits)
+    calibration, test = (held_out(by_split[split]) for split in HELD_OUT)
+    look = _consultation(by_split[Split.TEST], limits, model=model, passed=False, moment="").name if model else ""
+    verdict = judge(calibration, test, limits, champion=champion, ledger=ledger, fleet=fleet, look=look)
     threshold = verdict.point.threshold if verdict.point else float("nan")
-    columns = ["id", "uri", "label", "group", "split", "width", "height", "score"]
-    columns += [name for name in scored.columns if name.startswith("slice:")]
+    columns = _KEPT + [name for name in scored.columns if name.startswith(SLICE_PREFIX)]
     flagged = scored[columns].assign(flagged=scored["score"] > threshold)
-    return Evaluation(verdict, binary_metrics(*test, threshold), flagged, subject)
+    metrics = binary_metrics(test.scores, test.labels, threshold)
+    return Evaluation(verdict, metrics, flagged, subject, ranking(test.scores, test.labels))
 
 
-def _arrays(frame: pd.DataFrame) -> tuple[Scores, Labels]:
-    return frame["score"].to_numpy(np.float64), frame["label"].to_numpy(np.int64)
+def held_out(frame: pd.DataFrame) -> HeldOut:
+    """Return the screenshots of one split as the gate takes them, slices of size and of the given columns included."""
+    width, height = frame["width"].to_numpy(np.int64), frame["height"].to_numpy(np.int64)
+    short, long = np.minimum(width, height), np.maximum(width, height)
+    names = [f"under {_SHORT_SIDES[0]}", *(f"{side} and more" for side in _SHORT_SIDES)]
+    slices: dict[str, Sequence[Any]] = {
+        "orientation": np.where(width > height, "landscape", "portrait").tolist(),
+        "short side": np.array(names)[np.searchsorted(_SHORT_SIDES, short, side="right")].tolist(),
+        "squares": (-(-long // np.maximum(short, 1))).astype(str).tolist(),
+    }
+    for name in frame.columns:
+        if name.startswith(SLICE_PREFIX):
+            slices[name.removeprefix(SLICE_PREFIX)] = frame[name].tolist()
+    return HeldOut(
+        scores=frame["score"].to_numpy(np.float64),
+        labels=frame["label"].to_numpy(np.int64),
+        ids=frame["id"].tolist(),
+        groups=frame["group"].tolist(),
+        slices=slices,
+    )
+
+
+def consultation(evaluation: Evaluation, model: str, moment: str) -> Consultation:
+    """Return the ledger's entry of this look: the judged file's sha256, and the moment in ISO 8601."""
+    test = evaluation.scored[evaluation.scored["split"] == str(Split.TEST)]
+    verdict = evaluation.verdict
+    return _consultation(test, verdict.limits, model=model, passed=verdict.passed, moment=moment)
+
+
+def _consultation(test: pd.DataFrame, limits: Limits, *, model: str, passed: bool, moment: str) -> Consultation:
+    return Consultation.of(
+        test["id"].astype(str),
+        negatives=int((test["label"] == 0).sum()),
+        groups=int(test["group"].nunique()),
+        model=model,
+        limits=limits.to_dict(),
+        passed=passed,
+        moment=moment,
+    )
+
+
+def ranking(scores: Scores, labels: Labels) -> dict[str, Any]:
+    """Return how well scores rank, whatever the threshold; what cannot be computed is null.
+
+    The partial AUC is the mean TPR below an FPR of 10 %: 1 is perfect, 0.05 is chance.
+    """
+    values = {f"{fpr:g}": tpr_at_fpr(scores, labels, fpr) for fpr in _RANKING_FPRS}
+    partial = partial_auc(scores, labels, PARTIAL_AUC_BELOW)
+    return {
+        "tpr_at_fpr": {name: _known(value) for name, value in values.items()},
+        "partial_auc": {"max_fpr": PARTIAL_AUC_BELOW, "value": _known(partial)},
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def binary_metrics(scores: Scores, labels: Labels, threshold: float) -> dict[str, Any]:

@@ -51,3 +51,19 @@ def roc(scores: Scores, labels: npt.NDArray[np.integer]) -> tuple[Scores, Scores
     true = np.cumsum(labels[order] == 1)[last] / (labels == 1).sum()
     false = np.cumsum(labels[order] == 0)[last] / (labels == 0).sum()
     return np.concatenate([[0.0], false]), np.concatenate([[0.0], true])
+
+
+def partial_auc(scores: Scores, labels: npt.NDArray[np.integer], max_fpr: float) -> float:
+    """Return the mean TPR over the false-positive rates from 0 to `max_fpr` (0 to 1): the area divided by `max_fpr`.
+
+    1 is perfect and `max_fpr / 2` is chance (not McClish's rescaling, in which chance is 0.5). NaN unless both classes
+    are there and every score is a number.
+    """
+    if not (labels == 0).any() or not (labels == 1).any() or not np.isfinite(scores).all():
+        return float("nan")
+    false, true = roc(scores, labels)
+    # The last of several points with one false rate: the curve rises there at once.
+    edge = np.interp(max_fpr, false, true)
+    inside = false < max_fpr
+    area = np.trapezoid(np.append(true[inside], edge), np.append(false[inside], max_fpr))
+    return float(area / max_fpr)

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from steps.core.statistics import (
+    at_least,
+    at_most,
     clopper_pearson,
     errors_allowed,
+    holm,
     pass_probability,
     trials_needed,
     violation_probability,
@@ -73,3 +77,20 @@ def test_the_test_check_passes_as_often_as_stated():
     errors = rng.binomial(140, 1 - scores[:, 119 - 1])
     assert np.mean(errors <= 3) == pytest.approx(pass_probability(1, 120, 140, 3), abs=0.015)
     assert pass_probability(1, 120, 140, -1) == 0
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.floats(0.01, 0.99))
+def test_the_tails_are_the_binomial_ones_and_agree_with_the_bounds(errors, others, rate):
+    trials = errors + others
+    below = float(at_most(errors, trials, rate))
+    assert below == pytest.approx(stats.binom.cdf(errors, trials, rate), abs=1e-9)
+    assert at_least(errors, trials, rate) == pytest.approx(stats.binom.sf(errors - 1, trials, rate), abs=1e-9)
+    if abs(below - 0.05) > 1e-9 and trials:
+        assert (below <= 0.05) == (clopper_pearson(errors, trials, 0.95)[1] <= rate)
+
+
+def test_holm_steps_down_until_the_first_that_is_kept():
+    assert holm(np.array([0.04, 0.01, 0.03, 0.012]), 0.05).tolist() == [False, True, False, True]
+    assert holm(np.array([0.01, 0.02]), 0.05).tolist() == [True, True]
+    assert holm(np.array([0.03, 0.9]), 0.05).tolist() == [False, False]
+    assert holm(np.zeros(0), 0.05).tolist() == []

@@ -1,0 +1,184 @@
+"""Slices: the model has to be good in every orientation, size, theme and source where there is enough data to tell.
+
+A *slice* is one value of a slice column: a column of 2 to 50 distinct values. To ask every slice for proof would fail
+every model for want of data, and to ask none would hide a bad one, so by amount of data:
+
+1. *Too small*: fewer than 30 effective groups (Kish). It is listed with what is wanted, and not judged.
+2. *Proven bad*: its FPR is proven above what a slice may have (`max_fpr` times `slice_tolerance`), or its TPR under the
+   floor. FAIL. Holm's procedure over all slices and both rates: if no slice is bad, some slice is called so in at
+   most 5 %.
+3. *Enough data*: were it as good as the whole test split is proven to be, it would prove its limit, and all slices
+   together would, in at least 95 % (Bonferroni). Such a slice has to prove it: upper bound of the FPR within what a
+   slice may have, lower bound of the TPR above the floor. FAIL if not. That *all* of them have to prove it needs no
+   further correction (an intersection-union test): a model that breaks the limit in one of them passes in at most 5 %.
+4. *Open*: judged, neither proven good nor bad. It is listed, and fails nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from steps.core.gate.clusters import Codes, Errors, renumbered
+from steps.core.gate.held_out import Decided
+from steps.core.gate.limits import Limits
+from steps.core.gate.rates import Rate, percent
+from steps.core.records import printable
+from steps.core.statistics import at_least, errors_allowed, holm
+
+MAX_VALUES = 50
+MIN_EFFECTIVE = 30
+_SHOWN = 80
+
+
+class Status(StrEnum):
+    FAILED = "failed"
+    PROVEN = "proven"
+    OPEN = "open"
+    NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A slice of the test split: its rates (None without such screenshots), its status and a note that explains it."""
+
+    column: str
+    value: str
+    negatives: int
+    positives: int
+    fpr: Rate | None
+    tpr: Rate | None
+    status: Status
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"status": str(self.status)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """One rate of one slice. `errors` are what there should be few of: false alarms, or misses."""
+
+    kind: str
+    rate: Rate
+    errors: Errors
+    limit: float
+    status: Status
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """The whole test split's rate of errors as it is proven to be at most, and their correlation within groups."""
+
+    proven: float
+    correlation: float
+
+
+def judge_slices(columns: Mapping[str, Sequence[Any]], decided: Decided, limits: Limits) -> list[Slice]:
+    """Judge the [n] decisions on the test split in every slice of [n] values, by the rule above."""
+    flagged, labels, codes = decided.flagged, decided.labels, decided.codes
+    wholes = {kind: _whole(decided, kind, limits) for kind in _LABELS}
+    found = list(_slices(columns, len(flagged)))
+    measured: list[list[_Measure]] = []
+    for _, _, members in found:
+        kinds = ((kind, members[labels[members] == label]) for kind, label in _LABELS.items())
+        measured.append([_measure(kind, flagged[rows], codes[rows], limits) for kind, rows in kinds if len(rows)])
+    judged = [(i, j) for i, some in enumerate(measured) for j, m in enumerate(some) if m.status is Status.OPEN]
+    if judged:
+        bad = holm(np.array([_p_value(measured[i][j]) for i, j in judged]), limits.alpha)
+        for (i, j), proven_bad in zip(judged, bad, strict=True):
+            measure = measured[i][j]
+            must = _must_prove(measure, wholes[measure.kind], limits, len(judged))
+            measured[i][j] = _settled(measure, proven_bad=bool(proven_bad), must_prove=must)
+    return [_slice(column, value, some) for (column, value, _), some in zip(found, measured, strict=True)]
+
+
+_LABELS = {"fpr": 0, "tpr": 1}
+_NAMES = {"fpr": ("negatives", "FPR", "false alarms"), "tpr": ("positives", "TPR", "misses")}
+
+
+def _slices(columns: Mapping[str, Sequence[Any]], count: int) -> Iterator[tuple[str, str, npt.NDArray[np.intp]]]:
+    """Yield every slice with the rows in it; what has no value is in none."""
+    for name, values in columns.items():
+        texts = pd.Series(np.asarray(values, dtype=object), index=range(count))
+        texts = texts.where(texts.isna(), texts.map(str))
+        numbers, distinct = pd.factorize(texts, sort=True)
+        if not 1 < len(distinct) <= MAX_VALUES:
+            continue
+        for number, value in enumerate(distinct):
+            yield printable(name, _SHOWN), printable(value, _SHOWN), np.flatnonzero(numbers == number)
+
+
+def _whole(decided: Decided, kind: str, limits: Limits) -> _Whole:
+    rows = decided.labels == _LABELS[kind]
+    errors = _errors(kind, decided.flagged[rows], decided.codes[rows])
+    return _Whole(errors.upper(limits.confidence), errors.sizes.correlation(errors.design_effect))
+
+
+def _errors(kind: str, flagged: npt.NDArray[np.bool_], codes: Codes) -> Errors:
+    return Errors.of(flagged if kind == "fpr" else ~flagged, renumbered(codes))
+
+
+def _measure(kind: str, flagged: npt.NDArray[np.bool_], codes: Codes, limits: Limits) -> _Measure:
+    codes = renumbered(codes)
+    errors = _errors(kind, flagged, codes)
+    limit = limits.slice_max_fpr if kind == "fpr" else 1 - limits.min_tpr
+    status, note = Status.OPEN, ""
+    if errors.sizes.effective_groups < MIN_EFFECTIVE:
+        status = Status.NOT_JUDGED
+        what = _NAMES[kind][0]
+        note = f"not judged: {len(flagged)} {what}" + (
+            f" in {errors.sizes.groups} groups" if errors.sizes.groups < len(flagged) else ""
+        )
+        note += f", {MIN_EFFECTIVE} independent ones wanted"
+    return _Measure(kind, Rate.grouped(flagged, codes, limits.confidence), errors, limit, status, note)
+
+
+def _p_value(measure: _Measure) -> float:
+    """Return the chance of so many errors if the slice were just within its limit."""
+    errors = measure.errors
+    effect = errors.right().design_effect
+    return at_least(errors.total / effect, errors.sizes.screenshots / effect, measure.limit)
+
+
+def _must_prove(measure: _Measure, whole: _Whole, limits: Limits, judged: int) -> bool:
+    sizes = measure.errors.sizes
+    trials = int(sizes.screenshots / sizes.expected_design_effect(whole.proven, whole.correlation))
+    allowed = errors_allowed(trials, measure.limit, limits.confidence)
+    return allowed >= 0 and bool(stats.binom.cdf(allowed, trials, whole.proven) >= 1 - limits.alpha / judged)
+
+
+def _settled(measure: _Measure, *, proven_bad: bool, must_prove: bool) -> _Measure:
+    rate, fpr = measure.rate, measure.kind == "fpr"
+    kind, bound = ("upper", rate.upper) if fpr else ("lower", rate.lower)
+    within = rate.upper <= measure.limit if fpr else rate.lower >= 1 - measure.limit
+    limit = percent(measure.limit if fpr else 1 - measure.limit)
+    name = _NAMES[measure.kind][1]
+    said = f"{name} {percent(rate.value)} ({rate.count} of {rate.trials})"
+    if proven_bad:
+        return replace(measure, status=Status.FAILED, note=f"{said} is proven {'above' if fpr else 'under'} {limit}")
+    if within:
+        return replace(measure, status=Status.PROVEN)
+    if must_prove:
+        note = f"{said}, {kind} bound {percent(bound)}, does not prove {limit} though there is enough data"
+        return replace(measure, status=Status.FAILED, note=note)
+    note = f"too little data to tell: {said}, {kind} bound {percent(bound)}, does not prove {limit}"
+    return replace(measure, note=note)
+
+
+def _slice(column: str, value: str, measures: Sequence[_Measure]) -> Slice:
+    by_kind = {measure.kind: measure for measure in measures}
+    statuses = [measure.status for measure in measures]
+    worst = next(s for s in (Status.FAILED, Status.NOT_JUDGED, Status.OPEN, Status.PROVEN) if s in statuses)
+    if worst is Status.NOT_JUDGED and set(statuses) != {Status.NOT_JUDGED}:
+        worst = Status.OPEN
+    rates = {kind: by_kind[kind].rate if kind in by_kind else None for kind in _LABELS}
+    counts = {kind: rate.trials if rate else 0 for kind, rate in rates.items()}
+    note = "; ".join(measure.note for measure in measures if measure.note)
+    return Slice(column, value, counts["fpr"], counts["tpr"], rates["fpr"], rates["tpr"], worst, note)

@@ -1,0 +1,95 @@
+"""What the gate says, for people and as strict JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from steps.core.gate.champion import Comparison
+from steps.core.gate.limits import Fleet, Limits
+from steps.core.gate.people import false_alarms, people
+from steps.core.gate.rates import Rate, percent
+from steps.core.gate.slices import Slice
+from steps.core.gate.threshold import OperatingPoint
+from steps.core.ledger import LOOKS_BUDGET, Wear
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says: `reasons` holds a sentence for each failed check, and none if it passed.
+
+    `groups_missing` new groups hold the `negatives_missing`. `wear` is None if the ledger could not be read.
+    """
+
+    limits: Limits
+    point: OperatingPoint | None
+    fpr: Rate | None
+    tpr: Rate | None
+    negatives_missing: int
+    reasons: tuple[str, ...]
+    groups_missing: int = 0
+    slices: tuple[Slice, ...] = ()
+    champion: Comparison | None = None
+    wear: Wear | None = None
+    fpr_upper_of_all_looks: float | None = None
+    fleet: Fleet = field(default_factory=Fleet)
+
+    @property
+    def passed(self) -> bool:
+        return not self.reasons and self.fpr is not None and self.tpr is not None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know, though it fails nothing."""
+        if self.wear is None or self.fpr_upper_of_all_looks is None:
+            return ()
+        worn = self.wear.warning(self.fpr_upper_of_all_looks, self.limits.max_fpr)
+        return (worn,) if worn else ()
+
+    @property
+    def message(self) -> str:
+        """One sentence for a person: what was measured, its bound and the limit, then each reason."""
+        limit = f"the limit is {percent(self.limits.max_fpr)}"
+        if self.fpr is None:
+            measured = f"False-positive rate not measured; {limit}."
+        else:
+            measured = (
+                f"False-positive rate {percent(self.fpr.value)} ({self.fpr.count} of {self.fpr.trials} "
+                f"test negatives), {percent(self.limits.confidence)} upper bound {percent(self.fpr.upper)}; {limit}."
+            )
+        return " ".join([measured, *self.reasons])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return strict JSON: what is not known is null, never NaN."""
+        return {
+            "passed": self.passed,
+            "failed_checks": len(self.reasons),
+            "message": self.message,
+            "reasons": list(self.reasons),
+            "warnings": list(self.warnings),
+            "max_fpr": self.limits.max_fpr,
+            "min_tpr": self.limits.min_tpr,
+            "confidence": self.limits.confidence,
+            "limits": self.limits.to_dict(),
+            "operating_point": asdict(self.point) if self.point else None,
+            "fpr": asdict(self.fpr) if self.fpr else None,
+            "tpr": asdict(self.tpr) if self.tpr else None,
+            "negatives_missing": self.negatives_missing,
+            "groups_missing": self.groups_missing,
+            "false_alarms": false_alarms(self.fpr) if self.fpr else None,
+            "slices": [part.to_dict() for part in self.slices],
+            "champion": self.champion.to_dict() if self.champion else None,
+            "ledger": self._ledger(),
+            "people": people(self.fpr, self.tpr, self.fleet) if self.fpr and self.tpr else None,
+        }
+
+    def _ledger(self) -> Mapping[str, Any] | None:
+        if self.wear is None:
+            return None
+        return {
+            "looks": self.wear.looks,
+            "weight": self.wear.weight,
+            "confidence": self.wear.confidence(self.limits.confidence),
+            "fpr_upper": self.fpr_upper_of_all_looks,
+            "budget": LOOKS_BUDGET,
+            "worn_out": bool(self.warnings),
+        }
