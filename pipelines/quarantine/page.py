@@ -8,9 +8,9 @@ import pandas as pd
 
 from pipelines.quarantine.remedies import remedy_of
 from steps.core.files import write_text
+from steps.core.pages import text
+from steps.core.pages.album import Album
 from steps.core.rules import RULES
-from steps.core.validation_page import text
-from steps.core.validation_page.album import Album
 
 _PICTURES = 3_800_000  # characters
 _ROWS_A_REASON = 60

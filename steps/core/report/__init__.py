@@ -1,139 +1,211 @@
-"""The page a release manager reads: verdict first, then what it rests on. One self-contained HTML file."""
+"""The page a release manager reads: the verdict first, then what it rests on and what it means for people.
+
+One HTML file that asks for nothing from outside: its own policy forbids that, and lets only the page's one script run,
+which moves a slider and multiplies. Without it the page lacks nothing but that. The same plots and tables are written
+beside it as files, for whoever tracks runs.
+"""
 
 import base64
-import io
+import hashlib
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-from steps.core.dataset import SLICE_PREFIX
-from steps.core.evaluation import Evaluation
 from steps.core.files import write_text
-from steps.core.gate import Rate
-from steps.core.scores import roc
-from steps.core.shards import Record, read_record
+from steps.core.gate import Fleet, Status
+from steps.core.pages import environment, text
+from steps.core.pages.album import Album
+from steps.core.report import documents, plots, views
+from steps.core.report.curves import Curve, curve
+from steps.core.report.model import Box, Document, Gallery, Page, Shot
+from steps.core.report.pictures import Cams, bands, gallery
+from steps.core.report.tables import write_slices, write_variants
 from steps.core.splits import Split
 
+__all__ = [
+    "FILE_NAME",
+    "Box",
+    "Cams",
+    "Document",
+    "Fleet",
+    "Gallery",
+    "Page",
+    "Shot",
+    "gallery",
+    "page_of",
+    "write_report",
+]
+
 FILE_NAME = "report.html"
-_GALLERY = 12
-_SLICES_SHOWN = 12
-_MIN_SLICE = 10
+# Characters of pictures; plots and tables stay far below a megabyte.
+_PICTURES = 3_200_000
+# Lists beyond say what they leave out.
+_LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "operators": 60, "trials": 10, "findings": 20, "drifted": 20}
+_STATUSES = {
+    Status.FAILED: "fail",
+    Status.PROVEN: "are proven",
+    Status.OPEN: "are open",
+    Status.NOT_JUDGED: "too small",
+}
+_MARKER = Markup('<circle class="marker" r="5.5" cx="0" cy="0" hidden/>')
+_LINE = Markup('<line class="marker" x1="0" x2="0" y1="0" y2="100%" hidden/>')
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A tile in the gallery: its JPEG as a data URI, and the score of its screenshot."""
+def page_of(
+    title: str,
+    evaluation: Document,
+    scored: pd.DataFrame,
+    tiles: pd.DataFrame,
+    shards: Path,
+    *,
+    cams: Cams | None = None,
+    **parts: Any,
+) -> Page:
+    """Put a page together from what an evaluation has.
 
-    image: str
-    score: float
-    caption: str
-    flagged: bool
-
-
-def write_report(folder: Path, evaluation: Evaluation, tiles: pd.DataFrame, shards: Path, title: str) -> None:
-    """Write `report.html`; `tiles` are the test split's with a `tile_score` column, `shards` the folder they are in."""
-    test = evaluation.scored[evaluation.scored["split"] == str(Split.TEST)]
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("steps.core.report"), autoescape=True, undefined=jinja2.StrictUndefined
-    ).get_template("report.html.j2")
-    page = template.render(
-        title=title,
-        gate=evaluation.verdict.to_dict(),
-        metrics=evaluation.metrics,
-        subject=evaluation.subject,
-        plots=_plots(evaluation, test),
-        false_positives=_gallery(test[test["label"] == 0], tiles, shards, highest=True),
-        false_negatives=_gallery(test[test["label"] == 1], tiles, shards, highest=False),
-        slices=_slices(test, evaluation.verdict.limits.confidence),
-    )
-    write_text(folder / FILE_NAME, page)
-
-
-def _gallery(rows: pd.DataFrame, tiles: pd.DataFrame, shards: Path, *, highest: bool) -> list[Picture]:
-    worst = rows.sort_values("score", ascending=not highest, kind="stable").head(_GALLERY)
-    pictures = []
-    for row in worst.itertuples():
-        shown = tiles[tiles["id"] == row.id].nlargest(1, "tile_score").iloc[0]
-        data = read_record(shards, Record(str(shown["shard"]), int(shown["offset"]), int(shown["length"])))
-        image = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
-        pictures.append(Picture(image, float(row.score), str(row.group), bool(row.flagged)))  # type: ignore[arg-type]
-    return pictures
-
-
-def _slices(test: pd.DataFrame, confidence: float) -> list[dict[str, Any]]:
-    """Return a row for every slice of every low-cardinality column that holds enough screenshots to say anything."""
-    out: list[dict[str, Any]] = []
-    columns = {"orientation": pd.Series(np.where(test["width"] > test["height"], "landscape", "portrait"), test.index)}
-    columns |= {c.removeprefix(SLICE_PREFIX): test[c] for c in test.columns if c.startswith(SLICE_PREFIX)}
-    for name, values in columns.items():
-        if not 1 <= values.nunique() <= _SLICES_SHOWN:
-            continue
-        for value, part in test.groupby(values, sort=True):
-            if len(part) >= _MIN_SLICE:
-                flagged = {label: part.loc[part["label"] == label, "flagged"] for label in (0, 1)}
-                rates = {key: _rate(flagged[label], confidence) for key, label in (("fpr", 0), ("tpr", 1))}
-                out.append({"name": name, "value": str(value), **rates})
-    return out
-
-
-def _rate(flagged: "pd.Series[Any]", confidence: float) -> Rate | None:
-    return Rate.of(int(flagged.sum()), len(flagged), confidence) if len(flagged) else None
-
-
-def _plots(evaluation: Evaluation, test: pd.DataFrame) -> Mapping[str, str]:
-    point, fpr, tpr = evaluation.verdict.point, evaluation.verdict.fpr, evaluation.verdict.tpr
-    if point is None or fpr is None or tpr is None:
-        return {}
-    scores, labels = test["score"].to_numpy(np.float64), test["label"].to_numpy(np.int64)
-    return {
-        "Receiver operating characteristic, test split": _roc_plot(scores, labels, fpr, tpr, evaluation),
-        "Scores of the test split": _histogram(scores, labels, point.threshold),
+    evaluation: what `evaluation.json` holds. scored and tiles: as `gallery` wants them, screenshots of other splits
+    than the test split are left out; parts: further fields of `Page`. The galleries against the champion are of the
+    ids that its document in the gate lists as newly broken and newly fixed.
+    """
+    gate = documents.document(evaluation.get("gate"))
+    test = scored[scored["split"] == str(Split.TEST)] if "split" in scored else scored
+    sides = {"false_alarms": test[test["label"] == 0], "misses": test[test["label"] == 1]}
+    champion = documents.document(gate.get("champion"))
+    for name, key in (("broken", "newly_broken"), ("fixed", "newly_fixed")):
+        if ids := champion.get(key):
+            sides[name] = test[test["id"].isin(list(ids))]
+    galleries = {name: gallery(rows, tiles, shards, cams) for name, rows in sides.items() if len(rows)}
+    known: dict[str, Any] = {
+        "metrics": documents.document(evaluation.get("binary_classification_metrics")),
+        "subject": documents.document(evaluation.get("subject")),
     }
+    if ranking := evaluation.get("ranking"):
+        known["metrics"] = {**known["metrics"], "ranking": ranking}
+    scores, labels = test["score"].to_numpy(np.float64), test["label"].to_numpy(np.int64)
+    return Page(title, gate, scores, labels, **{**known, **galleries, **parts})
 
 
-def _roc_plot(scores: Any, labels: Any, fpr: Rate, tpr: Rate, evaluation: Evaluation) -> str:
-    import matplotlib.figure
+def write_report(folder: Path, page: Page) -> None:
+    """Write `report.html`, and beside it the plots as PNG and the tables as CSV."""
+    found = curve(page.scores, page.labels, views.threshold(page.gate))
+    slices, variants = views.slices(page.gate), views.variants(page.variants)
+    drawn = _plots(page, found, variants)
+    for plot in drawn.values():
+        plot.save(folder)
+    if slices:
+        write_slices(folder / "slices.csv", slices)
+    if variants:
+        write_variants(folder / "variants.csv", variants)
+    fleet = views.fleet_of(page.gate, page.fleet)
+    pictures, numbers = _inline(drawn, found)
+    rates = views.rates(page.gate)
+    if rates.fpr and rates.tpr:
+        numbers["rates"] = list(zip(rates.fpr, rates.tpr, strict=True))
+    album = Album({}, _PICTURES)
+    templates = environment(
+        "steps.core.report",
+        most=_LIMITS,
+        show=album.show,
+        embed=album.embed,
+        bands=bands,
+        said=documents.said,
+        grid=documents.grid,
+    )
+    templates.filters |= {
+        "flat": documents.flat,
+        "figure": documents.figure,
+        "amount": _amount,
+        "plain": lambda value: f"{value:.12g}",
+        "place": lambda value: f"{value:.3f}%",
+        "mega": lambda value: text.number(math.nan if value is None else value / 1e6),
+        "number3": lambda value: f"{value:.3f}",
+    }
+    script = _source(templates, "report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    galleries = (page.false_alarms, page.misses, page.broken, page.fixed)
+    html = templates.get_template("report.html.j2").render(
+        page=page,
+        confidence=documents.figure(page.gate.get("confidence")),
+        fpr=documents.document(page.gate.get("fpr")),
+        tpr=documents.document(page.gate.get("tpr")),
+        reasons=list(page.gate.get("reasons") or ()),
+        champion=documents.document(page.gate.get("champion")),
+        passed=page.gate.get("passed") is True,
+        rates=rates,
+        threshold=views.threshold(page.gate),
+        checks=views.checks(page.gate),
+        warnings=views.warnings(page.gate),
+        people=views.people(page.gate, fleet),
+        fleet=fleet,
+        curve=found,
+        plots=pictures,
+        slices=slices,
+        variants=variants,
+        statuses=_STATUSES,
+        differences=views.differences(page.gate),
+        message=views.message(page.gate),
+        dependence=views.dependence(page.gate),
+        data=views.data(page.data),
+        metrics=views.metrics(page.metrics),
+        subject=documents.sections(page.subject),
+        cams=any(shot.cams for one in galleries if one for shot in one.shots),
+        script=script,
+        policy=Markup(f"'sha256-{digest}'"),  # noqa: S704 - base64
+        numbers=Markup(json.dumps(numbers, allow_nan=False).replace("<", "\\u003c")),  # noqa: S704 - numbers alone
+    )
+    write_text(folder / FILE_NAME, html)
 
-    figure = matplotlib.figure.Figure(figsize=(5.2, 4), layout="constrained")
-    axes = figure.subplots()
-    false, true = roc(scores, labels)
-    axes.step(false, true, where="post", color="#2a6fbb")
-    axes.axvspan(fpr.lower, fpr.upper, color="#2a6fbb", alpha=0.12, label="FPR, one-sided bounds")
-    limit = evaluation.verdict.limits.max_fpr
-    axes.axvline(limit, color="#b3261e", linestyle="--", label=f"limit {limit:.2%}")
-    axes.plot([fpr.value], [tpr.value], "o", color="#b3261e", label="operating point")
-    # Everything that matters happens at small rates, where a linear axis from 0 to 1 shows nothing.
-    axes.set_xscale("symlog", linthresh=max(1 / fpr.trials, 1e-4))
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="false-positive rate", ylabel="true-positive rate")
-    axes.legend(loc="lower right", fontsize=8)
-    return _svg(figure)
+
+def _plots(page: Page, found: Curve | None, variants: list[views.Variant]) -> dict[str, plots.Plot]:
+    drawn: list[plots.Plot | None] = []
+    rates = views.rates(page.gate)
+    if found:
+        drawn += [plots.det(found, rates), plots.roc(found, rates)]
+        drawn.append(plots.scores(page.scores, page.labels, views.threshold(page.gate)))
+    if points := views.candidates(variants):
+        drawn.append(plots.pareto(points))
+    drawn += [plots.training(page.history, losses=losses) for losses in (False, True)]
+    return {plot.name: plot for plot in drawn if plot}
 
 
-def _histogram(scores: Any, labels: Any, threshold: float) -> str:
-    import matplotlib.figure
+def _inline(drawn: Mapping[str, plots.Plot], found: Curve | None) -> tuple[dict[str, Markup], dict[str, Any]]:
+    """Return the plots as SVG, and for the script what each stop of the slider has done and where it lies on them."""
+    pictures: dict[str, Markup] = {}
+    numbers: dict[str, Any] = {}
+    if found:
+        level = np.zeros(len(found.thresholds))
+        places = {
+            "det": (plots.det_points(found), _MARKER),
+            "roc": ((found.fpr, found.tpr), _MARKER),
+            "scores": ((found.thresholds, level), _LINE),
+        }
+        numbers = {
+            "thresholds": found.thresholds.tolist(),
+            "false": found.false_positives.tolist(),
+            "true": found.true_positives.tolist(),
+            "negatives": found.negatives,
+            "positives": found.positives,
+            "frozen": found.frozen,
+            "places": {},
+        }
+        for name, (points, marker) in places.items():
+            pictures[name], numbers["places"][name] = drawn[name].inline(points, marker)
+    return {**{name: plot.inline()[0] for name, plot in drawn.items() if name not in pictures}, **pictures}, numbers
 
-    figure = matplotlib.figure.Figure(figsize=(5.2, 4), layout="constrained")
-    axes = figure.subplots()
-    bins = np.linspace(0, 1, 41).tolist()
-    names = ((0, "negatives", "#5f6b7a"), (1, "positives", "#2a9d5c"))
-    for label, name, colour in names:
-        axes.hist(scores[labels == label], bins=bins, color=colour, alpha=0.7, label=name)
-    axes.axvline(threshold, color="#b3261e", linestyle="--", label=f"threshold {threshold:.3f}")
-    axes.set(xlabel="screenshot score", ylabel="screenshots")
-    axes.legend(fontsize=8)
-    return _svg(figure)
+
+def _source(templates: jinja2.Environment, name: str) -> Markup:
+    if templates.loader is None:
+        raise ValueError("an environment without templates")
+    return Markup(templates.loader.get_source(templates, name)[0])  # noqa: S704 - our own file
 
 
-def _svg(figure: Any) -> str:
-    import matplotlib as mpl
-
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "tilegate"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+def _amount(value: float) -> str:
+    """Return a number of things or hours: one decimal where it says something."""
+    return f"{value:,.1f}" if 0 < abs(value) < 10 else f"{value:,.0f}"  # noqa: PLR2004

@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from steps.core.files import write_text
+from steps.core.pages import environment
+from steps.core.pages.album import Album
 from steps.core.rules import RULES, Severity
-from steps.core.validation_page import text
-from steps.core.validation_page.album import Album
 from steps.core.validation_page.model import (
     BatchCount,
     Changes,
@@ -84,25 +82,16 @@ _LIMITS = {
 
 def write_page(folder: Path, page: Page, pictures: Mapping[str, bytes]) -> None:
     """Write `report.html`; `pictures` are small JPEGs by the keys that the page's examples name."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("steps.core.validation_page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=text.clean,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    templates = environment(
+        "steps.core.validation_page",
+        picture=Album(pictures, _PICTURES),
+        histogram=histogram,
+        rule_title=lambda reason: RULES[reason].title if reason in RULES else reason,
+        place=_place,
+        plotted=_plotted,
+        most=_LIMITS,
     )
-    environment.filters |= {"short": text.short, "count": text.count, "number": text.number}
-    environment.globals |= {
-        "picture": Album(pictures, _PICTURES),
-        "histogram": histogram,
-        "share": text.share,
-        "rule_title": lambda reason: RULES[reason].title if reason in RULES else reason,
-        "place": _place,
-        "plotted": _plotted,
-        "most": _LIMITS,
-    }
-    html = environment.get_template("page.html.j2").render(
+    html = templates.get_template("page.html.j2").render(
         page=page,
         fired=sorted((f for f in page.findings if f.fired), key=lambda f: _SEVERITIES.index(f.severity)),
         fine=[f for f in page.findings if not f.fired],

@@ -1,7 +1,6 @@
 """The validation page: whatever a stranger's manifest says, it is one small, valid, inert HTML file."""
 
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steps.core.pages.text import share, short
 from steps.core.rules import RULES, Severity
 from steps.core.validation_page import (
     FILE_NAME,
@@ -30,61 +30,9 @@ from steps.core.validation_page import (
     Tally,
     write_page,
 )
-from steps.core.validation_page.text import share, short
+from tests.steps.reading import HOSTILE, Reader
 
-VOID = {"meta", "img", "br"}
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onmouseover='alert(1)",
-    "</style></title><svg onload=alert(1)>",
-    "{{ 7 * 7 }}{% raw %}",
-    "$\\frac{",
-    "a" * 5000,
-    "\u202egnp.exe",
-    "nul \x00 and \ud800",
-    "スクリーンショット",
-    "javascript:alert(1)",
-)
 NOTHING = Counts(rows=0, accepted=0, groups=0, per_class=(0, 0), quarantined={}, splits=(), batches=())
-
-
-class Reader(HTMLParser):
-    """Reads a page strictly: its tags have to be balanced, its ids unique."""
-
-    def __init__(self, html):
-        super().__init__(convert_charrefs=True)
-        self.open, self.tags, self.ids, self.words, self.hidden = [], [], [], [], 0
-        self.feed(html)
-        self.close()
-        assert not self.open, f"never closed: {self.open}"
-        assert len(self.ids) == len(set(self.ids)), "an id occurs twice"
-
-    def handle_starttag(self, tag, attrs):
-        assert len({name for name, _ in attrs}) == len(attrs), f"<{tag}> has an attribute twice"
-        self.tags.append((tag, dict(attrs)))
-        self.ids += [value for name, value in attrs if name == "id"]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.ids += [value for name, value in attrs if name == "id"]
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag, f"</{tag}> closes another tag"
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def jpeg(height=48, width=27, *, noise=0):

@@ -25,7 +25,7 @@ class Picture:
 
 
 class Album:
-    """Hands out pictures by their key, in the order in which the page shows them, until `budget` characters are spent.
+    """Hands out pictures, in the order in which the page shows them, until `budget` characters are spent.
 
     A key that is unknown, or whose bytes are no JPEG, has no picture; that is no error, for a page of bad data is
     about pictures that nobody can read.
@@ -36,13 +36,21 @@ class Album:
         self._left = budget
 
     def __call__(self, key: str) -> Picture:
-        data = self._pictures.get(key, b"")
+        return self.show(self._pictures.get(key, b""))
+
+    def show(self, data: bytes) -> Picture:
+        """Return the picture that a JPEG's bytes are."""
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         except ValueError:
             return Picture(Markup(), reason=_MISSING)
+        uri = self.embed(data, "image/jpeg")
+        return Picture(uri, width, height, "" if uri else _FULL)
+
+    def embed(self, data: bytes, kind: str) -> Markup:
+        """Return bytes as a data URI, "" if there is no room for them."""
         encoded = base64.b64encode(data).decode()
         if len(encoded) > self._left:
-            return Picture(Markup(), width, height, _FULL)
+            return Markup()
         self._left -= len(encoded)
-        return Picture(Markup(f"data:image/jpeg;base64,{encoded}"), width, height)  # noqa: S704 - base64
+        return Markup(f"data:{kind};base64,{encoded}")  # noqa: S704 - base64

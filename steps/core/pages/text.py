@@ -51,3 +51,8 @@ def share(part: float, whole: float) -> str:
 def number(value: float) -> str:
     """Return two decimals, a dash for what is not a number."""
     return f"{value:.2f}" if value == value else _NOTHING  # noqa: PLR0124 - only NaN differs from itself
+
+
+def percent(rate: float | None) -> str:
+    """Return a rate in percent with three significant digits, a dash for what is not known."""
+    return _NOTHING if rate is None or rate != rate else f"{100 * rate:.3g} %"  # noqa: PLR0124 - NaN again
