@@ -11,14 +11,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipelines.sample.apps import APPS, make_app
-from pipelines.sample.scenes import BLOCK, Scene, draw_scene, plan_scene
 from steps.core.errors import UserError
 from steps.core.files import sha256_file
+from steps.core.sample.apps import APPS, make_app
+from steps.core.sample.scenes import BLOCK, Scene, draw_scene, plan_scene
 from steps.workers import die_with_parent
 
 # Goes up with every change of a pixel or of the manifest.
-SAMPLE_VERSION = 1
+SAMPLE_VERSION = 2
 
 MANIFEST = "output.manifest"
 _ABOUT = "sample.json"

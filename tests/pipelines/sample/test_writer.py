@@ -55,11 +55,11 @@ def test_a_line_is_what_ground_truth_writes(sample):
     assert line["group"] == line["app"]
 
 
-def test_the_default_sample_has_both_classes_in_each_of_120_apps():
+def test_the_default_sample_has_both_classes_in_each_of_240_apps():
     per_app = defaultdict(set)
     for key in writer.sample_keys(17, 1200):
         per_app[key[1]].add(writer.plan_scene(17, writer.make_app(17, key[1]), key[2]).promotion)
-    assert len(per_app) == 120
+    assert len(per_app) == 240
     assert all(labels == {0, 1} for labels in per_app.values())
 
 

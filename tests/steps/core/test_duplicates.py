@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines.sample.apps import make_app
-from pipelines.sample.decoys import DECOYS
-from pipelines.sample.plain import PLAIN
-from pipelines.sample.scenes import BADGE, draw_scene, plan_scene
 from steps.core.duplicates import clusters, confirm, near_duplicates, pairs_within
 from steps.core.hashing import perceptual_hash, thumbnail
+from steps.core.sample.apps import make_app
+from steps.core.sample.decoys import DECOYS
+from steps.core.sample.plain import PLAIN
+from steps.core.sample.scenes import BADGE, draw_scene, plan_scene
 
 EMPTY = np.zeros((0, 32, 32), np.uint8)
 

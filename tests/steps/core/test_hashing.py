@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy.fft import dctn
 
-from pipelines.sample.apps import make_app
-from pipelines.sample.scenes import draw_scene, plan_scene
 from steps.core.hashing import THUMBNAIL_SIDE, perceptual_hash, thumbnail
+from steps.core.sample.apps import make_app
+from steps.core.sample.scenes import draw_scene, plan_scene
 
 THUMBS = arrays(np.uint8, (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
 

@@ -1,6 +1,6 @@
 """The texts of the sample: every screen, of either class, takes its words from the same list."""
 
-from pipelines.sample.dice import Dice
+from steps.core.sample.dice import Dice
 
 WORDS = (
     "Account", "Add", "Again", "Album", "All", "Alpine", "Archive", "Autumn", "Balance", "Best", "Bike", "Book",

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from pipelines.sample.apps import DEVICES, App, Colour, Look, colour, ink_on, mix
-from pipelines.sample.badge import draw_badge
-from pipelines.sample.canvas import SHORT_SIDE_DP, Box, Canvas, Point
-from pipelines.sample.decoys import DECOYS
-from pipelines.sample.dice import Dice
-from pipelines.sample.layouts import LAYOUTS
-from pipelines.sample.plain import PLAIN
-from pipelines.sample.widgets import navigation_bar, photo, status_bar, top_bar
-from pipelines.sample.words import phrase
-from steps.core.tiles import plan_tiles
+from steps.core.sample.apps import DEVICES, App, Colour, Look, colour, ink_on, mix
+from steps.core.sample.badge import draw_badge
+from steps.core.sample.canvas import SHORT_SIDE_DP, Box, Canvas, Point
+from steps.core.sample.decoys import DECOYS
+from steps.core.sample.dice import Dice
+from steps.core.sample.layouts import LAYOUTS
+from steps.core.sample.plain import PLAIN
+from steps.core.sample.widgets import navigation_bar, photo, status_bar, top_bar
+from steps.core.sample.words import phrase
+from steps.core.tiles import plan_squares
 
 BADGE = "badge"
 # Two positives in every five screens of an app: 40 %, and both classes from five screens on.
@@ -55,12 +55,17 @@ class Scene:
         return int(self.main == BADGE)
 
 
-def plan_scene(seed: int, app: App, screen: int) -> Scene:
-    """Decide a screen of an app; nothing else has a say in it, so screens can be drawn in any order."""
+def plan_scene(seed: int, app: App, screen: int, size: tuple[int, int] | None = None) -> Scene:
+    """Decide a screen of an app; nothing else has a say in it, so screens can be drawn in any order.
+
+    `size`, (width, height) in pixels, takes the place of the device's that the dice would pick.
+    """
     block = Dice(seed, app.number, screen // BLOCK, 1)
     positive = screen % BLOCK in block.shuffled(range(BLOCK))[:POSITIVES_A_BLOCK]
     dice = Dice(seed, app.number, screen, 2)
     (width, height), device = dice.pick(DEVICES)
+    if size:
+        (width, height), device = size, f"{size[0]}x{size[1]}"
     decoy = dice.pick(list(DECOYS)) if dice.chance(_DECOYS_AMONG_NEGATIVES) else dice.pick(list(PLAIN))
     radius = SHORT_SIDE_DP * dice.between(_SMALLEST, _LARGEST) / 2
     return Scene(
@@ -82,8 +87,8 @@ def _centres(width: int, height: int, radius: float, dice: Dice) -> tuple[Point,
     """Place an object anywhere inside each tile that does not yet show one whole; objects do not overlap."""
     low, high = radius + _MARGIN, SHORT_SIDE_DP - radius - _MARGIN
     centres: list[Point] = []
-    for tile in plan_tiles(width, height):
-        left, top = (side * SHORT_SIDE_DP / tile.side for side in (tile.left, tile.top))
+    for tile in plan_squares(width, height):
+        left, top = (side * SHORT_SIDE_DP / tile.width for side in (tile.left, tile.top))
         if any(left + low <= x <= left + high and top + low <= y <= top + high for x, y in centres):
             continue
         for _ in range(_TRIES):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pipelines.sample.apps import APPS, make_app
-from pipelines.sample.canvas import SHORT_SIDE_DP
-from pipelines.sample.decoys import DECOYS
-from pipelines.sample.scenes import draw_scene, plan_scene
-from steps.core.tiles import plan_tiles
+from steps.core.sample.apps import APPS, make_app
+from steps.core.sample.canvas import SHORT_SIDE_DP
+from steps.core.sample.decoys import DECOYS
+from steps.core.sample.scenes import draw_scene, plan_scene
+from steps.core.tiles import plan_squares
 
 SEED = 17
 SHORTCUT_SCREENS = 180
@@ -29,14 +29,14 @@ def test_a_quarter_of_the_negatives_are_hard(scenes):
 
 
 def _inside(tile, centre, radius, dp):
-    (x, y), left, top, side = centre, tile.left * dp, tile.top * dp, tile.side * dp
+    (x, y), left, top, side = centre, tile.left * dp, tile.top * dp, tile.width * dp
     return left <= x - radius and x + radius <= left + side and top <= y - radius and y + radius <= top + side
 
 
 def test_every_tile_shows_a_main_object_wholly(scenes):
     for scene in scenes:
         dp = SHORT_SIDE_DP / min(scene.width, scene.height)
-        for tile in plan_tiles(scene.width, scene.height):
+        for tile in plan_squares(scene.width, scene.height):
             assert any(_inside(tile, centre, scene.radius, dp) for centre in scene.centres)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines.sample.apps import Colour
+from steps.core.sample.apps import Colour
 
 SHORT_SIDE_DP = 360
 # Everything is drawn twice as large and averaged, as Pillow's shapes have no antialiasing of their own.

@@ -2,9 +2,9 @@
 
 import math
 
-from pipelines.sample.apps import Colour
-from pipelines.sample.canvas import Canvas, Point
-from pipelines.sample.dice import Dice
+from steps.core.sample.apps import Colour
+from steps.core.sample.canvas import Canvas, Point
+from steps.core.sample.dice import Dice
 
 _FEWEST_POINTS, _MOST_POINTS = 11, 13
 

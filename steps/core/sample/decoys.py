@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable
 
-from pipelines.sample.apps import Colour
-from pipelines.sample.badge import draw_percent
-from pipelines.sample.canvas import Box, Canvas, Point
-from pipelines.sample.dice import Dice
+from steps.core.sample.apps import Colour
+from steps.core.sample.badge import draw_percent
+from steps.core.sample.canvas import Box, Canvas, Point
+from steps.core.sample.dice import Dice
 
 Colours = tuple[Colour, Colour, Colour]
 Drawing = Callable[[Canvas, Point, float, Colours, Dice], None]

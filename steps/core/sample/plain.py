@@ -1,10 +1,10 @@
 """What most negative screens show where others show a badge or its decoy: things as large and as colourful."""
 
-from pipelines.sample.apps import mix
-from pipelines.sample.canvas import Box, Canvas, Point
-from pipelines.sample.decoys import Colours, Drawing
-from pipelines.sample.dice import Dice
-from pipelines.sample.words import phrase
+from steps.core.sample.apps import mix
+from steps.core.sample.canvas import Box, Canvas, Point
+from steps.core.sample.decoys import Colours, Drawing
+from steps.core.sample.dice import Dice
+from steps.core.sample.words import phrase
 
 
 def _button(canvas: Canvas, centre: Point, radius: float, colours: Colours, dice: Dice) -> None:

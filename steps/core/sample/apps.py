@@ -3,13 +3,14 @@
 import colorsys
 from dataclasses import dataclass
 
-from pipelines.sample.dice import Dice
+from steps.core.sample.dice import Dice
 
 Colour = tuple[int, int, int]
 
 FAMILIES = ("list", "feed", "chat", "settings", "map", "calendar", "dashboard", "reader", "media", "weather")
 BRANDS = (
     "amber", "birch", "cobalt", "delta", "ember", "fjord", "grove", "harbor", "indigo", "juniper", "kite", "lumen",
+    "maple", "nimbus", "onyx", "pine", "quartz", "raven", "sierra", "tundra", "umber", "violet", "willow", "zephyr",
 )  # fmt: skip
 APPS = len(FAMILIES) * len(BRANDS)
 

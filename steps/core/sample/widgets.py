@@ -4,10 +4,10 @@ import math
 
 from PIL import Image
 
-from pipelines.sample.apps import Colour, Look, colour, ink_on, mix
-from pipelines.sample.canvas import Box, Canvas, Point
-from pipelines.sample.dice import Dice
-from pipelines.sample.words import phrase
+from steps.core.sample.apps import Colour, Look, colour, ink_on, mix
+from steps.core.sample.canvas import Box, Canvas, Point
+from steps.core.sample.dice import Dice
+from steps.core.sample.words import phrase
 
 STATUS_BAR = 24
 TOP_BAR = 52

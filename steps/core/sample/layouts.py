@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable
 
-from pipelines.sample.apps import Look, ink_on, mix
-from pipelines.sample.canvas import Box, Canvas
-from pipelines.sample.dice import Dice
-from pipelines.sample.widgets import avatar, icon, photo, stars, switch
-from pipelines.sample.words import phrase
+from steps.core.sample.apps import Look, ink_on, mix
+from steps.core.sample.canvas import Box, Canvas
+from steps.core.sample.dice import Dice
+from steps.core.sample.widgets import avatar, icon, photo, stars, switch
+from steps.core.sample.words import phrase
 
 _PAGE = 16
 _WIDE = 480
