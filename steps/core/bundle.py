@@ -1,36 +1,92 @@
 """What goes to the phone beside the model: the device contract, and a card for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from steps.core.errors import UserError
 from steps.core.evaluation import Evaluation
 from steps.core.files import write_json
-from steps.core.scores import REDUCER
+from steps.core.images import MAX_ASPECT, MAX_PIXELS
+from steps.core.reducers import Reducer
 from steps.core.spec import PreprocessingSpec
+from steps.core.tiles import MAX_SIDE
 
 SUMMARY_FILE = "summary.json"
+CONTRACT_VERSION = 2
+_OF_GOLDEN = ("score_tolerance", "evidence_tolerance", "kernel_spread", "stored_as_jpeg")
+
+_TILE_PLAN = (
+    "tile 0 is the whole screenshot; then n = ceil(long / short) squares of the short side along the long one, at "
+    "floor((long - short) i / (n - 1)) for i = 0 to n - 1, at 0 if n = 1; left to right or top to bottom"
+)
+_RESIZE = (
+    "while both sides are at least twice the size: halve both, (a + b + c + d + 2) >> 2, odd last rows and columns "
+    "left out; then while one is: halve it alone, (a + b + 1) >> 1; then one bilinear step with half-pixel centres, "
+    "weights in 1/256 rounded half to even, (sum + 32768) >> 16"
+)
+_RUNTIME_NOTES = (
+    (
+        "Do not let the runtime compute in 16-bit floats (XNNPACK's FORCE_FP16, a GPU delegate's precision loss): the "
+        "resizing inside the graph needs whole numbers up to 2^24."
+    ),
+    "The signature screenshot takes about 40 bytes of memory for each pixel of the screenshot while it runs.",
+    "Decode the screenshot without scaling, colour management and premultiplied alpha; golden/ tells whether it is so.",
+)
 
 
-def device_contract(evaluation: Evaluation, spec: PreprocessingSpec, subject: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `model.json`: everything that a phone needs to decide as the gate did."""
+def device_contract(
+    evaluation: Evaluation,
+    spec: PreprocessingSpec,
+    reducer: Reducer,
+    subject: Mapping[str, Any],
+    *,
+    demands: Mapping[str, Any],
+    golden: Mapping[str, Any] | None = None,
+    variants: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return `model.json`: everything that a phone needs to decide as the gate did.
+
+    `subject` holds the file's sha256 as `model`, its `bytes`, `quantization` and `flipped_decisions`; `demands` is what
+    `steps.device.operators` says of it, `golden` what `golden/golden.json` holds, `variants` are the forms of the model
+    that were judged beside it. Raises UserError if the model did not pass the gate.
+    """
     point = evaluation.verdict.point
     if point is None or not evaluation.verdict.passed:
         raise UserError("a model that did not pass the gate has no device contract")
-    size = spec.tile_size
     return {
-        "version": 1,
+        "version": CONTRACT_VERSION,
         "sha256": subject["model"],
         "bytes": subject["bytes"],
         "quantization": subject["quantization"],
-        "input": {"shape": [1, size, size, 3], "dtype": "float32", "range": [0, 255], "colour": "RGB"},
-        "output": {"shape": [1, 1], "dtype": "float32", "range": [0, 1], "meaning": "score of one tile"},
+        "signatures": _signatures(spec.tile_size, reducer.columns),
+        "limits": {"max_side": MAX_SIDE, "max_pixels": MAX_PIXELS, "max_aspect": MAX_ASPECT},
         "preprocessing": spec.to_dict(),
-        "screenshot_score": f"{REDUCER} over the tiles",
+        "tile_plan": _TILE_PLAN,
+        "resize": _RESIZE,
+        "reducer": reducer.to_dict(),
         "decision": "score > threshold",
         "threshold": point.threshold,
         "flipped_decisions": subject["flipped_decisions"],
+        "runtime": {**demands, "notes": list(_RUNTIME_NOTES)},
+        "golden": {name: golden[name] for name in _OF_GOLDEN} if golden else None,
+        "variants": [dict(variant) for variant in variants],
+    }
+
+
+def _signatures(size: int, columns: int) -> dict[str, Any]:
+    pixels = {"dtype": "uint8", "range": [0, 255], "colour": "RGB"}
+    evidence = {"dtype": "float32", "meaning": "what each tile says, unbounded"}
+    score = {"shape": [1], "dtype": "float32", "range": [0, 1], "meaning": "score of the screenshot"}
+    return {
+        "screenshot": {
+            "inputs": {"pixels": {"shape": [1, None, None, 3], **pixels, "meaning": "decoded screenshot, any size"}},
+            "outputs": {"score": score, "evidence": {"shape": [None, columns], **evidence}},
+        },
+        "tile": {
+            "inputs": {"pixels": {"shape": [1, size, size, 3], **pixels, "meaning": "tile, cut and resized"}},
+            "outputs": {"evidence": {"shape": [1, columns], **evidence}},
+        },
     }
 
 
@@ -55,16 +111,30 @@ def write_summary(folder: Path, contract: Mapping[str, Any], evaluation: Evaluat
 def model_card(evaluation: Evaluation, contract: Mapping[str, Any]) -> str:
     """Return `MODEL_CARD.md`."""
     verdict = evaluation.verdict
-    size = contract["input"]["shape"][1]
+    size, kind = contract["preprocessing"]["tile_size"], contract["reducer"]["kind"]
+    runtime = contract["runtime"]
+    least = runtime["min_runtime_version"] or "(not stated)"
     return f"""# Screenshot classifier, {contract["quantization"]} TFLite
 
 - **Verdict**: {"passed" if verdict.passed else "rejected"}. {verdict.message}
-- **Decision**: positive if the screenshot's score is above {contract["threshold"]:.6f}; its score is the
-  {contract["screenshot_score"]}.
-- **Input**: tiles of {size} x {size} pixels, cut and resized as `preprocessing.json` says.
+- **Decision**: positive if the screenshot's score is above {contract["threshold"]:.6f}.
+- **Input**: the signature `screenshot` takes a decoded screenshot, uint8 RGB of any size, and gives its score. Inside
+  it sees the whole and the squares of the short side, each resized to {size} x {size} pixels, and reduces what they say
+  by `{kind}`. The signature `tile` takes one such tile.
 - **File**: `model.tflite`, {contract["bytes"]:,} bytes, sha256 `{contract["sha256"]}`.
+- **Runtime**: LiteRT; the file's {len(runtime["operators"])} kinds of operators are known from version {least} on.
 - **Decisions that differ from the trained model's**: {contract["flipped_decisions"]:.2%} of the held-out screenshots.
-
-The bounds hold for screenshots like those of the test split, counted as independent. They say nothing of apps, devices
-or languages that the labelled data lack.
+{_golden_line(contract["golden"])}
+The bounds hold for screenshots like those of the test split. They say nothing of apps, devices or languages that the
+labelled data lack.
 """
+
+
+def _golden_line(golden: Mapping[str, Any] | None) -> str:
+    if not golden:
+        return ""
+    return (
+        f"- **Another runtime** is right if `golden/` agrees: scores within {golden['score_tolerance']:.2g}; two "
+        f"implementations of the operators differ by {golden['kernel_spread']:.2g}. Check with "
+        "`python -m steps.device.check BUNDLE`.\n"
+    )

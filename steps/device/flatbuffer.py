@@ -1,0 +1,109 @@
+"""What the converter leaves to do in a TFLite file: the order of subgraphs, shared and aligned weights, no surprises.
+
+The converter and the quantiser write each signature's weights anew where they transform them; here equal ones become
+one. A file of 16-bit weights says that a runtime may *compute* in 16 bits, which ARM phones would do, and the tile
+plan's whole numbers do not fit into 16 bits: that permission is taken out.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from steps.core.errors import UserError
+from steps.device import SCREENSHOT, TILE
+
+IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16
+_HALF_PRECISION = b"reduced_precision_support"
+
+
+class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+    """A buffer of which the schema says `force_align: 16`, what the generated writer does not do."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - the generated class calls it so
+        data = b"" if self.data is None else np.asarray(self.data, np.uint8).tobytes()
+        vector = 0
+        if data:
+            builder.StartVector(1, len(data), _ALIGNMENT)
+            builder.head = builder.Head() - len(data)
+            builder.Bytes[builder.Head() : builder.Head() + len(data)] = data
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if data:
+            schema.BufferAddData(builder, vector)
+        return int(schema.BufferEnd(builder))
+
+
+def read_model(path: Path) -> Any:
+    """Read a TFLite file as the schema's object tree; raises UserError if it is none."""
+    data = path.read_bytes()
+    if len(data) < 8 or data[4:8] != IDENTIFIER:  # noqa: PLR2004 - offset of the root, identifier
+        raise UserError(
+            f"{path.name} is not a TFLite file: its bytes 4 to 8 are {data[4:8]!r} instead of {IDENTIFIER!r}"
+        )
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
+        for buffer in model.buffers:
+            # The quantiser puts weights behind the tables, where appended files would be in the way.
+            if buffer.offset > 1:
+                buffer.data = np.frombuffer(data, np.uint8)[buffer.offset : buffer.offset + buffer.size]
+    except Exception as error:  # noqa: BLE001 - the generated reader checks nothing and fails as it likes
+        raise UserError(f"{path.name} is damaged ({str(error)[:200]}): convert the model again") from None
+    return model
+
+
+def model_bytes(model: Any) -> bytes:
+    """Return the TFLite file of an object tree, weights aligned; equal trees give equal bytes."""
+    model.buffers = [_AlignedBuffer(buffer.data) for buffer in model.buffers]
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def tidy(model: Any) -> None:
+    """Bring a model with the two signatures into order, in place; doing it again changes nothing."""
+    order = _subgraph_order(model)
+    model.subgraphs = [model.subgraphs[old] for old in order]
+    moved = {old: new for new, old in enumerate(order)}
+    for signature in model.signatureDefs:
+        signature.subgraphIndex = moved[signature.subgraphIndex]
+    for operator in (operator for graph in model.subgraphs for operator in graph.operators):
+        for field in ("condSubgraphIndex", "bodySubgraphIndex", "thenSubgraphIndex", "elseSubgraphIndex"):
+            if hasattr(operator.builtinOptions, field):
+                setattr(operator.builtinOptions, field, moved[getattr(operator.builtinOptions, field)])
+    model.metadata = [entry for entry in model.metadata or [] if entry.name != _HALF_PRECISION]
+    _share_buffers(model)
+
+
+def _subgraph_order(model: Any) -> list[int]:
+    found = {signature.signatureKey.decode(): signature.subgraphIndex for signature in model.signatureDefs or []}
+    if set(found) != {TILE, SCREENSHOT}:
+        raise UserError(f"a TFLite file with the signatures {sorted(found)}: {TILE!r} and {SCREENSHOT!r} are wanted")
+    first = [found[TILE], found[SCREENSHOT]]
+    return first + [index for index in range(len(model.subgraphs)) if index not in first]
+
+
+def _share_buffers(model: Any) -> None:
+    """Keep one buffer of equal content, drop those that nothing refers to; number 0 is the schema's empty one."""
+    contents: dict[bytes, int] = {b"": 0}
+    kept = [schema.BufferT()]
+
+    def kept_at(number: int, *, shared: bool = True) -> int:
+        data = model.buffers[number].data
+        data = b"" if data is None else np.asarray(data, np.uint8).tobytes()
+        # An empty buffer other than number 0 means a tensor that the runtime fills; all of those may be number 0.
+        if shared and data in contents:
+            return contents[data]
+        kept.append(schema.BufferT(np.frombuffer(data, np.uint8)))
+        contents.setdefault(data, len(kept) - 1)
+        return len(kept) - 1
+
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        tensor.buffer = kept_at(tensor.buffer)
+    for entry in model.metadata:
+        entry.buffer = kept_at(entry.buffer, shared=False)
+    model.metadataBuffer = []
+    model.buffers = kept

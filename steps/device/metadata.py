@@ -1,0 +1,183 @@
+"""TFLite metadata: what a client that knows nothing of tilegate can read from `model.tflite` itself.
+
+A buffer named TFLITE_METADATA, and the files it speaks of as a zip archive behind the model
+(https://ai.google.dev/edge/litert/models/metadata). The tables are written field by field after metadata_schema.fbs
+1.5.0 of tensorflow/tflite-support and google-ai-edge/mediapipe (Apache License 2.0), whose own writers no longer
+install; the numbers below are the fields' positions there.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from steps.core.files import replacing
+from steps.core.reducers import FILE_NAME as REDUCER_FILE
+from steps.core.reducers import Reducer
+from steps.core.spec import FILE_NAME as SPEC_FILE
+from steps.core.spec import PreprocessingSpec
+from steps.device import SCREENSHOT, TILE
+from steps.device.flatbuffer import model_bytes, read_model, tidy
+
+NAME = "TFLITE_METADATA"
+EVIDENCE_LABELS, SCORE_LABELS = "evidence.txt", "score.txt"
+_IDENTIFIER = b"M001"
+_PARSER_VERSION = "1.0.0"
+_COLUMNS = ("overview-logit", "square-logit", "square-weight")
+
+# Of the schema: ContentProperties, ProcessUnitOptions, ColorSpaceType, AssociatedFileType.
+_FEATURE, _IMAGE = np.uint8(1), np.uint8(2)
+_NORMALISATION = np.uint8(1)
+_RGB = np.uint8(1)
+_DESCRIPTIONS, _AXIS_LABELS = np.uint8(1), np.uint8(2)
+
+
+def finish(path: Path, reducer: Reducer, spec: PreprocessingSpec) -> None:
+    """Tidy a converted file (see `steps.device.flatbuffer`) and write the metadata into it, in place.
+
+    The same input gives the same bytes, and a second time changes nothing. Raises UserError if the file is no TFLite
+    file with the two signatures.
+    """
+    model = read_model(path)
+    model.metadata = [entry for entry in model.metadata or [] if entry.name != NAME.encode()]
+    tidy(model)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = NAME, len(model.buffers)
+    model.buffers.append(schema.BufferT(np.frombuffer(_metadata(model, reducer, spec), np.uint8)))
+    model.metadata.append(entry)
+    files = {
+        EVIDENCE_LABELS: "\n".join(_COLUMNS[: reducer.columns]),
+        SCORE_LABELS: "positive",
+        SPEC_FILE: json.dumps(spec.to_dict(), sort_keys=True),
+        REDUCER_FILE: json.dumps(reducer.to_dict(), sort_keys=True),
+    }
+    whole = _with_files(model_bytes(model), files)
+    with replacing(path) as beside:
+        beside.write_bytes(whole)
+
+
+def _with_files(model: bytes, files: Mapping[str, str]) -> bytes:
+    out = io.BytesIO(model)
+    out.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(out, "a", zipfile.ZIP_STORED) as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text)
+    return out.getvalue()
+
+
+class _Tables(flatbuffers.Builder):  # type: ignore[misc]
+    """A builder of tables by the positions of their fields."""
+
+    def table(self, fields: Mapping[int, int | np.uint8 | np.uint32]) -> int:
+        """Write a table: `int` is the offset of something written before, NumPy's integers are values."""
+        self.StartObject(max(fields, default=-1) + 1)
+        for position, value in fields.items():
+            if isinstance(value, np.uint8):
+                self.PrependUint8Slot(position, int(value), 0)
+            elif isinstance(value, np.uint32):
+                self.PrependUint32Slot(position, int(value), 0)
+            else:
+                self.PrependUOffsetTRelativeSlot(position, value, 0)
+        return int(self.EndObject())
+
+    def text(self, text: str) -> int:
+        return int(self.CreateString(text))
+
+    def offsets(self, *items: int) -> int:
+        self.StartVector(4, len(items), 4)
+        for item in reversed(items):
+            self.PrependUOffsetTRelative(item)
+        return int(self.EndVector())
+
+    def number(self, value: float) -> int:
+        return int(self.CreateNumpyVector(np.asarray([value], np.float32)))
+
+    def file(self, name: str, description: str, kind: np.uint8) -> int:
+        return self.table({0: self.text(name), 1: self.text(description), 2: kind})
+
+    def stats(self, low: float, high: float) -> int:
+        return self.table({0: self.number(high), 1: self.number(low)})
+
+    def image(self, description: str, size: int | None) -> int:
+        """Write the metadata of an input; `size` is the side of a square that clients may resize to."""
+        colour: dict[int, int | np.uint8 | np.uint32] = {0: _RGB}
+        if size:
+            colour[1] = self.table({0: np.uint32(size), 1: np.uint32(size)})
+        content = self.table({0: _IMAGE, 1: self.table(colour)})
+        unit = self.table({0: _NORMALISATION, 1: self.table({0: self.number(0), 1: self.number(1)})})
+        return self.table(
+            {
+                0: self.text("pixels"),
+                1: self.text(description),
+                3: content,
+                4: self.offsets(unit),
+                5: self.stats(0, 255),
+            }
+        )
+
+    def feature(self, name: str, description: str, labels: str, bounds: tuple[float, float] | None = None) -> int:
+        """Write the metadata of an output and the name of the file that labels its values."""
+        fields: dict[int, int | np.uint8 | np.uint32] = {
+            0: self.text(name),
+            1: self.text(description),
+            3: self.table({0: _FEATURE, 1: self.table({})}),
+            6: self.offsets(self.file(labels, "names of the values, a line each", _AXIS_LABELS)),
+        }
+        if bounds:
+            fields[5] = self.stats(*bounds)
+        return self.table(fields)
+
+
+def _metadata(model: Any, reducer: Reducer, spec: PreprocessingSpec) -> bytes:
+    tables, size = _Tables(1024), spec.tile_size
+    inputs = {
+        TILE: tables.image(f"One tile, uint8 RGB, {size} x {size} pixels; the model normalises inside.", size),
+        SCREENSHOT: tables.image("A decoded screenshot of any size, uint8 RGB.", None),
+    }
+    evidence = "What each tile says, unbounded."
+    features = {
+        "evidence": tables.feature("evidence", evidence, EVIDENCE_LABELS),
+        "score": tables.feature("score", "The score of the screenshot.", SCORE_LABELS, (0, 1)),
+    }
+    graphs = [
+        tables.table(
+            {
+                0: tables.text(signature),
+                2: tables.offsets(inputs[signature]),
+                3: tables.offsets(*(features[name] for name in _outputs(model, signature))),
+            }
+        )
+        for signature in (TILE, SCREENSHOT)
+    ]
+    description = (
+        f"Signature {SCREENSHOT!r}: a decoded screenshot of any size to its score. Signature {TILE!r}: a tile to its "
+        f"evidence, which the reducer {reducer.kind!r} turns into a score."
+    )
+    files = (
+        tables.file(SPEC_FILE, "tile plan, resize rule and range of pixels", _DESCRIPTIONS),
+        tables.file(REDUCER_FILE, "how the evidence of tiles becomes a score", _DESCRIPTIONS),
+    )
+    root = tables.table(
+        {
+            0: tables.text("tilegate screenshot classifier"),
+            1: tables.text(description),
+            3: tables.offsets(*graphs),
+            6: tables.offsets(*files),
+            7: tables.text(_PARSER_VERSION),
+        }
+    )
+    tables.Finish(root, _IDENTIFIER)
+    return bytes(tables.Output())
+
+
+def _outputs(model: Any, signature: str) -> list[str]:
+    """Return the names of a signature's outputs in the order of its subgraph."""
+    found = next(one for one in model.signatureDefs if one.signatureKey.decode() == signature)
+    names = {output.tensorIndex: output.name.decode() for output in found.outputs}
+    return [names[number] for number in model.subgraphs[found.subgraphIndex].outputs]

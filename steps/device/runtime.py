@@ -1,0 +1,63 @@
+"""The very file that ships, run by LiteRT, the runtime of the phone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from steps.core.errors import UserError
+from steps.core.resize import Pixels
+from steps.device import SCREENSHOT, TILE
+
+if TYPE_CHECKING:
+    from steps.tiles import TileSource  # imports TensorFlow, which a check of golden screenshots does without
+
+Evidence = npt.NDArray[np.float64]
+_BATCH = 64
+
+
+class LiteModel:
+    """A TFLite file with the signatures `tile` and `screenshot`.
+
+    `threads` is what the interpreter may use. `accelerated=False` leaves out XNNPACK: the same operators by another
+    implementation, whose results differ as those of another phone may. Raises UserError, which names the file, if it is
+    missing, damaged, of another form, or has operators that this runtime does not know. A damaged file is refused, a
+    hostile one may crash the interpreter: run only files whose sha256 is known.
+    """
+
+    def __init__(self, path: Path, threads: int, *, accelerated: bool = True) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        if not path.is_file():
+            raise UserError(f"{path.name} is missing in {path.parent}: run the step that writes it first")
+        kernels = OpResolverType.AUTO if accelerated else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        try:
+            self._interpreter = Interpreter(str(path), num_threads=threads, experimental_op_resolver_type=kernels)
+            self._tile = self._interpreter.get_signature_runner(TILE)
+            self._screenshot = self._interpreter.get_signature_runner(SCREENSHOT)
+            shape = self._tile.get_input_details()["pixels"]["shape"].tolist()
+            self.tile_size = int(shape[1])
+            # Only now would operators that are not known show.
+            blank = np.zeros((self.tile_size, self.tile_size, 3), np.uint8)
+            self.columns = self.tile(blank).shape[0]
+            self.screenshot(blank)
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise UserError(f"{path} is not a model that this LiteRT runs: {str(error).strip()[:300]}") from None
+
+    def tile(self, pixels: Pixels) -> Evidence:
+        """Show one tile, uint8 RGB [size, size, 3], to the model: float64 [columns]."""
+        return np.asarray(self._tile(pixels=pixels[None])["evidence"][0], np.float64)
+
+    def evidence(self, source: "TileSource", rows: pd.DataFrame) -> Evidence:
+        """Show stored tiles, one at a time as the phone does: float64 [tiles, columns], in the order of `rows`."""
+        evidence = np.full((len(rows), self.columns), np.nan)
+        for at, pixels in source.batches(rows, _BATCH).as_numpy_iterator():
+            evidence[at] = [self.tile(tile) for tile in pixels]
+        return evidence
+
+    def screenshot(self, pixels: Pixels) -> tuple[float, Evidence]:
+        """Show a decoded screenshot, uint8 RGB [height, width, 3]: its score, 0 to 1, and float64 [tiles, columns]."""
+        result: dict[str, Any] = self._screenshot(pixels=np.ascontiguousarray(pixels)[None])
+        return float(result["score"][0]), np.asarray(result["evidence"], np.float64)

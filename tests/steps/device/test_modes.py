@@ -1,0 +1,76 @@
+"""Quantised or not, the graph's own arithmetic stays exact: both signatures say the same of the same tiles."""
+
+import numpy as np
+import pytest
+
+from steps.core.cutting import cut_tiles
+from steps.core.reducers import Reducer
+from steps.device.converting import export
+from steps.device.flatbuffer import read_model
+from steps.device.operators import demands
+from steps.device.runtime import LiteModel
+from tests.steps.device.conftest import REDUCER, SPEC
+
+pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore::UserWarning")]
+SIZES = [(1, 20), (40, 40), (97, 31), (270, 600), (719, 1599), (640, 64)]
+INT8 = 9
+SCALED = Reducer("attention", scale=0.7, offset=-0.3)
+
+
+def network():
+    import tf_keras as keras
+
+    keras.utils.set_random_seed(3)
+    tile = keras.Input((SPEC.tile_size, SPEC.tile_size, 3))
+    x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(tile)
+    x = keras.layers.Conv2D(32, 3, strides=2, activation="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(tile, keras.layers.Dense(REDUCER.columns)(x))
+    # As if rescaled to 0 to 1.
+    model.layers[1].set_weights([weight / 255 for weight in model.layers[1].get_weights()])
+    return model
+
+
+def quantisation_aware():
+    import tensorflow_model_optimization as tfmot
+
+    model = tfmot.quantization.keras.quantize_model(network())
+    tiles = np.random.default_rng(0).integers(0, 256, (64, SPEC.tile_size, SPEC.tile_size, 3)).astype(np.float32)
+    model.compile("sgd", "mse")
+    # Not to learn: only the ranges of the values are wanted.
+    model.optimizer.learning_rate = 0.0
+    model.fit(tiles, np.zeros((64, REDUCER.columns)), epochs=20, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("mode", ["float16", "dynamic", "fake-quant"])
+def test_the_tiles_stay_exact_in_every_mode(mode, tmp_path):
+    path = tmp_path / "model.tflite"
+    model = quantisation_aware() if mode == "fake-quant" else network()
+    export(model, SCALED, SPEC, path, mode=mode)
+    lite = LiteModel(path, 1)
+    rng = np.random.default_rng(1)
+    for width, height in SIZES:
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        tiles = cut_tiles(pixels, SPEC)
+        score, evidence = lite.screenshot(pixels)
+        assert (evidence == np.stack([lite.tile(tile) for tile in tiles])).all()
+        index = np.arange(len(tiles))
+        # Not in steps of 1/256, whatever the model computes with.
+        assert score == pytest.approx(SCALED.scores(evidence, index, 0 * index)[0], abs=1e-6)
+        close = np.abs(evidence - model(np.stack(tiles).astype(np.float32), training=False)).max()
+        assert close < 0.05
+    if mode == "fake-quant":
+        assert all(kinds == {INT8} for kinds in convolution_inputs(path))
+        assert {"QUANTIZE"} <= set(demands(path).tile_operators)
+
+
+def convolution_inputs(path):
+    """Return the types of input and weights of the model's convolutions in both signatures; those of halvings aside."""
+    model = read_model(path)
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    conv = 3
+    for graph in model.subgraphs[:2]:
+        for operator in graph.operators:
+            if codes[operator.opcodeIndex] == conv:
+                yield {graph.tensors[number].type for number in operator.inputs[:2]}
