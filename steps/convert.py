@@ -1,29 +1,39 @@
-"""ConvertToTFLite: convert the model, run the gate again on the exact bytes, and pack the bundle for the phone.
+"""ConvertToTFLite: make the wanted forms of the model, run the gate on the exact bytes of each, pack the best.
 
-`bundle/` holds what ships: `model.tflite`, `model.json` (the device contract), `preprocessing.json`, `evaluation.json`
-and `MODEL_CARD.md`; `model.tar.gz` holds the same. `evidence/` holds what people look at and what never ships, because
-it shows screenshots: `report.html` and `scores.parquet`. If the converted bytes do not pass, nothing is packed and the
+`bundle/` holds what ships: `model.tflite`, `model.json` (the device contract), `preprocessing.json`, `reducer.json`,
+`evaluation.json`, `golden/` and `MODEL_CARD.md`; `model.tar.gz` holds the same. `evidence/` holds what people look at
+and what never ships, because it shows screenshots: `report.html`, `scores.parquet` and `variants.json`, the table of
+all variants. Which one is the best is the rule of `steps.core.variants`. If none may ship, nothing is packed and the
 program ends with exit code 3.
+
+The ledger gets one look at the test split, the chosen variant's: all that may ship decide alike but for the few flips
+that are allowed.
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from steps.core.archive import FILE_NAME as MODEL_ARCHIVE
-from steps.core.archive import pack
+from steps.core.archive import pack, unpacked
 from steps.core.bundle import device_contract, model_card, write_summary
+from steps.core.choices import PREFERENCES, VARIANTS, several
 from steps.core.errors import UserError
-from steps.core.evaluation import SCORES, Evaluation
-from steps.core.files import replacing, sha256_file, write_json, write_text
+from steps.core.files import write_json, write_text
 from steps.core.program import PROCESSING, RejectedError, granted_cpus, run
+from steps.core.reducers import Reducer
 from steps.core.spec import PreprocessingSpec
+from steps.core.variants import MAX_FLIPPED, Variant, choose, mark, refusal, table, write_variants
 from steps.held_out import add_arguments, limits_of
 from steps.runtime import start_tensorflow
+
+if TYPE_CHECKING:
+    from steps.variants.judging import Judged
 
 TFLITE_FILE = "model.tflite"
 CONTRACT_FILE = "model.json"
@@ -36,67 +46,101 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--evaluation", type=Path, default=PROCESSING / "input/evaluation", help="EvaluateModel's output")
     add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
-    add("--quantization", default="float16", help="float32, float16 or dynamic")
-    add("--max-flipped", type=float, default=0.005, help="share of decisions that may differ from the Keras model's")
+    add("--variants", default=",".join(VARIANTS), help=f"forms to try, separated by commas, of {', '.join(VARIANTS)}")
+    add("--prefer", choices=PREFERENCES, default="balanced", help="balanced: not slower than float32; size: smallest")
+    add(
+        "--max-flipped",
+        type=float,
+        default=MAX_FLIPPED,
+        help="share of decisions that may differ from the Keras model's",
+    )
     return parser.parse_args(argv)
 
 
 def _main(args: argparse.Namespace) -> None:
     limits = limits_of(args)
+    wanted = several(args.variants, VARIANTS, "variant")
+    if not wanted:
+        raise UserError(f"no variant is wanted: name some of {', '.join(VARIANTS)}")
+    if not 0 <= args.max_flipped <= 1:
+        raise UserError(f"max-flipped {args.max_flipped}: a share between 0 and 1 is wanted, such as 0.005 for 0.5 %")
     start_tensorflow()
-    from steps.judging import judge_and_write, load_candidate
-    from steps.tflite import LiteModel, convert
+    from steps.device.runtime import LiteModel
+    from steps.judging import enter_look, judge_variant, load_candidate, write_evidence
+    from steps.variants.judging import judge_all, read_decisions
+    from steps.variants.making import Ingredients
+    from steps.variants.representative import write_representative
 
     candidate = load_candidate(args)
-    converted = convert(candidate.model, args.quantization)
-    bundle: Path = args.output / "bundle"
-    with replacing(bundle / TFLITE_FILE) as beside:
-        beside.write_bytes(converted)
-    lite = LiteModel(bundle / TFLITE_FILE, granted_cpus())
-    subject = {
-        "model": sha256_file(bundle / TFLITE_FILE),
-        "quantization": args.quantization,
-        "bytes": len(converted),
-        **candidate.subject,
-    }
-    title = f"TFLite model, {args.quantization}"
-    evidence: Path = args.output / "evidence"
-    evaluation = judge_and_write(lite.score_tiles, candidate.source, limits, subject, folder=evidence, title=title)
-    flipped = _flipped(evaluation, args.evaluation)
-    print(f"{flipped:.2%} of the decisions differ from the Keras model's")
-    if not evaluation.verdict.passed:
-        raise RejectedError(f"The converted model does not pass the gate. {evaluation.verdict.message}")
-    if not flipped <= args.max_flipped:
-        raise RejectedError(
-            f"The converted model decides otherwise than the Keras model on {flipped:.2%} of the held-out screenshots; "
-            f"{args.max_flipped:.2%} is the most: convert with another quantization"
+    decisions = read_decisions(args.evaluation)
+    with TemporaryDirectory(prefix="tilegate-variants-") as name, unpacked(args.model) as archive:
+        scratch = Path(name)
+        tiles = write_representative(candidate.source, scratch)
+        ingredients = Ingredients(archive, tiles, candidate.reducer, candidate.source.spec)
+        judged = judge_all(
+            wanted,
+            ingredients,
+            lambda lite, variant: judge_variant(lite, candidate, limits, _subject(variant, candidate.subject)),
+            decisions,
+            folder=scratch,
+            cpus=granted_cpus(),
         )
-    _finish(args.output, bundle, evaluation, candidate.source.spec, {**subject, "flipped_decisions": flipped})
+        chosen = choose([one.variant for one in judged], max_flipped=args.max_flipped, prefer=args.prefer)
+        rows = mark([one.variant for one in judged], chosen, args.max_flipped)
+        print(table(rows), flush=True)
+        evidence: Path = args.output / "evidence"
+        write_variants(evidence, rows, max_flipped=args.max_flipped, prefer=args.prefer)
+        # A rejection is looked at as well, by the variant that came nearest to what the trained model was.
+        told = next((one for one in judged if one.variant.name == chosen), None) or _first(judged)
+        if told and told.evaluation:
+            enter_look(args.new_ledger, told.evaluation)
+            scorer = LiteModel(told.path, granted_cpus()).evidence
+            title = f"TFLite model, {told.variant.name}"
+            write_evidence(
+                evidence, told.evaluation, scorer, candidate, title=title, variants=[row.to_dict() for row in rows]
+            )
+        if chosen is None or told is None:
+            raise RejectedError(f"No converted model may ship. {refusal(rows, args.max_flipped)}")
+        _bundle(args.output, told, rows, candidate.source.spec, candidate.reducer)
 
 
-def _flipped(evaluation: Evaluation, keras: Path) -> float:
-    """Return the share of held-out screenshots on which the two models decide differently, each at its threshold."""
-    try:
-        theirs = pd.read_parquet(keras / SCORES, columns=["id", "flagged"])
-    except (OSError, ValueError) as error:
-        raise UserError(f"{keras / SCORES} cannot be read ({error}): evaluate the trained model first") from None
-    both = evaluation.scored.merge(theirs, on="id", suffixes=("", "_keras"), validate="one_to_one")
-    if len(both) != len(evaluation.scored):
-        raise UserError("the trained model was evaluated on other screenshots: run EvaluateModel on this dataset")
-    return float((both["flagged"] != both["flagged_keras"]).mean())
+def _first(judged: Sequence["Judged"]) -> "Judged | None":
+    return next((one for one in judged if one.evaluation), None)
 
 
-def _finish(
-    output: Path, bundle: Path, evaluation: Evaluation, spec: PreprocessingSpec, subject: dict[str, Any]
-) -> None:
-    contract = device_contract(evaluation, spec, subject)
+def _subject(variant: Variant, shared: Any) -> dict[str, Any]:
+    return {"model": variant.sha256, "quantization": variant.name, "bytes": variant.bytes, **shared}
+
+
+def _bundle(output: Path, best: "Judged", rows: Sequence[Variant], spec: PreprocessingSpec, reducer: Reducer) -> None:
+    from steps.device.golden import write_golden
+    from steps.device.operators import demands
+
+    evaluation = best.evaluation
+    if evaluation is None or evaluation.verdict.point is None:
+        raise UserError("a model that was not judged cannot ship")
+    bundle = output / "bundle"
+    bundle.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(best.path, bundle / TFLITE_FILE)
     spec.write(bundle)
-    evaluation.write_verdict(bundle)
+    reducer.write(bundle)
+    golden = write_golden(bundle, evaluation.verdict.point.threshold)
+    subject = {**evaluation.subject, "flipped_decisions": best.variant.flipped}
+    contract = device_contract(
+        evaluation,
+        spec,
+        reducer,
+        subject,
+        demands=demands(bundle / TFLITE_FILE).to_dict(),
+        golden=golden.to_dict(),
+        variants=[row.to_dict() for row in rows],
+    )
+    replace(evaluation, subject=subject).write_verdict(bundle)
     write_json(bundle / CONTRACT_FILE, contract)
     write_text(bundle / CARD_FILE, model_card(evaluation, contract))
     pack(bundle, output / MODEL_ARCHIVE)
     write_summary(output, contract, evaluation)
-    print(f"Bundled {contract['bytes']:,} bytes, sha256 {contract['sha256'][:12]}")
+    print(f"Bundled {best.variant.name}: {contract['bytes']:,} bytes, sha256 {contract['sha256'][:12]}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -37,6 +37,20 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
         return int(schema.BufferEnd(builder))
 
 
+class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
+    """A builder that writes equal vectors once: scales of channels stand in both signatures."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._known: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802 - the generated classes call it so
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._known:
+            self._known[key] = int(super().CreateNumpyVector(x))
+        return self._known[key]
+
+
 def read_model(path: Path) -> Any:
     """Read a TFLite file as the schema's object tree; raises UserError if it is none."""
     data = path.read_bytes()
@@ -58,7 +72,7 @@ def read_model(path: Path) -> Any:
 def model_bytes(model: Any) -> bytes:
     """Return the TFLite file of an object tree, weights aligned; equal trees give equal bytes."""
     model.buffers = [_AlignedBuffer(buffer.data) for buffer in model.buffers]
-    builder = flatbuffers.Builder(1 << 20)
+    builder = _SharingBuilder(1 << 20)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 
