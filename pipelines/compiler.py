@@ -12,8 +12,10 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+from pipelines.parameters import pipeline_parameters
 from pipelines.settings import Settings
 from steps.core.files import write_text
+from steps.core.search_space import TUNED
 
 # What the SDK would look up, simulate or send at import and compile time, and the values that keep it offline.
 _OFFLINE = {
@@ -73,7 +75,8 @@ def compile_pipeline(settings: Settings) -> str:
 def compile_cached(settings: Settings, folder: Path) -> str:
     """Return what `compile_pipeline` would, from `folder` if this very definition was compiled before."""
     sources = [Path(__file__).parent / f"{name}.py" for name in ("compiler", "definition", "parameters", "settings")]
-    key = hashlib.sha256(repr((astuple(settings), importlib.metadata.version("sagemaker"))).encode())
+    tables = (astuple(settings), pipeline_parameters(settings), TUNED)
+    key = hashlib.sha256(repr((tables, importlib.metadata.version("sagemaker"))).encode())
     for source in sources:
         key.update(source.read_bytes())
     path = folder / f"{key.hexdigest()[:32]}.json"

@@ -44,9 +44,10 @@ from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, MetricDefinition, StoppingCondition
 from sagemaker.train.tuner import HyperparameterTuner
 
-from pipelines.parameters import pipeline_parameters
+from pipelines.parameters import BOUNDS, FINAL, LEDGER, STATIC, pipeline_parameters, warm_start_names
 from pipelines.settings import Settings
 from steps.core.plan import FACTS, INSPECTOR, PREPROCESS_OBJECTS, SHARDS_MANIFEST, TILES, VALIDATE_OBJECTS
+from steps.core.search_space import TUNED, Tuned
 
 OBJECTIVE = "validation:tpr_at_fpr"
 _METRICS = (OBJECTIVE, "validation:auc", "validation:loss", "train:loss")
@@ -55,21 +56,42 @@ _INPUT = "/opt/ml/processing/input"
 _OUTPUT = "/opt/ml/processing/output"
 _KINDS = {str: ParameterString, int: ParameterInteger, float: ParameterFloat}
 _SEED = 17
+# What both judging programs are told, by their flags.
+_LIMITS = {
+    "max-fpr": "MaxFpr",
+    "min-tpr": "MinTpr",
+    "champion-rule": "ChampionRule",
+    "max-fpr-increase": "MaxFprIncrease",
+    "max-tpr-decrease": "MaxTprDecrease",
+    "phones": "Phones",
+    "screenshots-per-day": "ScreenshotsPerDay",
+    "review-seconds": "ReviewSeconds",
+}
 # Given as lists of objects, so that a job downloads what it needs of the store and nothing else.
 _LISTED = ("store", "shards")
 
 
-class _LimitedTuningStep(TuningStep):  # type: ignore[misc]
-    """A TuningStep whose numbers of jobs are pipeline parameters; the SDK's tuner accepts literals only."""
+class _TuningStep(TuningStep):  # type: ignore[misc]
+    """A TuningStep with pipeline parameters where the SDK's tuner accepts literals only.
 
-    def __init__(self, *args: Any, limits: Mapping[str, Any], **kwargs: Any) -> None:
+    `limits` are the numbers of jobs, `parents` the names of the tuning jobs that it starts warm from, none for a cold
+    start. A definition has one list of parents: how many there are is fixed when it is compiled, which, at its start.
+    """
+
+    def __init__(self, *args: Any, limits: Mapping[str, Any], parents: Sequence[Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._limits = limits
+        self._limits, self._parents = limits, parents
 
     @property
     def arguments(self) -> Any:
         request = super().arguments
         request["HyperParameterTuningJobConfig"]["ResourceLimits"] = dict(self._limits)
+        if self._parents:
+            request["WarmStartConfig"] = {
+                "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": name} for name in self._parents],
+                # Tonight's data and image are others than the parents'.
+                "WarmStartType": "TransferLearning",
+            }
         return request
 
 
@@ -163,10 +185,15 @@ class _Dag:
     def _output(self, step: str, name: str, path: str) -> Any:
         run = ["s3:/", self.settings.bucket, "runs", ExecutionVariables.PIPELINE_EXECUTION_ID, step, name]
         # What is named by its content belongs to every run, so that no night does an earlier one's work again.
-        shared = {"new-facts": self.settings.uri(FACTS, INSPECTOR), "new-tiles": self.settings.uri(TILES)}.get(name)
-        uri = shared or Join(on="/", values=run)
-        # A report is wanted most when its job fails, and at its end a failed job uploads nothing.
-        mode = "Continuous" if name == "report" else "EndOfJob"
+        shared = {
+            "new-facts": self.settings.uri(FACTS, INSPECTOR),
+            "new-tiles": self.settings.uri(TILES),
+            "new-ledger": self.settings.uri(LEDGER, step),
+        }
+        uri = shared.get(name) or Join(on="/", values=run)
+        # A report is wanted most when its job fails, a rejected model was looked at all the same, and at its end a
+        # failed job uploads nothing.
+        mode = "Continuous" if name in ("report", "new-ledger") else "EndOfJob"
         target = ProcessingS3Output(s3_uri=uri, local_path=path, s3_upload_mode=mode)
         return ProcessingOutput(output_name=name, s3_output=target)
 
@@ -185,13 +212,7 @@ class _Dag:
             stopping_condition=StoppingCondition(max_runtime_in_seconds=self.settings.max_runtime_seconds),
             output_data_config=OutputDataConfig(s3_output_path=self.settings.uri(name)),
             hyperparameters={
-                "backbone": self.text("Backbone"),
-                "batch-size": self.text("BatchSize"),
-                "head-epochs": self.text("HeadEpochs"),
-                "fine-tune-layer": self.text("FineTuneLayer"),
-                "negative-weight": self.text("NegativeWeight"),
-                "positive-weight": self.text("PositiveWeight"),
-                "objective-fpr": self.text("ObjectiveFpr"),
+                **{wire: self.text(name) for wire, name in STATIC.items()},
                 "seed": str(_SEED),
                 **hyperparameters,
             },
@@ -270,14 +291,17 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
         "tiles": tiles,
         "shards": shards,
         "dataset": screenshots,
+        "validation": _output_of(validate, "report"),
+        "champion": parameters["ChampionUri"],
+        "ledger": parameters["LedgerUri"],
     }
-    limits = {"max-fpr": dag.text("MaxFpr"), "min-tpr": dag.text("MinTpr")}
+    limits = {flag: dag.text(name) for flag, name in _LIMITS.items()} | {"new-ledger": f"{_OUTPUT}/new-ledger"}
     verdict = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
     evaluate = dag.processing(
         "EvaluateModel",
         "evaluate",
         inputs=held_out,
-        outputs=["evaluation"],
+        outputs=["evaluation", "new-ledger"],
         arguments={"output": f"{_OUTPUT}/evaluation", **limits},
         files=[verdict],
     )
@@ -305,18 +329,13 @@ def _tuning(dag: _Dag, channels: Sequence[Any]) -> Any:
     tuner = HyperparameterTuner(
         dag.trainer("tuning", {"fine-tune-epochs": dag.text("TuningEpochs")}),
         OBJECTIVE,
-        {
-            "fine-tune-learning-rate": ContinuousParameter(
-                dag.text("LearningRateMin"), dag.text("LearningRateMax"), scaling_type="Logarithmic"
-            ),
-            "dropout": ContinuousParameter(0.0, 0.6),
-        },
+        {tuned.name: _range(dag, tuned) for tuned in TUNED},
         metric_definitions=_metric_definitions(),
         strategy="Bayesian",
         objective_type="Maximize",
         max_jobs=2,
         max_parallel_jobs=2,
-        early_stopping_type="Off",
+        early_stopping_type="Auto",
         random_seed=_SEED,
         base_tuning_job_name=dag.settings.name,
     )
@@ -324,13 +343,19 @@ def _tuning(dag: _Dag, channels: Sequence[Any]) -> Any:
         "MaxNumberOfTrainingJobs": dag.parameters["MaxTuningJobs"],
         "MaxParallelTrainingJobs": dag.parameters["MaxParallelTuningJobs"],
     }
-    return _LimitedTuningStep(
+    return _TuningStep(
         "TuneHyperparameters",
         step_args=tuner.tune(inputs=list(channels)),
         limits=limits,
+        parents=[dag.parameters[name] for name in warm_start_names(dag.settings.warm_start_parents)],
         cache_config=dag.cache,
         retry_policies=dag.retry,
     )
+
+
+def _range(dag: _Dag, tuned: Tuned) -> Any:
+    low, high = [dag.text(name) for name in BOUNDS[tuned.name]] if tuned.name in BOUNDS else (tuned.low, tuned.high)
+    return ContinuousParameter(low, high, scaling_type=tuned.scale)
 
 
 def _training(dag: _Dag, channels: Sequence[Any], tune: Any) -> Any:
@@ -338,9 +363,8 @@ def _training(dag: _Dag, channels: Sequence[Any], tune: Any) -> Any:
     trainer = dag.trainer(
         "training",
         {
-            "fine-tune-epochs": dag.text("FineTuneEpochs"),
-            "fine-tune-learning-rate": best["fine-tune-learning-rate"],
-            "dropout": best["dropout"],
+            **{wire: dag.text(name) for wire, name in FINAL.items()},
+            **{tuned.name: best[tuned.name] for tuned in TUNED},
         },
     )
     trainer.with_metric_definitions([MetricDefinition(name=m["Name"], regex=m["Regex"]) for m in _metric_definitions()])
@@ -357,8 +381,14 @@ def _conversion_and_registration(
         "ConvertToTFLite",
         "convert",
         inputs={**held_out, "evaluation": evaluation},
-        outputs=["bundle"],
-        arguments={"output": f"{_OUTPUT}/bundle", "quantization": dag.text("Quantization"), **limits},
+        outputs=["bundle", "new-ledger"],
+        arguments={
+            "output": f"{_OUTPUT}/bundle",
+            "variants": dag.text("Variants"),
+            "prefer": dag.text("Prefer"),
+            "max-flipped": dag.text("MaxFlipped"),
+            **limits,
+        },
         files=[summary],
     )
     bundle = _output_of(convert, "bundle")

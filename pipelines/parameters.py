@@ -5,11 +5,36 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.settings import Settings
-from steps.core.choices import BACKBONES, QUANTIZATIONS
+from steps.core.choices import BACKBONES, COMPRESSIONS, PREFERENCES, REDUCERS, VARIANTS, several
 from steps.core.classes import AUTO
 from steps.core.errors import UserError
-from steps.core.hyperparameters import Hyperparameters
+from steps.core.hyperparameters import LOSSES, Hyperparameters
 from steps.core.rules import RULES
+from steps.core.search_space import TUNED, default_trial
+
+# Parameters that move the bounds of a tuned hyperparameter, by its name.
+BOUNDS = {"fine-tune-learning-rate": ("LearningRateMin", "LearningRateMax")}
+# Hyperparameters that every training job gets from a pipeline parameter.
+STATIC = {
+    "backbone": "Backbone",
+    "batch-size": "BatchSize",
+    "head-epochs": "HeadEpochs",
+    "fine-tune-layer": "FineTuneLayer",
+    "negative-weight": "NegativeWeight",
+    "positive-weight": "PositiveWeight",
+    "objective-fpr": "ObjectiveFpr",
+    "reducer": "Reducer",
+    "loss": "Loss",
+    "augment": "Augment",
+}
+# Those that only the final training gets: it trains longer than a trial, and for the phone.
+FINAL = {"fine-tune-epochs": "FineTuneEpochs", "compress": "Compress"}
+MOST_WARM_START_PARENTS = 5
+# Prefixes in the bucket: champions by the digest of their bundle, ledgers as single runs see them, and all looks.
+CHAMPIONS, LEDGERS, LEDGER, NONE = "champions", "ledgers", "ledger", "none"
+_WARM_START_PARENT = "WarmStartParent"
+# The gate's own names, spelled again because importing the gate costs half a second of every command.
+CHAMPION_RULES = ("non-inferior", "not-proven-worse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +49,32 @@ class Parameter:
 
 
 def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
-    defaults = Hyperparameters()
     return (
         Parameter("DatasetUri", str, None, "dataset snapshot, named by its content digest"),
         Parameter("PlanUri", str, None, "plan of the run: what is new in the snapshot, and what to compare it with"),
         Parameter("PretrainedWeightsUri", str, settings.uri("weights", "random"), "folder of backbone weights"),
+        Parameter("ChampionUri", str, settings.uri(CHAMPIONS, NONE), "folder of the champion's bundle, if any"),
+        Parameter("LedgerUri", str, settings.uri(LEDGERS, NONE), "folder of the ledger of earlier looks at tests"),
         Parameter("Classes", str, AUTO, "names of the negative and the positive class; auto takes 0 and 1 as they are"),
         Parameter("LabelAttribute", str, AUTO, "the manifest's label attribute, where it has several"),
         Parameter(
             "MaxLabelChanges", float, RULES["label-changes"].limit, "largest share of labels that a night may change"
         ),
         Parameter("TileSize", int, 224, "side of the model's input in pixels"),
+        *_training(),
+        *_tuning(settings),
+        *_gate(),
+        *_conversion(),
+        Parameter("ProcessingInstanceType", str, "ml.m5.xlarge", "of the processing jobs"),
+        Parameter("TrainingInstanceType", str, "ml.m5.2xlarge", "of the training jobs"),
+    )
+
+
+def _training() -> tuple[Parameter, ...]:
+    defaults = Hyperparameters()
+    return (
         Parameter("Backbone", str, defaults.backbone, "MobileNetV3 variant", BACKBONES),
-        Parameter("BatchSize", int, defaults.batch_size, "tiles in a training step"),
+        Parameter("BatchSize", int, defaults.batch_size, "screenshots in a training step"),
         Parameter(
             "HeadEpochs", int, defaults.head_epochs, "epochs of phase 1, the head on a frozen backbone; 0 skips it"
         ),
@@ -45,18 +83,64 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
         Parameter(
             "FineTuneLayer", int, defaults.fine_tune_layer, "first layer of the model that phase 2 trains, from 0"
         ),
-        Parameter("LearningRateMin", float, 1e-5, "lower end of the tuned fine-tuning learning rate"),
-        Parameter("LearningRateMax", float, 1e-3, "upper end of the tuned fine-tuning learning rate"),
-        Parameter("NegativeWeight", float, defaults.negative_weight, "weight of a negative tile in the loss"),
-        Parameter("PositiveWeight", float, defaults.positive_weight, "weight of a positive tile in the loss"),
-        Parameter("ObjectiveFpr", float, defaults.objective_fpr, "FPR at which tuning and early stopping read the TPR"),
+        Parameter("NegativeWeight", float, defaults.negative_weight, "weight of a negative screenshot in the loss"),
+        Parameter("PositiveWeight", float, defaults.positive_weight, "weight of a positive screenshot in the loss"),
+        Parameter("Reducer", str, defaults.reducer, "how the evidence of tiles becomes a score", REDUCERS),
+        Parameter("Loss", str, defaults.loss, "what training minimises", LOSSES),
+        Parameter("Augment", float, defaults.augment, "strength of the augmentation, 0 (none) to 1"),
+        Parameter("Compress", str, defaults.compress, f"variants to train: some of {', '.join(COMPRESSIONS)}"),
+    )
+
+
+def _tuning(settings: Settings) -> tuple[Parameter, ...]:
+    rate = next(tuned for tuned in TUNED if tuned.name in BOUNDS)
+    return (
+        Parameter("LearningRateMin", float, rate.low, "lower end of the tuned fine-tuning learning rate"),
+        Parameter("LearningRateMax", float, rate.high, "upper end of the tuned fine-tuning learning rate"),
+        Parameter(
+            "ObjectiveFpr",
+            float,
+            Hyperparameters().objective_fpr,
+            "FPR at which tuning and early stopping read the TPR",
+        ),
         Parameter("MaxTuningJobs", int, 8, "trials"),
         Parameter("MaxParallelTuningJobs", int, 2, "trials at a time"),
+        *(
+            Parameter(name, str, None, "earlier tuning job that this one learns from")
+            for name in warm_start_names(settings.warm_start_parents)
+        ),
+    )
+
+
+def warm_start_names(parents: int) -> tuple[str, ...]:
+    """Return the names of the parameters that name earlier tuning jobs, one for each."""
+    return tuple(f"{_WARM_START_PARENT}{number}" for number in range(1, parents + 1))
+
+
+def is_warm_start(name: str) -> bool:
+    return name.startswith(_WARM_START_PARENT)
+
+
+def _gate() -> tuple[Parameter, ...]:
+    return (
         Parameter("MaxFpr", float, 0.01, "limit of the false-positive rate's upper bound, per screenshot"),
         Parameter("MinTpr", float, 0.3, "floor of the true-positive rate's lower bound"),
-        Parameter("Quantization", str, "float16", "form of the TFLite model", QUANTIZATIONS),
-        Parameter("ProcessingInstanceType", str, "ml.m5.xlarge", "of the processing jobs"),
-        Parameter("TrainingInstanceType", str, "ml.m5.2xlarge", "of the training jobs"),
+        Parameter("ChampionRule", str, CHAMPION_RULES[0], "how the candidate has to compare", CHAMPION_RULES),
+        Parameter(
+            "MaxFprIncrease", float, 0.005, "most that the FPR may rise above the champion's; not given, half of MaxFpr"
+        ),
+        Parameter("MaxTprDecrease", float, 0.05, "most that the TPR may fall below the champion's"),
+        Parameter("Phones", int, 300, "phones in use, to tell the reviewers' hours"),
+        Parameter("ScreenshotsPerDay", float, 200.0, "screenshots of a phone a day, to tell the reviewers' hours"),
+        Parameter("ReviewSeconds", float, 10.0, "seconds that a review takes, to tell the reviewers' hours"),
+    )
+
+
+def _conversion() -> tuple[Parameter, ...]:
+    return (
+        Parameter("Variants", str, ",".join(VARIANTS), "forms of the TFLite model to make and judge"),
+        Parameter("Prefer", str, PREFERENCES[0], "what the choice among passing variants weighs", PREFERENCES),
+        Parameter("MaxFlipped", float, 0.005, "share of decisions that may differ from the trained model's"),
     )
 
 
@@ -65,14 +149,20 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
 SAMPLE_PARAMETERS: Mapping[str, str | int | float] = {
     "Classes": "other,promotion",
     "TileSize": 96,
-    "HeadEpochs": 2,
+    "Augment": 0.0,
     "TuningEpochs": 3,
     "FineTuneEpochs": 8,
     "LearningRateMin": 1e-3,
-    "LearningRateMax": 1e-2,
+    "LearningRateMax": 5e-3,
     "MaxTuningJobs": 2,
-    "MaxFpr": 0.05,
+    "MaxFpr": 0.15,
+    "Variants": "float16,weight-int8",
 }
+
+
+def first_trials(values: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what a search tries before anything else: the defaults, as far as the bounds in `values` allow."""
+    return [default_trial({name: (values[low], values[high]) for name, (low, high) in BOUNDS.items()})]
 
 
 def check_parameters(values: Mapping[str, Any]) -> None:
@@ -81,33 +171,36 @@ def check_parameters(values: Mapping[str, Any]) -> None:
     `values` holds every parameter; the rules are the steps' own.
     """
     from steps.core.classes import Classes
-    from steps.core.gate import Limits
+    from steps.core.gate import Fleet, Limits
     from steps.core.spec import PreprocessingSpec
 
     Classes.parse(values["Classes"])
     PreprocessingSpec(tile_size=values["TileSize"])
-    Limits(values["MaxFpr"], values["MinTpr"])
-    if not 0 <= values["MaxLabelChanges"] <= 1:
-        raise UserError(f"MaxLabelChanges {values['MaxLabelChanges']}: a share from 0 to 1 is wanted")
-    names = {
-        "batch-size": "BatchSize",
-        "head-epochs": "HeadEpochs",
-        "fine-tune-epochs": "FineTuneEpochs",
-        "fine-tune-layer": "FineTuneLayer",
-        "negative-weight": "NegativeWeight",
-        "positive-weight": "PositiveWeight",
-        "objective-fpr": "ObjectiveFpr",
-    }
-    given = {wire: str(values[name]) for wire, name in names.items()}
-    Hyperparameters.parse(given)
+    Limits(
+        values["MaxFpr"],
+        values["MinTpr"],
+        max_fpr_increase=values["MaxFprIncrease"],
+        max_tpr_decrease=values["MaxTprDecrease"],
+        champion_rule=values["ChampionRule"],
+    )
+    Fleet(
+        phones=values["Phones"],
+        screenshots_per_day=values["ScreenshotsPerDay"],
+        seconds_per_review=values["ReviewSeconds"],
+    )
+    if not several(values["Variants"], VARIANTS, "Variants"):
+        raise UserError(f"Variants is empty: name at least one of {', '.join(VARIANTS)}")
+    for name in ("MaxLabelChanges", "MaxFlipped"):
+        if not 0 <= values[name] <= 1:
+            raise UserError(f"{name} {values[name]}: a share from 0 to 1 is wanted")
+    Hyperparameters.parse({wire: str(values[name]) for wire, name in (STATIC | FINAL).items()})
     Hyperparameters.parse({"fine-tune-epochs": str(values["TuningEpochs"])})
-    for name in ("LearningRateMin", "LearningRateMax"):
-        Hyperparameters.parse({"fine-tune-learning-rate": str(values[name])})
-    if values["LearningRateMin"] >= values["LearningRateMax"]:
-        raise UserError(
-            f"LearningRateMin {values['LearningRateMin']} is not below LearningRateMax {values['LearningRateMax']}: "
-            "tuning needs a range to search"
-        )
+    for wire, ends in BOUNDS.items():
+        for name in ends:
+            Hyperparameters.parse({wire: str(values[name])})
+        low, high = ends
+        if values[low] >= values[high]:
+            raise UserError(f"{low} {values[low]} is not below {high} {values[high]}: tuning needs a range to search")
     for name in ("MaxTuningJobs", "MaxParallelTuningJobs"):
         if values[name] < 1:
             raise UserError(f"{name} {values[name]}: a number of at least 1 is wanted")

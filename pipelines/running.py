@@ -10,14 +10,23 @@ from typing import Any
 
 from pipelines.compiler import compile_cached
 from pipelines.images import LocalImages, program_digest
+from pipelines.judged import champion_uri, identity_of, ledger_uri
 from pipelines.labelled import Snapshot, catalogue_snapshot, snapshot_of, source_of, weights_of
 from pipelines.local import ConsoleProgress, ExecutionResult, Executor, LocalStore, load_runs
-from pipelines.parameters import SAMPLE_PARAMETERS, check_parameters
+from pipelines.parameters import (
+    SAMPLE_PARAMETERS,
+    check_parameters,
+    first_trials,
+    is_warm_start,
+    pipeline_parameters,
+    warm_start_names,
+)
 from pipelines.planning import plan_run
 from pipelines.registry import PENDING, MlflowRegistry, register_callback
 from pipelines.sample import write_sample
 from pipelines.settings import Settings
 from pipelines.tracking import MlflowTracker
+from pipelines.warmstart import STEP, warm_start_parents
 from steps.core.classes import Classes
 from steps.core.errors import UserError
 from steps.core.files import read_json
@@ -48,8 +57,9 @@ def run_pipeline(request: RunRequest, settings: Settings) -> str:
     """Run the pipeline and print its summary; return Succeeded, Rejected, Failed or Stopped."""
     home = request.home
     store = LocalStore(home / "store")
+    parameters = _resumed(request) if request.resume else _started(request, store, settings)
+    settings = dataclasses.replace(settings, warm_start_parents=sum(map(is_warm_start, parameters)))
     definition = json.loads(compile_cached(settings, home / "compiled"))
-    parameters = _resumed(request) if request.resume else start_parameters(request, definition, store, settings)
     tracker = MlflowTracker(
         home,
         resolve=store.path,
@@ -64,6 +74,7 @@ def run_pipeline(request: RunRequest, settings: Settings) -> str:
         parameters=parameters,
         listeners=[ConsoleProgress(), tracker],
         register=register_callback(registry),
+        first_trials={STEP: first_trials(_values(parameters, settings))},
         resume=request.resume,
     )
     result = executor.run()
@@ -84,15 +95,35 @@ def _resumed(request: RunRequest) -> Mapping[str, Any]:
     return found[0].parameters
 
 
-def start_parameters(
-    request: RunRequest, definition: Mapping[str, Any], store: LocalStore, settings: Settings
-) -> dict[str, Any]:
-    defaults = {p["Name"]: p.get("DefaultValue") for p in definition["Parameters"]}
+def _values(chosen: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return the value of every parameter."""
+    return {**{parameter.name: parameter.default for parameter in pipeline_parameters(settings)}, **chosen}
+
+
+def _started(request: RunRequest, store: LocalStore, settings: Settings) -> dict[str, Any]:
+    """Return the parameters of a new run: its data, what it is judged against, and what its tuning learns from."""
+    chosen = start_parameters(request, store, settings)
+    values = _values(chosen, settings)
+    identity = identity_of(values)
+    parents = warm_start_parents(request.home, settings, values)
+    if parents:
+        print(f"Tuning starts warm from {len(parents)} earlier {'nights' if len(parents) > 1 else 'night'}")
+    return {
+        **chosen,
+        "ChampionUri": champion_uri(request.home, store, settings, identity),
+        "LedgerUri": ledger_uri(request.home, store, settings, identity),
+        **dict(zip(warm_start_names(len(parents)), parents, strict=True)),
+    }
+
+
+def start_parameters(request: RunRequest, store: LocalStore, settings: Settings) -> dict[str, Any]:
+    """Return the parameters that were chosen, and where data, plan and weights lie; brings them into the store."""
     added = None if request.data or request.sample else catalogue_snapshot(store, settings)
     is_sample = request.data is None and added is None
     preset = SAMPLE_PARAMETERS if is_sample else {}
     chosen = {**preset, **request.parameters}
-    values = {**defaults, **chosen}
+    chosen.setdefault("MaxFprIncrease", _values(chosen, settings)["MaxFpr"] / 2)
+    values = _values(chosen, settings)
     check_parameters(values)
     if added:
         snapshot = added

@@ -40,7 +40,7 @@ def validate_data(request: ValidateRequest, settings: Settings) -> bool:
     whole = json.loads(compile_cached(settings, home / "compiled"))
     definition = cut_down(whole, STEP)
     started = RunRequest(home, request.data, request.sample, request.weights, None, request.parameters)
-    values = start_parameters(started, whole, store, settings)
+    values = start_parameters(started, store, settings)
     declared = {parameter["Name"] for parameter in definition["Parameters"]}
     result = Executor(
         definition,

@@ -3,9 +3,11 @@
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from pipelines.parameters import MOST_WARM_START_PARENTS
 from pipelines.settings import Settings
 
 _DEFAULTS = Settings()
@@ -22,7 +24,14 @@ _DEFAULTS = Settings()
 @click.option(
     "--model-package-group", default=_DEFAULTS.model_package_group, show_default=True, help="Group of the models."
 )
-def compile_command(output: Path | None, **settings: str) -> None:
+@click.option(
+    "--warm-start-parents",
+    type=click.IntRange(0, MOST_WARM_START_PARENTS),
+    default=0,
+    show_default=True,
+    help="How many earlier tuning jobs the tuning learns from; each start names them.",
+)
+def compile_command(output: Path | None, **settings: Any) -> None:
     """Compile the pipeline definition to JSON, offline, and hold every request in it against the SageMaker API."""
     import json
 
@@ -30,7 +39,7 @@ def compile_command(output: Path | None, **settings: str) -> None:
     from pipelines.requests import check_requests
     from steps.core.files import write_text
 
-    text = compile_pipeline(dataclasses.replace(_DEFAULTS, **settings))  # type: ignore[arg-type]
+    text = compile_pipeline(dataclasses.replace(_DEFAULTS, **settings))
     if problems := check_requests(json.loads(text)):
         for problem in problems:
             click.echo(f"error: {problem}", err=True)

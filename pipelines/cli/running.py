@@ -13,8 +13,16 @@ from pipelines.parameters import SAMPLE_PARAMETERS, Parameter, pipeline_paramete
 from pipelines.settings import Settings
 
 _SETTINGS = Settings()
-# Set by the run itself: where the data and the weights lie in the store.
-_OWN = ("DatasetUri", "PlanUri", "PretrainedWeightsUri", "ProcessingInstanceType", "TrainingInstanceType")
+# Set by the run itself: where the data, the weights and what a candidate is judged against lie in the store.
+_OWN = (
+    "DatasetUri",
+    "PlanUri",
+    "PretrainedWeightsUri",
+    "ChampionUri",
+    "LedgerUri",
+    "ProcessingInstanceType",
+    "TrainingInstanceType",
+)
 _PARAMETERS = tuple(p for p in pipeline_parameters(_SETTINGS) if p.name not in _OWN)
 
 EXIT_ERROR = 1

@@ -9,6 +9,8 @@ from pipelines.local.errors import DefinitionError
 from pipelines.local.metrics import metric_definitions
 from pipelines.local.ranges import grid_size, parse_ranges
 from pipelines.local.search import STRATEGIES
+from pipelines.local.stopping import AUTO, OFF
+from pipelines.local.warm import parent_names
 
 _REQUIRED = {
     "Processing": ("AppSpecification.ImageUri",),
@@ -31,6 +33,7 @@ _SUPPORTED = {
     "S3InputMode": ("File",),
     "InputMode": ("File", "FastFile"),
     "TrainingInputMode": ("File", "FastFile"),
+    "TrainingJobEarlyStoppingType": (OFF, AUTO),
     "S3CompressionType": ("None",),
     "CompressionType": ("None",),
 }
@@ -100,6 +103,8 @@ def _check_tuning(arguments: Mapping[str, Any]) -> None:
         parsed = parse_ranges(ranges)
         if strategy == "Grid":
             grid_size(parsed)
+    if parent_names(arguments.get("WarmStartConfig")) and strategy == "Grid":
+        raise DefinitionError("a Grid tries every point and learns nothing: leave out its WarmStartConfig")
     names = [metric.name for metric in metric_definitions(arguments["TrainingJobDefinition"])]
     objective = config["HyperParameterTuningJobObjective"]
     if objective["Type"] not in {"Maximize", "Minimize"}:

@@ -65,7 +65,10 @@ class TrialStarted:
 
 @dataclass(frozen=True, slots=True)
 class TrialFinished:
-    """`status` is Completed or Failed; `objective` is None when the trial has none; `reason` says why it failed."""
+    """`status` is Completed, Stopped (early) or Failed; `objective` is None when the trial has none.
+
+    `reason` says why it failed or was stopped.
+    """
 
     step: str
     trial_name: str

@@ -36,7 +36,7 @@ from pipelines.local.retries import Sleep
 from pipelines.local.runs import MANIFEST, existing_run, locked, new_run, write_manifest
 
 if TYPE_CHECKING:
-    from pipelines.local.steps import Stepper
+    from pipelines.local.steps import FirstTrials, Stepper
     from pipelines.local.watchdog import Watchdog
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,255}")
@@ -52,6 +52,7 @@ class Executor:
     images: tells how to start a container image here, and which code it stands for.
     parameters: values over the definition's defaults, as text or in their own type.
     register: the effect of RegisterModel; by default an append-only folder of JSON files in the home.
+    first_trials: hyperparameters (text by name) that a tuning step tries before any other, by the step's name.
     max_parallel: how many jobs run at the same time, by default as many as there are cores.
     environment: variables for every job, on top of all others; not part of what the cache compares.
     resume: the id of an execution of this definition that goes on where it ended.
@@ -71,6 +72,7 @@ class Executor:
         parameters: Mapping[str, Value] | None = None,
         listeners: Sequence[Listener] = (),
         register: Register | None = None,
+        first_trials: "FirstTrials | None" = None,
         max_parallel: int | None = None,
         environment: Mapping[str, str] | None = None,
         resume: str | None = None,
@@ -95,6 +97,7 @@ class Executor:
         self._images = images
         self._listeners = list(listeners)
         self._register = register or JsonRegistry(self._home)
+        self._first_trials = dict(first_trials or {})
         self._max_parallel = max_parallel or os.cpu_count() or 1
         self._environment = dict(environment or {})
         self._code_note = code_note
@@ -229,6 +232,7 @@ class Executor:
             cache_dir=self._home / "cache" / self._name,
             register=self._register,
             sleep=self._sleep,
+            first_trials=self._first_trials,
         )
 
     def _schedule(self, stepper: "Stepper", state: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ import re
 import select
 import signal
 import subprocess
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -40,14 +39,14 @@ def run(
     environment: Mapping[str, str],
     log: Path,
     on_line: Callable[[str], None],
-    stop: threading.Event,
+    stopping: Callable[[], bool],
     watchdog: Watchdog,
     max_seconds: float | None,
 ) -> Exit:
     """Run a command in a session of its own until it ends; `on_line("")` is called when nothing was printed a while.
 
-    When `stop` is set the whole session gets SIGTERM, and SIGKILL five seconds later. Raises OSError if the command
-    cannot be started.
+    When `stopping` says so the whole session gets SIGTERM, and SIGKILL five seconds later. Raises OSError if the
+    command cannot be started.
     """
     process = subprocess.Popen(
         dies_with_executor(command),
@@ -61,7 +60,7 @@ def run(
     )
     watchdog.add(process.pid)
     lines, last = _Lines(), deque[str](maxlen=_KEPT_LINES)
-    ending = _Ending(process.pid, stop, max_seconds)
+    ending = _Ending(process.pid, stopping, max_seconds)
     try:
         with log.open("ab", buffering=0) as sink:
             for chunk in _output(process, ending):
@@ -111,9 +110,9 @@ def _output(process: subprocess.Popen[bytes], ending: "_Ending") -> Iterator[byt
 class _Ending:
     """Ends a session that was asked to stop or runs too long: SIGTERM first, SIGKILL after the grace."""
 
-    def __init__(self, group: int, stop: threading.Event, max_seconds: float | None) -> None:
+    def __init__(self, group: int, stopping: Callable[[], bool], max_seconds: float | None) -> None:
         self._group = group
-        self._stop = stop
+        self._stopping = stopping
         self._deadline = time.monotonic() + max_seconds if max_seconds else float("inf")
         self._kill_at = float("inf")
         self.stopped = False
@@ -126,7 +125,7 @@ class _Ending:
     def check(self) -> None:
         now = time.monotonic()
         if not (self.stopped or self.overran):
-            self.stopped, self.overran = self._stop.is_set(), now > self._deadline
+            self.stopped, self.overran = self._stopping(), now > self._deadline
             if self.stopped or self.overran:
                 self._kill_at = now + _GRACE_SECONDS
                 kill_group(self._group, signal.SIGTERM)

@@ -63,7 +63,9 @@ class Processing:
         except StepFailed as failure:
             for output in self._outputs:
                 if output["S3Output"].get("S3UploadMode") == "Continuous":
-                    failure.uris[output["OutputName"]] = self._publish(output["S3Output"], root).uri
+                    published = self._publish(output["S3Output"], root)
+                    if published.keys is None:  # not a prefix that others write to
+                        failure.uris[output["OutputName"]] = published.uri
             raise
         outputs = {}
         for output in self._outputs:

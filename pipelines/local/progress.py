@@ -108,6 +108,7 @@ def trial_words(event: TrialFinished) -> str:
     if event.objective is None:
         return f"trial {number} failed: {event.reason} ({tried})"
     how = "reused" if event.reused else duration(event.seconds)
+    how += ", stopped early" if event.status == "Stopped" else ""
     return f"trial {number}: {event.objective:g} ({how}; {tried})"
 
 

@@ -39,12 +39,44 @@ class Range:
         logarithmic = self.scaling == "Logarithmic"
         if self.whole:
             return str(trial.suggest_int(self.name, int(self.low), int(self.high), log=logarithmic))
-        if self.scaling == "ReverseLogarithmic":
-            # Searched in -log(1 - x), which spreads out what lies close to 1.
-            lowest, highest = -math.log1p(-self.low), -math.log1p(-self.high)
-            drawn = -math.expm1(-trial.suggest_float(self.name, lowest, highest))
-            return repr(min(max(drawn, self.low), self.high))
-        return repr(trial.suggest_float(self.name, self.low, self.high, log=logarithmic))
+        drawn = trial.suggest_float(self.name, *self._ends, log=logarithmic)
+        return repr(min(max(-math.expm1(-drawn), self.low), self.high) if self._reversed else drawn)
+
+    def read(self, text: str) -> float | str | None:
+        """Return a value from a job's text as the optimiser knows it, None if it lies outside of the range."""
+        if self.choices:
+            return text if text in self.choices else None
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        if not self.low <= number <= self.high or (self.whole and not number.is_integer()):
+            return None
+        if self.whole:
+            return int(number)
+        return min(max(_reverse(number), self._ends[0]), self._ends[1]) if self._reversed else number
+
+    def distribution(self, kinds: Any) -> Any:
+        """Return the range in the optimiser's terms; `kinds` is optuna.distributions."""
+        if self.choices:
+            return kinds.CategoricalDistribution(self.choices)
+        logarithmic = self.scaling == "Logarithmic"
+        if self.whole:
+            return kinds.IntDistribution(int(self.low), int(self.high), log=logarithmic)
+        return kinds.FloatDistribution(*self._ends, log=logarithmic)
+
+    @property
+    def _reversed(self) -> bool:
+        return self.scaling == "ReverseLogarithmic" and not self.whole
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        return (_reverse(self.low), _reverse(self.high)) if self._reversed else (self.low, self.high)
+
+
+def _reverse(number: float) -> float:
+    """Return -log(1 - x), in which ReverseLogarithmic is searched: it spreads out what lies close to 1."""
+    return -math.log1p(-number)
 
 
 def parse_ranges(document: Mapping[str, Any]) -> tuple[Range, ...]:

@@ -4,7 +4,7 @@ import errno
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from pipelines.local.watchdog import Watchdog
 _PROGRESS_SECONDS = 0.5
 _CAPACITY = {errno.ENOSPC, errno.EDQUOT}
 _RESOURCES = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+Enough = Callable[[str, Sequence[float]], bool]
+"""Told each metric of a job with all of its values so far; says whether the job may be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,12 @@ class Machine:
         except Exception as error:
             raise StepFailed(step, f"the image {uri} cannot be run here: {error}") from error
 
-    def run(self, job: Job, root: Path, step: str, trial: str | None = None) -> dict[str, float]:
-        """Run a job to its end and return the last value of each metric; raises StepFailed, RunStopped."""
+    def run(self, job: Job, root: Path, step: str, trial: str | None = None, enough: Enough | None = None) -> "Printed":
+        """Run a job to its end, or until `enough` says so, and return its metrics; raises StepFailed, RunStopped."""
         with self.slots:
             if self.stop.is_set():
                 raise RunStopped
-            watch = _Watch(job, step, trial, self)
+            watch = _Watch(job, step, trial, self, enough)
             try:
                 linked = stage(job, root, self.store)
                 ended = process.run(
@@ -68,7 +70,7 @@ class Machine:
                     environment=environment_of(job, root, self.environment),
                     log=root / "log.txt",
                     on_line=watch.line,
-                    stop=self.stop,
+                    stopping=lambda: watch.cut or self.stop.is_set(),
                     watchdog=self.watchdog,
                     max_seconds=job.max_seconds,
                 )
@@ -76,6 +78,8 @@ class Machine:
                 raise StepFailed(step, str(error)) from error
             except OSError as error:
                 raise StepFailed(step, f"the job could not be started: {error}", kind=kind_of(error)) from error
+        if watch.cut:  # however it ended then
+            return Printed(watch.metrics, watch.curves, cut=True)
         if ended.stopped:
             raise RunStopped
         if ended.overran:
@@ -93,7 +97,16 @@ class Machine:
                 f"the job changed its input {changed.name} in place, which is a link to {changed}: copy a file before "
                 "changing it, and bring back the object (a cached step that wrote it runs again by itself)",
             )
-        return watch.metrics
+        return Printed(watch.metrics, watch.curves)
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """The last value of each metric that a job printed, and all of them in order. `cut` says that it was stopped."""
+
+    metrics: dict[str, float]
+    curves: dict[str, list[float]]
+    cut: bool = False
 
 
 def kind_of(error: OSError) -> str:
@@ -106,21 +119,24 @@ def kind_of(error: OSError) -> str:
 class _Watch:
     """Turns the lines of a job into metrics, each as it is printed, and progress, at most two a second."""
 
-    def __init__(self, job: Job, step: str, trial: str | None, machine: Machine) -> None:
+    def __init__(self, job: Job, step: str, trial: str | None, machine: Machine, enough: Enough | None) -> None:
         self._job = job
         self._step = step
         self._trial = trial
         self._emit = machine.emit
         self._told = machine.told
         self._pending = ""
-        self._counts: dict[str, int] = {}
+        self._enough = enough
         self.metrics: dict[str, float] = {}
+        self.curves: dict[str, list[float]] = {}
+        self.cut = self._ending = False
 
     def line(self, line: str) -> None:
         self._pending = line.strip() or self._pending
-        for metric in self._job.metrics if line else ():
+        for metric in self._job.metrics if line and not self.cut else ():
             for match in metric.regex.finditer(line):
                 self._metric(metric.name, match.group(1) if metric.regex.groups else match.group())
+        self.cut = self._ending
         now = time.monotonic()
         if self._pending and now - self._told.get(self._step, -math.inf) >= _PROGRESS_SECONDS:
             self._told[self._step] = now
@@ -133,7 +149,9 @@ class _Watch:
             value = float(text or "")
         except ValueError:
             return  # SageMaker ignores what is not a number as well
-        index = self._counts.get(name, 0)
-        self._counts[name] = index + 1
+        curve = self.curves.setdefault(name, [])
+        curve.append(value)
         self.metrics[name] = value
-        self._emit(StepMetric(self._step, self._trial, name, value, index))
+        self._emit(StepMetric(self._step, self._trial, name, value, len(curve) - 1))
+        # Acted on when the line has been read to its end: what it tells besides belongs to the job as well.
+        self._ending = self._ending or (self._enough is not None and self._enough(name, curve))

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,15 @@ from pipelines.local.registry import Register
 from pipelines.local.results import StepResult
 from pipelines.local.runner import Machine, kind_of
 from pipelines.local.training import Training, TrainingRequest
-from pipelines.local.tuning import TrialMemory, Tuning
+from pipelines.local.trials import TrialMemory
+from pipelines.local.tuning import Tuning
 from pipelines.local.work import Outcome, Work
 
 RESULT = "result.json"
 CACHING_OFF = "caching is off for this step"
 _LONGEST_JOB_NAME = 63
+FirstTrials = Mapping[str, Sequence[Mapping[str, str]]]
+"""Hyperparameters that a tuning tries before any other, by the name of its step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Stepper:
     cache_dir: Path
     register: Register
     sleep: retries.Sleep | None
+    first_trials: FirstTrials
 
     def folder(self, step: Step) -> Path:
         return self.run_dir / "steps" / step.name
@@ -135,8 +139,9 @@ class Stepper:
             return Processing(step.name, name, arguments, self.machine, self.execution_id)
         if step.type == "Tuning":
             trials = Cache(self.cache_dir / step.name / "trials", self.machine.store) if step.cached else None
-            memory = TrialMemory(self.execution_id, trials, step.expire_seconds)
-            return Tuning(step.name, name, arguments, self.machine, memory)
+            memory = TrialMemory(self.execution_id, trials, step.expire_seconds, self.run_dir.parent)
+            first = self.first_trials.get(step.name, ())
+            return Tuning(step.name, name, arguments, self.machine, memory, first=first)
         request = TrainingRequest(
             step=step.name,
             job_name=name,

@@ -15,7 +15,7 @@ from pipelines.local.metrics import MetricDefinition
 from pipelines.local.prefix import host_path
 from pipelines.local.processing import components_of, longest_run, resource_config
 from pipelines.local.results import StoredOutput
-from pipelines.local.runner import Machine
+from pipelines.local.runner import Enough, Machine, Printed
 from pipelines.local.work import Outcome, as_recorded
 
 MODEL_ARCHIVE = "model.tar.gz"
@@ -31,7 +31,10 @@ _DRIVERS = "sm_drivers"
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What CreateTrainingJob and the TrainingJobDefinition of a tuning have in common, evaluated."""
+    """What CreateTrainingJob and the TrainingJobDefinition of a tuning have in common, evaluated.
+
+    `enough` may stop the job early.
+    """
 
     step: str
     job_name: str
@@ -40,6 +43,7 @@ class TrainingRequest:
     metrics: tuple[MetricDefinition, ...]
     cores: int
     trial: str | None = None
+    enough: Enough | None = None
 
 
 class Training:
@@ -68,8 +72,10 @@ class Training:
     def run(self, root: Path) -> Outcome:
         request, store = self._request, self._machine.store
         self._machine.claims.take(request.step, request.job_name, self.output_uri)
-        metrics = self._machine.run(self._job, root, request.step, request.trial)
-        outputs = {}
+        printed = self._machine.run(self._job, root, request.step, request.trial, request.enough)
+        outputs = dict[str, StoredOutput]()
+        if printed.cut:
+            return Outcome(self._properties(printed), outputs, _details(printed))
         for name, folder in (("model", _MODEL_DIR), ("output", f"{_OUTPUT_DIR}/data")):
             packed = host_path(_OUTPUT_DIR, root) / f"{name}.tar.gz"
             if name == "model" or any(True for _ in walk_files(host_path(folder, root))):
@@ -77,23 +83,27 @@ class Training:
                 uri = f"{self.output_uri}/{packed.name}"
                 store.put_file(packed, uri, give_up=True)
                 outputs[name] = StoredOutput(uri, store.digest(uri))
-        return Outcome(self._properties(metrics), outputs, {"metrics": metrics})
+        return Outcome(self._properties(printed), outputs, _details(printed))
 
     def adopt(self, record: Record) -> Outcome:
         return as_recorded(record)
 
-    def _properties(self, metrics: Mapping[str, float]) -> dict[str, Any]:
-        request = self._request
+    def _properties(self, printed: Printed) -> dict[str, Any]:
+        request, status = self._request, "Stopped" if printed.cut else "Completed"
         return {
             **request.arguments,
             "HyperParameters": dict(request.hyperparameters),
             "TrainingJobName": request.job_name,
             "TrainingJobArn": f"arn:aws:sagemaker:local:000000000000:training-job/{request.job_name}",
-            "TrainingJobStatus": "Completed",
-            "SecondaryStatus": "Completed",
+            "TrainingJobStatus": status,
+            "SecondaryStatus": status,
             "ModelArtifacts": {"S3ModelArtifacts": f"{self.output_uri}/{MODEL_ARCHIVE}"},
-            "FinalMetricDataList": [{"MetricName": name, "Value": value} for name, value in metrics.items()],
+            "FinalMetricDataList": [{"MetricName": name, "Value": value} for name, value in printed.metrics.items()],
         }
+
+
+def _details(printed: Printed) -> dict[str, Any]:
+    return {"metrics": printed.metrics, "curves": printed.curves, "stopped": printed.cut}
 
 
 def output_path(arguments: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from pipelines.tracking.contents import METRIC_FILES, dataset_uris, input_uris, 
 from pipelines.tracking.runs import FAILED, FINISHED, KILLED, Runs
 
 Resolve = Callable[[str], Path]
+_TRIAL_STATUS = {"Completed": FINISHED, "Stopped": KILLED}
 _EXECUTION_STATUS = {"Succeeded": FINISHED, "Failed": FAILED, "Stopped": KILLED}
 
 
@@ -213,10 +214,11 @@ class Writer:
             self._runs.metric(opened.run_id, "objective", event.objective, at)
             self._runs.metric(self._step(event.step, at).run_id, "objective", event.objective, at, number)
         reused = "an earlier run of this trial" if event.reused else None
-        self._runs.label(opened.run_id, {tags.REUSED_FROM: reused, tags.FAILURE: event.reason, tags.NOTE: event.reason})
+        why = tags.STOPPED_EARLY if event.status == "Stopped" else tags.FAILURE
+        self._runs.label(opened.run_id, {tags.REUSED_FROM: reused, why: event.reason, tags.NOTE: event.reason})
         folder = self._run_dir / "steps" / event.step / "trials" / event.trial_name
         self._runs.log_file(opened.run_id, folder / "log.txt")
-        self._close(opened, at, FINISHED if event.status == "Completed" else FAILED)
+        self._close(opened, at, _TRIAL_STATUS.get(event.status, FAILED))
 
     def _metric(self, event: StepMetric, at: int) -> None:
         opened = self._step(event.step, at)

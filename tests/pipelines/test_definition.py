@@ -1,5 +1,6 @@
 """The definition: the design's DAG, the same bytes every time, valid requests, nothing secret, no network."""
 
+import importlib
 import json
 import os
 import socket
@@ -14,7 +15,9 @@ from pipelines.parameters import pipeline_parameters
 from pipelines.requests import all_steps, check_requests
 from pipelines.settings import Settings
 from steps.core.gate import Limits
+from steps.core.hyperparameters import Hyperparameters
 from steps.core.plan import INSPECTOR
+from steps.core.search_space import TUNED, default_trial
 from steps.core.spec import PreprocessingSpec
 
 SETTINGS = Settings()
@@ -111,6 +114,82 @@ def test_every_parameter_is_used(definition):
     assert {f"Parameters.{p['Name']}" for p in definition["Parameters"]} <= used
 
 
+@pytest.mark.parametrize("name", ["ValidateData", "PreprocessTiles", "EvaluateModel", "ConvertToTFLite"])
+def test_a_program_takes_every_argument_that_its_step_gives_it(definition, name):
+    """With each parameter's default in its place, as text; argparse ends the process for a word it does not know."""
+    defaults = {f"Parameters.{p['Name']}": str(p.get("DefaultValue", "text")) for p in definition["Parameters"]}
+    application = steps(definition)[name]["Arguments"]["AppSpecification"]
+    *_, module = application["ContainerEntrypoint"]
+    words = [w if isinstance(w, str) else defaults[next(references(w))] for w in application["ContainerArguments"]]
+    assert importlib.import_module(module)._arguments(words)
+
+
+def test_training_takes_every_hyperparameter_that_its_step_gives_it(definition):
+    defaults = {f"Parameters.{p['Name']}": str(p.get("DefaultValue", "text")) for p in definition["Parameters"]}
+    best = "Steps.TuneHyperparameters.BestTrainingJob.TunedHyperParameters"
+    tuned = {f"{best}['{name}']": value for name, value in default_trial().items()}
+    given = steps(definition)["TrainModel"]["Arguments"]["HyperParameters"]
+    text = {name: v if isinstance(v, str) else (defaults | tuned)[next(references(v))] for name, v in given.items()}
+    assert Hyperparameters.parse(text) == Hyperparameters()
+
+
+def test_the_ranges_are_the_tables_and_a_parameter_moves_the_learning_rates(definition):
+    config = steps(definition)["TuneHyperparameters"]["Arguments"]["HyperParameterTuningJobConfig"]
+    ranges = {item["Name"]: item for item in config["ParameterRanges"]["ContinuousParameterRanges"]}
+    assert list(ranges) == [tuned.name for tuned in TUNED]
+    assert {name: item["ScalingType"] for name, item in ranges.items()} == {t.name: t.scale for t in TUNED}
+    moved = ranges.pop("fine-tune-learning-rate")
+    assert [*references(moved["MinValue"])] == ["Parameters.LearningRateMin"]
+    assert [*references(moved["MaxValue"])] == ["Parameters.LearningRateMax"]
+    for tuned in TUNED[1:]:
+        assert (float(ranges[tuned.name]["MinValue"]), float(ranges[tuned.name]["MaxValue"])) == (tuned.low, tuned.high)
+    assert config["Strategy"] == "Bayesian"
+    assert config["TrainingJobEarlyStoppingType"] == "Auto"
+
+
+def test_trials_and_training_get_the_same_but_for_what_is_tuned_and_how_long_they_train(definition):
+    found = steps(definition)
+    trial = found["TuneHyperparameters"]["Arguments"]["TrainingJobDefinition"]["StaticHyperParameters"]
+    final = found["TrainModel"]["Arguments"]["HyperParameters"]
+    own = {"fine-tune-epochs", "compress", *(tuned.name for tuned in TUNED)}
+    assert {name: value for name, value in final.items() if name not in own} == {
+        name: value for name, value in trial.items() if name not in own
+    }
+    assert own & trial.keys() == {"fine-tune-epochs"}
+    assert own <= final.keys()
+
+
+def test_a_warm_start_names_its_parents_by_parameters_that_each_start_gives(definition):
+    assert "WarmStartConfig" not in steps(definition)["TuneHyperparameters"]["Arguments"]
+    warm = json.loads(compile_pipeline(replace(SETTINGS, warm_start_parents=2)))
+    assert check_requests(warm) == []
+    config = steps(warm)["TuneHyperparameters"]["Arguments"]["WarmStartConfig"]
+    assert config["WarmStartType"] == "TransferLearning"
+    names = ["WarmStartParent1", "WarmStartParent2"]
+    assert [*references(config)] == [f"Parameters.{name}" for name in names]
+    added = [p for p in warm["Parameters"] if p not in definition["Parameters"]]
+    assert added == [{"Name": name, "Type": "String"} for name in names]
+
+
+def test_both_judges_get_the_champion_the_ledger_and_the_same_limits(definition):
+    def flags(name):
+        words = steps(definition)[name]["Arguments"]["AppSpecification"]["ContainerArguments"]
+        return {flag: json.dumps(value) for flag, value in zip(words[::2], words[1::2], strict=True)}
+
+    for name in ("EvaluateModel", "ConvertToTFLite"):
+        inputs = {i["InputName"]: i["S3Input"] for i in steps(definition)[name]["Arguments"]["ProcessingInputs"]}
+        assert inputs["champion"]["S3Uri"] == {"Get": "Parameters.ChampionUri"}
+        assert inputs["ledger"]["S3Uri"] == {"Get": "Parameters.LedgerUri"}
+        told = flags(name)
+        assert (json.loads(told["--champion"]), json.loads(told["--ledger"])) == (
+            "/opt/ml/processing/input/champion",
+            "/opt/ml/processing/input/ledger",
+        )
+    evaluated, converted = flags("EvaluateModel"), flags("ConvertToTFLite")
+    assert evaluated.keys() - {"--output"} <= converted.keys()
+    assert {k: v for k, v in evaluated.items() if k != "--output"}.items() <= converted.items()
+
+
 def test_the_limit_reaches_only_what_judges(definition):
     depends = {name for name, step in steps(definition).items() if "Parameters.MaxFpr" in references(step["Arguments"])}
     assert depends == {"EvaluateModel", "ConvertToTFLite", "CheckFalsePositiveRate"}
@@ -125,7 +204,7 @@ def test_the_training_jobs_never_get_the_held_out_labels(definition):
 def test_the_best_trials_hyperparameters_flow_to_the_training_by_reference(definition):
     best = "Steps.TuneHyperparameters.BestTrainingJob.TunedHyperParameters"
     used = {ref for ref in references(steps(definition)["TrainModel"]["Arguments"]) if ref.startswith(best)}
-    assert used == {f"{best}['fine-tune-learning-rate']", f"{best}['dropout']"}
+    assert used == {f"{best}['{tuned.name}']" for tuned in TUNED}
 
 
 def test_jobs_are_cached_and_retried_and_registration_waits_for_a_person(definition):
@@ -147,12 +226,25 @@ def test_jobs_are_cached_and_retried_and_registration_waits_for_a_person(definit
 def test_what_is_named_by_its_content_goes_to_a_place_that_all_runs_share(definition):
     own = "Execution.PipelineExecutionId"
     shared = {}
-    for name in ("ValidateData", "PreprocessTiles"):
-        for output in steps(definition)[name]["Arguments"]["ProcessingOutputConfig"]["Outputs"]:
+    for name, step in steps(definition).items():
+        for output in step["Arguments"].get("ProcessingOutputConfig", {}).get("Outputs", []):
             uri = output["S3Output"]["S3Uri"]
             if own not in references(uri):
-                shared[output["OutputName"]] = uri
-    assert shared == {"new-facts": f"s3://tilegate-local/facts/{INSPECTOR}", "new-tiles": "s3://tilegate-local/tiles"}
+                shared[name, output["OutputName"]] = uri
+    assert shared == {
+        ("ValidateData", "new-facts"): f"s3://tilegate-local/facts/{INSPECTOR}",
+        ("PreprocessTiles", "new-tiles"): "s3://tilegate-local/tiles",
+        ("EvaluateModel", "new-ledger"): "s3://tilegate-local/ledger/EvaluateModel",
+        ("ConvertToTFLite", "new-ledger"): "s3://tilegate-local/ledger/ConvertToTFLite",
+    }
+
+
+def test_a_rejected_conversion_leaves_its_look_at_the_test_split(definition):
+    for name in ("EvaluateModel", "ConvertToTFLite"):
+        outputs = steps(definition)[name]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+        modes = {output["OutputName"]: output["S3Output"]["S3UploadMode"] for output in outputs}
+        assert modes.pop("new-ledger") == "Continuous"
+        assert set(modes.values()) == {"EndOfJob"}
 
 
 def test_jobs_get_the_objects_that_the_plan_lists_and_no_others(definition):

@@ -81,6 +81,8 @@ def test_every_parameter_but_the_uris_and_machines_is_an_option_of_run():
         "DatasetUri",
         "PlanUri",
         "PretrainedWeightsUri",
+        "ChampionUri",
+        "LedgerUri",
         "ProcessingInstanceType",
         "TrainingInstanceType",
     }

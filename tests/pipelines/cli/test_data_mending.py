@@ -128,7 +128,7 @@ def test_a_run_on_the_same_data_takes_the_validation_over(home):
     settings, told = Settings(), []
     definition = json.loads(compile_cached(settings, home / "compiled"))
     request = RunRequest(home, None, sample=False, weights=None, resume=None, parameters={})
-    parameters = start_parameters(request, definition, LocalStore(home / "store"), settings)
+    parameters = start_parameters(request, LocalStore(home / "store"), settings)
 
     def listen(event):
         told.append((type(event).__name__, getattr(event, "step", "")))

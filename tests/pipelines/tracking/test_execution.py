@@ -80,3 +80,63 @@ def test_two_runs_are_tracked_the_second_reusing_the_first(played):
     registered = results[1].properties("RegisterModel")
     assert registered["ModelPackageVersion"] == versions[0].version
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+TRAIN = """
+import os, time
+a = int(os.environ["SM_HP_A"])
+for epoch in range(3):
+    print(f"score={a + epoch / 10}", flush=True)
+    if a < 5 and epoch == 1:
+        time.sleep(600)
+open(os.environ["SM_MODEL_DIR"] + "/model", "w").write("weights")
+"""
+
+
+def tuning(values):
+    """A search of five trials and more, of which those below 5 never end by themselves."""
+    config = {
+        "Strategy": "Grid",
+        "TrainingJobEarlyStoppingType": "Auto",
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": len(values), "MaxParallelTrainingJobs": 2},
+        "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
+        "ParameterRanges": {"CategoricalParameterRanges": [{"Name": "a", "Values": values}]},
+    }
+    training = {
+        "AlgorithmSpecification": {
+            "TrainingImage": "image",
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [{"Name": "score", "Regex": "score=([0-9.]+)"}],
+        },
+        "OutputDataConfig": {"S3OutputPath": "s3://bucket/models"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30},
+    }
+    arguments = {"HyperParameterTuningJobConfig": config, "TrainingJobDefinition": training}
+    step = {"Name": "Tune", "Type": "Tuning", "CacheConfig": {"Enabled": True}, "Arguments": arguments}
+    return {"Version": "2020-12-01", "Parameters": [], "Steps": [step]}
+
+
+def test_every_trial_has_its_curve_be_it_complete_stopped_or_from_an_earlier_night(played):
+    home = played.home
+    for values in (["9", "8", "7", "6", "1"], ["9", "8", "7", "6", "1", "5"]):
+        tracker = MlflowTracker(home, resolve=LocalStore(home / "store").path)
+        images = lambda *_: Image((sys.executable, "-c", TRAIN), "digest")  # noqa: E731
+        result = Executor(tuning(values), home=home, name="screenshots", images=images, listeners=[tracker]).run()
+        tracker.close()
+        assert (result.status, tracker.problem) == ("Succeeded", None)
+    trials = {
+        run.data.params["a"]: run
+        for name, run in played.runs().items()
+        if name.startswith(f"pipelines-{result.execution_id}-Tune-")
+    }
+    curves = {
+        a: [point.value for point in played.client.get_metric_history(run.info.run_id, "score")]
+        for a, run in trials.items()
+    }
+    complete = {a: [float(a), float(a) + 0.1, float(a) + 0.2] for a in "98765"}
+    assert curves.pop("1") == [1.0, 1.1]
+    assert curves.pop("5") == [5.0, 5.1]  # below the others' median as well, although it would have ended
+    assert curves == {a: values for a, values in complete.items() if a != "5"}
+    assert {a for a, run in trials.items() if "tilegate.reused_from" in run.data.tags} == set("98761")
+    assert {a: run.info.status for a, run in trials.items() if a in "15"} == {"1": "KILLED", "5": "KILLED"}
+    assert "tilegate.stopped_early" in trials["1"].data.tags

@@ -205,3 +205,19 @@ def test_a_run_lasts_as_long_as_its_step_although_it_is_written_later(played, mo
     runs = played.runs()
     assert (runs["ValidateData"].info.start_time, runs["ValidateData"].info.end_time) == (2_000, 5_000)
     assert (runs[played.execution].info.start_time, runs[played.execution].info.end_time) == (1_000, 9_000)
+
+
+def test_a_trial_that_was_stopped_early_says_so_and_keeps_its_curve(played):
+    values = [StepMetric("Tune", "t-001", "score", 0.5 - index / 10, index) for index in range(3)]
+    why = "stopped early: value 3 of score, 0.3, is worse than 0.4"
+    ended = TrialFinished("Tune", "t-001", {"rate": "0.1"}, {"score": 0.3}, 0.5, "Stopped", False, 2.0, why)
+    started = StepStarted("Tune", "Tuning", "r", {})
+    done = StepSucceeded("Tune", "Tuning", StepResult("Succeeded"), 3.0)
+    played.play(played.started(), started, TrialStarted("Tune", "t-001", {"rate": "0.1"}), *values, ended, done, DONE)
+    run = played.runs()["t-001"]
+    assert run.info.status == "KILLED"
+    assert run.data.tags["tilegate.stopped_early"] == run.data.tags["mlflow.note.content"] == why
+    assert "tilegate.failure" not in run.data.tags
+    assert run.data.metrics["objective"] == 0.5
+    history = played.client.get_metric_history(run.info.run_id, "score")
+    assert [(point.step, point.value) for point in history] == [(0, 0.5), (1, 0.4), (2, 0.3)]
