@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.settings import Settings
-from steps.core.choices import BACKBONES, COMPRESSIONS, PREFERENCES, REDUCERS, VARIANTS, several
+from steps.core.choices import ALL_THERE_IS, BACKBONES, COMPRESSIONS, PREFERENCES, REDUCERS, VARIANTS, wanted_variants
 from steps.core.classes import AUTO
 from steps.core.errors import UserError
 from steps.core.hyperparameters import LOSSES, Hyperparameters
@@ -138,7 +138,7 @@ def _gate() -> tuple[Parameter, ...]:
 
 def _conversion() -> tuple[Parameter, ...]:
     return (
-        Parameter("Variants", str, ",".join(VARIANTS), "forms of the TFLite model to make and judge"),
+        Parameter("Variants", str, ALL_THERE_IS, f"forms of the TFLite model to judge: some of {', '.join(VARIANTS)}"),
         Parameter("Prefer", str, PREFERENCES[0], "what the choice among passing variants weighs", PREFERENCES),
         Parameter("MaxFlipped", float, 0.005, "share of decisions that may differ from the trained model's"),
     )
@@ -188,8 +188,7 @@ def check_parameters(values: Mapping[str, Any]) -> None:
         screenshots_per_day=values["ScreenshotsPerDay"],
         seconds_per_review=values["ReviewSeconds"],
     )
-    if not several(values["Variants"], VARIANTS, "Variants"):
-        raise UserError(f"Variants is empty: name at least one of {', '.join(VARIANTS)}")
+    wanted_variants(values["Variants"])
     for name in ("MaxLabelChanges", "MaxFlipped"):
         if not 0 <= values[name] <= 1:
             raise UserError(f"{name} {values[name]}: a share from 0 to 1 is wanted")

@@ -14,7 +14,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from steps.core.archive import FILE_NAME as MODEL_ARCHIVE
 from steps.core.archive import pack, unpacked
 from steps.core.bundle import device_contract, model_card, write_summary
-from steps.core.choices import PREFERENCES, VARIANTS, several
+from steps.core.choices import ALL_THERE_IS, COMPRESSIONS, CONVERSIONS, PREFERENCES, VARIANTS, wanted_variants
 from steps.core.errors import UserError
 from steps.core.files import write_json, write_text
 from steps.core.program import PROCESSING, RejectedError, granted_cpus, run
@@ -33,6 +33,7 @@ from steps.held_out import add_arguments, limits_of
 from steps.runtime import start_tensorflow
 
 if TYPE_CHECKING:
+    from steps.device.golden import Golden
     from steps.variants.judging import Judged
 
 TFLITE_FILE = "model.tflite"
@@ -46,7 +47,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--evaluation", type=Path, default=PROCESSING / "input/evaluation", help="EvaluateModel's output")
     add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
-    add("--variants", default=",".join(VARIANTS), help=f"forms to try, separated by commas, of {', '.join(VARIANTS)}")
+    known = ", ".join(VARIANTS)
+    add("--variants", default=ALL_THERE_IS, help=f"forms to try, of {known}; {ALL_THERE_IS}: those that can be made")
     add("--prefer", choices=PREFERENCES, default="balanced", help="balanced: not slower than float32; size: smallest")
     add(
         "--max-flipped",
@@ -59,12 +61,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _main(args: argparse.Namespace) -> None:
     limits = limits_of(args)
-    wanted = several(args.variants, VARIANTS, "variant")
-    if not wanted:
-        raise UserError(f"no variant is wanted: name some of {', '.join(VARIANTS)}")
+    wanted = wanted_variants(args.variants)
     if not 0 <= args.max_flipped <= 1:
         raise UserError(f"max-flipped {args.max_flipped}: a share between 0 and 1 is wanted, such as 0.005 for 0.5 %")
     start_tensorflow()
+    from steps.compression.kinds import variant_path
     from steps.device.runtime import LiteModel
     from steps.judging import enter_look, judge_variant, load_candidate, write_evidence
     from steps.variants.judging import judge_all, read_decisions
@@ -77,54 +78,80 @@ def _main(args: argparse.Namespace) -> None:
         scratch = Path(name)
         tiles = write_representative(candidate.source, scratch)
         ingredients = Ingredients(archive, tiles, candidate.reducer, candidate.source.spec)
+        trained = [kind for kind in COMPRESSIONS if variant_path(archive, kind).is_file()]
         judged = judge_all(
-            wanted,
+            wanted or (*CONVERSIONS, *trained),
             ingredients,
             lambda lite, variant: judge_variant(lite, candidate, limits, _subject(variant, candidate.subject)),
             decisions,
             folder=scratch,
             cpus=granted_cpus(),
         )
-        chosen = choose([one.variant for one in judged], max_flipped=args.max_flipped, prefer=args.prefer)
-        rows = mark([one.variant for one in judged], chosen, args.max_flipped)
+        choice = _settle(judged, candidate.source.spec, candidate.reducer, args, scratch / "bundle")
+        rows = choice.rows
         print(table(rows), flush=True)
         evidence: Path = args.output / "evidence"
         write_variants(evidence, rows, max_flipped=args.max_flipped, prefer=args.prefer)
         # A rejection is looked at as well, by the variant that came nearest to what the trained model was.
-        told = next((one for one in judged if one.variant.name == chosen), None) or _first(judged)
-        if told and told.evaluation:
-            enter_look(args.new_ledger, told.evaluation)
-            scorer = LiteModel(told.path, granted_cpus()).evidence
-            title = f"TFLite model, {told.variant.name}"
+        shown = choice.told or next((one for one in judged if one.evaluation), None)
+        if shown and shown.evaluation:
+            enter_look(args.new_ledger, shown.evaluation)
+            scorer = LiteModel(shown.path, granted_cpus()).evidence
             write_evidence(
-                evidence, told.evaluation, scorer, candidate, title=title, variants=[row.to_dict() for row in rows]
+                *(evidence, shown.evaluation, scorer, candidate),
+                title=f"TFLite model, {shown.variant.name}",
+                variants=[row.to_dict() for row in rows],
             )
-        if chosen is None or told is None:
+        if choice.told is None:
             raise RejectedError(f"No converted model may ship. {refusal(rows, args.max_flipped)}")
-        _bundle(args.output, told, rows, candidate.source.spec, candidate.reducer)
+        shutil.copytree(scratch / "bundle", args.output / "bundle", dirs_exist_ok=True)
+        _finish(args.output, choice, candidate.source.spec, candidate.reducer)
 
 
-def _first(judged: Sequence["Judged"]) -> "Judged | None":
-    return next((one for one in judged if one.evaluation), None)
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """All variants, and the one that ships, if any, with its golden screenshots."""
+
+    rows: Sequence[Variant]
+    told: "Judged | None" = None
+    golden: "Golden | None" = None
+
+
+def _settle(
+    judged: Sequence["Judged"], spec: PreprocessingSpec, reducer: Reducer, args: argparse.Namespace, staging: Path
+) -> _Choice:
+    """Choose the variant that ships, and stage its files; where its golden screenshots fail, the next one is in."""
+    from steps.device.golden import write_golden
+
+    variants = [one.variant for one in judged]
+    while chosen := choose(variants, max_flipped=args.max_flipped, prefer=args.prefer):
+        told = next(one for one in judged if one.variant.name == chosen)
+        point = told.evaluation.verdict.point if told.evaluation else None
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        shutil.copyfile(told.path, staging / TFLITE_FILE)
+        spec.write(staging)
+        reducer.write(staging)
+        try:
+            golden = write_golden(staging, point.threshold if point else float("nan"))
+        except UserError as error:
+            variants = [replace(v, reason=str(error)) if v.name == chosen else v for v in variants]
+            continue
+        return _Choice(mark(variants, chosen, args.max_flipped), told, golden)
+    return _Choice(mark(variants, None, args.max_flipped))
 
 
 def _subject(variant: Variant, shared: Any) -> dict[str, Any]:
     return {"model": variant.sha256, "quantization": variant.name, "bytes": variant.bytes, **shared}
 
 
-def _bundle(output: Path, best: "Judged", rows: Sequence[Variant], spec: PreprocessingSpec, reducer: Reducer) -> None:
-    from steps.device.golden import write_golden
+def _finish(output: Path, choice: _Choice, spec: PreprocessingSpec, reducer: Reducer) -> None:
     from steps.device.operators import demands
 
-    evaluation = best.evaluation
-    if evaluation is None or evaluation.verdict.point is None:
+    bundle, best, golden = output / "bundle", choice.told, choice.golden
+    if best is None or golden is None or best.evaluation is None:
         raise UserError("a model that was not judged cannot ship")
-    bundle = output / "bundle"
-    bundle.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(best.path, bundle / TFLITE_FILE)
-    spec.write(bundle)
-    reducer.write(bundle)
-    golden = write_golden(bundle, evaluation.verdict.point.threshold)
+    evaluation = best.evaluation
     subject = {**evaluation.subject, "flipped_decisions": best.variant.flipped}
     contract = device_contract(
         evaluation,
@@ -133,7 +160,7 @@ def _bundle(output: Path, best: "Judged", rows: Sequence[Variant], spec: Preproc
         subject,
         demands=demands(bundle / TFLITE_FILE).to_dict(),
         golden=golden.to_dict(),
-        variants=[row.to_dict() for row in rows],
+        variants=[row.to_dict() for row in choice.rows],
     )
     replace(evaluation, subject=subject).write_verdict(bundle)
     write_json(bundle / CONTRACT_FILE, contract)

@@ -1,7 +1,7 @@
 """EvaluateModel: score the held-out screenshots with the trained model, freeze a threshold and judge it.
 
-Writes `evaluation.json`, `scores.parquet` and `report.html`. A model that does not pass is no error of this step: the
-verdict is its result, and the pipeline's condition reads it.
+Writes `evaluation.json`, `scores.parquet` and `report.html`, and enters its look at the test split into the ledger. A
+model that does not pass is no error of this step: the verdict is its result, and the pipeline's condition reads it.
 """
 
 import argparse
@@ -25,13 +25,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _main(args: argparse.Namespace) -> None:
     limits = limits_of(args)
     start_tensorflow()
-    from steps.judging import judge_and_write, load_candidate
-    from steps.tiles import score_tiles
+    from steps.judging import enter_look, judge, load_candidate, write_evidence
+    from steps.tiles import tile_evidence
 
     candidate = load_candidate(args)
-    scorer = functools.partial(score_tiles, candidate.model)
+    scorer = functools.partial(tile_evidence, candidate.model)
     subject = {"model": candidate.subject["trained_model"], **candidate.subject}
-    judge_and_write(scorer, candidate.source, limits, subject, folder=args.output, title="Trained model")
+    evaluation = judge(scorer, candidate, limits, subject)
+    enter_look(args.new_ledger, evaluation)
+    write_evidence(args.output, evaluation, scorer, candidate, title="Trained model")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,7 +1,8 @@
-"""What evaluation and conversion share: score the held-out tiles, judge, and write verdict and page."""
+"""What evaluation and conversion share: score the held-out screenshots, judge, and write verdict, look and page."""
 
 import argparse
-from collections.abc import Callable, Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,29 +11,42 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from steps.champion import read_champion
 from steps.core.archive import FILE_NAME as MODEL_ARCHIVE
 from steps.core.archive import unpacked
-from steps.core.evaluation import HELD_OUT, Evaluation, evaluate
+from steps.core.dataset import DATASET, VALIDATION
+from steps.core.errors import UserError
+from steps.core.evaluation import HELD_OUT, Evaluation, consultation, evaluate
 from steps.core.files import read_json, sha256_file
-from steps.core.gate import Limits
-from steps.core.report import write_report
-from steps.core.scores import screenshot_scores
+from steps.core.gate import Champion, ChampionUnreadable, Fleet, Limits
+from steps.core.ledger import Consultation, LedgerUnreadable, read_ledger
+from steps.core.reducers import Reducer
+from steps.core.report import page_of, write_report
 from steps.core.spec import PreprocessingSpec, check_spec
 from steps.core.splits import Split
+from steps.device.runtime import LiteModel
+from steps.held_out import fleet_of
+from steps.looking import class_activations
 from steps.model import load_model
-from steps.tiles import TileSource
-from steps.train import MODEL_FILE, TRAINING_FILE
+from steps.tiles import TileSource, screenshot_codes
+from steps.train import HISTORY_FILE, MODEL_FILE, TRAINING_FILE
 
 Scorer = Callable[[TileSource, pd.DataFrame], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A trained model, the held-out tiles to judge it on, and what identifies both."""
+    """A trained model, the held-out tiles to judge it on, what it is judged against, and what identifies all that."""
 
     model: Any
+    reducer: Reducer
     source: TileSource
     subject: Mapping[str, Any]
+    history: Sequence[Mapping[str, Any]]
+    validation: Mapping[str, Any]
+    champion: Champion | ChampionUnreadable | None
+    ledger: Sequence[Consultation] | LedgerUnreadable
+    fleet: Fleet
 
 
 def load_candidate(args: argparse.Namespace) -> Candidate:
@@ -40,30 +54,116 @@ def load_candidate(args: argparse.Namespace) -> Candidate:
     source = TileSource(args.tiles, args.shards, args.dataset, HELD_OUT)
     with unpacked(args.model) as folder:
         check_spec(PreprocessingSpec.read(folder), source.spec)
-        training = read_json(folder / TRAINING_FILE)
-        model = load_model(folder / MODEL_FILE)
+        training, history = read_json(folder / TRAINING_FILE), read_json(folder / HISTORY_FILE)
+        reducer, model = Reducer.read(folder), load_model(folder / MODEL_FILE)
     subject = {
         "trained_model": sha256_file(args.model / MODEL_ARCHIVE),
+        "dataset": sha256_file(args.dataset / DATASET),
         "preprocessing": source.spec.digest,
+        "reducer": reducer.kind,
         "hyperparameters": training["hyperparameters"],
     }
-    return Candidate(model, source, subject)
+    return Candidate(
+        model,
+        reducer,
+        source,
+        subject,
+        history,
+        validation=_validation(args.validation),
+        champion=read_champion(args.champion, source),
+        ledger=_ledger(args.ledger),
+        fleet=fleet_of(args),
+    )
 
 
-def judge_and_write(
-    scorer: Scorer, source: TileSource, limits: Limits, subject: Mapping[str, Any], *, folder: Path, title: str
-) -> Evaluation:
-    """Score every held-out tile, judge the screenshots, and write evaluation.json, scores.parquet and report.html."""
+def _ledger(folder: Path) -> Sequence[Consultation] | LedgerUnreadable:
+    try:
+        return read_ledger(folder)
+    except UserError as error:
+        return LedgerUnreadable(str(error))
+
+
+def _validation(folder: Path) -> Mapping[str, Any]:
+    """Return what validation found, for the page to tell; nothing where the step is run without it."""
+    return dict(read_json(folder / VALIDATION)) if (folder / VALIDATION).is_file() else {}
+
+
+def judge(scorer: Scorer, candidate: Candidate, limits: Limits, subject: Mapping[str, Any]) -> Evaluation:
+    """Score every held-out screenshot by `scorer`, which gives the evidence of tiles, and judge; writes nothing."""
     scored = []
-    tiles = source.rows(Split.TEST)
     for split in HELD_OUT:
-        rows = source.rows(split)
-        scores = scorer(source, rows)
-        if split is Split.TEST:
-            tiles = rows.assign(tile_score=scores)
-        scored.append(screenshot_scores(rows, scores))
-    evaluation = evaluate(pd.concat(scored, ignore_index=True), limits, subject)
+        rows = candidate.source.rows(split)
+        evidence = scorer(candidate.source, rows)
+        scores = candidate.reducer.scores(evidence, rows["index"].to_numpy(), screenshot_codes(rows))
+        scored.append(rows.drop_duplicates("id").assign(score=scores))
+    return evaluate(
+        pd.concat(scored, ignore_index=True),
+        limits,
+        subject,
+        champion=candidate.champion,
+        ledger=candidate.ledger,
+        fleet=candidate.fleet,
+        model=str(subject["model"]),
+    )
+
+
+def judge_variant(model: LiteModel, candidate: Candidate, limits: Limits, subject: Mapping[str, Any]) -> Evaluation:
+    """Judge a converted model by what its own bytes say of every held-out screenshot."""
+    return judge(model.evidence, candidate, limits, subject)
+
+
+def write_evidence(
+    folder: Path,
+    evaluation: Evaluation,
+    scorer: Scorer,
+    candidate: Candidate,
+    *,
+    title: str,
+    variants: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write evaluation.json, scores.parquet and report.html with its plots."""
     evaluation.write(folder)
-    write_report(folder, evaluation, tiles, source.folder, title)
+    rows = candidate.source.rows(Split.TEST)
+    index = rows["index"].to_numpy()
+    tiles = rows.assign(tile_score=candidate.reducer.tile_scores(scorer(candidate.source, rows), index))
+    page = page_of(
+        title,
+        {
+            "gate": evaluation.verdict.to_dict(),
+            "binary_classification_metrics": evaluation.metrics,
+            "ranking": evaluation.ranking,
+            "subject": evaluation.subject,
+        },
+        evaluation.scored,
+        tiles,
+        candidate.source.folder,
+        cams=class_activations(candidate.model, candidate.source, tiles, _looked_at(evaluation)),
+        variants=variants,
+        data=candidate.validation,
+        classes=_classes(candidate.validation),
+        history=candidate.history,
+    )
+    write_report(folder, page)
     print(evaluation.verdict.message)
-    return evaluation
+
+
+def _classes(validation: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what people call the negative and the positive class."""
+    names = validation.get("names") or {}
+    return str(names.get("0", "negative")), str(names.get("1", "positive"))
+
+
+def enter_look(folder: Path, evaluation: Evaluation) -> None:
+    """Enter this look at the test split into the ledger, under a name made of its content."""
+    moment = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    consultation(evaluation, str(evaluation.subject["model"]), moment).write(folder)
+
+
+def _looked_at(evaluation: Evaluation, most: int = 12) -> list[str]:
+    """Return the test screenshots that the page shows: those farthest from their label on either side, and changes."""
+    test = evaluation.scored[evaluation.scored["split"] == str(Split.TEST)]
+    distance = (test["score"] - test["label"]).abs()
+    worst = [test.loc[distance[test["label"] == label].nlargest(most).index, "id"] for label in (0, 1)]
+    comparison = evaluation.verdict.to_dict().get("champion") or {}
+    changed = [i for key in ("newly_broken", "newly_fixed") for i in list(comparison.get(key) or ())[:most]]
+    return list(dict.fromkeys([*worst[0], *worst[1], *changed]))

@@ -16,8 +16,8 @@ from steps.core.choices import BACKBONES
 from steps.core.errors import UserError
 
 POOL = "pool"
-SCORE = "score"
-LOGIT = "logit"
+FEATURES = "features"
+EVIDENCE = "evidence"
 _PACKAGE = "tilegate"
 _DIVISOR = 8
 # Keras's momentum of 0.999 needs thousands of steps to forget the initial statistics.
@@ -97,6 +97,10 @@ _LARGE = _table(
     (6, 160, 5, 1, 1, 1),
 )
 
+# Blocks whose output is pooled beside the last layer's: strokes, icons and textures, which the last layer has put
+# together to objects of photographs.
+_SMALL_POOLED, _LARGE_POOLED = (2, 5, 7, 10), (5, 9, 11, 14)
+
 
 def _depth(value: float) -> int:
     """Round channels to a multiple of 8, never down by more than 10 % (as the reference implementation does)."""
@@ -163,11 +167,14 @@ def _padding(x: Any, kernel: int) -> tuple[tuple[int, int], tuple[int, int]]:
     return (height, half), (width, half)
 
 
-def build_model(backbone: str, size: int, *, dropout: float = 0.0, pretrained: Path | None = None) -> Any:
-    """Build a tile classifier: float32 [n, size, size, 3], RGB 0 to 255, to a score [n, 1], 0 to 1.
+def build_model(
+    backbone: str, size: int, *, columns: int = 1, dropout: float = 0.0, pretrained: Path | None = None
+) -> Any:
+    """Build a tile model: float32 [n, size, size, 3], RGB 0 to 255, to evidence [n, columns], any real numbers.
 
-    `backbone` is one of BACKBONES. `pretrained` is a Keras `*.weights.h5` of the stock model without its top; without
-    it the weights are random. Raises UserError if the weights do not fit the backbone.
+    What the columns mean is the reducer's business (`steps.core.reducers`). `backbone` is one of BACKBONES.
+    `pretrained` is a Keras `*.weights.h5` of the stock model without its top; without it the weights are random.
+    Raises UserError if the weights do not fit the backbone.
     """
     if backbone not in BACKBONES:
         raise UserError(f"backbone {backbone!r}: one of {', '.join(BACKBONES)} is wanted")
@@ -178,15 +185,19 @@ def build_model(backbone: str, size: int, *, dropout: float = 0.0, pretrained: P
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(inputs)
     x = layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False, name="Conv")(x)
     x = builder.activate(builder.normalise(x, "Conv/BatchNorm"), "Conv/act", hard_swish=True)
-    for number, block in enumerate(_SMALL if backbone.startswith("small") else _LARGE):
+    blocks, looked_at = (_SMALL, _SMALL_POOLED) if backbone.startswith("small") else (_LARGE, _LARGE_POOLED)
+    early = []
+    for number, block in enumerate(blocks):
         x = builder.block(x, block, number)
+        if number in looked_at:
+            early.append(layers.GlobalAveragePooling2D(name=f"pool_{number}")(x))
     x = layers.Conv2D(_depth(x.shape[-1] * 6), 1, padding="same", use_bias=False, name="Conv_1")(x)
     x = builder.activate(builder.normalise(x, "Conv_1/BatchNorm"), "Conv_1/act", hard_swish=True)
     x = layers.GlobalAveragePooling2D(name=POOL)(x)
     if pretrained:
         _load(keras.Model(inputs, x), backbone, size, pretrained)
-    x = layers.Dense(1, name=LOGIT)(layers.Dropout(dropout, name="dropout")(x))
-    outputs = layers.Activation("sigmoid", name=SCORE)(x)
+    x = layers.Concatenate(name=FEATURES)([x, *early])
+    outputs = layers.Dense(columns, name=EVIDENCE)(layers.Dropout(dropout, name="dropout")(x))
     return keras.Model(inputs, outputs, name=f"mobilenetv3-{backbone}")
 
 

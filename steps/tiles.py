@@ -49,6 +49,30 @@ class TileSource:
         decoded = self.read(rows).map(lambda at, data: (at, decode(data, size)), num_parallel_calls=tf.data.AUTOTUNE)
         return decoded.batch(batch).prefetch(2)
 
+    def bags(self, rows: pd.DataFrame) -> Any:
+        """Return a `tf.data.Dataset` of screenshots, (code, its tiles' JPEG bytes [m]), in the order of the shards.
+
+        The code is that of `screenshot_codes(rows)`. A screenshot's tiles lie side by side in one shard, overview
+        first; memory holds the bytes of one screenshot.
+        """
+        code = tf.constant(screenshot_codes(rows))
+        is_last = tf.constant((rows["index"] == rows["count"] - 1).to_numpy())
+        none = tf.constant([], tf.string)
+
+        def gather(bag: Any, record: Any) -> Any:
+            at, data = record
+            bag = tf.concat([bag, [data]], 0)
+            return tf.cond(is_last[at], lambda: none, lambda: bag), (code[at], bag, is_last[at])
+
+        gathered = self.read(rows).scan(none, gather)
+        return gathered.filter(lambda _code, _bag, whole: whole).map(lambda number, bag, _whole: (number, bag))
+
+
+def screenshot_codes(rows: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return whose each tile is, int64 [tiles] rising from 0, for tiles that lie side by side."""
+    ids = rows["id"].to_numpy()
+    return np.cumsum(np.concatenate([[False], ids[1:] != ids[:-1]]) if len(ids) else np.zeros(0)).astype(np.int64)
+
 
 def decode(data: Any, size: int) -> Any:
     """Decode JPEG bytes to uint8 [size, size, 3], with the exact inverse DCT that Pillow uses."""
@@ -56,9 +80,13 @@ def decode(data: Any, size: int) -> Any:
     return tf.ensure_shape(pixels, (size, size, 3))
 
 
-def score_tiles(model: Any, source: TileSource, rows: pd.DataFrame, batch: int = 64) -> npt.NDArray[np.float64]:
-    """Score `rows` with a Keras tile classifier: float64 [tiles], 0 to 1, in their order; no tile left out."""
-    scores = np.full(len(rows), np.nan)
+def tile_evidence(model: Any, source: TileSource, rows: pd.DataFrame, batch: int = 64) -> npt.NDArray[np.float64]:
+    """Show `rows` to a Keras tile model: its evidence, float64 [tiles, columns], in their order; no tile left out."""
+    evidence = np.full((len(rows), model.output_shape[-1]), np.nan)
+    run = tf.function(
+        lambda tiles: model(tf.cast(tiles, tf.float32), training=False),
+        input_signature=[tf.TensorSpec([None, source.spec.tile_size, source.spec.tile_size, 3], tf.uint8)],
+    )
     for at, pixels in source.batches(rows, batch):
-        scores[at.numpy()] = model(tf.cast(pixels, tf.float32), training=False).numpy()[:, 0]
-    return scores
+        evidence[at.numpy()] = run(pixels).numpy()
+    return evidence

@@ -51,8 +51,10 @@ def _main(args: argparse.Namespace) -> None:
     pretrained = pretrained_weights(args.pretrained)
 
     start_tensorflow()
+    from steps.compression.kinds import save_variant
+    from steps.judge import metrics_line
     from steps.tiles import TileSource
-    from steps.training import metrics_line, train
+    from steps.training import compressed, train
 
     source = TileSource(args.tiles, args.shards, args.dataset, DEVELOPMENT)
     print(f"Training {settings.backbone} from {pretrained.name if pretrained else 'random weights'}", flush=True)
@@ -60,7 +62,11 @@ def _main(args: argparse.Namespace) -> None:
 
     args.model.mkdir(parents=True, exist_ok=True)
     trained.model.save(args.model / MODEL_FILE)
+    trained.reducer.write(args.model)
     source.spec.write(args.model)
+    for kind in settings.compressions:
+        print(f"Compressing: {kind}", flush=True)
+        save_variant(compressed(trained, kind, source, settings), args.model, kind)
     write_json(args.model / HISTORY_FILE, trained.history)
     write_json(
         args.model / TRAINING_FILE,

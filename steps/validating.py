@@ -9,7 +9,7 @@ import pandas as pd
 
 from steps.core.classes import AUTO, Classes
 from steps.core.comparison import Comparison, compare_screenshots
-from steps.core.dataset import SLICE_PREFIX, write_dataset, write_quarantine
+from steps.core.dataset import SLICE_PREFIX, VALIDATION, write_dataset, write_quarantine
 from steps.core.errors import UserError
 from steps.core.facts import Inspection, inspect, read_facts, read_pictures, write_facts
 from steps.core.files import write_json
@@ -27,7 +27,6 @@ from steps.core.validation_report import compose, summary, wanted_pictures
 from steps.core.weights import pretrained_weights
 from steps.workers import map_in_processes
 
-FILE_NAME = "validation.json"
 # Rows that say nothing against their batch: what they bring is known already, or has been mended.
 _HARMLESS = frozenset({"duplicate", "superseded", "replaced"})
 
@@ -61,7 +60,7 @@ def validate_data(args: argparse.Namespace) -> None:
     )
     examined = examine(validation, classes, circumstances)
     subject = {"snapshot": plan.source.snapshot, "previous": plan.previous.snapshot if plan.previous else "none"}
-    write_json(args.report / FILE_NAME, summary(examined, subject))
+    write_json(args.report / VALIDATION, summary(examined, subject))
     since = (plan.previous.name, sorted(before)) if plan.previous else None
     page = compose(examined, data.batches, data.rows, since=since, subject=subject)
     write_page(args.report, page, read_pictures(folders, wanted_pictures(examined)))

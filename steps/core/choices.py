@@ -9,10 +9,12 @@ BACKBONES = ("small", "large", "small-minimalistic", "large-minimalistic")
 REDUCERS = ("blend", "attention", "max", "mean", "noisy-or", "lse", "top2")
 # What training makes of the model beside the float one, and conversion ships if it is the best.
 COMPRESSIONS = ("prune", "cluster", "qat", "prune-qat")
-# Forms of the TFLite model. The first five come from the float model, without any training.
-VARIANTS = ("float32", "float16", "dynamic", "weight-int8", "int8", *COMPRESSIONS)
+# Forms of the TFLite model: those that come from the float model without any training, and those that are trained.
+CONVERSIONS = ("float32", "float16", "dynamic", "weight-int8", "int8")
+VARIANTS = (*CONVERSIONS, *COMPRESSIONS)
+# All conversions, and what was trained.
+ALL_THERE_IS = "all"
 PREFERENCES = ("balanced", "size")
-QUANTIZATIONS = ("float32", "float16", "dynamic")
 
 
 def several(given: str, known: Sequence[str], what: str) -> tuple[str, ...]:
@@ -21,3 +23,13 @@ def several(given: str, known: Sequence[str], what: str) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in known]:
         raise UserError(f"{what} {unknown[0]!r}: names of {', '.join(known)}, separated by commas, are wanted")
     return tuple(name for name in known if name in names)
+
+
+def wanted_variants(given: str) -> tuple[str, ...]:
+    """Read which variants are wanted: none named for `ALL_THERE_IS`; raises UserError for an unknown one, or none."""
+    if given.strip() == ALL_THERE_IS:
+        return ()
+    names = several(given, VARIANTS, "variant")
+    if not names:
+        raise UserError(f"no variant is wanted: name some of {', '.join(VARIANTS)}, or {ALL_THERE_IS}")
+    return names

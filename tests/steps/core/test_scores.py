@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.core.errors import UserError
-from steps.core.evaluation import binary_metrics, evaluate
+from steps.core.evaluation import binary_metrics, consultation, evaluate
 from steps.core.gate import Limits
-from steps.core.hyperparameters import Hyperparameters
-from steps.core.scores import roc, screenshot_scores, tpr_at_fpr
+from steps.core.scores import partial_auc, roc, screenshot_scores, tpr_at_fpr
 
+LIMITS = Limits(max_fpr=0.05)
 TILES = pd.DataFrame({"id": ["a", "a", "b", "c", "c", "c"], "label": [1, 1, 0, 0, 0, 0]})
 
 
@@ -98,23 +98,30 @@ def test_a_broken_evaluation_is_still_written_and_fails(tmp_path):
     assert gate["fpr"] is None
 
 
-def test_hyperparameters_arrive_as_strings():
-    parsed = Hyperparameters.parse({"batch-size": "16", "dropout": "0.5", "backbone": "large", "_tuning": "x"})
-    assert (parsed.batch_size, parsed.dropout, parsed.backbone) == (16, 0.5, "large")
-    assert Hyperparameters.parse({k: str(v) for k, v in parsed.to_dict().items()}) == parsed
+def test_the_partial_auc_is_the_mean_tpr_below_the_rate():
+    labels = np.repeat([0, 1], [100, 10])
+    perfect = np.concatenate([np.linspace(0, 0.5, 100), np.linspace(0.6, 1, 10)])
+    assert partial_auc(perfect, labels, 0.1) == pytest.approx(1)
+    assert partial_auc(np.zeros(110), labels, 0.1) == pytest.approx(0.05)
+    # Five negatives above all positives: nothing is found below an FPR of 5 %, everything from there on.
+    late = np.concatenate([np.linspace(0, 0.5, 95), np.full(5, 2.0), np.linspace(0.6, 1, 10)])
+    assert partial_auc(late, labels, 0.1) == pytest.approx(0.5)
+    assert np.isnan(partial_auc(perfect[:100], labels[:100], 0.1))
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        ("batch-sice", "3", "unknown hyperparameter"),
-        ("batch-size", "3.5", "a whole number"),
-        ("batch-size", "0", "from 1 to 4096"),
-        ("dropout", "nan", "a number is wanted"),
-        ("dropout", "", "a number is wanted"),
-        ("fine-tune-learning-rate", "-1", "from 1e-07"),
-    ],
-)
-def test_bad_hyperparameters_are_named(name, value, says):
-    with pytest.raises(UserError, match=says):
-        Hyperparameters.parse({name: value})
+def test_an_evaluation_ranks_and_slices_by_size():
+    evaluation = evaluate(_scored(1).assign(**{"slice:theme": ["dark", "light", "light", "dark"] * 200}), LIMITS, {})
+    assert evaluation.ranking["partial_auc"]["value"] > 0.9
+    assert set(evaluation.ranking["tpr_at_fpr"]) == {"0.01", "0.05", "0.1"}
+    assert {(part.column, part.value) for part in evaluation.verdict.slices} == {("theme", "dark"), ("theme", "light")}
+    wide = _scored(1).assign(width=[10, 30] * 400)
+    columns = {part.column for part in evaluate(wide, LIMITS, {}).verdict.slices}
+    assert columns == {"orientation"}
+
+
+def test_a_look_that_the_ledger_holds_is_not_counted_twice():
+    first = evaluate(_scored(1), LIMITS, {}, model="a" * 64)
+    entry = consultation(first, "a" * 64, "2026-01-01T00:00:00Z")
+    assert (entry.screenshots, entry.negatives, entry.passed) == (400, 200, True)
+    assert evaluate(_scored(1), LIMITS, {}, model="a" * 64, ledger=[entry]).verdict.wear.looks == 1
+    assert evaluate(_scored(1), LIMITS, {}, model="b" * 64, ledger=[entry]).verdict.wear.looks == 2
