@@ -1,6 +1,7 @@
 """Slices: the model has to be good in every orientation, size, theme and source where there is enough data to tell.
 
-A *slice* is one value of a slice column: a column of 2 to 50 distinct values. To ask every slice for proof would fail
+A *slice* is one value of a slice column: a column of 2 to 50 distinct values
+that does not merely name the groups. To ask every slice for proof would fail
 every model for want of data, and to ask none would hide a bad one, so by amount of data:
 
 1. *Too small*: fewer than 30 effective groups (Kish). It is listed with what is wanted, and not judged.
@@ -84,7 +85,7 @@ def judge_slices(columns: Mapping[str, Sequence[Any]], decided: Decided, limits:
     """Judge the [n] decisions on the test split in every slice of [n] values, by the rule above."""
     flagged, labels, codes = decided.flagged, decided.labels, decided.codes
     wholes = {kind: _whole(decided, kind, limits) for kind in _LABELS}
-    found = list(_slices(columns, len(flagged)))
+    found = list(_slices(columns, codes))
     measured: list[list[_Measure]] = []
     for _, _, members in found:
         kinds = ((kind, members[labels[members] == label]) for kind, label in _LABELS.items())
@@ -103,16 +104,22 @@ _LABELS = {"fpr": 0, "tpr": 1}
 _NAMES = {"fpr": ("negatives", "FPR", "false alarms"), "tpr": ("positives", "TPR", "misses")}
 
 
-def _slices(columns: Mapping[str, Sequence[Any]], count: int) -> Iterator[tuple[str, str, npt.NDArray[np.intp]]]:
+def _slices(columns: Mapping[str, Sequence[Any]], codes: Codes) -> Iterator[tuple[str, str, npt.NDArray[np.intp]]]:
     """Yield every slice with the rows in it; what has no value is in none."""
     for name, values in columns.items():
-        texts = pd.Series(np.asarray(values, dtype=object), index=range(count))
+        texts = pd.Series(np.asarray(values, dtype=object), index=range(len(codes)))
         texts = texts.where(texts.isna(), texts.map(str))
         numbers, distinct = pd.factorize(texts, sort=True)
-        if not 1 < len(distinct) <= MAX_VALUES:
+        if not 1 < len(distinct) <= MAX_VALUES or _are_the_groups(numbers, codes):
             continue
         for number, value in enumerate(distinct):
             yield printable(name, _SHOWN), printable(value, _SHOWN), np.flatnonzero(numbers == number)
+
+
+def _are_the_groups(numbers: Codes, codes: Codes) -> bool:
+    """Tell whether every value is of one group alone, as an app's name is: no amount of data could judge it."""
+    groups = pd.Series(codes[numbers >= 0]).groupby(numbers[numbers >= 0]).nunique()
+    return bool((groups <= 1).all()) and bool(pd.Series(codes).duplicated().any())
 
 
 def _whole(decided: Decided, kind: str, limits: Limits) -> _Whole:

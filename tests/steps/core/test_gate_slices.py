@@ -128,3 +128,10 @@ def test_hostile_values_are_made_printable_and_short():
         assert part.column.isprintable()
         assert len(part.value) <= 80
         assert len(part.column) <= 80
+
+
+def test_a_column_that_only_names_the_groups_makes_no_slices():
+    codes = np.repeat(np.arange(20), 5)
+    decisions = decided(np.zeros(100), np.tile([0, 0, 0, 1, 1], 20), codes)
+    columns = {"app": [f"app-{code}" for code in codes], "family": [f"f{code % 2}" for code in codes]}
+    assert {part.column for part in judge_slices(columns, decisions, LIMITS)} == {"family"}
