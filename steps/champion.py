@@ -49,7 +49,7 @@ def _decide(bundle: Path, source: TileSource) -> Champion:
         raise UserError(f"the champion's {_CONTRACT} has no sha256 and threshold: register it again") from None
     if not np.isfinite(threshold):
         raise UserError(f"the champion's threshold is {threshold}: register it again")
-    if sha256_file(bundle / _TFLITE) != sha256:
+    if not (bundle / _TFLITE).is_file() or sha256_file(bundle / _TFLITE) != sha256:
         raise UserError(f"the champion's {_TFLITE} is not the file that its {_CONTRACT} names: register it again")
     check_spec(PreprocessingSpec.read(bundle), source.spec)
     reducer, model = Reducer.read(bundle), LiteModel(bundle / _TFLITE, granted_cpus())

@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from steps.compression.files import variant_path
 from steps.core.archive import FILE_NAME as MODEL_ARCHIVE
 from steps.core.archive import pack, unpacked
 from steps.core.bundle import device_contract, model_card, write_summary
@@ -65,7 +66,6 @@ def _main(args: argparse.Namespace) -> None:
     if not 0 <= args.max_flipped <= 1:
         raise UserError(f"max-flipped {args.max_flipped}: a share between 0 and 1 is wanted, such as 0.005 for 0.5 %")
     start_tensorflow()
-    from steps.compression.kinds import variant_path
     from steps.device.runtime import LiteModel
     from steps.judging import enter_look, judge_variant, load_candidate, write_evidence
     from steps.variants.judging import judge_all, read_decisions

@@ -51,7 +51,6 @@ def _main(args: argparse.Namespace) -> None:
     pretrained = pretrained_weights(args.pretrained)
 
     start_tensorflow()
-    from steps.compression.kinds import save_variant
     from steps.judge import metrics_line
     from steps.tiles import TileSource
     from steps.training import compressed, train
@@ -65,6 +64,8 @@ def _main(args: argparse.Namespace) -> None:
     trained.reducer.write(args.model)
     source.spec.write(args.model)
     for kind in settings.compressions:
+        from steps.compression.kinds import save_variant
+
         print(f"Compressing: {kind}", flush=True)
         save_variant(compressed(trained, kind, source, settings), args.model, kind)
     write_json(args.model / HISTORY_FILE, trained.history)

@@ -9,7 +9,6 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from steps.compression.kinds import compress
 from steps.core.calibration import fit_calibration
 from steps.core.errors import UserError
 from steps.core.hyperparameters import Hyperparameters
@@ -67,6 +66,9 @@ def train(source: TileSource, settings: Hyperparameters, pretrained: Path | None
 
 def compressed(trained: Trained, kind: str, source: TileSource, settings: Hyperparameters) -> Any:
     """Return a compressed copy of a trained tile model, trained on for some epochs at a tenth of the learning rate."""
+    # Importing model optimisation takes as long as importing TensorFlow, and most trainings do without.
+    from steps.compression.kinds import compress
+
     examples = Examples(source, source.rows(Split.TRAIN), trained.reducer, settings)
     fitting = Fitting(_COMPRESSION_EPOCHS, settings.fine_tune_learning_rate / 10)
 

@@ -12,6 +12,7 @@ import tf_keras as keras
 
 from steps.compression.cloning import is_kernel_layer
 from steps.compression.clustering import cluster
+from steps.compression.files import variant_path
 from steps.compression.pruning import prune
 from steps.compression.quantizing import make_room, observe, quantised_objects, simulated
 from steps.core.choices import COMPRESSIONS
@@ -19,7 +20,6 @@ from steps.core.errors import UserError
 
 Fit = Callable[[Any, Sequence[Any]], None]
 Tiles = Callable[[], Iterable[npt.NDArray[np.float32]]]
-FOLDER = "variants"
 
 
 def compress(model: Any, kind: str, fit: Fit, *, steps: int, tiles: Tiles) -> Any:
@@ -59,11 +59,6 @@ def _put_zeros_back(simulation: Any, pruned: Any) -> None:
         if is_kernel_layer(layer):
             kernel = next(w for w in inner[layer.name].weights if w.name.endswith("/kernel:0"))
             kernel.assign(kernel * tf.cast(layer.kernel != 0, kernel.dtype))
-
-
-def variant_path(folder: Path, kind: str) -> Path:
-    """Return where a model archive's folder keeps a compressed model."""
-    return folder / FOLDER / f"{kind}.h5"
 
 
 def save_variant(model: Any, folder: Path, kind: str) -> None:
