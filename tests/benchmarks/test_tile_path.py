@@ -102,7 +102,7 @@ def pillow(images):
     def run(n, writer):
         picture = Image.open(io.BytesIO(images[n])).convert("RGB")
         for t in plan_tiles(*picture.size):
-            box = (t.left, t.top, t.left + t.side, t.top + t.side)
+            box = (t.left, t.top, t.left + t.width, t.top + t.height)
             tile = picture.resize(SIZE, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
             buffer = io.BytesIO()
             tile.save(buffer, "JPEG", quality=95, subsampling=0)
@@ -120,8 +120,8 @@ def tensorflow(images):
         picture = tf.io.decode_png(images[n], channels=3)
         height, width = picture.shape[:2]
         for t in plan_tiles(width, height):
-            square = picture[t.top : t.top + t.side, t.left : t.left + t.side]
-            tile = tf.cast(tf.image.resize(square, SIZE) + 0.5, tf.uint8)
+            part = picture[t.top : t.top + t.height, t.left : t.left + t.width]
+            tile = tf.cast(tf.image.resize(part, SIZE) + 0.5, tf.uint8)
             writer.append(tf.io.encode_jpeg(tile, quality=95, chroma_downsampling=False).numpy())
 
     return run

@@ -1,0 +1,157 @@
+"""What reading, decoding and altering tiles costs beside a training step, and beside Keras's folder of pictures.
+
+Run with: pytest tests/benchmarks/test_training_input.py -m benchmark -s
+See `tests/benchmarks/screenshots.py` for the data. CPU seconds of this process, all its threads; ways take turns, and
+the median of the repeats counts. A tile and a resized screenshot are each one image.
+"""
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from steps.core.hyperparameters import Hyperparameters
+from steps.core.reducers import Reducer
+from steps.core.splits import Split
+from steps.runtime import start_tensorflow
+from tests.benchmarks.screenshots import screenshots
+
+start_tensorflow()
+
+import tensorflow as tf  # noqa: E402
+import tf_keras as keras  # noqa: E402
+
+from steps.augmentation import augment  # noqa: E402
+from steps.fitting import Examples, Fitting, _Descent, training_batches  # noqa: E402
+from steps.model import build_model  # noqa: E402
+from steps.training import _freeze  # noqa: E402
+from tests.benchmarks.recipes import tile_source  # noqa: E402
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]
+REPEATS = 5
+SCREENSHOTS = 120
+STEPS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """One round of something, and how many images it handles."""
+
+    run: Any
+    images: int
+
+
+def reading(batches):
+    def run():
+        for _ in batches:
+            pass
+
+    return run
+
+
+def with_augmentation(examples):
+    """Return the batches that training sees: what `_Descent` does with them before the network, in a graph as there."""
+
+    def altered(codes, counts, tiles):
+        present = tf.sequence_mask(counts, tf.shape(tiles)[1])
+        flat = tf.ensure_shape(tf.boolean_mask(tf.cast(tiles, tf.float32), present), (None, *tiles.shape[2:]))
+        return augment(flat, tf.where(present)[:, 0], examples.settings.augment, tf.stack([17, codes[0]]))
+
+    return training_batches(examples).map(altered)
+
+
+def stepping(examples, weights, layer, batch):
+    """Return a few training steps on one batch in memory, every layer from `layer` on; no augmentation."""
+    codes, counts, tiles = batch
+    settings = Hyperparameters(augment=0.0, fine_tune_layer=layer)
+    plain = Examples(examples.source, examples.rows, examples.reducer, settings)
+    model = build_model("small", tiles.shape[2], columns=plain.reducer.columns, dropout=0.2, pretrained=weights)
+    # Of random weights `_freeze` would train all: what a step costs does not depend on the weights.
+    _freeze(model, settings, pretrained=True)
+    descent = _Descent(model, plain, Fitting(1, 1e-5, ema=settings.ema), 10_000)
+    labels = np.arange(len(codes)) % 2
+
+    def run():
+        for _ in range(STEPS):
+            descent.step(tiles, counts, labels.astype(np.float32), np.ones(len(codes), np.float32))
+
+    return Way(run, STEPS * int(counts.numpy().sum()))
+
+
+def folder_of_tiles(source, folder: Path):
+    """Write the stored tiles as files, as they are, a folder a class."""
+    for name in ("0", "1"):
+        (folder / name).mkdir(parents=True)
+    labels = source.frame["label"].to_numpy()
+    for at, data in source.read(source.frame):
+        (folder / str(labels[at]) / f"{at.numpy():05d}.jpg").write_bytes(data.numpy())
+    return folder
+
+
+def folder_of_screenshots(labels: Path, folder: Path):
+    """Link the original screenshots, a folder a class."""
+    for name in ("0", "1"):
+        (folder / name).mkdir(parents=True)
+    for label, path in pd.read_csv(labels)[["label", "path"]].itertuples(index=False):
+        given = labels.parent / path
+        (folder / str(label) / given.name).symlink_to(given)
+    return folder
+
+
+def keras_folder(folder: Path, size: int):
+    read = keras.utils.image_dataset_from_directory(
+        folder, image_size=(size, size), batch_size=32, shuffle=True, seed=17
+    )
+    return Way(reading(read.prefetch(2)), len(read.file_paths))
+
+
+def measured(ways):
+    """Return for each way the medians of (CPU, wall) seconds an image, the ways taking turns; one round warms up."""
+    spent = {name: [] for name in ways}
+    for repeat in range(REPEATS + 1):
+        for name, way in ways.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            way.run()
+            if repeat:
+                spent[name].append(
+                    ((time.process_time() - cpu) / way.images, (time.perf_counter() - wall) / way.images)
+                )
+    return {name: tuple(map(statistics.median, zip(*each, strict=True))) for name, each in spent.items()}
+
+
+@pytest.mark.parametrize("size", [96, 224])
+def test_input_beside_the_training_step_and_keras(size, tmp_path):
+    """Prints images a second and ratios; asserts that every way handled what it should."""
+    cv2.setNumThreads(1)
+    data = screenshots(tmp_path, sample=40)
+    chosen = data.some(tmp_path, SCREENSHOTS)
+    source = tile_source(chosen, tmp_path, size)
+    examples = Examples(source, source.rows(Split.TRAIN), Reducer(), Hyperparameters())
+    tiles = int(np.minimum(source.frame.drop_duplicates("id")["count"], 9).sum())
+    batches = training_batches(examples)
+    assert sum(int(counts.numpy().sum()) for _, counts, _ in batches) == tiles
+    batch = next(iter(batches))
+    ways = {
+        "our input": Way(reading(batches), tiles),
+        "our input, altered": Way(reading(with_augmentation(examples)), tiles),
+        "Keras, folder of tiles": keras_folder(folder_of_tiles(source, tmp_path / "tiles"), size),
+        "Keras, folder of screenshots": keras_folder(folder_of_screenshots(chosen, tmp_path / "screens"), size),
+        "step from layer 100 on": stepping(examples, data.weights, 100, batch),
+        "step of all layers": stepping(examples, data.weights, 0, batch),
+    }
+    found = measured(ways)
+    frozen, whole = (found[name][0] for name in ("step from layer 100 on", "step of all layers"))
+    print(f"\nSmall, {size} px, {source.frame['id'].nunique()} screenshots, {tiles} tiles")
+    print("| way | images a CPU second | images a second | of a step from layer 100 | of a step of all layers |")
+    print("|---|---|---|---|---|")
+    for name, (cpu, wall) in found.items():
+        print(f"| {name} | {1 / cpu:.0f} | {1 / wall:.0f} | {cpu / frozen:.1%} | {cpu / whole:.1%} |")
+    for name in ("Keras, folder of tiles", "Keras, folder of screenshots"):
+        print(f"{name} / our input: {found[name][0] / found['our input'][0]:.2f} CPU seconds an image")
+    assert all(way.images > 0 for way in ways.values())
