@@ -69,6 +69,9 @@ def compressed(trained: Trained, kind: str, source: TileSource, settings: Hyperp
     # Importing model optimisation takes as long as importing TensorFlow, and most trainings do without.
     from steps.compression.kinds import compress
 
+    # Every layer loses precision, so every layer has to make up for it, also those that fine-tuning left alone.
+    for layer in trained.model.layers:
+        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
     examples = Examples(source, source.rows(Split.TRAIN), trained.reducer, settings)
     fitting = Fitting(_COMPRESSION_EPOCHS, settings.fine_tune_learning_rate / 10)
 

@@ -15,8 +15,9 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 TILEGATE = Path(sys.executable).parent / "tilegate"
-# One trial and few epochs: these tests are about the workflow, and .ci/run does the README's own run as well.
-QUICK = ("--max-tuning-jobs", "1", "--tuning-epochs", "1", "--fine-tune-epochs", "1", "--head-epochs", "1")
+# One trial, few epochs and whatever the converter makes of it: these tests are about the workflow, and .ci/run does the
+# README's own run as well.
+QUICK = ("--max-tuning-jobs", "1", "--tuning-epochs", "1", "--fine-tune-epochs", "1", "--max-flipped", "1")
 ANY_MODEL = ("--max-fpr", "0.9", "--min-tpr", "0.001")
 JOBS = ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel", "EvaluateModel", "ConvertToTFLite"]
 
@@ -29,6 +30,11 @@ def steps(output, word):
     return [name for name in JOBS if re.search(rf"^{name} +{word}", output, re.MULTILINE)]
 
 
+def newest(home, pattern):
+    found = (home / "store").glob(f"tilegate-local/runs/*/{pattern}")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
@@ -39,7 +45,11 @@ def test_a_run_ends_with_a_bundle_in_the_registry_that_waits_for_approval(first)
     home, done = first
     assert done.returncode == 0, done.stdout + done.stderr
     assert steps(done.stdout, "done") == JOBS
-    bundle = next((home / "store").glob("tilegate-local/runs/*/ConvertToTFLite/bundle/bundle"))
+    bundle = newest(home, "ConvertToTFLite/bundle/bundle")
+    assert {path.name for path in bundle.iterdir()} == {
+        *("MODEL_CARD.md", "evaluation.json", "golden", "model.json", "model.tflite"),
+        *("preprocessing.json", "reducer.json"),
+    }
     contract = json.loads((bundle / "model.json").read_text())
     assert (bundle / "model.tflite").stat().st_size == contract["bytes"]
     assert json.loads((bundle / "evaluation.json").read_text())["subject"]["model"] == contract["sha256"]
@@ -47,6 +57,26 @@ def test_a_run_ends_with_a_bundle_in_the_registry_that_waits_for_approval(first)
     assert re.search(r"1 +PendingManualApproval", listed)
     shown = tilegate(home, "models", "show", "1").stdout
     assert contract["sha256"] in shown
+
+
+def test_the_bundle_agrees_with_its_own_golden_screenshots(first):
+    home, _ = first
+    bundle = newest(home, "ConvertToTFLite/bundle/bundle")
+    command = [sys.executable, "-m", "steps.device.check", bundle]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_both_judges_enter_their_look_at_the_test_split(first):
+    home, _ = first
+    contract = json.loads((newest(home, "ConvertToTFLite/bundle/bundle") / "model.json").read_text())
+    looks = {
+        step: [json.loads(path.read_text()) for path in (home / "store/tilegate-local/ledger" / step).glob("*.json")]
+        for step in ("EvaluateModel", "ConvertToTFLite")
+    }
+    assert [look["passed"] for entries in looks.values() for look in entries] == [True, True]
+    assert looks["ConvertToTFLite"][0]["model"] == contract["sha256"]
+    assert looks["EvaluateModel"][0]["test"] == looks["ConvertToTFLite"][0]["test"]
 
 
 def test_an_identical_run_reuses_every_step(first):
@@ -84,6 +114,20 @@ def test_a_release_manager_decides_once(first):
     again = tilegate(home, "models", "approve", "1", "--by", "Ada", "--reason", "again")
     assert again.returncode == 1
     assert "Traceback" not in again.stderr
+
+
+def test_after_the_approval_another_run_is_compared_with_the_champion(first):
+    """And the run that made the champion, started again, is still the run that was."""
+    home, _ = first
+    champion = json.loads((newest(home, "ConvertToTFLite/bundle/bundle") / "model.json").read_text())["sha256"]
+    again = tilegate(home, "run", *QUICK, *ANY_MODEL)
+    assert steps(again.stdout, "reused") == JOBS
+    limits = ("--max-fpr", "0.7", "--min-tpr", "0.001", "--champion-rule", "not-proven-worse")
+    done = tilegate(home, "run", *QUICK, *limits)
+    assert done.returncode in (0, 3), done.stdout + done.stderr
+    assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel"]
+    gate = json.loads((newest(home, "EvaluateModel/evaluation") / "evaluation.json").read_text())["gate"]
+    assert champion[:12] in gate["champion"]["name"]
 
 
 def test_mlflow_has_the_execution_its_steps_and_its_trials(first):
