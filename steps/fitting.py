@@ -23,7 +23,6 @@ from steps.tiles import TileSource, decode, screenshot_codes
 _SHUFFLE_SCREENSHOTS = 4096
 # A page of text 20 times as long as wide has 21 tiles; training looks at that many of them at a time.
 _MOST_TILES = 9
-_HARD_SHARE = 0.1
 _WARM_UP = 0.1
 _HEAD_BATCH = 256
 _HEAD_PRIOR = 13.0
@@ -63,7 +62,6 @@ def fit(model: Any, examples: Examples, fitting: Fitting, on_epoch: EpochEnd = l
     batches = training_batches(examples)
     steps = fitting.epochs * max(math.ceil(len(labels) / settings.batch_size), 1)
     descent = _Descent(model, examples, fitting, steps)
-    hard = _HardNegatives(labels, settings.hard_negatives)
     for callback in fitting.callbacks:
         callback.set_model(model)
         callback.on_train_begin()
@@ -73,10 +71,8 @@ def fit(model: Any, examples: Examples, fitting: Fitting, on_epoch: EpochEnd = l
             for callback in fitting.callbacks:
                 callback.on_train_batch_begin(descent.done)
             at = codes.numpy()
-            loss, logits = descent.step(tiles, counts, labels[at], weights[at] * hard.weights[at])
+            loss = descent.step(tiles, counts, labels[at], weights[at])
             losses.append(float(loss))
-            hard.see(at, logits.numpy())
-        hard.turn()
         for callback in fitting.callbacks:
             callback.on_epoch_end(epoch - 1)
         descent.show_average()
@@ -178,29 +174,30 @@ class _Descent:
         self._optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self._optimizer.build(model.trainable_variables)
         # Averaged on the side, so that what is optimised and what is judged are never mixed up.
-        self._average = [tf.Variable(w, trainable=False) for w in model.weights] if fitting.ema else []
+        changing = [weight for layer in model.layers if layer.trainable for weight in layer.weights]
+        self._average = [(weight, tf.Variable(weight, trainable=False)) for weight in changing if fitting.ema]
         self._latest: list[Any] = []
         self.done = 0
         self._graph = tf.function(self._step, reduce_retracing=True)
 
-    def step(self, tiles: Any, counts: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
-        """Take a step on a batch; return its loss and the logits, [b], before it."""
+    def step(self, tiles: Any, counts: Any, labels: Any, weights: Any) -> Any:
+        """Take a step on a batch, and return its loss before it."""
         seed = tf.constant([self._settings.seed, self.done], tf.int64)
         keep = min(self._fitting.ema, (1 + self.done) / (10 + self.done))
         self.done += 1
         targets = tf.stack([tf.constant(labels), tf.constant(weights, tf.float32)])
-        return self._graph(tiles, counts, targets, (seed, tf.constant(keep, tf.float32)))  # type: ignore[no-any-return]
+        return self._graph(tiles, counts, targets, (seed, tf.constant(keep, tf.float32)))
 
     def show_average(self) -> None:
-        if self._average:
-            self._latest = self._model.get_weights()
-            self._model.set_weights([average.numpy() for average in self._average])
+        self._latest = [weight.numpy() for weight, _ in self._average]
+        for weight, average in self._average:
+            weight.assign(average)
 
     def show_latest(self) -> None:
-        if self._average:
-            self._model.set_weights(self._latest)
+        for (weight, _), latest in zip(self._average, self._latest, strict=True):
+            weight.assign(latest)
 
-    def _step(self, tiles: Any, counts: Any, targets: Any, drawn: Any) -> tuple[Any, Any]:
+    def _step(self, tiles: Any, counts: Any, targets: Any, drawn: Any) -> Any:
         (labels, weights), (seed, keep) = tf.unstack(targets), drawn
         present = tf.sequence_mask(counts, tf.shape(tiles)[1])
         places = tf.where(present)
@@ -217,25 +214,7 @@ class _Descent:
                 loss += tf.add_n(self._model.losses)
         trained = self._model.trainable_variables
         self._optimizer.apply_gradients(zip(tape.gradient(loss, trained), trained, strict=True))
-        for average, weight in zip(self._average, self._model.weights, strict=False):
+        for weight, average in self._average:
             mixed = tf.cast(average, tf.float32) * keep + (1.0 - keep) * tf.cast(weight, tf.float32)
             average.assign(tf.cast(mixed, average.dtype))
-        return loss, logits
-
-
-class _HardNegatives:
-    """Gives the negatives that scored highest in the last epoch more weight in the next one."""
-
-    def __init__(self, labels: npt.NDArray[np.float32], extra: float) -> None:
-        self._labels, self._extra = labels, extra
-        self._seen = np.full(len(labels), -np.inf)
-        self.weights = np.ones(len(labels), np.float32)
-
-    def see(self, at: npt.NDArray[np.int64], logits: npt.NDArray[np.float32]) -> None:
-        self._seen[at] = logits
-
-    def turn(self) -> None:
-        negatives = self._seen[self._labels == 0]
-        if self._extra and len(negatives):
-            hard = (self._labels == 0) & (self._seen >= np.quantile(negatives, 1 - _HARD_SHARE))
-            self.weights = np.where(hard, 1 + self._extra, 1).astype(np.float32)
+        return loss

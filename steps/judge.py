@@ -24,7 +24,7 @@ class Judge:
         self.best: Row = {}
         self.best_logits = np.zeros(0)
         self._best_weights: list[Any] = []
-        self._key = (-1.0, -np.inf)
+        self._key = (-1.0, -np.inf, -np.inf)
         self._since_best = 0
 
     def epoch(self, model: Any, phase: str, number: int, train_loss: float | None = None) -> bool:
@@ -38,7 +38,8 @@ class Judge:
             row["train:loss"] = train_loss
         self.history.append(row)
         print(metrics_line(row), flush=True)
-        key = (float(row["validation:tpr_at_fpr"]), float(row["validation:auc"]))
+        # Small splits tie often: then the better ranking counts, then the lower loss.
+        key = (float(row["validation:tpr_at_fpr"]), float(row["validation:auc"]), -float(row["validation:loss"]))
         if key > self._key:
             self._key, self._since_best = key, 0
             self.best, self.best_logits, self._best_weights = row, logits, model.get_weights()

@@ -13,7 +13,7 @@ import pandas as pd
 
 from steps.champion import read_champion
 from steps.core.archive import FILE_NAME as MODEL_ARCHIVE
-from steps.core.archive import unpacked
+from steps.core.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE, unpacked
 from steps.core.dataset import DATASET, VALIDATION
 from steps.core.errors import UserError
 from steps.core.evaluation import HELD_OUT, Evaluation, consultation, evaluate
@@ -29,7 +29,6 @@ from steps.held_out import fleet_of
 from steps.looking import class_activations
 from steps.model import load_model
 from steps.tiles import TileSource, screenshot_codes
-from steps.train import HISTORY_FILE, MODEL_FILE, TRAINING_FILE
 
 Scorer = Callable[[TileSource, pd.DataFrame], npt.NDArray[np.float64]]
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from steps.core.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE
 from steps.core.files import read_json, sha256_file, write_json
 from steps.core.hyperparameters import Hyperparameters
 from steps.core.program import run
@@ -18,9 +19,6 @@ from steps.core.splits import DEVELOPMENT
 from steps.core.weights import pretrained_weights
 from steps.runtime import start_tensorflow
 
-MODEL_FILE = "model.keras"
-HISTORY_FILE = "history.json"
-TRAINING_FILE = "training.json"
 _ML = Path("/opt/ml")
 
 

@@ -12,6 +12,8 @@ from steps.core.errors import UserError
 from steps.core.files import replacing
 
 FILE_NAME = "model.tar.gz"
+# What TrainModel puts into it, beside the reducer and the preprocessing spec.
+MODEL_FILE, HISTORY_FILE, TRAINING_FILE = "model.keras", "history.json", "training.json"
 
 
 @contextmanager

@@ -31,8 +31,7 @@ class Hyperparameters:
     `objective_fpr` on the validation screenshots.
 
     `loss` is one of LOSSES (`steps.losses`), `augment` how strongly screens are altered (`steps.augmentation`, 0 is
-    not at all), `hard_negatives` how much more the hardest tenth of the negatives counts, `compress` which of
-    COMPRESSIONS are trained after it, separated by commas.
+    not at all), `compress` which of COMPRESSIONS are trained after it, separated by commas.
     """
 
     backbone: str = _one_of(BACKBONES, "small")
@@ -50,7 +49,6 @@ class Hyperparameters:
     label_smoothing: float = _between(0.0, 0, 0.5)
     weight_decay: float = _between(1e-4, 0, 1)
     ema: float = _between(0.98, 0, 0.9999)
-    hard_negatives: float = _between(0.0, 0, 100)
     negative_weight: float = _between(1.0, 1e-3, 1e3)
     positive_weight: float = _between(1.0, 1e-3, 1e3)
     patience: int = _between(4, 1, 1000)

@@ -1,28 +1,9 @@
-"""From tile scores to a screenshot's score and its decision."""
+"""What a ranking of screenshots is worth: its ROC curve, and the rates and areas read off it."""
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from steps.core.errors import UserError
-
-REDUCER = "max"
 Scores = npt.NDArray[np.float64]
-
-
-def screenshot_scores(tiles: pd.DataFrame, tile_scores: npt.NDArray[np.floating]) -> pd.DataFrame:
-    """Reduce tile scores, [tiles] in 0 to 1, to a row a screenshot with its score, the maximum over its tiles.
-
-    `tiles` is what `join_tiles` returned, in the same order. NaN in any tile makes the screenshot's score NaN, so
-    that the gate sees it and fails; a tile count that does not match raises UserError.
-    """
-    if len(tiles) != len(tile_scores):
-        raise UserError(f"{len(tile_scores)} scores for {len(tiles)} tiles: every tile must be scored once")
-    scored = tiles.assign(score=np.asarray(tile_scores, dtype=np.float64))
-    by_screenshot = scored.groupby("id", sort=False)["score"]
-    reduced = by_screenshot.max().where(~by_screenshot.apply(lambda s: s.isna().any()))
-    first = tiles.drop_duplicates("id").set_index("id")
-    return first.assign(score=reduced).reset_index()
 
 
 def tpr_at_fpr(scores: Scores, labels: npt.NDArray[np.integer], fpr: float) -> float:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from steps.core.archive import MODEL_FILE
 from steps.core.choices import COMPRESSIONS
 from steps.core.errors import UserError
 from steps.core.reducers import Reducer
 from steps.core.spec import PreprocessingSpec
-from steps.train import MODEL_FILE
 from steps.workers import die_with_parent
 
 TFLITE_FILE = "model.tflite"

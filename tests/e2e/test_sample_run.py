@@ -18,7 +18,8 @@ TILEGATE = Path(sys.executable).parent / "tilegate"
 # One trial, few epochs and whatever the converter makes of it: these tests are about the workflow, and .ci/run does the
 # README's own run as well.
 QUICK = ("--max-tuning-jobs", "1", "--tuning-epochs", "1", "--fine-tune-epochs", "1", "--max-flipped", "1")
-ANY_MODEL = ("--max-fpr", "0.9", "--min-tpr", "0.001")
+# What a model of one epoch can prove on the sample; the gate looks for the highest FPR that the limit allows.
+ANY_MODEL = ("--max-fpr", "0.75", "--min-tpr", "0.001")
 JOBS = ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel", "EvaluateModel", "ConvertToTFLite"]
 
 
@@ -88,11 +89,11 @@ def test_an_identical_run_reuses_every_step(first):
 
 def test_another_limit_runs_only_what_judges_and_says_why(first):
     home, _ = first
-    done = tilegate(home, "run", *QUICK, "--max-fpr", "0.8", "--min-tpr", "0.001")
+    done = tilegate(home, "run", *QUICK, "--max-fpr", "0.7", "--min-tpr", "0.001")
     assert done.returncode == 0
     assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel"]
     assert steps(done.stdout, "runs") == ["EvaluateModel", "ConvertToTFLite"]
-    assert re.search(r"EvaluateModel +runs: .*--max-fpr.*0\.9.*0\.8", done.stdout)
+    assert re.search(r"EvaluateModel +runs: .*--max-fpr.*0\.75.*0\.7", done.stdout)
 
 
 def test_a_limit_that_the_sample_cannot_prove_is_rejected_and_says_how_much_is_missing(first):
@@ -122,7 +123,7 @@ def test_after_the_approval_another_run_is_compared_with_the_champion(first):
     champion = json.loads((newest(home, "ConvertToTFLite/bundle/bundle") / "model.json").read_text())["sha256"]
     again = tilegate(home, "run", *QUICK, *ANY_MODEL)
     assert steps(again.stdout, "reused") == JOBS
-    limits = ("--max-fpr", "0.7", "--min-tpr", "0.001", "--champion-rule", "not-proven-worse")
+    limits = ("--max-fpr", "0.72", "--min-tpr", "0.001", "--champion-rule", "not-proven-worse")
     done = tilegate(home, "run", *QUICK, *limits)
     assert done.returncode in (0, 3), done.stdout + done.stderr
     assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel"]

@@ -1,4 +1,4 @@
-"""Tile scores become screenshot scores, and an evaluation that keeps Model Monitor's names."""
+"""Ranking figures, and an evaluation that keeps Model Monitor's names."""
 
 import json
 
@@ -8,29 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core.errors import UserError
 from steps.core.evaluation import binary_metrics, consultation, evaluate
 from steps.core.gate import Limits
-from steps.core.scores import partial_auc, roc, screenshot_scores, tpr_at_fpr
+from steps.core.scores import partial_auc, roc, tpr_at_fpr
 
 LIMITS = Limits(max_fpr=0.05)
-TILES = pd.DataFrame({"id": ["a", "a", "b", "c", "c", "c"], "label": [1, 1, 0, 0, 0, 0]})
-
-
-def test_a_screenshot_scores_as_its_highest_tile():
-    scored = screenshot_scores(TILES, np.array([0.1, 0.9, 0.2, 0.3, 0.3, 0.1]))
-    assert dict(zip(scored["id"], scored["score"], strict=True)) == {"a": 0.9, "b": 0.2, "c": 0.3}
-    assert scored["label"].tolist() == [1, 0, 0]
-
-
-def test_a_tile_without_a_score_spoils_its_screenshot_alone():
-    scored = screenshot_scores(TILES, np.array([np.nan, 0.9, 0.2, 0.3, 0.3, 0.1]))
-    assert scored["score"].isna().tolist() == [True, False, False]
-
-
-def test_every_tile_is_scored_once():
-    with pytest.raises(UserError, match="every tile"):
-        screenshot_scores(TILES, np.zeros(5))
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=1, max_size=60), st.floats(0, 0.5))
