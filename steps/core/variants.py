@@ -3,7 +3,8 @@
 The rule, in this order:
 1. A variant may ship if its own bytes pass the gate at their own threshold, and at most `max_flipped` of the held-out
    screenshots are decided otherwise than by the trained model.
-2. With the preference "balanced", those slower than float32 by more than 5 % are out, unless all are. Latency is that
+2. With the preference "balanced", those slower than float32 by more than 10 % are out, unless all are (files of
+   the same arithmetic were measured up to 8 % apart on a busy machine). Latency is that
    of the machine that converts, as a rule an x86 server, where 8-bit integer arithmetic takes two to three times as
    long as float arithmetic while on phones it is faster. So "size" does not look at latency.
 3. The smallest file ships, compressed as in an app's package; of equally small ones the faster, then the one whose name
@@ -22,7 +23,7 @@ from steps.core.files import write_json
 FILE_NAME = "variants.json"
 REFERENCE = "float32"
 MAX_FLIPPED = 0.005
-SLOWER = 1.05
+SLOWER = 1.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
