@@ -76,4 +76,7 @@ def _evenly(negatives: Floats, positives: Floats, thresholds: Floats, stops: int
         return np.arange(len(thresholds))
     sides = [deviate(_above(side, thresholds) / len(side), len(side)) for side in (negatives, positives)]
     along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(sides)).sum(axis=0))])
-    return np.unique(np.searchsorted(along, np.linspace(0, along[-1], stops)).clip(0, len(along) - 1))
+    places = np.searchsorted(along, np.linspace(0, along[-1], stops)).clip(0, len(along) - 1)
+    # Where the curve does not move towards its end, the end is still one.
+    places[-1] = len(along) - 1
+    return np.unique(places)

@@ -195,7 +195,8 @@ def test_show_tells_all_of_a_screenshot(home, source, tmp_path):
     assert f"label   1 by row 2 of {review} (review): {checksum}, by Ada" in output
     assert f"label   - by row 3 of {review} (review): {checksum}, waive near-conflict, by Ada" in output
     assert "size    40 x 60 pixels, PNG" in output
-    assert "tile 1  left 0, top 20, side 40" in output
+    assert "tile 0  left 0, top 0, 40 x 60" in output
+    assert "tile 2  left 0, top 20, 40 x 40" in output
 
 
 def test_show_writes_a_page_with_the_picture_and_its_tiles(home, source, tmp_path):
