@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from steps.core.archive import unpacked
+from steps.core.bundle import CONTRACT_FILE, TFLITE_FILE
 from steps.core.errors import UserError
 from steps.core.files import read_json, sha256_file
 from steps.core.gate import Champion, ChampionUnreadable
@@ -16,7 +17,6 @@ from steps.device.runtime import LiteModel
 from steps.tiles import TileSource, screenshot_codes
 
 NO_CHAMPION = "champion.json"
-_TFLITE, _CONTRACT = "model.tflite", "model.json"
 
 
 def read_champion(folder: Path, source: TileSource) -> Champion | ChampionUnreadable | None:
@@ -42,17 +42,19 @@ def _is_none(folder: Path) -> bool:
 
 
 def _decide(bundle: Path, source: TileSource) -> Champion:
-    contract = read_json(bundle / _CONTRACT)
+    contract = read_json(bundle / CONTRACT_FILE)
     try:
         sha256, threshold = str(contract["sha256"]), float(contract["threshold"])
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"the champion's {_CONTRACT} has no sha256 and threshold: register it again") from None
+        raise UserError(f"the champion's {CONTRACT_FILE} has no sha256 and threshold: register it again") from None
     if not np.isfinite(threshold):
         raise UserError(f"the champion's threshold is {threshold}: register it again")
-    if not (bundle / _TFLITE).is_file() or sha256_file(bundle / _TFLITE) != sha256:
-        raise UserError(f"the champion's {_TFLITE} is not the file that its {_CONTRACT} names: register it again")
+    if not (bundle / TFLITE_FILE).is_file() or sha256_file(bundle / TFLITE_FILE) != sha256:
+        raise UserError(
+            f"the champion's {TFLITE_FILE} is not the file that its {CONTRACT_FILE} names: register it again"
+        )
     check_spec(PreprocessingSpec.read(bundle), source.spec)
-    reducer, model = Reducer.read(bundle), LiteModel(bundle / _TFLITE, granted_cpus())
+    reducer, model = Reducer.read(bundle), LiteModel(bundle / TFLITE_FILE, granted_cpus())
     rows = source.rows(Split.TEST)
     evidence = model.evidence(source, rows)
     scores = reducer.scores(evidence, rows["index"].to_numpy(), screenshot_codes(rows))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from steps.compression.files import variant_path
 from steps.core.archive import FILE_NAME as MODEL_ARCHIVE
 from steps.core.archive import pack, unpacked
-from steps.core.bundle import device_contract, model_card, write_summary
+from steps.core.bundle import CONTRACT_FILE, TFLITE_FILE, device_contract, model_card, write_summary
 from steps.core.choices import ALL_THERE_IS, COMPRESSIONS, CONVERSIONS, PREFERENCES, VARIANTS, wanted_variants
 from steps.core.errors import UserError
 from steps.core.files import write_json, write_text
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from steps.device.golden import Golden
     from steps.variants.judging import Judged
 
-TFLITE_FILE = "model.tflite"
-CONTRACT_FILE = "model.json"
 CARD_FILE = "MODEL_CARD.md"
 
 

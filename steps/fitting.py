@@ -17,7 +17,7 @@ from steps.core.reducers import Reducer
 from steps.losses import screenshot_loss
 from steps.model import EVIDENCE, FEATURES
 from steps.reducing import reduce_bags
-from steps.tiles import TileSource, decode, screenshot_codes
+from steps.tiles import TileSource, decode, screenshot_codes, tile_evidence
 
 # JPEG bytes are shuffled, not pixels: some hundred megabytes at most.
 _SHUFFLE_SCREENSHOTS = 4096
@@ -140,17 +140,9 @@ def train_head(model: Any, examples: Examples) -> None:
     model.get_layer(EVIDENCE).set_weights([kernel, head.bias.numpy() - mean @ kernel])
 
 
-def _features(model: Any, source: TileSource, rows: pd.DataFrame) -> npt.NDArray[np.float16]:
-    backbone = keras.Model(model.input, model.get_layer(FEATURES).output)
-    features = np.empty((len(rows), backbone.output_shape[-1]), np.float16)
-    size = source.spec.tile_size
-    run = tf.function(
-        lambda tiles: backbone(tf.cast(tiles, tf.float32), training=False),
-        input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)],
-    )
-    for at, tiles in source.batches(rows, 64):
-        features[at.numpy()] = run(tiles).numpy()
-    return features
+def _features(model: Any, source: TileSource, rows: pd.DataFrame) -> npt.NDArray[Any]:
+    """Return what the head reads of each tile, float16 [tiles, features]."""
+    return tile_evidence(keras.Model(model.input, model.get_layer(FEATURES).output), source, rows, kind=np.float16)
 
 
 def _labels_and_weights(examples: Examples) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

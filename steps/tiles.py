@@ -80,9 +80,11 @@ def decode(data: Any, size: int) -> Any:
     return tf.ensure_shape(pixels, (size, size, 3))
 
 
-def tile_evidence(model: Any, source: TileSource, rows: pd.DataFrame, batch: int = 64) -> npt.NDArray[np.float64]:
-    """Show `rows` to a Keras tile model: its evidence, float64 [tiles, columns], in their order; no tile left out."""
-    evidence = np.full((len(rows), model.output_shape[-1]), np.nan)
+def tile_evidence(
+    model: Any, source: TileSource, rows: pd.DataFrame, batch: int = 64, *, kind: type[np.floating] = np.float64
+) -> npt.NDArray[Any]:
+    """Show `rows` to a Keras tile model: its output, `kind` [tiles, columns], in their order; no tile left out."""
+    evidence = np.full((len(rows), model.output_shape[-1]), np.nan, kind)
     run = tf.function(
         lambda tiles: model(tf.cast(tiles, tf.float32), training=False),
         input_signature=[tf.TensorSpec([None, source.spec.tile_size, source.spec.tile_size, 3], tf.uint8)],

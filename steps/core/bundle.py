@@ -13,6 +13,7 @@ from steps.core.spec import PreprocessingSpec
 from steps.core.tiles import MAX_SIDE
 
 SUMMARY_FILE = "summary.json"
+TFLITE_FILE, CONTRACT_FILE = "model.tflite", "model.json"
 CONTRACT_VERSION = 2
 _OF_GOLDEN = ("score_tolerance", "evidence_tolerance", "kernel_spread", "stored_as_jpeg")
 

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from steps.core.archive import MODEL_FILE
+from steps.core.bundle import TFLITE_FILE
 from steps.core.choices import COMPRESSIONS
 from steps.core.errors import UserError
 from steps.core.reducers import Reducer
 from steps.core.spec import PreprocessingSpec
 from steps.workers import die_with_parent
 
-TFLITE_FILE = "model.tflite"
 FLOAT_MODES = ("float32", "float16", "dynamic")
 # These compute with integers; the others unpack their weights to floats.
 INTEGER = ("int8", "qat", "prune-qat")
