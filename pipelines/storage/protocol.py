@@ -1,0 +1,67 @@
+"""What the night, the registry and the release need of S3, and a folder on one machine can give as well.
+
+A key is a relative path with forward slashes. An object is replaced whole or not at all, and a write can be made
+conditional: that one writer among many wins is all the locking that tilegate needs in AWS.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class NoSuchObject(LookupError):  # noqa: N818
+    """There is no object of that key; the message names bucket and key."""
+
+
+class LostRace(Exception):  # noqa: N818
+    """A conditional write found the object in another state: somebody else has written it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """An object as a listing tells it; `etag` changes whenever the content does."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class ObjectStore(Protocol):
+    """The objects of one bucket. Missing permissions raise UserError that names the action and the resource."""
+
+    def uri(self, key: str = "") -> str:
+        """Return `s3://<bucket>/<key>`."""
+
+    def info(self, key: str) -> ObjectInfo | None:
+        """Return an object's size and etag, None if there is no such object."""
+
+    def sha256(self, key: str) -> str:
+        """Return the sha256 of an object's bytes in hex: by its checksum where it has one, else by reading it."""
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """Yield the objects whose keys begin with `prefix`, in the order of their keys' UTF-8 bytes, lazily."""
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yield what lies directly under `prefix` (which ends in a slash) as a folder: names without slashes."""
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes, which have to fit into memory; raises NoSuchObject."""
+
+    def get_with_etag(self, key: str) -> tuple[bytes, str]:
+        """Return an object's bytes and the etag that belongs to them; raises NoSuchObject."""
+
+    def put(self, key: str, data: bytes, *, only_if_absent: bool = False, only_if_etag: str | None = None) -> str:
+        """Write an object and return its etag; raises LostRace if a condition does not hold, and writes nothing."""
+
+    def download(self, key: str, path: Path) -> None:
+        """Bring an object to a file, whole or not at all, in constant memory; raises NoSuchObject."""
+
+    def upload(self, path: Path, key: str) -> None:
+        """Put a file, whole or not at all, with its sha256 as the object's checksum, in constant memory."""
+
+    def copy(self, source: str, key: str) -> None:
+        """Copy an object of this bucket to another key without bringing it here; raises NoSuchObject."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens if there is none."""
