@@ -5,9 +5,10 @@ follow from the environment, the account and the region alone.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.settings import PIPELINE_NAME
+from pipelines.settings import PIPELINE_NAME, Settings
 from steps.core.errors import UserError
 
 LOCAL = "local"
@@ -69,19 +70,31 @@ class Environment:
         """What phones may read, and the publisher alone may write."""
         return self._bucket("releases")
 
+    @property
+    def access_log_bucket(self) -> str:
+        return self._bucket("access-logs")
+
+    @property
+    def deploy_bucket(self) -> str:
+        """Templates on their way to CloudFormation; `tilegate deploy` makes it."""
+        return self._bucket("deploy")
+
     def repository(self, image: str) -> str:
-        """The ECR repository of an image: data, model or control."""
+        """Return the ECR repository of an image: data, model or control."""
         return f"{self.project}/{image}"
 
     def role(self, duty: str) -> str:
-        """The role of a duty: pipeline, data, training, judge, starter, publisher, approver, scheduler, operator."""
+        """Return the role of a duty.
+
+        Duties are pipeline, data, training, judge, starter, publisher, approver, scheduler, operator.
+        """
         return f"{self.project}-{duty}"
 
     def role_arn(self, duty: str) -> str:
         return f"arn:{self.partition}:iam::{self.account}:role/{self.role(duty)}"
 
     def function(self, name: str) -> str:
-        """The Lambda function: starter or publisher."""
+        """Return the Lambda function: starter or publisher."""
         return f"{self.project}-{name}"
 
     @property
@@ -91,6 +104,11 @@ class Environment:
     @property
     def signing_key_alias(self) -> str:
         return f"alias/{self.project}-release-signing"
+
+    @property
+    def mlflow(self) -> str:
+        """The managed MLflow, an app or a tracking server."""
+        return f"{self.project}-mlflow"
 
     @property
     def alerts_topic(self) -> str:
@@ -107,6 +125,42 @@ class Environment:
     @property
     def pipeline_arn(self) -> str:
         return self.arn("sagemaker", f"pipeline/{self.pipeline}")
+
+    def settings(
+        self,
+        *,
+        data_image: str,
+        model_image: str,
+        subnets: Sequence[str],
+        security_groups: Sequence[str],
+        kms_key_arn: str,
+        warm_start_parents: int = 0,
+        weights: str = "random",
+    ) -> Settings:
+        """Return the settings of this environment's pipeline: jobs in a network without a way out, all encrypted.
+
+        Images are URIs with a digest; subnets, security groups and the key are those that the stack has made.
+        """
+        return Settings(
+            name=self.pipeline,
+            region=self.region,
+            bucket=self.data_bucket,
+            artifact_bucket=self.artifact_bucket,
+            role_arn=self.role_arn("pipeline"),
+            data_role_arn=self.role_arn("data"),
+            training_role_arn=self.role_arn("training"),
+            judge_role_arn=self.role_arn("judge"),
+            data_image=data_image,
+            model_image=model_image,
+            model_package_group=self.model_package_group,
+            subnets=tuple(subnets),
+            security_groups=tuple(security_groups),
+            kms_key_arn=kms_key_arn,
+            network_isolation=True,
+            encrypt_traffic=True,
+            warm_start_parents=warm_start_parents,
+            weights=weights,
+        )
 
     def _bucket(self, what: str) -> str:
         return f"{self.project}-{what}-{self.account}-{self.region}"
