@@ -6,8 +6,11 @@ conditional: that one writer among many wins is all the locking that tilegate ne
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+from steps.core.errors import UserError
 
 
 class NoSuchObject(LookupError):  # noqa: N818
@@ -18,17 +21,22 @@ class LostRace(Exception):  # noqa: N818
     """A conditional write found the object in another state: somebody else has written it."""
 
 
+class AccessDeniedError(UserError):
+    """A permission is missing; the message names the action and the resource."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object as a listing tells it; `etag` changes whenever the content does."""
+    """An object as a listing tells it; `etag` changes whenever the content does, `modified` is aware, in UTC."""
 
     key: str
     size: int
     etag: str
+    modified: datetime
 
 
 class ObjectStore(Protocol):
-    """The objects of one bucket. Missing permissions raise UserError that names the action and the resource."""
+    """The objects of one bucket. Missing permissions raise AccessDeniedError."""
 
     def uri(self, key: str = "") -> str:
         """Return `s3://<bucket>/<key>`."""
@@ -57,11 +65,14 @@ class ObjectStore(Protocol):
     def download(self, key: str, path: Path) -> None:
         """Bring an object to a file, whole or not at all, in constant memory; raises NoSuchObject."""
 
-    def upload(self, path: Path, key: str) -> None:
-        """Put a file, whole or not at all, with its sha256 as the object's checksum, in constant memory."""
+    def upload(self, path: Path, key: str) -> str:
+        """Put a file, whole or not at all, in constant memory; return the sha256 of the object, its checksum."""
 
-    def copy(self, source: str, key: str) -> None:
-        """Copy an object of this bucket to another key without bringing it here; raises NoSuchObject."""
+    def copy(self, source: str, key: str, *, source_etag: str | None = None) -> None:
+        """Copy an object of this bucket to another key without bringing it here; raises NoSuchObject.
+
+        With `source_etag` raises LostRace if the source is no longer what bears it, and copies nothing.
+        """
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens if there is none."""

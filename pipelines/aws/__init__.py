@@ -1,0 +1,1 @@
+"""AWS as commands and functions reach it: one session, clear errors."""

@@ -1,0 +1,84 @@
+"""What AWS refuses, in one sentence for whoever has to mend it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from steps.core.errors import UserError
+
+_DENIED = re.compile(
+    r"(?:User: (?P<who>\S+) is )?not authorized to perform: (?P<action>\S+)(?: on resource: (?P<on>\S+))?"
+)
+_ROLE = re.compile(r"(?:assumed-role|role)/([^/]+)")
+_DENIED_CODES = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403")
+_MISSING = "there is no such thing ({}); `tilegate deploy` makes what an environment needs"
+_QUOTA = "a quota of the account is used up ({}); ask for more in Service Quotas, or wait"
+_BUSY = "AWS is asked too often ({}), also after several attempts; wait a minute and try again"
+_EXPIRED = "the AWS session has expired; sign in again"
+_UNKNOWN = "AWS does not accept these credentials ({}); sign in again, or look at AWS_PROFILE"
+# What to say of a code; {} stands for AWS's own words.
+_SENTENCES = {
+    **dict.fromkeys(("ResourceLimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"), _QUOTA),
+    **dict.fromkeys(("Throttling", "ThrottlingException", "TooManyRequestsException"), _BUSY),
+    **dict.fromkeys(("RequestLimitExceeded", "SlowDown"), _BUSY),
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "RequestExpired"), _EXPIRED),
+    **dict.fromkeys(("InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"), _UNKNOWN),
+    **dict.fromkeys(("SignatureDoesNotMatch", "AuthFailure"), _UNKNOWN),
+    **dict.fromkeys(("ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket", "NoSuchEntity"), _MISSING),
+}
+
+
+@contextmanager
+def aws_errors(what: str) -> Iterator[None]:
+    """Raise UserError for what botocore raises; `what` says what was being done ("start the pipeline tilegate-dev")."""
+    from botocore import exceptions
+
+    try:
+        yield
+    except exceptions.ClientError as error:
+        raise UserError(f"cannot {what}: {_said(error)}") from None
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
+        raise UserError(
+            f"cannot {what}: there are no (or not all) AWS credentials ({error}); sign in, for example with "
+            "`aws sso login`, or set AWS_PROFILE"
+        ) from None
+    except (
+        exceptions.TokenRetrievalError,
+        exceptions.SSOError,
+        exceptions.CredentialRetrievalError,
+    ) as error:
+        raise UserError(f"cannot {what}: the AWS session cannot be renewed ({error}); sign in again") from None
+    except exceptions.ProfileNotFound as error:
+        raise UserError(
+            f"cannot {what}: {error}; AWS_PROFILE has to name a profile of your AWS configuration"
+        ) from None
+    except exceptions.NoRegionError:
+        raise UserError(f"cannot {what}: no AWS region is chosen; give --region or set AWS_REGION") from None
+    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+        raise UserError(
+            f"cannot {what}: AWS cannot be reached ({error}); look at the network, then try again"
+        ) from None
+    except exceptions.ParamValidationError as error:
+        raise UserError(f"cannot {what}: AWS would refuse the request: {' '.join(str(error).split())}") from None
+
+
+def _said(error: Any) -> str:
+    told = error.response.get("Error", {})
+    code, message = str(told.get("Code", "")), " ".join(str(told.get("Message", "")).split())
+    if code in _DENIED_CODES:
+        return _denied(error.operation_name, message)
+    if "does not exist" in message:
+        return _MISSING.format(message)
+    return _SENTENCES.get(code, f"AWS says {code}: {{}}").format(message or code)
+
+
+def _denied(operation: str, message: str) -> str:
+    """Name the permission, what it is wanted for, and who wants it, as far as AWS tells."""
+    match = _DENIED.search(message)
+    if match is None:
+        return f"access denied for {operation} ({message})"
+    role = _ROLE.search(match["who"] or "")
+    who = f"the role {role[1]}" if role else "whoever calls"
+    on = f" on {match['on'].rstrip('.')}" if match["on"] else ""
+    return f"access denied: {who} needs the permission {match['action']}{on}"

@@ -1,0 +1,194 @@
+"""A folder as a bucket: the objects of `pipelines.local.LocalStore`, read-only files that are replaced whole."""
+
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.local.files import PART, READ_ONLY, link_or_copy, replacing
+from pipelines.storage.keys import checked_key, checked_prefix
+from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectInfo
+from pipelines.tracking.locks import exclusive
+from steps.core.errors import UserError
+from steps.core.files import sha256_file
+
+
+class FolderObjects:
+    """The objects below `folder`, which is called `bucket` in URIs. Threads and processes may share it.
+
+    An etag is made of the file's inode, its size and the time of its writing in nanoseconds. Unlike in S3, `a` and
+    `a/b` cannot both be objects.
+    """
+
+    def __init__(self, folder: Path, bucket: str) -> None:
+        self._folder, self._bucket = folder, bucket
+
+    def uri(self, key: str = "") -> str:
+        return f"s3://{self._bucket}/{key}"
+
+    def info(self, key: str) -> ObjectInfo | None:
+        return _info(key, self._path(key))
+
+    def sha256(self, key: str) -> str:
+        with self._found(key):
+            return sha256_file(self._path(key))
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        top = checked_prefix(prefix).rpartition("/")[0]
+        for key in _walk(self._folder, f"{top}/" if top else "", prefix, start_after):
+            if info := _info(key, self._folder / key):
+                yield info
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        names = [name for name in _names(self._folder / checked_prefix(prefix)) if name.endswith("/")]
+        yield from (name[:-1] for name in names if any(self.list(f"{prefix}{name}")))
+
+    def get(self, key: str) -> bytes:
+        return self.get_with_etag(key)[0]
+
+    def get_with_etag(self, key: str) -> tuple[bytes, str]:
+        with self._found(key), self._path(key).open("rb") as stream:
+            return stream.read(), _etag(os.fstat(stream.fileno()))
+
+    def put(self, key: str, data: bytes, *, only_if_absent: bool = False, only_if_etag: str | None = None) -> str:
+        target = self._path(key)
+        with self._staged(key) as beside:
+            beside.write_bytes(data)
+            etag = _seal(beside)
+            with self._alone():
+                if only_if_etag is not None:
+                    seen = _info(key, target)
+                    if seen is None or seen.etag != only_if_etag:
+                        raise LostRace(f"{self.uri(key)} is no longer what the write was meant for")
+                if only_if_absent:
+                    try:
+                        # Not a look and a rename: whoever does not know of the lock cannot slip in between either.
+                        os.link(beside, target)
+                    except FileExistsError:
+                        raise LostRace(f"{self.uri(key)} is there already") from None
+                else:
+                    beside.replace(target)
+            return etag
+
+    def download(self, key: str, path: Path) -> None:
+        with self._found(key):
+            reader = self._path(key).open("rb")
+        with reader, replacing(path) as beside, beside.open("wb") as writer:
+            shutil.copyfileobj(reader, writer)
+
+    def upload(self, path: Path, key: str) -> str:
+        with self._staged(key) as beside:
+            shutil.copyfile(path, beside)
+            _seal(beside)
+            sha256 = sha256_file(beside)
+            self._replace(beside, key)
+        return sha256
+
+    def copy(self, source: str, key: str, *, source_etag: str | None = None) -> None:
+        origin, _ = self._path(source), self._path(key)
+        with self._found(source):
+            _check_regular(origin)
+        with self._staged(key) as beside:
+            # Linked first and looked at then: that file is what becomes the copy, whoever replaces the source.
+            with self._found(source):
+                link_or_copy(origin, beside)
+            if source_etag is not None and _etag(beside.stat()) != source_etag:
+                raise LostRace(f"{self.uri(source)} has been written by somebody else")
+            self._replace(beside, key)
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with self._alone(), suppress(NotADirectoryError):
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / checked_key(key)
+
+    def _replace(self, beside: Path, key: str) -> None:
+        with self._alone():
+            beside.replace(self._path(key))
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Keep every other writer out. The lock is no object: it lies beside the bucket, as what is staged does."""
+        return exclusive(self._folder.parent / ".locks" / f"{self._folder.name}.lock")
+
+    @contextmanager
+    def _staged(self, key: str) -> Iterator[Path]:
+        """Yield a file beside the object that is to be written; it is gone afterwards, unless it has been renamed."""
+        target = self._path(key)
+        if target.is_dir():
+            raise UserError(f"{self.uri(key)} is a prefix that holds objects: here no object can be called so as well")
+        beside = target.parent / f".{secrets.token_hex(12)}{PART}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield beside
+        except (NotADirectoryError, FileExistsError):
+            raise UserError(f"{self.uri(key)} lies below an object: here none can") from None
+        finally:
+            with suppress(NotADirectoryError):
+                beside.unlink(missing_ok=True)
+
+    @contextmanager
+    def _found(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise NoSuchObject(f"there is no object {self.uri(key)}") from None
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+def _seal(path: Path) -> str:
+    """Make a new file read-only and return its etag; the kernel's clock ticks too rarely to tell two writes apart."""
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
+    path.chmod(READ_ONLY)
+    return _etag(path.stat())
+
+
+def _info(key: str, path: Path) -> ObjectInfo | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return ObjectInfo(key, status.st_size, _etag(status), datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _check_regular(path: Path) -> None:
+    """Raise as opening the file would if it is none."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise IsADirectoryError(path)
+
+
+def _names(folder: Path) -> list[str]:
+    """Return what lies in a folder in the order of the keys' bytes: the names of folders end in a slash."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name + "/" * entry.is_dir() for entry in entries if not entry.name.endswith(PART)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(names, key=os.fsencode)
+
+
+def _walk(folder: Path, top: str, prefix: str, start_after: str) -> Iterator[str]:
+    """Yield the keys below `top`, a folder's key with its slash or "", that a listing tells, in their order."""
+    for name in _names(folder / top):
+        key = top + name
+        if not (key.startswith(prefix) or (name.endswith("/") and prefix.startswith(key))):
+            continue
+        if name.endswith("/"):
+            # All keys of a folder begin with its own: a folder before `start_after` has none after it.
+            if key.encode() >= start_after.encode() or start_after.startswith(key):
+                yield from _walk(folder, key, prefix, start_after)
+        elif key.encode() > start_after.encode():
+            yield key

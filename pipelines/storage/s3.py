@@ -1,0 +1,141 @@
+"""The objects of a bucket in S3, put with their sha256 as checksum, so that nobody has to read them for it."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipelines.local.files import replacing
+from pipelines.storage.keys import checked_key, checked_prefix
+from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo
+from steps.core.errors import UserError
+from steps.core.files import sha256_file
+
+_CHUNK = 1 << 20
+_MISSING = ("404", "NoSuchKey", "NotFound")
+_LOST = ("412", "409", "PreconditionFailed", "ConditionalRequestConflict")
+_DENIED = ("403", "AccessDenied", "Forbidden")
+
+
+class S3Objects:
+    """The bucket called `bucket`; `client` is boto3's of S3. Permissions that are missing raise UserError."""
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+
+    def uri(self, key: str = "") -> str:
+        return f"s3://{self._bucket}/{key}"
+
+    def info(self, key: str) -> ObjectInfo | None:
+        try:
+            head = self._head(key)
+        except NoSuchObject:
+            return None
+        return ObjectInfo(key, int(head["ContentLength"]), str(head["ETag"]), head["LastModified"])
+
+    def sha256(self, key: str) -> str:
+        head = self._head(key, ChecksumMode="ENABLED")
+        checksum = str(head.get("ChecksumSHA256") or "")
+        # That of an object of several parts is a checksum of checksums, and ends in their number.
+        if checksum and head.get("ChecksumType") != "COMPOSITE" and "-" not in checksum:
+            return base64.b64decode(checksum).hex()
+        digest = hashlib.sha256()
+        for chunk in self._chunks(key):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        after = {"StartAfter": start_after} if start_after else {}
+        for page in self._pages(checked_prefix(prefix), **after):
+            for found in page.get("Contents", ()):
+                yield ObjectInfo(found["Key"], int(found["Size"]), str(found["ETag"]), found["LastModified"])
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        for page in self._pages(checked_prefix(prefix), Delimiter="/"):
+            for found in page.get("CommonPrefixes", ()):
+                yield found["Prefix"].removeprefix(prefix).rstrip("/")
+
+    def get(self, key: str) -> bytes:
+        return self.get_with_etag(key)[0]
+
+    def get_with_etag(self, key: str) -> tuple[bytes, str]:
+        with self._errors("s3:GetObject", key):
+            found = self._client.get_object(Bucket=self._bucket, Key=checked_key(key))
+            return found["Body"].read(), str(found["ETag"])
+
+    def put(self, key: str, data: bytes, *, only_if_absent: bool = False, only_if_etag: str | None = None) -> str:
+        condition = {"IfNoneMatch": "*"} if only_if_absent else {}
+        if only_if_etag is not None:
+            condition = {"IfMatch": only_if_etag}
+        return self._put(key, data, **condition)
+
+    def download(self, key: str, path: Path) -> None:
+        with replacing(path) as beside, beside.open("wb") as stream:
+            for chunk in self._chunks(key):
+                stream.write(chunk)
+
+    def upload(self, path: Path, key: str) -> str:
+        sha256 = sha256_file(path)
+        with path.open("rb") as stream:
+            # S3 refuses bytes that are not those, and so a file that has changed since.
+            self._put(key, stream, ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode())
+        return sha256
+
+    def copy(self, source: str, key: str, *, source_etag: str | None = None) -> None:
+        condition = {"CopySourceIfMatch": source_etag} if source_etag is not None else {}
+        with self._errors("s3:PutObject", key, source, conditional=bool(condition)):
+            self._client.copy_object(
+                Bucket=self._bucket,
+                Key=checked_key(key),
+                CopySource={"Bucket": self._bucket, "Key": checked_key(source)},
+                ChecksumAlgorithm="SHA256",
+                **condition,
+            )
+
+    def delete(self, key: str) -> None:
+        with self._errors("s3:DeleteObject", key):
+            self._client.delete_object(Bucket=self._bucket, Key=checked_key(key))
+
+    def _put(self, key: str, body: Any, **options: Any) -> str:
+        with self._errors("s3:PutObject", key, conditional=bool({"IfMatch", "IfNoneMatch"} & options.keys())):
+            put = self._client.put_object(
+                Bucket=self._bucket, Key=checked_key(key), Body=body, ChecksumAlgorithm="SHA256", **options
+            )
+        return str(put["ETag"])
+
+    def _head(self, key: str, **options: Any) -> Any:
+        with self._errors("s3:GetObject", key):
+            return self._client.head_object(Bucket=self._bucket, Key=checked_key(key), **options)
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        with self._errors("s3:GetObject", key):
+            yield from self._client.get_object(Bucket=self._bucket, Key=checked_key(key))["Body"].iter_chunks(_CHUNK)
+
+    def _pages(self, prefix: str, **options: Any) -> Iterator[Any]:
+        pages = self._client.get_paginator("list_objects_v2")
+        with self._errors("s3:ListBucket", ""):
+            yield from pages.paginate(Bucket=self._bucket, Prefix=prefix, **options)
+
+    @contextmanager
+    def _errors(self, action: str, key: str, source: str = "", *, conditional: bool = False) -> Iterator[None]:
+        """Say in this package's words what S3 refuses; `source` is what a copy reads."""
+        try:
+            yield
+        except self._client.exceptions.ClientError as error:
+            told = error.response["Error"]
+            code = str(told.get("Code", ""))
+            if conditional and code in (_LOST if source else (*_LOST, *_MISSING)):
+                raise LostRace(f"{self.uri(source or key)} is no longer what the write was meant for") from None
+            if code in _MISSING:
+                raise NoSuchObject(f"there is no object {self.uri(source or key)}") from None
+            if code == "NoSuchBucket":
+                raise UserError(f"there is no bucket {self._bucket}: deploy the environment first") from None
+            if code in _DENIED:
+                arn = f"arn:aws:s3:::{self._bucket}" + (f"/{key}" if key else "")
+                raise AccessDeniedError(
+                    f"access denied: {action} on {arn} is wanted ({told.get('Message', code)}); let the role have it, "
+                    "and the use of the bucket's key"
+                ) from None
+            raise
