@@ -1,58 +1,83 @@
-"""`tilegate models`: the registry's versions and a person's decisions on them."""
+"""`tilegate models`: the registry's versions and a person's decisions on them, on this machine or in AWS."""
 
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
-from pipelines.settings import Settings
 
 if TYPE_CHECKING:
-    from pipelines.registry import ModelVersion
-
-_GROUP = Settings().model_package_group
-
-
-def _group_option(command: Any) -> Any:
-    return click.option("--group", default=_GROUP, show_default=True, help="Group of models.")(command)
+    from pipelines.registry import ModelRegistry, ModelVersion
+    from pipelines.registry.opening import OpenedRegistry
 
 
-def _decision_options(command: Any) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Which registry, and which group in it, a command means."""
+
+    environment: str
+    region: str | None
+    home: Path
+    group: str | None
+
+    def open(self) -> "tuple[ModelRegistry, str]":
+        opened = self.open_all()
+        return opened.registry, self.group or opened.group
+
+    def open_all(self) -> "OpenedRegistry":
+        from pipelines.registry.opening import open_registry
+
+        return open_registry(self.environment, self.region, self.home)
+
+
+def _registry_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--env`, `--region`, `--home` and `--group`; the command gets them as `where`."""
+
+    @functools.wraps(command)
+    def placed(*, environment: str, region: str | None, home: Path, group: str | None, **others: Any) -> None:
+        command(where=_Where(environment, region, home, group), **others)
+
+    grouped = click.option("--group", default=None, help="Group of models; the environment's own if not given.")
+    return environment_options(home_option(grouped(placed)))
+
+
+def _decision_options(command: Callable[..., None]) -> Callable[..., None]:
     command = click.option("--reason", required=True, help="Why; kept with the version.")(command)
     return click.option("--by", required=True, help="Who decides; kept with the version.")(command)
 
 
 @click.group()
 def models() -> None:
-    """Look at registered models, and approve or reject them."""
+    """Look at registered models, compare them, and approve or reject them."""
 
 
 @models.command("list")
-@home_option
-@_group_option
-def list_models(home: Path, group: str) -> None:
+@_registry_options
+def list_models(where: _Where) -> None:
     """List the versions of a group; * marks the champion."""
-    from pipelines.registry import MlflowRegistry
-
-    versions = MlflowRegistry(home).versions(group)
+    registry, group = where.open()
+    versions = registry.versions(group)
     if not versions:
         click.echo(f"No versions in {group}; a run that passes the gate registers one.")
     for version in versions:
         mark = "*" if version.is_champion else " "
-        facts = _facts(version)
-        click.echo(f"{mark}{version.version:>4}  {version.status:<21} {version.created[:19]}  {facts}")
+        click.echo(f"{mark}{version.version:>4}  {version.status:<21} {version.created[:19]}  {_facts(version)}")
+        if version.outside:
+            click.echo(f"       {_outside(version)}")
 
 
 @models.command()
 @click.argument("version", type=int)
-@home_option
-@_group_option
-def show(version: int, home: Path, group: str) -> None:
+@_registry_options
+def show(where: _Where, version: int) -> None:
     """Show one version: status, metadata and every decision."""
-    from pipelines.registry import MlflowRegistry
-
-    found = MlflowRegistry(home).get(group, version)
+    registry, group = where.open()
+    found = registry.get(group, version)
     rows = {
         "version": f"{found.group} {found.version}{' (champion)' if found.is_champion else ''}",
         "status": found.status,
@@ -67,31 +92,64 @@ def show(version: int, home: Path, group: str) -> None:
         click.echo(f"{name:<{width}}  {value}")
     for decision in found.decisions:
         note = f" ({decision.note})" if decision.note else ""
-        click.echo(f"{decision.at}  {decision.status} by {decision.by}: {decision.reason}{note}")
+        signed_in = f" [{decision.identity}]" if decision.identity else ""
+        click.echo(f"{decision.at}  {decision.status} by {decision.by}{signed_in}: {decision.reason}{note}")
+    if found.outside:
+        click.echo(_outside(found))
+
+
+@models.command()
+@click.argument("first", metavar="A", type=int)
+@click.argument("second", metavar="B", type=int)
+@click.option("--json", "as_text", is_flag=True, help="Everything as JSON, for scripts.")
+@_registry_options
+def diff(where: _Where, first: int, second: int, *, as_text: bool) -> None:
+    """Compare versions A and B: what the gate measured, the data, the file and how it was trained.
+
+    Both archives are read, and verified, for that.
+    """
+    import json
+
+    from pipelines.cli.differing_models import tell
+    from pipelines.registry.difference import as_json, read_side
+
+    opened = where.open_all()
+    versions = [opened.registry.get(where.group or opened.group, number) for number in (first, second)]
+    a, b = [read_side(opened.registry, version, opened.batches) for version in versions]
+    if as_text:
+        click.echo(json.dumps(as_json(a, b), indent=2, ensure_ascii=False))
+    else:
+        tell(a, b)
 
 
 @models.command()
 @click.argument("version", type=int)
-@home_option
-@_group_option
+@_registry_options
 @_decision_options
-def approve(version: int, home: Path, group: str, by: str, reason: str) -> None:
+def approve(where: _Where, version: int, by: str, reason: str) -> None:
     """Approve a version; it becomes the champion."""
-    from pipelines.registry import MlflowRegistry
-
-    _tell(MlflowRegistry(home).approve(group, version, by=by, reason=reason))
+    registry, group = where.open()
+    _tell(registry.approve(group, version, by=by, reason=reason))
 
 
 @models.command()
 @click.argument("version", type=int)
-@home_option
-@_group_option
+@_registry_options
 @_decision_options
-def reject(version: int, home: Path, group: str, by: str, reason: str) -> None:
+def reject(where: _Where, version: int, by: str, reason: str) -> None:
     """Reject a version that is pending or approved."""
-    from pipelines.registry import MlflowRegistry
+    registry, group = where.open()
+    _tell(registry.reject(group, version, by=by, reason=reason))
 
-    _tell(MlflowRegistry(home).reject(group, version, by=by, reason=reason))
+
+@models.command()
+@click.option("--to", type=int, default=None, help="Earlier champion; the one before the present if not given.")
+@_registry_options
+@_decision_options
+def rollback(where: _Where, to: int | None, by: str, reason: str) -> None:
+    """Make an earlier champion the champion again; what phones get is `tilegate release rollback`."""
+    registry, group = where.open()
+    _tell(registry.rollback(group, by=by, reason=reason, to=to))
 
 
 def _tell(version: "ModelVersion") -> None:
@@ -99,6 +157,13 @@ def _tell(version: "ModelVersion") -> None:
     click.echo(f"{version.group} version {version.version}: {version.status} by {last.by}")
     if last.note:
         click.echo(last.note)
+
+
+def _outside(version: "ModelVersion") -> str:
+    return (
+        f"somebody has set it to {version.outside} outside of tilegate, without name and reason: it is not released "
+        "until it is decided on here"
+    )
 
 
 def _facts(version: "ModelVersion") -> str:

@@ -1,17 +1,15 @@
 """The artefact of a version: unpacked safely beside itself, and never handed out with other bytes than registered."""
 
-import hashlib
-import os
 import shutil
 import tarfile
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.registry.protocol import RegistryError
+from steps.core.archive import FILE_NAME as ARCHIVE
+from steps.core.files import replacing, sha256_file
 
-ARCHIVE = "model.tar.gz"
 BUNDLE = "bundle"
-_CHUNK = 1 << 20
 
 
 def stage(model_data: Path, folder: Path) -> None:
@@ -27,26 +25,20 @@ def stage(model_data: Path, folder: Path) -> None:
         ) from error
 
 
-def fetch_verified(source: Path, dest: Path, sha256: str, what: str) -> Path:
-    """Copy `source` into the folder `dest`, hashing what is copied; the file appears only if the hash is `sha256`."""
-    dest.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    handle, name = tempfile.mkstemp(prefix=f".{source.name}.", dir=dest)
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as target, source.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-                target.write(chunk)
-        if digest.hexdigest() != sha256:
+def fetch_verified(fetch: Callable[[Path], object], dest: Path, sha256: str, what: str) -> Path:
+    """Let `fetch` write the archive to a file of the folder `dest`; it gets its name only if its hash is `sha256`.
+
+    `fetch` raises LookupError or FileNotFoundError if there is no such archive; `what` says which one is meant.
+    """
+    with replacing(dest / ARCHIVE) as beside:
+        try:
+            fetch(beside)
+        except (LookupError, FileNotFoundError):
+            raise RegistryError(f"{what} is missing: restore it or register the model again") from None
+        found = sha256_file(beside)
+        if found != sha256:
             raise RegistryError(
-                f"{source} of {what} has sha256 {digest.hexdigest()}, but {sha256} was registered: it was changed "
-                "since; do not use it, register the model again"
+                f"{what} has sha256 {found}, but {sha256} was registered: it was changed since; do not use it, "
+                "register the model again"
             )
-        beside.chmod(0o644)
-        beside.replace(dest / source.name)
-    except FileNotFoundError:
-        raise RegistryError(f"{source} of {what} is missing: restore it or register the model again") from None
-    finally:
-        beside.unlink(missing_ok=True)
-    return dest / source.name
+    return dest / ARCHIVE

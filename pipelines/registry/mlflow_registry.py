@@ -1,6 +1,7 @@
 """The model registry of one machine: MLflow's, in the home's SQLite file, with no server."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -9,17 +10,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from pipelines.registry import records
-from pipelines.registry.artifact import ARCHIVE, BUNDLE, fetch_verified, stage
-from pipelines.registry.protocol import (
-    APPROVED,
-    REJECTED,
-    Decision,
-    ModelVersion,
-    RegistryError,
-    check_approvable,
+from pipelines.registry.artifact import BUNDLE, fetch_verified, stage
+from pipelines.registry.decisions import Wish, decide, wished_version
+from pipelines.registry.protocol import APPROVED, REJECTED, ModelVersion, RegistryError
+from pipelines.registry.requests import (
+    check_archive,
     check_pending,
-    check_rejectable,
-    checked_decision,
     checked_group,
     execution_of,
     group_of,
@@ -28,6 +24,7 @@ from pipelines.registry.protocol import (
 )
 from pipelines.tracking.database import database_path, experiment_id, open_client
 from pipelines.tracking.locks import exclusive
+from steps.core.archive import FILE_NAME as ARCHIVE
 from steps.core.files import sha256_file
 
 if TYPE_CHECKING:
@@ -58,6 +55,7 @@ class MlflowRegistry:
         if not model_data.is_file():
             raise RegistryError(f"{model_data} does not exist: {group} cannot get a version without its {ARCHIVE}")
         execution, digest = execution_of(arguments), sha256_file(model_data)
+        check_archive(arguments, digest)
         # Asked before the lock is taken: the answer comes from a thread that may itself be waiting for the store.
         run_id = self._run_for(arguments) if self._run_for else None
         with self._writing() as client:
@@ -93,28 +91,29 @@ class MlflowRegistry:
         return next((version for version in self.versions(group) if version.is_champion), None)
 
     def approve(self, group: str, version: int, *, by: str, reason: str) -> ModelVersion:
-        return self._decide(group, version, APPROVED, by, reason)
+        return self._decide(group, Wish(APPROVED, by, reason, version))
 
     def reject(self, group: str, version: int, *, by: str, reason: str) -> ModelVersion:
-        return self._decide(group, version, REJECTED, by, reason)
+        return self._decide(group, Wish(REJECTED, by, reason, version))
+
+    def rollback(self, group: str, *, by: str, reason: str, to: int | None = None) -> ModelVersion:
+        return self._decide(group, Wish(APPROVED, by, reason, to, is_rollback=True))
 
     def download(self, version: ModelVersion, dest: Path) -> Path:
         folder = Path(unquote(urlsplit(version.artifact_uri).path))
         with self._translated():
-            return fetch_verified(folder / ARCHIVE, dest, version.sha256, f"{version.group} version {version.version}")
+            what = f"{folder / ARCHIVE} of {version.group} version {version.version}"
+            return fetch_verified(lambda path: shutil.copyfile(folder / ARCHIVE, path), dest, version.sha256, what)
 
-    def _decide(self, group: str, number: int, status: str, by: str, reason: str) -> ModelVersion:
-        by, reason = checked_decision(by, reason)
+    def _decide(self, group: str, wish: Wish) -> ModelVersion:
         with self._writing() as client:
             versions = self._read(checked_group(group))
-            version = _pick(versions, group, number)
-            (check_approvable if status == APPROVED else check_rejectable)(version)
-            former = next((other.version for other in versions if other.is_champion), None)
-            note = _note(status, number, former)
-            decision = Decision(status, by, reason, records.next_moment(versions), note)
+            histories = {version.version: version.decisions for version in versions}
+            version = _pick(versions, group, wished_version(wish, group, histories))
+            decision = decide(wish, version, histories)
             key, value = records.decision_tag(version.decisions, decision)
-            client.set_model_version_tag(group, str(number), key, value)
-            return _pick(self._mirror(client, group), group, number)
+            client.set_model_version_tag(group, str(version.version), key, value)
+            return _pick(self._mirror(client, group), group, version.version)
 
     def _mirror(self, client: "MlflowClient", group: str) -> list[ModelVersion]:
         """Make status tags and the alias say what the history says, also where a kill kept an earlier one from it."""
@@ -220,9 +219,3 @@ def _pick(versions: list[ModelVersion], group: str, number: int) -> ModelVersion
             return version
     known = ", ".join(str(version.version) for version in versions) or "none"
     raise RegistryError(f"{group} has no version {number}: its versions are {known}")
-
-
-def _note(status: str, number: int, former: int | None) -> str:
-    if status == APPROVED:
-        return f"champion in place of version {former}" if former else "champion"
-    return "was the champion: the group has none until a version is approved" if number == former else ""

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.registry.protocol import PENDING, Decision, ModelVersion, champion_of
+from pipelines.registry.decisions import champion_of
+from pipelines.registry.protocol import PENDING, Decision, ModelVersion
 
 STATUS = "tilegate.status"
 EXECUTION_ID = "tilegate.execution_id"
@@ -30,16 +32,7 @@ def version_tags(
 
 def decision_tag(history: tuple[Decision, ...], decision: Decision) -> tuple[str, str]:
     """Return the tag that appends a decision: each has a key of its own, so none replaces another."""
-    value = {"status": decision.status, "by": decision.by, "reason": decision.reason, "at": decision.at}
-    return f"{_DECISION}{len(history) + 1:04d}", json.dumps(value | {"note": decision.note}, ensure_ascii=False)
-
-
-def next_moment(versions: list[ModelVersion]) -> str:
-    """Return now, or just after the group's last decision if the clock is behind: `at` orders all of a group's."""
-    now = datetime.now(UTC)
-    made = [datetime.fromisoformat(decision.at) for version in versions for decision in version.decisions]
-    moment = max([now, *(at + timedelta(microseconds=1) for at in made)])
-    return moment.isoformat(timespec="microseconds")
+    return f"{_DECISION}{len(history) + 1:04d}", json.dumps(asdict(decision), ensure_ascii=False)
 
 
 def read_versions(entities: list[Any]) -> list[ModelVersion]:

@@ -28,7 +28,7 @@ def open_client(home: Path) -> "MlflowClient":
 
     Imports MLflow (2 to 3 CPU seconds). The client never touches MLflow's global tracking URI or active run.
     """
-    _quieten()
+    quieten()
     from mlflow import MlflowClient
 
     if not database_path(home).exists():
@@ -51,7 +51,7 @@ def experiment_id(client: "MlflowClient", home: Path, name: str) -> str:
         return str(found.experiment_id)
 
 
-def _quieten() -> None:
+def quieten() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # Migrations announce themselves at INFO; database errors are logged with a traceback and then raised as well.
     logging.getLogger("mlflow").setLevel(logging.WARNING)

@@ -154,6 +154,7 @@ class Writer:
         self._runs.metric(opened.run_id, "seconds", event.seconds, at)
         self._outputs(opened, event.result, at, files=True)
         self._best_trial(opened, event.result.properties, at)
+        self._runs.label(opened.run_id, {tags.MODEL_PACKAGE: event.result.properties.get("ModelPackageArn")})
         self._runs.log_file(opened.run_id, self._run_dir / "steps" / event.step / "log.txt")
         self._close(opened, at, FINISHED)
 
@@ -170,9 +171,10 @@ class Writer:
     def _outputs(self, opened: _Open, result: StepResult, at: int, *, files: bool) -> None:
         left_out = 0
         for name, output in result.outputs.items():
-            self._runs.label(opened.run_id, {tags.OUTPUT_PREFIX + name: f"{output.uri} {output.digest}"})
-            root = self._resolve(output.uri)
-            if not root.exists():
+            self._runs.label(opened.run_id, {tags.OUTPUT_PREFIX + name: f"{output.uri} {output.digest}".rstrip()})
+            # A prefix that is shared may hold a million objects, and nothing in it is the step's.
+            root = None if output.keys == () else self._resolve(output.uri)
+            if root is None or not root.exists():
                 continue
             chosen = select_files(root, output.keys)
             left_out += chosen.left_out

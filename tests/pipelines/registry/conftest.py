@@ -1,15 +1,23 @@
-"""The shared suite takes `registry`: a second implementation joins by one more parameter here."""
+"""The shared suite takes `registry`: another implementation joins by one more parameter here."""
 
 import gzip
 import io
 import shutil
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
-from pipelines.registry import MlflowRegistry
+from pipelines.environment import Environment
+from pipelines.registry import MlflowRegistry, SageMakerRegistry
+from pipelines.storage import S3Objects
 from pipelines.tracking.database import database_path, open_client
+
+PERSON = "arn:aws:sts::123456789012:assumed-role/tilegate-dev-approver/ann"
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +35,41 @@ def home(tmp_path, migrated) -> Path:
     return folder
 
 
-@pytest.fixture(params=["mlflow"])
-def registry(request, home):
-    return MlflowRegistry(home)
+@dataclass
+class Cloud:
+    """An environment in moto; `registry` makes what decides as `identity`."""
+
+    environment: Environment
+    sagemaker: Any
+    objects: S3Objects
+
+    def registry(self, identity: str = PERSON, **parts: Any) -> SageMakerRegistry:
+        chosen = {"client": self.sagemaker, "artifacts": self.objects, "environment": self.environment, **parts}
+        return SageMakerRegistry(**chosen, identity=lambda: identity)
+
+
+@pytest.fixture(scope="session")
+def clients() -> dict[str, Any]:
+    """Made once, because each costs as much as a test; moto answers to them as long as it is switched on."""
+    known = {"region_name": "eu-west-1", "aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return {service: boto3.client(service, **known) for service in ("s3", "sagemaker")}
+
+
+@pytest.fixture
+def cloud(clients):
+    with mock_aws():
+        environment = Environment("dev", "123456789012", "eu-west-1")
+        s3, sagemaker = clients["s3"], clients["sagemaker"]
+        location = {"LocationConstraint": "eu-west-1"}
+        s3.create_bucket(Bucket=environment.artifact_bucket, CreateBucketConfiguration=location)
+        yield Cloud(environment, sagemaker, S3Objects(s3, environment.artifact_bucket))
+
+
+@pytest.fixture(params=["mlflow", "sagemaker"])
+def registry(request):
+    if request.param == "mlflow":
+        return MlflowRegistry(request.getfixturevalue("home"))
+    return request.getfixturevalue("cloud").registry()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -57,6 +58,77 @@ def test_approving_makes_the_champion_and_the_former_one_stays_approved(registry
     former = registry.get("screenshots", 1)
     assert (former.status, former.is_champion) == ("Approved", False)
     assert registry.load_champion("screenshots") == second
+
+
+def approve_in_turn(registry, bundle, request_of, count):
+    for text in "abcd"[:count]:
+        made = registry.register(request_of(), bundle(text))
+        registry.approve("screenshots", made.version, by="Ann", reason=f"reason {text}")
+
+
+def test_rolling_back_makes_the_champion_before_the_champion_again_and_keeps_the_history(registry, bundle, request_of):
+    approve_in_turn(registry, bundle, request_of, 2)
+    back = registry.rollback("screenshots", by="Bob", reason="version 2 floods the team")
+    assert (back.version, back.is_champion, back.status) == (1, True, "Approved")
+    assert [(decision.by, decision.reason, decision.note) for decision in back.decisions] == [
+        ("Ann", "reason a", "champion"),
+        ("Bob", "version 2 floods the team", "rolled back: champion in place of version 2"),
+    ]
+    assert registry.load_champion("screenshots") == back
+    assert registry.get("screenshots", 2).status == "Approved"
+
+
+def test_rolling_back_twice_goes_back_by_two_and_never_to_what_was_left(registry, bundle, request_of):
+    approve_in_turn(registry, bundle, request_of, 3)
+    assert [registry.rollback("screenshots", by="Bob", reason="r").version for _ in range(2)] == [2, 1]
+    with pytest.raises(RegistryError, match=r"no champion before the present one \(version 1 is the first\)"):
+        registry.rollback("screenshots", by="Bob", reason="r")
+    assert registry.load_champion("screenshots").version == 1
+
+
+def test_after_a_rejected_champion_a_rollback_brings_back_the_one_before(registry, bundle, request_of):
+    approve_in_turn(registry, bundle, request_of, 2)
+    registry.reject("screenshots", 2, by="Ann", reason="floods the team")
+    assert registry.rollback("screenshots", by="Ann", reason="needed").version == 1
+
+
+def test_a_rollback_can_name_any_earlier_champion_and_no_other_version(registry, bundle, request_of):
+    approve_in_turn(registry, bundle, request_of, 3)
+    registry.register(request_of(), bundle("pending"))
+    assert registry.rollback("screenshots", by="Bob", reason="r", to=1).version == 1
+    with pytest.raises(RegistryError, match="version 1 is approved and the champion already"):
+        registry.rollback("screenshots", by="Bob", reason="r", to=1)
+    with pytest.raises(RegistryError, match=r"version 4 was never the champion.*approve it instead"):
+        registry.rollback("screenshots", by="Bob", reason="r", to=4)
+    registry.reject("screenshots", 2, by="Ann", reason="bad")
+    with pytest.raises(RegistryError, match="version 2 was rejected by Ann"):
+        registry.rollback("screenshots", by="Bob", reason="r", to=2)
+    with pytest.raises(RegistryError, match="has no version 9"):
+        registry.rollback("screenshots", by="Bob", reason="r", to=9)
+
+
+def test_there_is_nothing_to_roll_back_to_in_a_group_without_champions(registry, bundle, request_of):
+    registry.register(request_of(), bundle())
+    with pytest.raises(RegistryError, match=r"no champion before the present one \(there is none\)"):
+        registry.rollback("screenshots", by="Bob", reason="r")
+
+
+def test_a_decision_names_the_bytes_that_it_is_about(registry, bundle, request_of):
+    made = registry.register(request_of(), bundle())
+    decided = registry.approve("screenshots", 1, by="Ann", reason="good")
+    assert decided.decisions[-1].sha256 == made.sha256 == decided.sha256
+    assert decided.approval == decided.decisions[-1]
+    assert made.approval is None
+    assert registry.reject("screenshots", 1, by="Ann", reason="bad").approval is None
+
+
+def test_an_archive_that_is_not_the_converted_one_is_refused(registry, bundle, request_of):
+    path = bundle()
+    meant = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(RegistryError, match=r"sha256 is .* but 0000.* was converted and judged"):
+        registry.register(request_of(CustomerMetadataProperties={"archive_sha256": "0" * 64}), path)
+    made = registry.register(request_of(CustomerMetadataProperties={"archive_sha256": meant, "dataset": "d"}), path)
+    assert (made.sha256, made.metadata) == (meant, {"dataset": "d"})
 
 
 def test_approving_a_former_champion_again_rolls_back_and_adds_to_its_history(registry, bundle, request_of):
@@ -114,11 +186,11 @@ def test_approving_the_champion_again_is_refused(registry, bundle, request_of):
 
 def test_a_decision_needs_a_name_and_a_reason(registry, bundle, request_of):
     registry.register(request_of(), bundle())
-    for decide in (registry.approve, registry.reject):
+    for decide in (partial(registry.approve, version=1), partial(registry.reject, version=1), registry.rollback):
         with pytest.raises(RegistryError, match="no name"):
-            decide("screenshots", 1, by="", reason="good")
+            decide("screenshots", by="", reason="good")
         with pytest.raises(RegistryError, match="no reason"):
-            decide("screenshots", 1, by="Ann", reason="  \n")
+            decide("screenshots", by="Ann", reason="  \n")
     assert registry.get("screenshots", 1).decisions == ()
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.local.events import ExecutionStarted
+from pipelines.storage import FolderObjects
 from pipelines.tracking import MlflowTracker
 from pipelines.tracking.database import database_path, open_client
+from tests.pipelines.tracking.service import Service
 
 EXECUTION = "20261123-051455-k3v9"
 
@@ -82,3 +84,13 @@ def played(tmp_path, migrated) -> Played:
     home.mkdir()
     shutil.copyfile(migrated, home / "mlflow.db")
     return Played(home)
+
+
+@pytest.fixture
+def service():
+    return Service()
+
+
+@pytest.fixture
+def buckets(tmp_path):
+    return [FolderObjects(tmp_path / name, name) for name in ("data", "artifacts")]

@@ -1,0 +1,159 @@
+"""What two versions are, side by side: what they were measured to be, on which data, and how they were made."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipelines.registry.protocol import ModelRegistry, ModelVersion
+from steps.core.archive import unpacked
+
+EVALUATION, CONTRACT = "evaluation.json", "model.json"
+_LINEAGE = ("execution", "definition", "data_image", "model_image")
+Batches = Mapping[str, str]
+"""The batches of a snapshot: the sha256 of each by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A version with what its archive says of it, empty where it says nothing; `batches` is None if nobody knows."""
+
+    version: ModelVersion
+    evaluation: Mapping[str, Any]
+    contract: Mapping[str, Any]
+    batches: Batches | None
+
+    @property
+    def gate(self) -> Mapping[str, Any]:
+        return self.evaluation.get("gate") or {}
+
+    @property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        return (self.evaluation.get("subject") or {}).get("hyperparameters") or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of the comparison; `a` and `b` are JSON, None for what is not known. `kind` says how it is told."""
+
+    name: str
+    a: Any
+    b: Any
+    kind: str = "text"
+
+
+def read_side(registry: ModelRegistry, version: ModelVersion, batches: Callable[[str], Batches | None]) -> Side:
+    """Read a version's verified archive; `batches` gives those of a snapshot's URI, None if it is not at hand."""
+    with TemporaryDirectory(prefix="tilegate-diff-") as name:
+        registry.download(version, Path(name))
+        with unpacked(Path(name)) as folder:
+            evaluation, contract = (_read(folder / file) for file in (EVALUATION, CONTRACT))
+    dataset = version.metadata.get("dataset", "")
+    return Side(version, evaluation, contract, batches(dataset) if dataset else None)
+
+
+def facts(a: Side, b: Side) -> list[Fact]:
+    """Return what is worth comparing, in the order in which a person asks for it."""
+    return [
+        *_pair("status", a, b, lambda side: side.version.status),
+        *_pair("champion", a, b, lambda side: "yes" if side.version.is_champion else "no"),
+        *_pair("gate", a, b, lambda side: _passed(side.gate)),
+        *_pair("FPR", a, b, lambda side: _rate(side.gate.get("fpr")), "rate"),
+        *_pair("FPR limit", a, b, lambda side: side.gate.get("max_fpr"), "percent"),
+        *_pair("TPR", a, b, lambda side: _rate(side.gate.get("tpr")), "rate"),
+        *_pair("TPR floor", a, b, lambda side: side.gate.get("min_tpr"), "percent"),
+        *_pair("AUC", a, b, lambda side: _metric(side.evaluation, "auc"), "number"),
+        *_pair("threshold", a, b, lambda side: side.contract.get("threshold"), "number"),
+        *_pair("test negatives", a, b, lambda side: (side.gate.get("fpr") or {}).get("trials"), "count"),
+        *_pair("test positives", a, b, lambda side: (side.gate.get("tpr") or {}).get("trials"), "count"),
+        *_pair("slices that failed", a, b, lambda side: _failed_slices(side.gate), "count"),
+        *_pair("variant", a, b, lambda side: side.contract.get("quantization")),
+        *_pair("model.tflite", a, b, lambda side: side.contract.get("bytes"), "bytes"),
+        *_pair("flipped decisions", a, b, lambda side: side.contract.get("flipped_decisions"), "percent"),
+        *_pair("tile size", a, b, lambda side: (side.contract.get("preprocessing") or {}).get("tile_size"), "count"),
+        *_pair("reducer", a, b, lambda side: (side.contract.get("reducer") or {}).get("kind")),
+        *_pair("dataset", a, b, lambda side: side.version.metadata.get("dataset", "").rpartition("/")[2] or None),
+        *(fact for name in _LINEAGE for fact in _pair(name.replace("_", " "), a, b, _named(name))),
+    ]
+
+
+def hyperparameters(a: Side, b: Side) -> list[Fact]:
+    """Return what each was trained with, by name; what both have alike is in it as well."""
+    ours, theirs = a.hyperparameters, b.hyperparameters
+    return [Fact(name, ours.get(name), theirs.get(name)) for name in sorted(ours.keys() | theirs.keys())]
+
+
+def batches_of_one(a: Side, b: Side) -> tuple[list[str], list[str]] | None:
+    """Return the batches that A alone has, and those that B alone has; None if a snapshot is not at hand."""
+    if a.batches is None or b.batches is None:
+        return None
+    ours, theirs = a.batches.items(), b.batches.items()
+    return sorted(name for name, _ in ours - theirs), sorted(name for name, _ in theirs - ours)
+
+
+def as_json(a: Side, b: Side) -> dict[str, Any]:
+    """Return the comparison for scripts: rates as numbers with their bounds, names as in the table."""
+    found = batches_of_one(a, b)
+    return {
+        "version": 1,
+        "a": _head(a.version),
+        "b": _head(b.version),
+        "facts": _sides(facts(a, b)),
+        "hyperparameters": _sides(hyperparameters(a, b)),
+        "batches": None if found is None else {"only_a": found[0], "only_b": found[1]},
+    }
+
+
+def _sides(found: list[Fact]) -> dict[str, Any]:
+    return {fact.name: {"a": fact.a, "b": fact.b} for fact in found}
+
+
+def _head(version: ModelVersion) -> dict[str, Any]:
+    return {
+        "group": version.group,
+        "version": version.version,
+        "sha256": version.sha256,
+        "created": version.created,
+        "decisions": [asdict(decision) for decision in version.decisions],
+        "outside": version.outside,
+    }
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _pair(name: str, a: Side, b: Side, of: Callable[[Side], Any], kind: str = "text") -> Iterator[Fact]:
+    """Yield the fact, unless neither side knows it."""
+    ours, theirs = of(a), of(b)
+    if ours is not None or theirs is not None:
+        yield Fact(name, ours, theirs, kind)
+
+
+def _named(name: str) -> Callable[[Side], Any]:
+    return lambda side: side.version.metadata.get(name)
+
+
+def _passed(gate: Mapping[str, Any]) -> str | None:
+    if "passed" not in gate:
+        return None
+    return "passed" if gate["passed"] else f"rejected, {gate.get('failed_checks')} checks failed"
+
+
+def _rate(rate: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return {name: rate.get(name) for name in ("value", "lower", "upper", "count", "trials")} if rate else None
+
+
+def _metric(evaluation: Mapping[str, Any], name: str) -> Any:
+    return ((evaluation.get("binary_classification_metrics") or {}).get(name) or {}).get("value")
+
+
+def _failed_slices(gate: Mapping[str, Any]) -> int | None:
+    slices = gate.get("slices")
+    return None if slices is None else sum(part.get("status") == "failed" for part in slices)

@@ -1,0 +1,69 @@
+"""The registry of an environment, this machine's or one in AWS, with what a person looks at beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from pipelines.environment import LOCAL
+from pipelines.registry.difference import Batches
+from pipelines.registry.mlflow_registry import MlflowRegistry
+from pipelines.registry.protocol import ModelRegistry
+from pipelines.registry.sagemaker_registry import SageMakerRegistry
+from pipelines.settings import Settings
+from pipelines.storage.protocol import NoSuchObject, ObjectStore
+from steps.core.errors import UserError
+from steps.core.plan import DATASETS
+from steps.core.snapshot import MANIFEST, read_snapshot
+
+if TYPE_CHECKING:
+    from pipelines.aws.session import Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRegistry:
+    """`group` is the environment's own; `batches` gives those of a snapshot's URI, None if it is not at hand."""
+
+    registry: ModelRegistry
+    group: str
+    batches: Callable[[str], Batches | None]
+
+
+def open_registry(environment: str, region: str | None, home: Path) -> OpenedRegistry:
+    """Open the registry of local, dev or prod; `home` is that of local, the region that of the others."""
+    from pipelines.storage import FolderObjects
+
+    if environment != LOCAL:
+        from pipelines.aws.session import open_environment
+
+        return registry_of(open_environment(environment, region))
+    settings = Settings()
+    data = FolderObjects(home / "store" / settings.bucket, settings.bucket)
+    return OpenedRegistry(MlflowRegistry(home), settings.model_package_group, lambda uri: snapshot_batches(data, uri))
+
+
+def registry_of(deployment: "Deployment") -> OpenedRegistry:
+    """Open the registry of an environment in AWS; who decides is asked when somebody does."""
+    from pipelines.storage import S3Objects
+
+    environment, s3 = deployment.environment, deployment.client("s3")
+    registry = SageMakerRegistry(
+        deployment.client("sagemaker"),
+        S3Objects(s3, environment.artifact_bucket),
+        environment,
+        identity=lambda: deployment.identity,
+    )
+    data = S3Objects(s3, environment.data_bucket)
+    return OpenedRegistry(registry, environment.model_package_group, lambda uri: snapshot_batches(data, uri))
+
+
+def snapshot_batches(data: ObjectStore, uri: str) -> Batches | None:
+    """Return the batches of a snapshot; None if it is not there, or not for this reader."""
+    digest = uri.rstrip("/").rpartition("/")[2]
+    with TemporaryDirectory(prefix="tilegate-snapshot-") as name:
+        try:
+            data.download(f"{DATASETS}/{digest}/{MANIFEST}", Path(name) / MANIFEST)
+            return {batch.name: batch.sha256 for batch in read_snapshot(Path(name))}
+        except (NoSuchObject, UserError):
+            return None

@@ -1,0 +1,83 @@
+"""Records a finished SageMaker execution in MLflow, once, from what the service and the bucket tell of it."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.local.events import ExecutionStarted
+from pipelines.storage.protocol import ObjectInfo, ObjectStore
+from pipelines.tracking import tags
+from pipelines.tracking.contents import CONTRACT_SUFFIXES, MAX_FILE_BYTES, MAX_FILES
+from pipelines.tracking.runs import RUNNING, Runs
+from pipelines.tracking.service import execution_events
+from pipelines.tracking.writer import Writer
+from steps.core.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def mirror_execution(client: Any, buckets: Sequence[ObjectStore], mlflow: "MlflowClient", arn: str) -> tuple[str, bool]:
+    """Record the execution with this ARN; return its MLflow run and whether that was made now.
+
+    `client` is boto3's for SageMaker, `buckets` hold the steps' outputs. Whatever is recorded whole stays as it is;
+    what a kill has left half-recorded is made anew. Two at once may both record: let one at a time call it. Raises
+    UserError if the execution has not ended.
+    """
+    with tempfile.TemporaryDirectory(prefix="tilegate-mirror-") as name:
+        folder = Path(name)
+        (at, started), *events = execution_events(client, arn, folder / "run")
+        if not isinstance(started, ExecutionStarted):
+            raise UserError(f"{arn} does not begin with its start")
+        runs = Runs(mlflow, _experiment(mlflow, started.pipeline_name))
+        earlier = runs.find(execution_id=started.execution_id)
+        for run in earlier:
+            if tags.PARENT not in run.data.tags and run.info.status != RUNNING:
+                return str(run.info.run_id), False
+        for run in earlier:
+            mlflow.delete_run(run.info.run_id)
+        writer = Writer(runs, started, at, _Outputs(buckets, folder / "outputs"))
+        for moment, event in events:
+            writer.write(event, moment)
+        writer.flush()
+        return writer.parent, True
+
+
+class _Outputs:
+    """Brings what of an output is worth a look from its bucket into a folder, when the writer asks for it."""
+
+    def __init__(self, buckets: Sequence[ObjectStore], folder: Path) -> None:
+        self._buckets, self._folder = buckets, folder
+        self._brought: dict[str, Path] = {}
+
+    def __call__(self, uri: str) -> Path:
+        if uri not in self._brought:
+            self._brought[uri] = self._folder / str(len(self._brought))
+            self._bring(uri, self._brought[uri])
+        return self._brought[uri]
+
+    def _bring(self, uri: str, folder: Path) -> None:
+        for bucket in self._buckets:
+            prefix = bucket.uri().rstrip("/") + "/"
+            if uri.startswith(prefix):
+                key = uri.removeprefix(prefix).rstrip("/") + "/"
+                wanted = [info for info in bucket.list(key) if _is_worth_a_look(info)]
+                wanted.sort(key=lambda info: (info.key.count("/"), info.key))
+                for info in wanted[:MAX_FILES]:
+                    path = folder / info.key.removeprefix(key)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    bucket.download(info.key, path)
+
+
+def _is_worth_a_look(info: ObjectInfo) -> bool:
+    return Path(info.key).suffix in CONTRACT_SUFFIXES and info.size < MAX_FILE_BYTES
+
+
+def _experiment(mlflow: "MlflowClient", name: str) -> str:
+    found = mlflow.get_experiment_by_name(name)
+    if found is None:
+        return str(mlflow.create_experiment(name))
+    if found.lifecycle_stage == "deleted":
+        mlflow.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
