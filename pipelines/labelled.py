@@ -1,38 +1,18 @@
 """Labelled data and pretrained weights on their way into the store: as immutable, content-named folders."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.catalogue import Catalogue, copy_files, take_in
+from pipelines.catalogue import copy_files, take_in
+from pipelines.dataset import Snapshot, current_dataset, publish_snapshot
 from pipelines.local import LocalStore
 from pipelines.settings import Settings
+from pipelines.storage import FolderObjects
 from steps.core.classes import Classes
 from steps.core.errors import UserError
 from steps.core.files import sha256_file
-from steps.core.plan import DATASETS, Source
-from steps.core.snapshot import (
-    AD_HOC,
-    LABELS,
-    MANIFEST,
-    Batch,
-    Place,
-    read_place,
-    snapshot_digest,
-    write_listing,
-    write_snapshot,
-)
+from steps.core.snapshot import AD_HOC, LABELS, Batch, write_listing
 from steps.core.weights import RANDOM_FILE, WEIGHTS_SUFFIX
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A dataset snapshot in the store: its URI, where its batches lie, and the batches."""
-
-    uri: str
-    source: Source
-    batches: tuple[Batch, ...]
 
 
 def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Classes) -> Snapshot:
@@ -54,32 +34,17 @@ def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Cl
             write_listing(staged / "listing.parquet", intake.listing)
             # Last, because a batch without a listing is not there.
             store.put_file(staged / "listing.parquet", listing, give_up=True)
-    return publish_snapshot([batch], store, settings, AD_HOC)
+    return publish_snapshot(data_here(store, settings), [batch], AD_HOC)
 
 
 def catalogue_snapshot(store: LocalStore, settings: Settings) -> Snapshot | None:
     """Return the snapshot of all batches that were added, None if there are no labels among them."""
-    batches = Catalogue(store, settings).batches()
-    if not any(batch.kind == LABELS for batch in batches):
-        return None
-    return publish_snapshot(batches, store, settings, Place())
+    return current_dataset(data_here(store, settings))
 
 
-def publish_snapshot(batches: Sequence[Batch], store: LocalStore, settings: Settings, place: Place) -> Snapshot:
-    """Write the snapshot of some batches into the store, unless it is there."""
-    digest = snapshot_digest(batches)
-    uri = settings.uri(DATASETS, digest)
-    if not store.exists(uri):
-        with store.scratch() as staged:
-            write_snapshot(staged, batches, place)
-            store.commit(staged, uri, give_up=True)
-    return Snapshot(uri, Source(digest, place), tuple(batches))
-
-
-def source_of(uri: str, store: LocalStore) -> Source | None:
-    """Return the snapshot that a DatasetUri names, None if the store no longer holds it."""
-    folder = store.path(uri)
-    return Source(folder.name, read_place(folder)) if (folder / MANIFEST).is_file() else None
+def data_here(store: LocalStore, settings: Settings) -> FolderObjects:
+    """Return the data on this machine, as objects."""
+    return FolderObjects(store.path(settings.uri()), settings.bucket)
 
 
 def weights_of(source: Path | None, backbone: str, store: LocalStore, settings: Settings) -> str:
@@ -88,13 +53,13 @@ def weights_of(source: Path | None, backbone: str, store: LocalStore, settings: 
     `source` is a Keras `*.weights.h5` or a folder in which exactly one is named after the backbone.
     """
     if source is None:
-        uri = settings.uri("weights", "random")
+        uri = settings.artifact_uri("weights", "random")
         if not store.exists(uri):
             marker = json.dumps({"initialisation": "random"}) + "\n"
             store.put_bytes(marker.encode(), f"{uri}/{RANDOM_FILE}")
         return uri
     path = _weights_file(source, backbone)
-    uri = settings.uri("weights", sha256_file(path)[:32])
+    uri = settings.artifact_uri("weights", sha256_file(path)[:32])
     if not store.exists(uri):
         # One name, whatever the file was called: the digest already says which it is.
         store.put_file(path, f"{uri}/pretrained{WEIGHTS_SUFFIX}")

@@ -5,26 +5,41 @@ run has identical inputs, although the store has meanwhile learned what the firs
 """
 
 import hashlib
+import heapq
 import json
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
-from pipelines.local import LocalStore
-from pipelines.settings import Settings
-from steps.core.dataset import TILES as TILES_FILE
-from steps.core.facts import FACTS as FACTS_FILE
-from steps.core.facts import THUMBNAILS
-from steps.core.files import read_json, write_text
-from steps.core.plan import DATASETS, FACTS, INSPECTOR, PREPROCESS_OBJECTS, TILES, VALIDATE_OBJECTS, Plan, Source
-from steps.core.snapshot import MANIFEST, PLACE, Part, parts_of, parts_to_cut
+from pipelines.knowledge import Knowledge
+from pipelines.manifests import all_exist, read_manifest, write_manifest
+from pipelines.parts import Ledger, PartRef, Parts
+from pipelines.storage.mirror import Mirror
+from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
+from steps.core.errors import UserError
+from steps.core.labels import FOLDER_PER_CLASS
+from steps.core.plan import (
+    CUT_OBJECTS,
+    DATASETS,
+    FILE_NAME,
+    INDEX_OBJECTS,
+    INSPECTOR,
+    VALIDATE_OBJECTS,
+    Plan,
+    Source,
+)
+from steps.core.snapshot import MANIFEST, PLACE, Batch
 from steps.core.spec import PreprocessingSpec
-from steps.core.tilestore import part_key, read_part
+
+# Parameters of ValidateData besides its plan: another value makes it run again, on a plan of its own.
+OF_VALIDATION = ("Classes", "LabelAttribute", "MaxLabelChanges", "Backbone", "PretrainedWeightsUri")
+_MANIFESTS = (VALIDATE_OBJECTS, CUT_OBJECTS, INDEX_OBJECTS)
 
 
 def plan_run(
-    store: LocalStore,
-    settings: Settings,
+    data: ObjectStore,
     source: Source,
     spec: PreprocessingSpec,
     *,
@@ -32,113 +47,147 @@ def plan_run(
     champion: Source | None = None,
     previous: Source | None = None,
 ) -> str:
-    """Write the plan of a run, or find it, and return its URI.
+    """Write the plan of a run, or find it, and return its URI; `data` is the bucket of the data.
 
     `code` identifies the data programs. A comparison whose facts the store does not have is left out.
     """
-    planner = _Planner(store, settings, spec)
-    compared = {"champion": planner.known(champion, facts=True), "previous": planner.known(previous, facts=False)}
-    identity = {
-        "source": asdict(source),
-        "spec": spec.digest,
-        "inspector": INSPECTOR,
-        "code": code,
-        **{name: asdict(other) if other else None for name, other in compared.items()},
-    }
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-    uri = settings.uri("plans", key)
-    if not planner.is_whole(uri, source):
-        planner.write(uri, source, compared["champion"], compared["previous"])
-    return uri
+    with tempfile.TemporaryDirectory(prefix="tilegate-plan-") as folder:
+        planner = _Planner(data, spec, Path(folder))
+        compared = {"champion": planner.known(champion, facts=True), "previous": planner.known(previous, facts=False)}
+        identity = {
+            "source": asdict(source),
+            "spec": spec.digest,
+            "inspector": INSPECTOR,
+            "code": code,
+            **{name: asdict(other) if other else None for name, other in compared.items()},
+        }
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+        planner.plan(f"plans/{key}", source, compared["champion"], compared["previous"])
+    return data.uri(f"plans/{key}")
 
 
 class _Planner:
-    def __init__(self, store: LocalStore, settings: Settings, spec: PreprocessingSpec) -> None:
-        self._store, self._settings, self._spec = store, settings, spec
-        self._bucket = store.path(settings.uri())
+    """Works on copies of what it reads, in `folder`."""
 
-    def write(self, uri: str, source: Source, champion: Source | None, previous: Source | None) -> None:
-        parts, to_cut = self._parts(source), self._parts(source, parts_to_cut)
-        plan = Plan(
-            source=source,
-            inspect=tuple(part.digest for part in parts if not self._has_facts(part)),
-            cut=tuple(part.digest for part in to_cut if not self._has_tiles(part)),
-            champion=champion,
-            previous=previous,
-        )
-        with self._store.scratch() as staged:
-            plan.write(staged)
-            self._write_objects(staged / VALIDATE_OBJECTS, self._to_validate(plan, parts))
-            self._write_objects(staged / PREPROCESS_OBJECTS, self._to_preprocess(plan, to_cut))
-            self._store.commit(staged, uri, give_up=True)
+    def __init__(self, data: ObjectStore, spec: PreprocessingSpec, folder: Path) -> None:
+        self._data, self._staged = data, folder / "plan"
+        self._mirror = Mirror(data, folder / "bucket")
+        self._known = Knowledge(data, spec, self._mirror)
+        self._parts = Parts(data, self._mirror)
+        self._batches_of: dict[str, list[Batch]] = {}
+
+    def plan(self, prefix: str, source: Source, champion: Source | None, previous: Source | None) -> None:
+        """Write a plan, unless it is there with all that it needs."""
+        found, etag = self._found(f"{prefix}/{FILE_NAME}")
+        if found is None or not self._is_whole(prefix, found):
+            plan = self._new_plan(source, champion, previous)
+            # The plan first: of several planners one's counts, and the manifests follow from it, whoever writes them.
+            plan.write(self._staged)
+            told = (self._staged / FILE_NAME).read_bytes()
+            try:
+                self._data.put(f"{prefix}/{FILE_NAME}", told, only_if_absent=etag is None, only_if_etag=etag)
+            except LostRace:
+                plan = self._found(f"{prefix}/{FILE_NAME}")[0] or plan
+            self._write_manifests(prefix, plan)
+        self._known.remember()
 
     def known(self, source: Source | None, *, facts: bool) -> Source | None:
         """Return `source` if the store still has all that a comparison with it needs: rows, or also what is seen."""
         if source is None:
             return None
-        batches = source.batches(self._bucket)
-        if not all(self._exists(source.listing_key(batch)) for batch in batches):
+        try:
+            batches = self._batches(source)
+        except NoSuchObject:
             return None
-        return source if not facts or all(self._has_facts(part) for part in self._parts(source)) else None
+        there = {info.key for info in self._data.list(f"{source.place.catalogue}/")}
+        if not there.issuperset(source.listing_key(batch) for batch in batches):
+            return None
+        return source if not facts or all(self._known.has_facts(p.digest) for p in self._all(source).parts) else None
 
-    def is_whole(self, uri: str, source: Source) -> bool:
-        """Tell whether the plan exists, every object that it lists, and every shard of the parts it takes as cut."""
-        for name in (VALIDATE_OBJECTS, PREPROCESS_OBJECTS):
-            path = self._store.path(f"{uri}/{name}")
-            if not path.is_file() or not all(self._exists(key) for key in read_json(path)[1:]):
-                return False
-        cut = Plan.read(self._store.path(uri)).cut
-        return all(self._has_tiles(p) for p in self._parts(source, parts_to_cut) if p.digest not in cut)
+    def _found(self, key: str) -> tuple[Plan | None, str | None]:
+        """Return a plan that is there, None if it is not one, and the etag of what is there."""
+        try:
+            told, etag = self._data.get_with_etag(key)
+        except NoSuchObject:
+            return None, None
+        (self._staged / FILE_NAME).parent.mkdir(parents=True, exist_ok=True)
+        (self._staged / FILE_NAME).write_bytes(told)
+        try:
+            return Plan.read(self._staged), etag
+        except UserError:
+            return None, etag
 
-    def _parts(self, source: Source, split: Callable[..., list[Part]] = parts_of) -> list[Part]:
-        return split(source.batches(self._bucket), lambda batch: source.listing(self._bucket, batch))
-
-    def _exists(self, key: str) -> bool:
-        return (self._bucket / key).is_file()
-
-    def _facts(self, part: Part) -> list[str]:
-        return [f"{FACTS}/{INSPECTOR}/{part.digest}/{name}" for name in (FACTS_FILE, THUMBNAILS)]
-
-    def _has_facts(self, part: Part) -> bool:
-        return all(map(self._exists, self._facts(part)))
-
-    def _has_tiles(self, part: Part) -> bool:
-        """Tell whether the index of a part is there, and every shard that it names: a killed upload may lack some."""
-        key = part_key(self._spec, part.digest)
-        if not self._exists(f"{TILES}/{key}/{TILES_FILE}"):
+    def _is_whole(self, prefix: str, plan: Plan) -> bool:
+        """Tell whether a plan's manifests are there, every object in them, and every shard of what it takes as cut."""
+        try:
+            manifests = [self._mirror.fetch(f"{prefix}/{name}") for name in _MANIFESTS]
+        except NoSuchObject:
             return False
-        return all(self._exists(f"{TILES}/{shard}") for shard in set(read_part(self._bucket / TILES, key)["shard"]))
+        old = [part for part in self._to_cut(plan.source).parts if part.digest not in plan.cut]
+        return all(self._known.has_tiles(part.digest) for part in old) and all(
+            all_exist(self._data, read_manifest(manifest)) for manifest in manifests
+        )
 
-    def _to_validate(self, plan: Plan, parts: Sequence[Part]) -> list[str]:
-        sources = [source for source in (plan.source, plan.champion, plan.previous) if source]
-        keys = [plan.source.file_key(p.batch, path) for p in parts if p.digest in plan.inspect for path, _ in p.files]
-        keys += [key for part in parts if part.digest not in plan.inspect for key in self._facts(part)]
-        for source in sources:
-            keys += self._tables(source)
-            keys += [
-                source.labels_key(batch)
-                for batch in source.batches(self._bucket)
-                if self._exists(source.labels_key(batch))
-            ]
+    def _new_plan(self, source: Source, champion: Source | None, previous: Source | None) -> Plan:
+        return Plan(
+            source=source,
+            inspect=tuple(p.digest for p in self._all(source).parts if not self._known.has_facts(p.digest)),
+            cut=tuple(p.digest for p in self._to_cut(source).parts if not self._known.has_tiles(p.digest)),
+            champion=champion,
+            previous=previous,
+        )
+
+    def _write_manifests(self, prefix: str, plan: Plan) -> None:
+        every, to_cut = self._all(plan.source), self._to_cut(plan.source)
+        tables = self._tables(plan.source)
+        index = [*tables, *(self._known.index(p.digest) for p in to_cut.parts if p.digest not in plan.cut)]
+        # A manifest may not be empty: a job that has nothing to cut gets a table that it does not read.
+        idle = [] if plan.cut else [f"{DATASETS}/{plan.source.snapshot}/{MANIFEST}"]
+        wanted: dict[str, tuple[list[str], Ledger, Collection[str]]] = {
+            VALIDATE_OBJECTS: (self._to_validate(plan, every.parts), every, plan.inspect),
+            CUT_OBJECTS: (idle, to_cut, plan.cut),
+            INDEX_OBJECTS: (index, to_cut, ()),
+        }
+        for name, (keys, ledger, parts) in wanted.items():
+            images = self._images(plan.source, ledger, parts)
+            write_manifest(self._staged / name, self._data.uri(), heapq.merge(sorted(keys), images))
+            self._data.upload(self._staged / name, f"{prefix}/{name}")
+
+    def _images(self, source: Source, ledger: Ledger, digests: Collection[str]) -> Iterator[str]:
+        """Return the keys of the images of some parts, sorted."""
+
+        def keys(part: PartRef) -> Iterator[str]:
+            return (source.file_key(part.batch.name, path) for path in self._parts.paths(part, ledger, source))
+
+        parts = [part for part in ledger.parts if part.digest in digests]
+        # No batch's folder begins with another's: their images do not mix.
+        return chain.from_iterable(map(keys, sorted(parts, key=lambda p: source.file_key(p.batch.name, ""))))
+
+    def _to_validate(self, plan: Plan, parts: Sequence[PartRef]) -> list[str]:
+        """Return the keys that validation needs besides the images to look at."""
+        known = [part.digest for part in parts if part.digest not in plan.inspect]
         if plan.champion:
-            theirs = self._parts(plan.champion)
-            keys += [key for part in theirs for key in self._facts(part) if part.digest not in plan.inspect]
+            known += [p.digest for p in self._all(plan.champion).parts if p.digest not in plan.inspect]
+        keys = [key for part in known for key in self._known.facts(part)]
+        for source in (plan.source, plan.champion, plan.previous):
+            if source:
+                labelled = (batch for batch in self._batches(source) if batch.labels != FOLDER_PER_CLASS)
+                keys += [*self._tables(source), *map(source.labels_key, labelled)]
         return keys
 
-    def _to_preprocess(self, plan: Plan, parts: Sequence[Part]) -> list[str]:
-        keys = self._tables(plan.source)
-        keys += [plan.source.file_key(p.batch, path) for p in parts if p.digest in plan.cut for path, _ in p.files]
-        return keys + [
-            f"{TILES}/{part_key(self._spec, part.digest)}/{TILES_FILE}" for part in parts if part.digest not in plan.cut
-        ]
-
     def _tables(self, source: Source) -> list[str]:
-        batches = source.batches(self._bucket)
-        return [
-            *(f"{DATASETS}/{source.snapshot}/{name}" for name in (MANIFEST, PLACE)),
-            *(source.listing_key(batch) for batch in batches),
-        ]
+        snapshot = f"{DATASETS}/{source.snapshot}"
+        listings = (source.listing_key(batch) for batch in self._batches(source))
+        return [f"{snapshot}/{MANIFEST}", f"{snapshot}/{PLACE}", *listings]
 
-    def _write_objects(self, path: Path, keys: Sequence[str]) -> None:
-        manifest = [{"prefix": self._settings.uri() + "/"}, *sorted(set(keys))]
-        write_text(path, json.dumps(manifest, indent=0, ensure_ascii=False) + "\n")
+    def _all(self, source: Source) -> Ledger:
+        return self._parts.ledger(source, self._batches(source))
+
+    def _to_cut(self, source: Source) -> Ledger:
+        return self._parts.ledger(source, self._batches(source), to_cut=True)
+
+    def _batches(self, source: Source) -> list[Batch]:
+        if source.snapshot not in self._batches_of:
+            self._mirror.fetch(f"{DATASETS}/{source.snapshot}/{MANIFEST}")
+            self._batches_of[source.snapshot] = source.batches(self._mirror.folder)
+        return self._batches_of[source.snapshot]

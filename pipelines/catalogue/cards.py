@@ -2,8 +2,8 @@
 
 import json
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Self
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
 
 from steps.core.errors import UserError
 from steps.core.files import read_json
@@ -42,14 +42,26 @@ class Card:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a card; raises UserError that names the file."""
-        value = read_json(path)
+        return cls._checked(read_json(path), str(path))
+
+    @classmethod
+    def parse(cls, text: str, place: str) -> Self:
+        """Read the card that lies at `place`, a URI; raises UserError that names it."""
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{place} is no JSON ({error}): restore it, or add the batch again") from None
+        return cls._checked(value, place)
+
+    @classmethod
+    def _checked(cls, value: Any, place: str) -> Self:
         try:
             card = cls(**{key: value[key] for key in value if key != "version"})
-            problem = card._problem(value.get("version"), path.stem)
+            problem = card._problem(value.get("version"), PurePosixPath(place).stem)
         except (AttributeError, TypeError) as error:
             problem = str(error)
         if problem:
-            raise UserError(f"{path} is no card of a batch ({problem}): restore it, or add the batch again")
+            raise UserError(f"{place} is no card of a batch ({problem}): restore it, or add the batch again")
         return card
 
     def _problem(self, version: object, name: str) -> str:

@@ -5,26 +5,26 @@ card, written in this order: a batch without a card does not exist. A name is th
 the content's digest, and sorts after all earlier ones.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 
 from pipelines.catalogue.cards import Card
-from pipelines.catalogue.intake import Intake, Progress, copy_files, silent, take_in
+from pipelines.catalogue.intake import Intake, Progress, copy_files, silent
+from pipelines.catalogue.reading import Added, read_source
 from pipelines.local import LocalStore
 from pipelines.settings import Settings
 from pipelines.tracking.locks import exclusive
 from steps.core.classes import Classes
 from steps.core.dataset import Quarantined
 from steps.core.errors import UserError
-from steps.core.labels import FOLDER_PER_CLASS
 from steps.core.rows import no_rows, read_rows
-from steps.core.snapshot import KINDS, LABELS, REFERENCE, Batch, read_listing, write_listing
+from steps.core.snapshot import LABELS, REFERENCE, Batch, read_listing, write_listing
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _DIGITS = 12
@@ -32,25 +32,13 @@ _DIGITS = 12
 _WAIT_SECONDS = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What came of adding: `rows` counts all labelled rows, the `refused` among them (of a reference, its pictures).
-
-    `per_label` counts the usable rows by the name of their class. `screenshots` are different ones, of which
-    `new_screenshots` were in no earlier batch. `already` tells that `batch` held this very content before.
-    """
-
-    batch: Batch
-    rows: int
-    refused: Sequence[Quarantined]
-    per_label: Mapping[str, int]
-    screenshots: int
-    new_screenshots: int
-    already: bool
-
-
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def batch_name(added: datetime, sha256: str) -> str:
+    """Return the name of a batch: its time of adding, in UTC, and the beginning of its content's digest."""
+    return f"{added.strftime(_STAMP)}-{sha256[:_DIGITS]}"
 
 
 class Catalogue:
@@ -122,9 +110,7 @@ class Catalogue:
         Content that a batch of this kind holds already is not added again. Raises UserError if no row is usable, or if
         a file changes while it is read.
         """
-        if kind not in KINDS:
-            raise UserError(f"kind {kind!r}: one of {', '.join(KINDS)} is wanted")
-        intake = take_in(
+        reading = read_source(
             source,
             kind=kind,
             classes=classes,
@@ -133,37 +119,10 @@ class Catalogue:
             store=self.store.root,
             progress=progress,
         )
-        rows, refused = _read(intake, kind, classes, attribute)
-        if rows.empty:
-            why = f"; the first of {len(refused):,} that cannot be used: {refused[0].detail}" if refused else ""
-            what = "picture" if kind == REFERENCE else "usable row"
-            raise UserError(f"{source} holds no {what}{why}")
-        twin, new = self.find(intake.sha256, kind), None
+        twin, new = self.find(reading.intake.sha256, kind), None
         if twin is None:
-            draft = Card(
-                name="",
-                labels=intake.labels,
-                sha256=intake.sha256,
-                kind=kind,
-                added="",
-                source=source.resolve().name,
-                note=note,
-                by=by,
-                rows=len(rows) + len(refused),
-                refused=len(refused),
-                bytes=intake.bytes,
-            )
-            twin, new = self._publish(draft, intake, progress)
-        names = (classes.negative, classes.positive)
-        return Added(
-            batch=twin,
-            rows=len(rows) + len(refused),
-            refused=[replace(row, batch=twin.name) for row in refused],
-            per_label={name: int((rows["label"] == index).sum()) for index, name in enumerate(names)},
-            screenshots=intake.listing["sha256"].nunique(),
-            new_screenshots=new or 0,
-            already=new is None,
-        )
+            twin, new = self._publish(reading.card(note, by), reading.intake, progress)
+        return reading.added(twin, classes, new)
 
     def _publish(self, draft: Card, intake: Intake, progress: Progress) -> tuple[Batch, int | None]:
         """Copy a batch into the store and return it with the number of its new screenshots.
@@ -181,7 +140,7 @@ class Catalogue:
                 added = self._next_time()
                 card = replace(
                     draft,
-                    name=f"{added.strftime(_STAMP)}-{draft.sha256[:_DIGITS]}",
+                    name=batch_name(added, draft.sha256),
                     added=added.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 )
                 self.store.commit(batch_folder, self.uri("labelled", card.name), give_up=True)
@@ -207,18 +166,3 @@ class Catalogue:
         now = self._clock().astimezone(UTC).replace(microsecond=0)
         times = [datetime.fromisoformat(batch.added) + timedelta(seconds=1) for batch in self.batches()]
         return max([now, *times])
-
-
-def _read(intake: Intake, kind: str, classes: Classes, attribute: str | None) -> tuple[pd.DataFrame, list[Quarantined]]:
-    """Return the usable rows of what is to be added and the refused ones; the rows of a reference are its pictures."""
-    batch = Batch("", intake.labels, intake.sha256, kind)
-    rows, refused = intake.listing.assign(label=None), list[Quarantined]()
-    if kind != REFERENCE:
-        rows, refused = read_rows(batch, intake.folder, intake.listing, classes, attribute)
-    if intake.labels == FOLDER_PER_CLASS:
-        # These rows are made of the listing, which knows nothing of a file that could not be taken.
-        refused = [
-            *refused,
-            *(Quarantined("", intake.labels, r.row, r.source_ref, "", r.reason, r.detail) for r in intake.left_out),
-        ]
-    return rows, refused

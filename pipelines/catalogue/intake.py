@@ -62,17 +62,17 @@ def take_in(
     classes: Classes,
     labels: str | None = None,
     attribute: str | None = None,
-    store: Path,
+    store: Path | None,
     progress: Progress = silent,
 ) -> Intake:
     """Find and hash the files that `source`, a folder or a labels file in one, brings; no picture is opened.
 
     Only the labels file and regular files inside its folder are taken, never through a link that leads out; also those
     of rows whose label is refused, so that the content does not depend on what the classes are called. `store` is the
-    folder of the store, which must not lie among the data. Raises UserError if there is no labelled data at `source`.
+    folder of a store on this machine, which must not lie among the data. Raises UserError if `source` has no labels.
     """
     folder, name = _locate_source(source, kind, classes, labels)
-    if name == FOLDER_PER_CLASS and _shows(store.resolve(), folder.resolve()):
+    if name == FOLDER_PER_CLASS and store is not None and _shows(store.resolve(), folder.resolve()):
         raise UserError(f"the home lies in the data ({store} in {folder}): give --home another place")
     # The row that names a file first stands for it; 0 is the labels file itself.
     files: dict[str, tuple[int, str]] = {} if name == FOLDER_PER_CLASS else {name: (0, name)}

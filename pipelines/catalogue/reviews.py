@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.catalogue.catalogue import Added, Catalogue
+from pipelines.catalogue.catalogue import Catalogue
 from pipelines.catalogue.intake import take_in
+from pipelines.catalogue.reading import Added
 from steps.core.classes import Classes
 from steps.core.errors import UserError
 from steps.core.rows import read_rows

@@ -10,7 +10,7 @@ from steps.core.files import read_json
 from steps.core.plan import DATASETS, FACTS, INSPECTOR, SHARDS_MANIFEST, TILES, Source
 from steps.core.snapshot import MANIFEST, Batch, Place, parts_of, read_place
 
-_SHARDS = f"*/PreprocessTiles/tiles/{SHARDS_MANIFEST}"
+_SHARDS = f"*/IndexTiles/tiles/{SHARDS_MANIFEST}"
 
 
 def part_is_used(catalogue: Catalogue) -> Callable[[str], bool]:

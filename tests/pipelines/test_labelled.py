@@ -5,7 +5,8 @@ import json
 import pytest
 
 from pipelines.catalogue import Catalogue
-from pipelines.labelled import catalogue_snapshot, snapshot_of, source_of, weights_of
+from pipelines.dataset import source_of
+from pipelines.labelled import catalogue_snapshot, data_here, snapshot_of, weights_of
 from pipelines.local import LocalStore
 from pipelines.settings import Settings
 from steps.core.classes import Classes
@@ -55,7 +56,7 @@ def stored(store, uri):
 def test_a_snapshot_lists_its_batch_and_exactly_its_objects(store, data):
     snapshot = snapshot_of(data, store, SETTINGS, CLASSES)
     batch = snapshot.batches[0]
-    assert source_of(snapshot.uri, store) == snapshot.source
+    assert source_of(snapshot.uri, data_here(store, SETTINGS)) == snapshot.source
     assert snapshot.source.batches(bucket(store)) == [batch]
     assert list(snapshot.source.listing(bucket(store), batch)["path"]) == ["images/a.png", "images/b.png"]
     assert stored(store, SETTINGS.uri(BATCHES, batch.name)) == {"m.manifest", "images/a.png", "images/b.png"}
@@ -161,5 +162,5 @@ def test_the_catalogues_snapshot_holds_every_batch_that_was_added(store, data, t
     snapshot = catalogue_snapshot(store, SETTINGS)
     assert snapshot.batches == (reference, first)
     assert catalogue_snapshot(store, SETTINGS) == snapshot
-    assert source_of(snapshot.uri, store) == snapshot.source
-    assert source_of(SETTINGS.uri("datasets", "gone"), store) is None
+    assert source_of(snapshot.uri, data_here(store, SETTINGS)) == snapshot.source
+    assert source_of(SETTINGS.uri("datasets", "gone"), data_here(store, SETTINGS)) is None

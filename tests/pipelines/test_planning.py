@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from pipelines.catalogue import Catalogue
-from pipelines.labelled import catalogue_snapshot
+from pipelines.labelled import catalogue_snapshot, data_here
 from pipelines.local import LocalStore
 from pipelines.planning import plan_run
 from pipelines.settings import Settings
+from pipelines.storage import FolderObjects
 from steps.core.classes import Classes
 from steps.core.cutting import CutScreenshot
 from steps.core.facts import Inspection, write_facts
@@ -43,7 +44,7 @@ class Home:
         return catalogue_snapshot(self.store, SETTINGS)
 
     def plan(self, snapshot, **options):
-        uri = plan_run(self.store, SETTINGS, snapshot.source, SPEC, **{"code": "c", **options})
+        uri = plan_run(data_here(self.store, SETTINGS), snapshot.source, SPEC, **{"code": "c", **options})
         return uri, Plan.read(self.store.path(uri))
 
     def parts(self, snapshot):
@@ -77,7 +78,8 @@ def test_everything_is_new_at_first(home):
     uri, plan = home.plan(snapshot)
     (part,) = home.parts(snapshot)
     assert (plan.inspect, plan.cut) == ((part.digest,), (part.digest,))
-    assert images(home.objects(uri, "validate")) == images(home.objects(uri, "preprocess")) == ["a.png", "b.png"]
+    assert images(home.objects(uri, "validate")) == images(home.objects(uri, "cut")) == ["a.png", "b.png"]
+    assert images(home.objects(uri, "index")) == []
 
 
 def test_a_second_night_asks_for_new_images_only_and_for_what_is_known_of_the_others(home):
@@ -86,11 +88,11 @@ def test_a_second_night_asks_for_new_images_only_and_for_what_is_known_of_the_ot
     uri, plan = home.plan(snapshot)
     first, second = home.parts(snapshot)
     assert plan.inspect == plan.cut == (second.digest,)
-    for step in ("validate", "preprocess"):
-        assert images(home.objects(uri, step)) == ["c.png"]
+    assert images(home.objects(uri, "validate")) == images(home.objects(uri, "cut")) == ["c.png"]
+    assert images(home.objects(uri, "index")) == []
     assert f"{FACTS}/{INSPECTOR}/{first.digest}/facts.parquet" in home.objects(uri, "validate")
-    assert f"{TILES}/{part_key(SPEC, first.digest)}/tiles.parquet" in home.objects(uri, "preprocess")
-    assert not any(key.endswith(".tfrecord") for key in home.objects(uri, "preprocess")), "shards are not downloaded"
+    assert f"{TILES}/{part_key(SPEC, first.digest)}/tiles.parquet" in home.objects(uri, "index")
+    assert not any(key.endswith(".tfrecord") for key in home.objects(uri, "index")), "shards are not downloaded"
 
 
 def test_an_identical_run_gets_the_same_plan_although_the_store_has_learned_meanwhile(home):
@@ -138,4 +140,71 @@ def test_a_reference_sample_is_looked_at_and_never_cut(home):
     uri, plan = home.plan(snapshot)
     assert len(plan.inspect) == 2
     assert images(home.objects(uri, "validate")) == ["a.png", "p.png"]
-    assert images(home.objects(uri, "preprocess")) == ["a.png"]
+    assert images(home.objects(uri, "cut")) == ["a.png"]
+
+
+def test_a_run_that_has_nothing_to_cut_gets_a_table_in_place_of_images(home):
+    snapshot = home.add("first", "a.png")
+    home.know(snapshot)
+    uri, plan = home.plan(snapshot)
+    assert plan.cut == ()
+    assert home.objects(uri, "cut") == [f"datasets/{snapshot.source.snapshot}/manifest.jsonl"]
+
+
+def test_of_planners_that_see_different_things_the_first_ones_plan_counts(home):
+    snapshot = home.add("first", "a.png")
+
+    class Slow(FolderObjects):
+        """Another planner ends while this one writes."""
+
+        def put(self, key, data, **options):
+            if key.endswith("/plan.json"):
+                home.know(snapshot)
+                home.plan(snapshot)
+            return super().put(key, data, **options)
+
+    bucket = home.bucket
+    uri = plan_run(Slow(bucket, bucket.name), snapshot.source, SPEC, code="c")
+    assert Plan.read(home.store.path(uri)).cut == ()
+    assert images(home.objects(uri, "cut")) == images(home.objects(uri, "validate")) == []
+
+
+def test_the_index_of_old_tiles_is_read_once(home, monkeypatch):
+    snapshot = home.add("first", "a.png")
+    home.know(snapshot)
+    home.plan(snapshot)
+    brought, download = [], FolderObjects.download
+
+    def tell(self, key, path):
+        brought.append(key)
+        download(self, key, path)
+
+    monkeypatch.setattr(FolderObjects, "download", tell)
+    after = home.add("second", "b.png")
+    home.plan(after)
+    assert [key for key in brought if key.startswith("tiles/")] == []
+    assert [key for key in brought if key.startswith("catalogue/")] == [f"catalogue/{after.batches[1].name}.parquet"]
+
+
+def test_a_damaged_index_is_cut_again(home):
+    snapshot = home.add("first", "a.png")
+    home.know(snapshot)
+    index = next((home.bucket / TILES).rglob("tiles.parquet"))
+    index.chmod(0o644)
+    index.write_bytes(b"PAR1")
+    assert len(home.plan(snapshot)[1].cut) == 1
+
+
+def test_no_question_is_asked_for_each_old_image(home):
+    class Asked(FolderObjects):
+        questions = 0
+
+        def info(self, key):
+            self.questions += 1
+            return super().info(key)
+
+    snapshot = home.add("first", *(f"{number}.png" for number in range(50)))
+    objects = Asked(home.bucket, home.bucket.name)
+    for _ in range(2):
+        plan_run(objects, snapshot.source, SPEC, code="c")
+    assert objects.questions < 10

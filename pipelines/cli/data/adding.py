@@ -2,12 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.cli.data.options import attribute_of, labels_options, open_catalogue
+from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
+from pipelines.environment import LOCAL
 
 if TYPE_CHECKING:
     from pipelines.catalogue import Added
@@ -30,27 +32,49 @@ _REASONS_SHOWN = 5
 @click.option("--by", default="", metavar="NAME", help="Who adds it; kept with the batch.")
 @click.option("--note", default="", metavar="TEXT", help="What it is; kept with the batch.")
 @home_option
+@environment_options
 def add(  # noqa: PLR0917 (Click passes them by name)
-    path: Path, kind: str, labels: str | None, classes: str, label_attribute: str, by: str, note: str, home: Path
+    path: Path,
+    kind: str,
+    labels: str | None,
+    classes: str,
+    label_attribute: str,
+    by: str,
+    note: str,
+    home: Path,
+    environment: str,
+    region: str | None,
 ) -> None:
-    """Add PATH, a folder or a labels file in one, to the labelled data of this machine, as one immutable batch.
+    """Add PATH, a folder or a labels file in one, to the labelled data, as one immutable batch.
 
-    Files are copied; data that are there already are not added again.
+    Files are copied to this machine's store, or with --env to an environment's data bucket; data that are there
+    already are not added again.
     """
     from pipelines.cli.data.progress import FileProgress
     from steps.core.classes import Classes
 
-    added = open_catalogue(home).add(
-        path,
-        classes=Classes.parse(classes),
-        kind=kind,
-        labels=labels,
-        attribute=attribute_of(label_attribute),
-        note=note,
-        by=by,
-        progress=FileProgress(sys.stdout),
-    )
-    _tell(added)
+    options: Any = {
+        "classes": Classes.parse(classes),
+        "kind": kind,
+        "labels": labels,
+        "attribute": attribute_of(label_attribute),
+        "note": note,
+        "by": by,
+        "progress": FileProgress(sys.stdout),
+    }
+    if environment == LOCAL:
+        _tell(open_catalogue(home).add(path, **options))
+        click.echo("Next         `tilegate run` learns from all batches; `tilegate data status` lists them")
+        return
+    from pipelines.aws.session import aws_errors, open_environment
+    from pipelines.intake import add_source
+    from pipelines.storage import S3Objects
+
+    deployment = open_environment(environment, region)
+    with aws_errors(f"add data to {environment}"):
+        data = S3Objects(deployment.client("s3"), deployment.environment.data_bucket)
+        _tell(add_source(data, path, **options))
+    click.echo(f"Next         the nights of {environment} learn from all batches")
 
 
 def _tell(added: "Added") -> None:
@@ -72,4 +96,3 @@ def _tell(added: "Added") -> None:
         click.echo(f"Batch        {added.batch.name} holds exactly this already: nothing was added")
     else:
         click.echo(f"Batch        {added.batch.name}")
-    click.echo("Next         `tilegate run` learns from all batches; `tilegate data status` lists them")

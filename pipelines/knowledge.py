@@ -1,0 +1,87 @@
+"""What the bucket already knows of the parts of labelled data: the facts about their images, and their tiles.
+
+Both are told by a listing of a few objects for each part. Which shards a part's tiles must have stands in its index,
+which is read once and remembered.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.storage.memo import read_memo, write_memo
+from pipelines.storage.mirror import Mirror
+from pipelines.storage.protocol import ObjectStore
+from steps.core.dataset import TILES as TILES_FILE
+from steps.core.facts import FACTS as FACTS_FILE
+from steps.core.facts import THUMBNAILS
+from steps.core.plan import FACTS, INSPECTOR, TILES
+from steps.core.spec import PreprocessingSpec
+from steps.core.tilestore import part_key
+
+
+class Knowledge:
+    """What is known in the bucket `data`, of tiles under `spec`; `mirror` brings the indexes that have to be read."""
+
+    def __init__(self, data: ObjectStore, spec: PreprocessingSpec, mirror: Mirror) -> None:
+        self._data, self._spec, self._mirror = data, spec, mirror
+        self._memo = f"tiles-{spec.digest[:16]}"
+        self._learned = False
+
+    def facts(self, part: str) -> Sequence[str]:
+        """Return the keys of what is known of a part's images."""
+        return [f"{FACTS}/{INSPECTOR}/{part}/{name}" for name in (FACTS_FILE, THUMBNAILS)]
+
+    def has_facts(self, part: str) -> bool:
+        return self._facts_there.issuperset(self.facts(part))
+
+    def index(self, part: str) -> str:
+        """Return the key of the index of a part's tiles."""
+        return f"{TILES}/{part_key(self._spec, part)}/{TILES_FILE}"
+
+    def has_tiles(self, part: str) -> bool:
+        """Tell whether a part's index is there and whole, and every shard that it names."""
+        etag = self._tiles_there.get(self.index(part))
+        if etag is None:
+            return False
+        known = self._shards.get(part)
+        if not isinstance(known, list) or known[:1] != [etag]:
+            shards = _shards_of(self._mirror.fetch(self.index(part)))
+            if shards is None:
+                return False
+            known = self._shards[part] = [etag, shards]
+            self._learned = True
+        return self._tiles_there.keys() >= set(known[1])
+
+    def remember(self) -> None:
+        """Keep what was read, for the next time."""
+        if self._learned:
+            write_memo(self._data, self._memo, self._shards)
+            self._learned = False
+
+    @cached_property
+    def _facts_there(self) -> set[str]:
+        return {info.key for info in self._data.list(f"{FACTS}/{INSPECTOR}/")}
+
+    @cached_property
+    def _tiles_there(self) -> dict[str, str]:
+        return {info.key: info.etag for info in self._data.list(f"{TILES}/{self._spec.digest[:16]}/")}
+
+    @cached_property
+    def _shards(self) -> dict[str, Any]:
+        return read_memo(self._data, self._memo)
+
+
+def _shards_of(index: Path) -> list[str] | None:
+    """Return the keys of the shards that an index names, None if it cannot be read: then the part is cut again."""
+    shards: set[str] = set()
+    try:
+        with pq.ParquetFile(index, read_dictionary=["shard"]) as file:
+            for rows in file.iter_batches(columns=["shard"], use_threads=False):
+                shards.update(rows.column(0).unique().to_pylist())
+    except (OSError, pa.ArrowException):
+        return None
+    return sorted(f"{TILES}/{shard}" for shard in shards)
