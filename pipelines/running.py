@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.compared import champion_source, previous_source
 from pipelines.compiler import compile_cached
+from pipelines.dataset import Snapshot
+from pipelines.earlier import runs_here
 from pipelines.images import LocalImages, program_digest
 from pipelines.judged import champion_uri, identity_of, ledger_uri
-from pipelines.labelled import Snapshot, catalogue_snapshot, snapshot_of, source_of, weights_of
+from pipelines.labelled import catalogue_snapshot, data_here, snapshot_of, weights_of
 from pipelines.local import ConsoleProgress, ExecutionResult, Executor, LocalStore, load_runs
 from pipelines.parameters import (
     SAMPLE_PARAMETERS,
@@ -21,26 +24,25 @@ from pipelines.parameters import (
     pipeline_parameters,
     warm_start_names,
 )
-from pipelines.planning import plan_run
+from pipelines.planning import OF_VALIDATION, plan_run
 from pipelines.registry import PENDING, MlflowRegistry, register_callback
 from pipelines.sample import write_sample
 from pipelines.settings import Settings
+from pipelines.storage import FolderObjects
 from pipelines.tracking import MlflowTracker
+from pipelines.verdict import figures
 from pipelines.warmstart import STEP, warm_start_parents
 from steps.core.classes import Classes
 from steps.core.errors import UserError
 from steps.core.files import read_json
-from steps.core.plan import Source
 from steps.core.program import EXIT_REJECTED
 from steps.core.records import printable
 from steps.core.spec import PreprocessingSpec
 
-_OF_VALIDATION = ("Classes", "LabelAttribute", "MaxLabelChanges", "Backbone", "PretrainedWeightsUri")
-
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a person asked for; `parameters` are those given by name.
+    """What a person asked for; `parameters` are those given by name, `note` stays with the run.
 
     Without `data` the catalogue's batches are meant, or the embedded sample if there are none or if `sample` says so.
     """
@@ -51,6 +53,7 @@ class RunRequest:
     weights: Path | None
     resume: str | None
     parameters: Mapping[str, Any]
+    note: str = ""
 
 
 def run_pipeline(request: RunRequest, settings: Settings) -> str:
@@ -74,8 +77,9 @@ def run_pipeline(request: RunRequest, settings: Settings) -> str:
         parameters=parameters,
         listeners=[ConsoleProgress(), tracker],
         register=register_callback(registry),
-        first_trials={STEP: first_trials(_values(parameters, settings))},
+        first_trials={STEP: first_trials(parameter_values(parameters, settings))},
         resume=request.resume,
+        code_note=request.note,
     )
     result = executor.run()
     tracker.close()
@@ -95,7 +99,7 @@ def _resumed(request: RunRequest) -> Mapping[str, Any]:
     return found[0].parameters
 
 
-def _values(chosen: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+def parameter_values(chosen: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """Return the value of every parameter."""
     return {**{parameter.name: parameter.default for parameter in pipeline_parameters(settings)}, **chosen}
 
@@ -103,17 +107,25 @@ def _values(chosen: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 def _started(request: RunRequest, store: LocalStore, settings: Settings) -> dict[str, Any]:
     """Return the parameters of a new run: its data, what it is judged against, and what its tuning learns from."""
     chosen = start_parameters(request, store, settings)
-    values = _values(chosen, settings)
-    identity = identity_of(values)
-    parents = warm_start_parents(request.home, settings, values)
+    values = parameter_values(chosen, settings)
+    identity, earlier = identity_of(values), runs_here(request.home)
+    parents = warm_start_parents(earlier, settings.name, values)
     if parents:
         print(f"Tuning starts warm from {len(parents)} earlier {'nights' if len(parents) > 1 else 'night'}")
+    artifacts = artifacts_here(store, settings)
+    registry = MlflowRegistry(request.home)
     return {
         **chosen,
-        "ChampionUri": champion_uri(request.home, store, settings, identity),
-        "LedgerUri": ledger_uri(request.home, store, settings, identity),
+        "ChampionUri": champion_uri(artifacts, registry, settings.model_package_group, earlier, identity),
+        "LedgerUri": ledger_uri(artifacts, earlier, identity),
         **dict(zip(warm_start_names(len(parents)), parents, strict=True)),
     }
+
+
+def artifacts_here(store: LocalStore, settings: Settings) -> FolderObjects:
+    """Return what runs leave behind on this machine, as objects."""
+    folder = store.path(settings.artifact_uri())
+    return FolderObjects(folder, folder.name)
 
 
 def start_parameters(request: RunRequest, store: LocalStore, settings: Settings) -> dict[str, Any]:
@@ -122,8 +134,8 @@ def start_parameters(request: RunRequest, store: LocalStore, settings: Settings)
     is_sample = request.data is None and added is None
     preset = SAMPLE_PARAMETERS if is_sample else {}
     chosen = {**preset, **request.parameters}
-    chosen.setdefault("MaxFprIncrease", _values(chosen, settings)["MaxFpr"] / 2)
-    values = _values(chosen, settings)
+    chosen.setdefault("MaxFprIncrease", parameter_values(chosen, settings)["MaxFpr"] / 2)
+    values = parameter_values(chosen, settings)
     check_parameters(values)
     if added:
         snapshot = added
@@ -148,39 +160,19 @@ def plan_of(home: Path, snapshot: Snapshot, values: Mapping[str, Any], store: Lo
 
     Whatever makes ValidateData run again gets a plan of its own, which asks for what the store does not know by then.
     """
-    asked = {name: values[name] for name in _OF_VALIDATION}
+    asked = {name: values[name] for name in OF_VALIDATION}
+    data = data_here(store, settings)
     return plan_run(
-        store,
-        settings,
+        data,
         snapshot.source,
         PreprocessingSpec(tile_size=values["TileSize"]),
-        code=program_digest("steps.validate") + program_digest("steps.preprocess") + json.dumps(asked),
-        champion=_champion(home, snapshot, store, settings),
-        previous=_previous(home, snapshot, store),
+        code=program_digest("steps.validate")
+        + program_digest("steps.preprocess")
+        + program_digest("steps.index")
+        + json.dumps(asked),
+        champion=champion_source(MlflowRegistry(home).load_champion(settings.model_package_group), snapshot, data),
+        previous=previous_source(runs_here(home), snapshot, data),
     )
-
-
-def _champion(home: Path, snapshot: Snapshot, store: LocalStore, settings: Settings) -> Source | None:
-    champion = MlflowRegistry(home).load_champion(settings.model_package_group)
-    if champion is None or "dataset" not in champion.metadata:
-        return None
-    found = source_of(champion.metadata["dataset"], store)
-    if found is None or found.snapshot == snapshot.source.snapshot:
-        return None
-    return dataclasses.replace(found, name=f"version {champion.version}")
-
-
-def _previous(home: Path, snapshot: Snapshot, store: LocalStore) -> Source | None:
-    """Return what the last run before this snapshot's first one was about, if it was about data of the same place."""
-    last = None
-    for run in load_runs(home):
-        uri = run.parameters.get("DatasetUri")
-        if uri == snapshot.uri:
-            break
-        if uri and (run.status == "Succeeded" or run.failed_step not in (None, "ValidateData", "PreprocessTiles")):
-            found = source_of(str(uri), store)
-            last = found if found and found.place == snapshot.source.place else last
-    return dataclasses.replace(last, name=f"the last run's {last.snapshot[:12]}") if last else None
 
 
 def _drawn(done: int, total: int) -> None:
@@ -215,7 +207,7 @@ def _summary(
     if judged := _judged(result, store):
         what, folder = judged
         yield "Judged", what
-        yield from _figures(read_json(folder / "evaluation.json"))
+        yield from figures(read_json(folder / "evaluation.json"))
         yield "Report", str(folder / "report.html")
     if registered := result.properties("RegisterModel"):
         group, version = registered["ModelPackageGroupName"], registered["ModelPackageVersion"]
@@ -251,26 +243,6 @@ def _judged(result: ExecutionResult, store: LocalStore) -> tuple[str, Path] | No
     if evaluation := _output(result, store, "EvaluateModel", "evaluation"):
         return "the trained model", evaluation
     return None
-
-
-def _figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    gate, subject = evaluation["gate"], evaluation["subject"]
-    confidence = f"{gate['confidence']:.0%}"
-    if point := gate["operating_point"]:
-        yield "Threshold", f"{point['threshold']:.6f}, from {point['calibration']} calibration negatives"
-    if fpr := gate["fpr"]:
-        yield (
-            "FPR",
-            (
-                f"{fpr['value']:.2%} ({fpr['count']} of {fpr['trials']} negatives), at most {fpr['upper']:.2%} at "
-                f"{confidence}; limit {gate['max_fpr']:.2%}"
-            ),
-        )
-    if tpr := gate["tpr"]:
-        counted = f"({tpr['count']} of {tpr['trials']} positives)"
-        yield "TPR", f"{tpr['value']:.1%} {counted}, at least {tpr['lower']:.1%} at {confidence}"
-    if "bytes" in subject:
-        yield "Size", f"{subject['bytes'] / 1e6:.2f} MB, TFLite {subject['quantization']}"
 
 
 def validation_report(result: ExecutionResult, store: LocalStore) -> Path | None:

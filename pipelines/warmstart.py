@@ -4,33 +4,27 @@ Their trials tell where good hyperparameters lie, not how good they are: on othe
 So the search compares a trial with those of its own night only (`pipelines.local.search`).
 """
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.local import load_runs
-from pipelines.local.files import read_json
+from pipelines.earlier import TUNING, EarlierRun, before
 from pipelines.parameters import MOST_WARM_START_PARENTS, STATIC
-from pipelines.settings import Settings
 
-STEP = "TuneHyperparameters"
+STEP = TUNING
 # What a trial is, besides its hyperparameters: nights that differ in it are not of one search.
 _ALIKE = ("Classes", "TileSize", "PretrainedWeightsUri", "TuningEpochs", *STATIC.values())
 
 
-def warm_start_parents(home: Path, settings: Settings, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+def warm_start_parents(earlier: Sequence[EarlierRun], pipeline: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the tuning jobs to start warm from, the latest first; at most five, as SageMaker allows.
 
     They are those of earlier data: of the runs before the first one on this dataset, so that a repeated run has the
-    same parents and finds its own result again.
+    same parents and finds its own result again. `earlier` begins with the oldest.
     """
-    parents = list[str]()
-    for run in load_runs(home):
-        if run.parameters.get("DatasetUri") == parameters["DatasetUri"]:
-            break
-        if run.pipeline == settings.name and all(run.parameters.get(n) == parameters[n] for n in _ALIKE):
-            document = read_json(run.run_dir / "steps" / STEP / "result.json")
-            if document and document["status"] == "Succeeded":
-                # One that was reused bears the name of the job that it was.
-                parents.append(document["properties"]["HyperParameterTuningJobName"])
+    alike = (
+        run
+        for run in before(earlier, parameters["DatasetUri"])
+        if run.pipeline == pipeline and all(run.parameters.get(n) == parameters[n] for n in _ALIKE)
+    )
+    parents = [job for run in alike if (job := run.tuning_job())]
     return tuple(dict.fromkeys(reversed(parents)))[:MOST_WARM_START_PARENTS]

@@ -7,10 +7,12 @@ import tarfile
 
 import pytest
 
+from pipelines.earlier import runs_here
 from pipelines.images import program_digest
 from pipelines.judged import champion_uri, identity_of, ledger_uri
 from pipelines.local import LocalStore
 from pipelines.registry import MlflowRegistry, RegistryError
+from pipelines.running import artifacts_here
 from pipelines.settings import Settings
 from steps.core.errors import UserError
 from steps.core.ledger import Consultation, read_ledger
@@ -41,11 +43,12 @@ class Home:
         return folder
 
     def ledger(self, identity="a"):
-        uri = ledger_uri(self.root, self.store, SETTINGS, identity)
+        uri = ledger_uri(artifacts_here(self.store, SETTINGS), runs_here(self.root), identity)
         return uri, read_ledger(self.store.path(uri))
 
     def champion(self, identity="a"):
-        return champion_uri(self.root, self.store, SETTINGS, identity)
+        group, artifacts = SETTINGS.model_package_group, artifacts_here(self.store, SETTINGS)
+        return champion_uri(artifacts, self.registry, group, runs_here(self.root), identity)
 
     def approve(self, execution, text="weights"):
         archive = self.root / f"{text}.tar.gz"

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.local import LocalStore
 from pipelines.parameters import pipeline_parameters
-from pipelines.running import RunRequest, _started, _values
+from pipelines.running import RunRequest, _started, parameter_values
 from pipelines.settings import Settings
 from steps.core.errors import UserError
 from steps.core.ledger import Consultation
@@ -39,7 +39,7 @@ class Home:
             "TuneHyperparameters": {"status": "Succeeded", "properties": {"HyperParameterTuningJobName": job}},
             "EvaluateModel": {"status": "Succeeded", "outputs": {"new-ledger": output}},
         }
-        self._leave(self.root / "home", self._number, _values(parameters, SETTINGS), **results)
+        self._leave(self.root / "home", self._number, parameter_values(parameters, SETTINGS), **results)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipelines.earlier import runs_here
 from pipelines.local.runs import load_runs
 from pipelines.parameters import pipeline_parameters
 from pipelines.settings import Settings
@@ -25,7 +26,7 @@ class Home:
         return self._leave(self.root, self._number, parameters, TuneHyperparameters=tuned, **options)
 
     def parents(self, parameters):
-        return warm_start_parents(self.root, SETTINGS, parameters)
+        return warm_start_parents(runs_here(self.root), SETTINGS.name, parameters)
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""The night on one machine as cron runs it: dropped batches, real training, a kill in the middle."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.sample import write_sample
+
+pytestmark = pytest.mark.e2e
+
+TILEGATE = Path(sys.executable).parent / "tilegate"
+# One trial and few epochs on small tiles, and limits that a model of one epoch can prove: this is about the night.
+QUICK = (
+    *("--classes", "other,promotion", "--tile-size", "96", "--augment", "0", "--variants", "float16"),
+    *("--max-tuning-jobs", "1", "--tuning-epochs", "1", "--fine-tune-epochs", "1"),
+    *("--max-fpr", "0.75", "--min-tpr", "0.001", "--max-flipped", "1"),
+)
+
+
+@pytest.fixture
+def home(tmp_path):
+    write_sample(tmp_path / "inbox" / "first")
+    return tmp_path / "home"
+
+
+def command(home):
+    return [TILEGATE, "nightly", "--home", home, "--inbox", home.parent / "inbox", "--settle", "0", *QUICK]
+
+
+def nightly(home):
+    return subprocess.run(command(home), capture_output=True, text=True, check=False, timeout=900)
+
+
+def runs(home):
+    words = [TILEGATE, "runs", "--home", home]
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+
+
+def test_a_dropped_batch_is_decided_on_once_although_the_night_is_killed(home):
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command(home), stdout=pipe, stderr=subprocess.STDOUT, text=True) as night:
+        told = ""
+        for line in night.stdout:
+            told += line
+            if line.startswith("PreprocessTiles"):
+                break
+        second = nightly(home)
+        os.kill(night.pid, signal.SIGKILL)
+    assert "PreprocessTiles" in told, told
+    assert (second.returncode, second.stdout) == (0, "Night: a night is being held in this home already\n")
+    assert re.search(r"^first is batch \S+: 1,200 labels$", told, re.MULTILINE)
+    assert "Interrupted" in runs(home)[0]
+
+    # The verdict on a model of one epoch is luck; either is a decision.
+    done = nightly(home)
+    assert done.returncode in (0, 3), done.stdout + done.stderr
+    assert re.search(r"^ValidateData +reused .*done before this execution was resumed", done.stdout, re.MULTILINE)
+    (run,) = runs(home)
+    assert "Interrupted" not in run
+    execution = run.split()[0]
+    assert f"Night: started {execution}: 1,200 new labels\n" in done.stdout
+
+    again = nightly(home)
+    assert again.returncode == 0
+    verdict = "Succeeded" if done.returncode == 0 else "Rejected"
+    told = f"Night: nothing new, nothing is started: {execution} has decided on these data: {verdict}\n"
+    assert again.stdout == told
+    assert runs(home) == [run]
