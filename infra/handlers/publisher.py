@@ -1,0 +1,58 @@
+"""The Lambda function that alone signs releases and moves channels, on approvals and on people's requests.
+
+Its environment variables are TILEGATE_ENV (dev or prod), TILEGATE_CHANNEL and TILEGATE_PERCENT: where, and to what
+share of the installations, an approved version is published at first. It takes EventBridge's "SageMaker Model Package
+State Change", and the requests of `tilegate release`. What a person has to mend is told and not raised, because a
+further delivery would not mend it: as the answer to a request, as metric RefusedReleases for an event. Anything else
+is raised, so that the event is delivered again and ends in the dead-letter queue.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.aws.session import open_environment
+from pipelines.release import RefusedError
+from pipelines.release.opening import publisher_of
+from pipelines.release.requests import perform
+from steps.core.errors import UserError
+
+_APPROVED = "Approved"
+
+
+def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
+    """Follow an approval or do what a request asks for; the answer to a request holds `state` or `error`."""
+    deployment = open_environment(os.environ["TILEGATE_ENV"], os.environ["AWS_REGION"])
+    publisher = publisher_of(deployment)
+    if "action" in event:
+        print(json.dumps({"request": dict(event)}))
+        try:
+            return {"state": perform(publisher, event)}
+        except UserError as error:
+            print(json.dumps({"refused": str(error)}))
+            return {"error": str(error)}
+    detail = event["detail"]
+    if detail["ModelPackageGroupName"] != publisher.group or detail["ModelApprovalStatus"] != _APPROVED:
+        print(json.dumps({"ignored": f"{detail['ModelPackageGroupName']} is {detail['ModelApprovalStatus']}"}))
+        return {}
+    version = int(detail["ModelPackageVersion"])
+    try:
+        state = publisher.follow(version, os.environ["TILEGATE_CHANNEL"], int(os.environ["TILEGATE_PERCENT"]))
+    except RefusedError as error:
+        print(json.dumps(_refusal(deployment.environment.metric_namespace) | {"refused": str(error)}))
+        return {"error": str(error)}
+    told = str(state) if state else f"version {version} is not the last approval of its group: nothing moves"
+    print(json.dumps({"release": told}))
+    return {"state": told}
+
+
+def _refusal(namespace: str) -> dict[str, Any]:
+    """Return a log line of which CloudWatch makes a metric (the embedded metric format)."""
+    metrics = {
+        "Namespace": namespace,
+        "Dimensions": [[]],
+        "Metrics": [{"Name": "RefusedReleases", "Unit": "Count"}],
+    }
+    return {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metrics]}, "RefusedReleases": 1}

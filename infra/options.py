@@ -1,0 +1,81 @@
+"""What a deployment is told besides its environment: which images it runs, and what a team may choose."""
+
+import re
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from pipelines.environment import Environment
+from steps.core.errors import UserError
+
+_PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+_PRINCIPAL = re.compile(r"arn:[^:]+:(iam|sts)::\d{12}:[^*\s]+")
+_PREFIX_LIST = re.compile(r"pl-[0-9a-f]{8,17}")
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """URIs of the three images, each with its digest: a tag may mean other code tomorrow. Raises UserError."""
+
+    data: str
+    model: str
+    control: str
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            uri = getattr(self, field.name)
+            if not _PINNED.fullmatch(uri):
+                raise UserError(
+                    f"{field.name} image {uri!r}: a URI that ends in @sha256:<64 hexadecimal digits> is wanted"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`s3_prefix_list` is the id of the region's managed prefix list of S3: `infra.network.find_s3_prefix_list` asks.
+
+    `approvers` and `operators` are ARNs of users or roles that may take on these roles, with MFA; without any,
+    everybody of the account may whom IAM lets. `schedule` has the six fields of EventBridge Scheduler, in `timezone`;
+    it is on in prod and off in dev unless `scheduled` says otherwise. `mlflow` is the serverless app or a server that
+    costs the same day and night. `weights` is the folder of pretrained weights among the artefacts.
+    """
+
+    s3_prefix_list: str
+    alert_emails: tuple[str, ...] = ()
+    approvers: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
+    monthly_budget_usd: int = 500
+    schedule: str = "cron(0 2 * * ? *)"
+    timezone: str = "UTC"
+    scheduled: bool | None = None
+    mlflow: Literal["app", "server"] = "app"
+    min_new_labels: int = 1
+    max_age_days: int = 7
+    channel: str = "stable"
+    rollout_percent: int = 100
+    warm_start_parents: int = 0
+    weights: str = "random"
+
+    def __post_init__(self) -> None:
+        if not _PREFIX_LIST.fullmatch(self.s3_prefix_list):
+            raise UserError(f"prefix list {self.s3_prefix_list!r}: the id of the region's list of S3 is wanted, pl-…")
+        for arn in (*self.approvers, *self.operators):
+            if not _PRINCIPAL.fullmatch(arn):
+                raise UserError(f"principal {arn!r}: the ARN of a user or role is wanted, without a wildcard")
+        cron = re.fullmatch(r"cron\((.+)\)", self.schedule)
+        if not cron or len(cron[1].split()) != 6:  # noqa: PLR2004
+            raise UserError(f"schedule {self.schedule!r}: cron(…) with six fields is wanted, such as cron(0 2 * * ? *)")
+        if not 0 <= self.rollout_percent <= 100:  # noqa: PLR2004
+            raise UserError(f"rollout of {self.rollout_percent} %: 0 to 100 is wanted")
+        if self.monthly_budget_usd < 1:
+            raise UserError(f"budget of {self.monthly_budget_usd} USD: at least 1 is wanted")
+
+    def is_scheduled(self, environment: Environment) -> bool:
+        return environment.name == "prod" if self.scheduled is None else self.scheduled
+
+
+def check_people(options: Options, environment: Environment) -> None:
+    """Raise UserError if a role that makes or releases versions is named as a person who decides on them."""
+    ours = f"role/{environment.project}-"
+    for arn in (*options.approvers, *options.operators):
+        if ours in arn:
+            raise UserError(f"{arn} is a role of this deployment: people approve and operate, roles of jobs do not")
