@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 from pipelines.environment import Environment
 from steps.core.errors import UserError
@@ -36,7 +36,7 @@ class Options:
     `approvers` and `operators` are ARNs of users or roles that may take on these roles, with MFA; without any,
     everybody of the account may whom IAM lets. `schedule` has the six fields of EventBridge Scheduler, in `timezone`;
     it is on in prod and off in dev unless `scheduled` says otherwise. `mlflow` is the serverless app or a server that
-    costs the same day and night. `weights` is the folder of pretrained weights among the artefacts.
+    costs the same day and night. `warm_start_parents` and all after it are `Settings` of the pipeline.
     """
 
     s3_prefix_list: str
@@ -54,6 +54,9 @@ class Options:
     rollout_percent: int = 100
     warm_start_parents: int = 0
     weights: str = "random"
+    spot: bool = False
+    input_mode: Literal["File", "FastFile"] = "File"
+    training_volume_key: bool = True
 
     def __post_init__(self) -> None:
         if not _PREFIX_LIST.fullmatch(self.s3_prefix_list):
@@ -68,6 +71,11 @@ class Options:
             raise UserError(f"rollout of {self.rollout_percent} %: 0 to 100 is wanted")
         if self.monthly_budget_usd < 1:
             raise UserError(f"budget of {self.monthly_budget_usd} USD: at least 1 is wanted")
+
+    def of_training(self) -> dict[str, Any]:
+        """Return those that are settings of the pipeline, by their names there."""
+        names = ("warm_start_parents", "weights", "spot", "input_mode", "training_volume_key")
+        return {name: getattr(self, name) for name in names}
 
     def is_scheduled(self, environment: Environment) -> bool:
         return environment.name == "prod" if self.scheduled is None else self.scheduled

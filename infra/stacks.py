@@ -33,7 +33,7 @@ def add_images_stack(app: Any, environment: Environment) -> Any:
 def add_main_stack(app: Any, environment: Environment, images: Images, options: Options) -> Any:
     """Add the stack of everything else. Compiles the pipeline, which takes seconds."""
     check_people(options, environment)
-    settings = placeholder_settings(environment, images, options.warm_start_parents, options.weights)
+    settings = placeholder_settings(environment, images, **options.of_training())
     definition = compile_minified(settings)
     stack = _stack(app, environment, environment.project)
     keys = add_keys(stack, environment)

@@ -26,19 +26,16 @@ _KEY = "arn:aws:kms:us-east-1:000000000000:key/tilegate-placeholder"
 _PARALLEL_STEPS = 4
 
 
-def placeholder_settings(
-    environment: Environment, images: Images, warm_start_parents: int, weights: str = "random"
-) -> Settings:
-    """Return the pipeline's settings with placeholders for subnets, security group and key."""
-    return environment.settings(
+def placeholder_settings(environment: Environment, images: Images, **chosen: Any) -> Settings:
+    """Return the pipeline's settings, with what was chosen, and placeholders for subnets, security group and key."""
+    settings = environment.settings(
         data_image=images.data,
         model_image=images.model,
         subnets=_SUBNETS,
         security_groups=[_GROUP],
         kms_key_arn=_KEY,
-        warm_start_parents=warm_start_parents,
-        weights=weights,
     )
+    return replace(settings, **chosen)
 
 
 @functools.cache

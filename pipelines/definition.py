@@ -1,13 +1,14 @@
 """The DAG, built with the SageMaker Python SDK v3. Import it only through `pipelines.compiler`, which prepares the SDK.
 
-ValidateData -> PreprocessTiles -> TuneHyperparameters -> TrainModel -> EvaluateModel -> CheckFalsePositiveRate, which
-leads to ConvertToTFLite and RegisterModel, or to RejectModel.
+ValidateData -> PreprocessTiles -> IndexTiles -> TuneHyperparameters -> TrainModel -> EvaluateModel ->
+CheckFalsePositiveRate, which leads to ConvertToTFLite and RegisterModel, or to RejectModel.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
+from sagemaker.core.network import NetworkConfig
 from sagemaker.core.parameter import ContinuousParameter
 from sagemaker.core.processing import Processor
 from sagemaker.core.shapes import (
@@ -41,13 +42,21 @@ from sagemaker.mlops.workflow import (
 )
 from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train import ModelTrainer
-from sagemaker.train.configs import Compute, InputData, MetricDefinition, StoppingCondition
+from sagemaker.train.configs import (
+    CheckpointConfig,
+    Compute,
+    InputData,
+    MetricDefinition,
+    Networking,
+    StoppingCondition,
+)
 from sagemaker.train.tuner import HyperparameterTuner
 
 from pipelines.parameters import BOUNDS, FINAL, LEDGER, STATIC, pipeline_parameters, warm_start_names
 from pipelines.settings import Settings
-from steps.core.plan import FACTS, INSPECTOR, PREPROCESS_OBJECTS, SHARDS_MANIFEST, TILES, VALIDATE_OBJECTS
+from steps.core.plan import CUT_OBJECTS, FACTS, INDEX_OBJECTS, INSPECTOR, SHARDS_MANIFEST, TILES, VALIDATE_OBJECTS
 from steps.core.search_space import TUNED, Tuned
+from steps.core.summary import SUMMARY, SUMMARY_FILE
 
 OBJECTIVE = "validation:tpr_at_fpr"
 _METRICS = (OBJECTIVE, "validation:auc", "validation:loss", "train:loss")
@@ -68,7 +77,11 @@ _LIMITS = {
     "review-seconds": "ReviewSeconds",
 }
 # Given as lists of objects, so that a job downloads what it needs of the store and nothing else.
-_LISTED = ("store", "shards")
+_LISTED = ("store", "shards", "images")
+# Given to each of several instances in part.
+_SHARED_OUT = ("images",)
+# Programs that do without TensorFlow.
+_WITHOUT_TENSORFLOW = ("preprocess", "index")
 
 
 class _TuningStep(TuningStep):  # type: ignore[misc]
@@ -76,16 +89,29 @@ class _TuningStep(TuningStep):  # type: ignore[misc]
 
     `limits` are the numbers of jobs, `parents` the names of the tuning jobs that it starts warm from, none for a cold
     start. A definition has one list of parents: how many there are is fixed when it is compiled, which, at its start.
+    `training` and `volume_key` belong to each training job; the tuner does not take them over from its trainer.
     """
 
-    def __init__(self, *args: Any, limits: Mapping[str, Any], parents: Sequence[Any], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        limits: Mapping[str, Any],
+        parents: Sequence[Any],
+        training: Mapping[str, Any],
+        volume_key: str,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._limits, self._parents = limits, parents
+        self._limits, self._parents, self._training, self._volume_key = limits, parents, training, volume_key
 
     @property
     def arguments(self) -> Any:
         request = super().arguments
         request["HyperParameterTuningJobConfig"]["ResourceLimits"] = dict(self._limits)
+        job = request["TrainingJobDefinition"]
+        job.update(self._training)
+        if self._volume_key:
+            job["ResourceConfig"]["VolumeKmsKeyId"] = self._volume_key
         if self._parents:
             request["WarmStartConfig"] = {
                 "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": name} for name in self._parents],
@@ -142,18 +168,25 @@ class _Dag:
         outputs: Sequence[str],
         arguments: Mapping[str, Any],
         files: Sequence[PropertyFile] = (),
+        instances: Any = 1,
+        after: Sequence[Any] = (),
     ) -> Any:
         """Return a ProcessingStep that runs `python3 -m steps.<module>`; every path is an argument of the program."""
-        image = self.settings.data_image if module == "preprocess" else self.settings.model_image
+        image = self.settings.data_image if module in _WITHOUT_TENSORFLOW else self.settings.model_image
+        judges = module in ("evaluate", "convert")
+        role = self.settings.judge_role_arn if judges else self.settings.data_role_arn
         processor = Processor(
-            role=self.settings.role_arn,
+            role=role or self.settings.role_arn,
             image_uri=image,
             entrypoint=["python3", "-m", f"steps.{module}"],
-            instance_count=1,
+            instance_count=instances,
             instance_type=self.parameters["ProcessingInstanceType"],
             volume_size_in_gb=self.settings.volume_gb,
             max_runtime_in_seconds=self.settings.max_runtime_seconds,
             sagemaker_session=self.session,
+            volume_kms_key=self.settings.kms_key_arn or None,
+            output_kms_key=self.settings.kms_key_arn or None,
+            network_config=self._network(),
         )
         paths = {**{i: f"{_INPUT}/{i}" for i in inputs}, **{o: f"{_OUTPUT}/{o}" for o in outputs}}
         flags = {**{i: paths[i] for i in inputs}, "message": "/opt/ml/output/message", **arguments}
@@ -166,8 +199,20 @@ class _Dag:
             name,
             step_args=step_args,
             property_files=list(files),
+            depends_on=list(after),
             cache_config=self.cache,
             retry_policies=self.retry,
+        )
+
+    def _network(self) -> Any:
+        settings = self.settings
+        if not (settings.network_isolation or settings.subnets):
+            return None
+        return NetworkConfig(
+            enable_network_isolation=settings.network_isolation,
+            encrypt_inter_container_traffic=settings.encrypt_traffic,
+            subnets=list(settings.subnets) or None,
+            security_group_ids=list(settings.security_groups) or None,
         )
 
     @staticmethod
@@ -178,17 +223,17 @@ class _Dag:
             local_path=path,
             s3_data_type=kind,
             s3_input_mode="File",
-            s3_data_distribution_type="FullyReplicated",
+            s3_data_distribution_type="ShardedByS3Key" if name in _SHARED_OUT else "FullyReplicated",
         )
         return ProcessingInput(input_name=name, s3_input=source)
 
     def _output(self, step: str, name: str, path: str) -> Any:
-        run = ["s3:/", self.settings.bucket, "runs", ExecutionVariables.PIPELINE_EXECUTION_ID, step, name]
+        run = [self.settings.artifact_uri("runs"), ExecutionVariables.PIPELINE_EXECUTION_ID, step, name]
         # What is named by its content belongs to every run, so that no night does an earlier one's work again.
         shared = {
             "new-facts": self.settings.uri(FACTS, INSPECTOR),
             "new-tiles": self.settings.uri(TILES),
-            "new-ledger": self.settings.uri(LEDGER, step),
+            "new-ledger": self.settings.artifact_uri(LEDGER, step),
         }
         uri = shared.get(name) or Join(on="/", values=run)
         # A report is wanted most when its job fails, a rejected model was looked at all the same, and at its end a
@@ -197,20 +242,51 @@ class _Dag:
         target = ProcessingS3Output(s3_uri=uri, local_path=path, s3_upload_mode=mode)
         return ProcessingOutput(output_name=name, s3_output=target)
 
+    def _job_networking(self) -> Any:
+        settings = self.settings
+        if not (settings.network_isolation or settings.subnets):
+            return None
+        return Networking(
+            **_if_given(subnets=list(settings.subnets), security_group_ids=list(settings.security_groups)),
+            enable_network_isolation=settings.network_isolation,
+            enable_inter_container_traffic_encryption=settings.encrypt_traffic,
+        )
+
+    @property
+    def volume_key(self) -> str:
+        return self.settings.kms_key_arn if self.settings.training_volume_key else ""
+
+    def checkpoints(self, name: str) -> str:
+        """Return where trainings keep their checkpoints, each in a folder named by what it depends on.
+
+        The URI is part of the step cache's key: one of this execution would make every training a new one.
+        """
+        return self.settings.artifact_uri("checkpoints", name)
+
     def trainer(self, name: str, hyperparameters: Mapping[str, Any]) -> Any:
         """Return a trainer of its own for a step: the tuner writes into the one it is given."""
         return ModelTrainer(
             training_image=self.settings.model_image,
-            role=self.settings.role_arn,
+            role=self.settings.training_role_arn or self.settings.role_arn,
             sagemaker_session=self.session,
             base_job_name=name,
             compute=Compute(
                 instance_type=self.parameters["TrainingInstanceType"],
-                instance_count=1,
+                instance_count=self.parameters["TrainingInstanceCount"],
                 volume_size_in_gb=self.settings.volume_gb,
+                **_if_given(enable_managed_spot_training=self.settings.spot),
+                **_if_given(volume_kms_key_id=self.volume_key),
             ),
-            stopping_condition=StoppingCondition(max_runtime_in_seconds=self.settings.max_runtime_seconds),
-            output_data_config=OutputDataConfig(s3_output_path=self.settings.uri(name)),
+            **_if_given(networking=self._job_networking()),
+            stopping_condition=StoppingCondition(
+                max_runtime_in_seconds=self.settings.max_runtime_seconds,
+                **_if_given(max_wait_time_in_seconds=self.settings.spot and self.settings.max_wait_seconds),
+            ),
+            checkpoint_config=CheckpointConfig(s3_uri=self.checkpoints(name)),
+            output_data_config=OutputDataConfig(
+                s3_output_path=self.settings.artifact_uri(name),
+                **_if_given(kms_key_id=self.settings.kms_key_arn),
+            ),
             hyperparameters={
                 **{wire: self.text(name) for wire, name in STATIC.items()},
                 "seed": str(_SEED),
@@ -219,14 +295,19 @@ class _Dag:
         )
 
 
+def _if_given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that have a value: the SDK takes an empty one for a choice."""
+    return {name: value for name, value in fields.items() if value}
+
+
 def _output_of(step: Any, name: str) -> Any:
     return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
 
 
-def _listed_channel(name: str, manifest: Any) -> Any:
+def _listed_channel(name: str, manifest: Any, mode: str) -> Any:
     """Return a channel of the objects that a ManifestFile lists; the SDK's InputData knows prefixes only."""
     source = S3DataSource(s3_uri=manifest, s3_data_type="ManifestFile", s3_data_distribution_type="FullyReplicated")
-    return Channel(channel_name=name, data_source=DataSource(s3_data_source=source))
+    return Channel(channel_name=name, data_source=DataSource(s3_data_source=source), input_mode=mode)
 
 
 def _metric_definitions() -> list[dict[str, str]]:
@@ -263,10 +344,20 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
     preprocess = dag.processing(
         "PreprocessTiles",
         "preprocess",
+        inputs={"plan": plan, "images": Join(on="/", values=[plan, CUT_OBJECTS])},
+        outputs=["cut"],
+        arguments={"output": f"{_OUTPUT}/cut", "tile-size": dag.text("TileSize")},
+        instances=parameters["ProcessingInstanceCount"],
+        after=[validate],
+    )
+    index = dag.processing(
+        "IndexTiles",
+        "index",
         inputs={
             "dataset": screenshots,
             "plan": plan,
-            "store": Join(on="/", values=[plan, PREPROCESS_OBJECTS]),
+            "store": Join(on="/", values=[plan, INDEX_OBJECTS]),
+            "cut": _output_of(preprocess, "cut"),
         },
         outputs=["tiles", "new-tiles"],
         arguments={
@@ -276,11 +367,11 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
             "tile-size": dag.text("TileSize"),
         },
     )
-    tiles = _output_of(preprocess, "tiles")
+    tiles = _output_of(index, "tiles")
     shards = Join(on="/", values=[tiles, SHARDS_MANIFEST])
     channels = [
         InputData(channel_name="tiles", data_source=tiles),
-        _listed_channel("shards", shards),
+        _listed_channel("shards", shards, settings.input_mode),
         InputData(channel_name="dataset", data_source=_output_of(validate, "development")),
         InputData(channel_name="pretrained", data_source=parameters["PretrainedWeightsUri"]),
     ]
@@ -320,7 +411,7 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
     return Pipeline(
         name=settings.name,
         parameters=list(parameters.values()),
-        steps=[validate, preprocess, tune, train, evaluate, check],
+        steps=[validate, preprocess, index, tune, train, evaluate, check],
         sagemaker_session=session,
     )
 
@@ -348,6 +439,12 @@ def _tuning(dag: _Dag, channels: Sequence[Any]) -> Any:
         step_args=tuner.tune(inputs=list(channels)),
         limits=limits,
         parents=[dag.parameters[name] for name in warm_start_names(dag.settings.warm_start_parents)],
+        training=_if_given(
+            CheckpointConfig={"S3Uri": dag.checkpoints("tuning")},
+            EnableNetworkIsolation=dag.settings.network_isolation,
+            EnableInterContainerTrafficEncryption=dag.settings.encrypt_traffic,
+        ),
+        volume_key=dag.volume_key,
         cache_config=dag.cache,
         retry_policies=dag.retry,
     )
@@ -375,7 +472,7 @@ def _training(dag: _Dag, channels: Sequence[Any], tune: Any) -> Any:
 def _conversion_and_registration(
     dag: _Dag, held_out: Mapping[str, Any], limits: Mapping[str, Any], evaluate: Any
 ) -> list[Any]:
-    summary = PropertyFile(name="Summary", output_name="bundle", path="summary.json")
+    summary = PropertyFile(name="Summary", output_name="bundle", path=SUMMARY_FILE)
     evaluation = _output_of(evaluate, "evaluation")
     convert = dag.processing(
         "ConvertToTFLite",
@@ -398,10 +495,12 @@ def _conversion_and_registration(
         role_arn=dag.settings.role_arn,
         sagemaker_session=dag.session,
     )
+    told = {key: JsonGet(convert.name, property_file=summary, json_path=key) for key in SUMMARY}
     metrics = MetricsSource(
-        content_type="application/json", s3_uri=Join(on="/", values=[bundle, "bundle", "evaluation.json"])
+        content_type="application/json",
+        content_digest=told.pop("evaluation_digest"),
+        s3_uri=Join(on="/", values=[bundle, "bundle", "evaluation.json"]),
     )
-    summary_keys = ("tflite_sha256", "tflite_bytes", "threshold", "fpr", "fpr_upper", "max_fpr", "tpr", "tpr_lower")
     register = ModelStep(
         "RegisterModel",
         step_args=builder.register(
@@ -414,7 +513,10 @@ def _conversion_and_registration(
             customer_metadata_properties={
                 "execution": ExecutionVariables.PIPELINE_EXECUTION_ID,
                 "dataset": dag.parameters["DatasetUri"],
-                **{key: JsonGet(convert.name, property_file=summary, json_path=key) for key in summary_keys},
+                "champion": dag.parameters["ChampionUri"],
+                "data_image": dag.settings.data_image,
+                "model_image": dag.settings.model_image,
+                **told,
             },
         ),
         retry_policies=[dag.retry_call],

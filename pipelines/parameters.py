@@ -52,9 +52,9 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
     return (
         Parameter("DatasetUri", str, None, "dataset snapshot, named by its content digest"),
         Parameter("PlanUri", str, None, "plan of the run: what is new in the snapshot, and what to compare it with"),
-        Parameter("PretrainedWeightsUri", str, settings.uri("weights", "random"), "folder of backbone weights"),
-        Parameter("ChampionUri", str, settings.uri(CHAMPIONS, NONE), "folder of the champion's bundle, if any"),
-        Parameter("LedgerUri", str, settings.uri(LEDGERS, NONE), "folder of the ledger of earlier looks at tests"),
+        Parameter("PretrainedWeightsUri", str, settings.artifact_uri("weights", settings.weights), "folder of backbone weights"),
+        Parameter("ChampionUri", str, settings.artifact_uri(CHAMPIONS, NONE), "folder of the champion's bundle, if any"),
+        Parameter("LedgerUri", str, settings.artifact_uri(LEDGERS, NONE), "folder of the ledger of earlier looks at tests"),
         Parameter("Classes", str, AUTO, "names of the negative and the positive class; auto takes 0 and 1 as they are"),
         Parameter("LabelAttribute", str, AUTO, "the manifest's label attribute, where it has several"),
         Parameter(
@@ -66,7 +66,9 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
         *_gate(),
         *_conversion(),
         Parameter("ProcessingInstanceType", str, "ml.m5.xlarge", "of the processing jobs"),
+        Parameter("ProcessingInstanceCount", int, 1, "instances that PreprocessTiles cuts on; the result is the same"),
         Parameter("TrainingInstanceType", str, "ml.m5.2xlarge", "of the training jobs"),
+        Parameter("TrainingInstanceCount", int, 1, "instances that share each batch of a training job"),
     )
 
 
@@ -200,6 +202,6 @@ def check_parameters(values: Mapping[str, Any]) -> None:
         low, high = ends
         if values[low] >= values[high]:
             raise UserError(f"{low} {values[low]} is not below {high} {values[high]}: tuning needs a range to search")
-    for name in ("MaxTuningJobs", "MaxParallelTuningJobs"):
+    for name in ("MaxTuningJobs", "MaxParallelTuningJobs", "ProcessingInstanceCount", "TrainingInstanceCount"):
         if values[name] < 1:
             raise UserError(f"{name} {values[name]}: a number of at least 1 is wanted")

@@ -1,4 +1,4 @@
-"""Where a pipeline lives: names, bucket, role and images. Everything that a run may vary is a pipeline parameter."""
+"""Where a pipeline lives: names, buckets, roles, network and images. What a run may vary is a pipeline parameter."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,47 @@ PIPELINE_NAME = "tilegate"
 class Settings:
     """Baked into the definition at compile time; the defaults are those of a run on one machine.
 
-    `data_image` holds the step programs without TensorFlow, `model_image` with it; the entry point of the latter is
-    the training program, because a tuning job can name no other. `warm_start_parents` is how many earlier tuning jobs
-    the tuning learns from (0 to 5): their names are parameters of a start, their number is part of the definition.
+    `bucket` holds the data, `artifact_bucket` what runs leave behind; on one machine both are one. The jobs run under
+    the role of their kind, or under `role_arn` where none is given. `data_image` holds the step programs without
+    TensorFlow, `model_image` with it; the entry point of the latter is the training program, because a tuning job can
+    name no other. `input_mode` is how training gets the tile shards: downloaded first ("File"), or read from S3 as it
+    goes ("FastFile"). With `spot` training runs on spare capacity and goes on from its checkpoints when it was
+    interrupted; a job may take `max_wait_seconds` with the waiting, at least `max_runtime_seconds`.
+    `warm_start_parents` is how many earlier tuning jobs the tuning learns from (0 to 5): their names are parameters of
+    a start, their number is part of the definition. `weights` is the folder under `weights/` that a start takes if it
+    names none. Without `training_volume_key` the volumes of training are encrypted by their hardware alone: instances
+    with disks of their own refuse a key.
     """
 
     name: str = PIPELINE_NAME
     region: str = "us-east-1"
     bucket: str = "tilegate-local"
+    artifact_bucket: str = ""
     role_arn: str = "arn:aws:iam::000000000000:role/tilegate-local"
+    data_role_arn: str = ""
+    training_role_arn: str = ""
+    judge_role_arn: str = ""
     data_image: str = "tilegate-data:local"
     model_image: str = "tilegate-model:local"
     model_package_group: str = "tilegate-screenshots"
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    kms_key_arn: str = ""
+    network_isolation: bool = False
+    encrypt_traffic: bool = False
+    input_mode: str = "File"
+    spot: bool = False
+    max_wait_seconds: int = 12 * 3600
     volume_gb: int = 50
     max_runtime_seconds: int = 6 * 3600
     warm_start_parents: int = 0
+    weights: str = "random"
+    training_volume_key: bool = True
 
     def uri(self, *parts: str) -> str:
+        """Return where something lies among the data."""
         return "/".join([f"s3://{self.bucket}", *parts])
+
+    def artifact_uri(self, *parts: str) -> str:
+        """Return where something lies among what runs leave behind."""
+        return "/".join([f"s3://{self.artifact_bucket or self.bucket}", *parts])

@@ -4,6 +4,7 @@ Nothing here turns or mirrors a picture: no phone shows text that way. A screens
 the change is one of the screen (theme, light, colour), each for itself where it is one of the cut (zoom, a hole).
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -11,37 +12,51 @@ import tensorflow as tf
 _LUMA = (0.2126, 0.7152, 0.0722)
 
 
-def augment(tiles: Any, owner: Any, strength: float, seed: Any) -> Any:
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """Where tiles stand in a batch that several replicas share: what is drawn for a tile depends on that alone.
+
+    `number`, int64 [n], is each tile's place in the batch, out of `tiles` places; the batch is of `screenshots`.
+    """
+
+    number: Any
+    tiles: Any
+    screenshots: Any
+
+
+def augment(tiles: Any, owner: Any, strength: float, seed: Any, places: Places | None = None) -> Any:
     """Alter tiles float32 [n, side, side, 3], 0 to 255, and return them in the same form.
 
     `owner`, int64 [n], says which screenshot of the batch a tile is of; `strength` is 0 (nothing) to 1; `seed` is a
-    pair of integers, and the same seed makes the same pictures.
+    pair of integers, and the same seed makes the same pictures. Without `places` these tiles are the whole batch.
     """
     if strength <= 0:
         return tiles
-    zoom, colour, hole = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-    tiles = _zoom(tiles, 0.35 * strength, zoom)
-    tiles = _colour(tiles, owner, strength, colour)
-    return tf.clip_by_value(_cover(tiles, strength, hole), 0.0, 255.0)
-
-
-def _zoom(tiles: Any, most: float, seed: Any) -> Any:
-    """Look at a part of the tile, at least 1 - `most` of either side: other scales, other cuts, other proportions."""
     count = tf.shape(tiles)[0]
-    drawn = tf.random.stateless_uniform([count, 4], seed)
+    places = places or Places(tf.range(count), count, tf.cast(tf.reduce_max(owner) + 1, tf.int32))
+    zoom, colour, hole = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    zooms = tf.gather(tf.random.stateless_uniform([places.tiles, 4], zoom), places.number)
+    colours = tf.random.stateless_uniform([places.screenshots, 7], colour)
+    holes = tf.gather(tf.random.stateless_uniform([places.tiles, 8], hole), places.number)
+    tiles = _zoom(tiles, 0.35 * strength, zooms)
+    tiles = _colour(tiles, owner, strength, colours)
+    return tf.clip_by_value(_cover(tiles, strength, holes), 0.0, 255.0)
+
+
+def _zoom(tiles: Any, most: float, drawn: Any) -> Any:
+    """Look at a part of the tile, at least 1 - `most` of either side: other scales, other cuts, other proportions."""
     sides = 1.0 - most * drawn[:, :2]
     starts = (1.0 - sides) * drawn[:, 2:]
     boxes = tf.concat([starts, starts + sides], 1)
-    return tf.image.crop_and_resize(tiles, boxes, tf.range(count), [tiles.shape[1], tiles.shape[2]])
+    return tf.image.crop_and_resize(tiles, boxes, tf.range(tf.shape(tiles)[0]), [tiles.shape[1], tiles.shape[2]])
 
 
-def _colour(tiles: Any, owner: Any, strength: float, seed: Any) -> Any:
+def _colour(tiles: Any, owner: Any, strength: float, drawn: Any) -> Any:
     """Change the colours of whole screenshots: theme, brightness, contrast, saturation, and tint (a night light).
 
     The other theme turns lightness round and leaves hues as they are: x + 255 - 2 luma(x). All of it together is one
     affine map of a pixel's colour.
     """
-    drawn = tf.random.stateless_uniform([tf.cast(tf.reduce_max(owner) + 1, tf.int32), 7], seed)
     theme = tf.cast(drawn[:, :1] < 0.4 * strength, tf.float32)
     change = strength * (2.0 * drawn[:, 1:] - 1.0)
     saturation, contrast, shift, tint = 0.6 * change[:, :1], 0.3 * change[:, 1:2], 40.0 * change[:, 2:3], change[:, 3:]
@@ -58,9 +73,9 @@ def _colour(tiles: Any, owner: Any, strength: float, seed: Any) -> Any:
     return tf.reshape(mapped, [-1, side, side, 3])
 
 
-def _cover(tiles: Any, strength: float, seed: Any) -> Any:
+def _cover(tiles: Any, strength: float, drawn: Any) -> Any:
     """Cover a rectangle of some tiles with a plain colour: a notification, a keyboard, an advert, a status bar."""
-    drawn = tf.random.stateless_uniform([tf.shape(tiles)[0], 8], seed)[:, None, None, :]
+    drawn = drawn[:, None, None, :]
     height, width = 0.35 * strength * drawn[..., :1], 0.6 * drawn[..., 1:2]
     top, left = drawn[..., 2:3] * (1.0 - height), drawn[..., 3:4] * (1.0 - width)
     rows = tf.linspace(0.0, 1.0, tiles.shape[1])[None, :, None, None]

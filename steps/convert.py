@@ -164,7 +164,7 @@ def _finish(output: Path, choice: _Choice, spec: PreprocessingSpec, reducer: Red
     write_json(bundle / CONTRACT_FILE, contract)
     write_text(bundle / CARD_FILE, model_card(evaluation, contract))
     pack(bundle, output / MODEL_ARCHIVE)
-    write_summary(output, contract, evaluation)
+    write_summary(output, contract, evaluation, output / MODEL_ARCHIVE)
     print(f"Bundled {best.variant.name}: {contract['bytes']:,} bytes, sha256 {contract['sha256'][:12]}")
 
 

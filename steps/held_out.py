@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits, fleet = Limits(), Fleet()
     add = parser.add_argument
     add("--model", type=Path, default=PROCESSING / "input/model", help="folder of the trained model.tar.gz")
-    add("--tiles", type=Path, default=PROCESSING / "input/tiles", help="PreprocessTiles' output")
+    add("--tiles", type=Path, default=PROCESSING / "input/tiles", help="IndexTiles' output")
     add("--shards", type=Path, default=PROCESSING / "input/shards", help="the tile store's shards")
     add("--dataset", type=Path, default=PROCESSING / "input/dataset", help="ValidateData's output")
     add("--validation", type=Path, default=PROCESSING / "input/validation", help="ValidateData's report")

@@ -17,6 +17,7 @@ from steps.core.errors import UserError
 
 POOL = "pool"
 FEATURES = "features"
+DROPOUT = "dropout"
 EVIDENCE = "evidence"
 _PACKAGE = "tilegate"
 _DIVISOR = 8
@@ -197,7 +198,7 @@ def build_model(
     if pretrained:
         _load(keras.Model(inputs, x), backbone, size, pretrained)
     x = layers.Concatenate(name=FEATURES)([x, *early])
-    outputs = layers.Dense(columns, name=EVIDENCE)(layers.Dropout(dropout, name="dropout")(x))
+    outputs = layers.Dense(columns, name=EVIDENCE)(layers.Dropout(dropout, name=DROPOUT)(x))
     return keras.Model(inputs, outputs, name=f"mobilenetv3-{backbone}")
 
 

@@ -1,8 +1,6 @@
-"""PreprocessTiles: cut the screenshots that no night before has cut, and index the tiles of the accepted ones.
+"""PreprocessTiles: cut the screenshots that no night before has cut, each host those that it was given.
 
-Writes new parts of the tile store (shards and their index), and for the later steps `tiles.parquet`, the spec
-`preprocessing.json` and `shards.manifest`, the list of the shards that hold this dataset's tiles. Labels and splits
-are not in them: they are joined at read time.
+Writes pieces: tiles, and which image they are of. IndexTiles makes parts of the tile store of them.
 """
 
 import argparse
@@ -17,12 +15,9 @@ from steps.core.spec import PreprocessingSpec
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.preprocess", description=__doc__)
     add = parser.add_argument
-    add("--dataset", type=Path, default=PROCESSING / "input/dataset", help="ValidateData's output")
     add("--plan", type=Path, default=PROCESSING / "input/plan", help="folder of the plan")
-    add("--store", type=Path, default=PROCESSING / "input/store", help="the store's objects that the plan lists")
-    add("--output", type=Path, default=PROCESSING / "output/tiles", help="where index, spec and list of shards go")
-    add("--new-tiles", type=Path, default=PROCESSING / "output/new-tiles", help="where new parts of the store go")
-    add("--tiles-uri", default="s3://tilegate-local/tiles", help="where the platform puts the new parts")
+    add("--images", type=Path, default=PROCESSING / "input/images", help="this host's share of what is to be cut")
+    add("--output", type=Path, default=PROCESSING / "output/cut", help="where the pieces go")
     add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
     add("--tile-size", type=int, default=PreprocessingSpec().tile_size, help="side of the model's input in pixels")
     add("--workers", type=int, default=0, help="processes; 0 is one for each CPU")

@@ -13,6 +13,9 @@ from steps.core.dataset import join_tiles, read_dataset, read_tiles
 from steps.core.errors import UserError
 from steps.core.spec import PreprocessingSpec
 from steps.core.splits import Split
+from steps.replicas import ALONE, Replicas
+
+_READ_BYTES = 8 << 20
 
 
 class TileSource:
@@ -33,20 +36,29 @@ class TileSource:
     def read(self, rows: pd.DataFrame) -> Any:
         """Return a `tf.data.Dataset` of (position in `rows`, JPEG bytes), in the order of the shards.
 
-        Each shard is read once, from its beginning; records of other splits are passed over without decoding.
+        Each shard that holds one of them is opened once and read from its beginning to its end in large pieces, as a
+        folder wants it that fetches from S3 what is read (FastFile); records of other splits are passed over.
         """
+        index = self._index[self._index["shard"].isin(rows["shard"].unique())]
         wanted = rows.assign(position=np.arange(len(rows), dtype=np.int64))
-        position = self._index.merge(wanted[["shard", "record", "position"]], on=["shard", "record"], how="left")
+        position = index.merge(wanted[["shard", "record", "position"]], on=["shard", "record"], how="left")
         positions = position["position"].fillna(-1).to_numpy(np.int64)
         shards = [str(self.folder / name) for name in dict.fromkeys(position["shard"])]
-        records = tf.data.TFRecordDataset(shards)
+        records = tf.data.TFRecordDataset(shards, buffer_size=_READ_BYTES)
         numbered = tf.data.Dataset.zip((tf.data.Dataset.from_tensor_slices(positions), records))
         return numbered.filter(lambda at, _: at >= 0)
 
-    def batches(self, rows: pd.DataFrame, batch: int) -> Any:
-        """Return a `tf.data.Dataset` of (positions [b], tiles uint8 [b, size, size, 3]), in the order of the shards."""
-        size = self.spec.tile_size
-        decoded = self.read(rows).map(lambda at, data: (at, decode(data, size)), num_parallel_calls=tf.data.AUTOTUNE)
+    def batches(self, rows: pd.DataFrame, batch: int, share: tuple[int, int] = (0, 1)) -> Any:
+        """Return a `tf.data.Dataset` of (positions [b], tiles uint8 [b, size, size, 3]), in the order of the shards.
+
+        Several hosts decode a `share` each: the number of this one, from 0, and how many there are.
+        """
+        size, (number, hosts) = self.spec.tile_size, share
+        read = self.read(rows)
+        if hosts > 1:
+            numbered = read.enumerate().filter(lambda n, _: (n // batch) % hosts == number)
+            read = numbered.map(lambda _, record: record)
+        decoded = read.map(lambda at, data: (at, decode(data, size)), num_parallel_calls=tf.data.AUTOTUNE)
         return decoded.batch(batch).prefetch(2)
 
     def bags(self, rows: pd.DataFrame) -> Any:
@@ -81,14 +93,25 @@ def decode(data: Any, size: int) -> Any:
 
 
 def tile_evidence(
-    model: Any, source: TileSource, rows: pd.DataFrame, batch: int = 64, *, kind: type[np.floating] = np.float64
+    model: Any,
+    source: TileSource,
+    rows: pd.DataFrame,
+    batch: int = 64,
+    *,
+    kind: type[np.floating] = np.float64,
+    replicas: Replicas = ALONE,
 ) -> npt.NDArray[Any]:
-    """Show `rows` to a Keras tile model: its output, `kind` [tiles, columns], in their order; no tile left out."""
-    evidence = np.full((len(rows), model.output_shape[-1]), np.nan, kind)
+    """Show `rows` to a Keras tile model: its output, `kind` [tiles, columns], in their order; no tile left out.
+
+    Hosts share the work, on their first GPU each, and all of them get the whole.
+    """
+    share = (replicas.worker, replicas.workers)
+    # Of several hosts every tile is one's, and the others add nothing to it.
+    evidence = np.full((len(rows), model.output_shape[-1]), np.nan if replicas.workers == 1 else 0.0, kind)
     run = tf.function(
         lambda tiles: model(tf.cast(tiles, tf.float32), training=False),
         input_signature=[tf.TensorSpec([None, source.spec.tile_size, source.spec.tile_size, 3], tf.uint8)],
     )
-    for at, pixels in source.batches(rows, batch):
+    for at, pixels in source.batches(rows, batch, share):
         evidence[at.numpy()] = run(pixels).numpy()
-    return evidence
+    return replicas.total(evidence)

@@ -1,17 +1,23 @@
 """TrainModel, and every trial of TuneHyperparameters: train a tile classifier on the development splits.
 
 Obeys SageMaker's training contract: channels `tiles`, `shards`, `dataset` and `pretrained`, hyperparameters in
-`/opt/ml/input/config/hyperparameters.json`, the model into `/opt/ml/model`, metrics as log lines. `pretrained` holds
+`/opt/ml/input/config/hyperparameters.json`, the model into `/opt/ml/model`, metrics as log lines, checkpoints in
+`/opt/ml/checkpoints`. Of several hosts, told by resourceconfig.json, the first one writes. `pretrained` holds
 one Keras `*.weights.h5`, or `initialisation.json` to say that training starts from random weights.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from steps.core.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE
+from steps.core.dataset import DATASET as DATASET_FILE
+from steps.core.dataset import TILES as TILES_FILE
 from steps.core.files import read_json, sha256_file, write_json
 from steps.core.hyperparameters import Hyperparameters
 from steps.core.program import run
@@ -20,6 +26,8 @@ from steps.core.weights import pretrained_weights
 from steps.runtime import start_tensorflow
 
 _ML = Path("/opt/ml")
+# To be counted up when the same settings and data no longer mean the same steps.
+_CHECKPOINT_VERSION = 1
 
 
 def _folder(variable: str, default: Path) -> Path:
@@ -33,11 +41,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     config = _folder("SM_INPUT_CONFIG_DIR", _ML / "input/config")
     # SageMaker starts every training image with this one word.
     add("verb", nargs="?", choices=["train"], default="train", help=argparse.SUPPRESS)
-    add("--tiles", type=Path, default=_folder("SM_CHANNEL_TILES", data / "tiles"), help="PreprocessTiles' output")
+    add("--tiles", type=Path, default=_folder("SM_CHANNEL_TILES", data / "tiles"), help="IndexTiles' output")
     add("--shards", type=Path, default=_folder("SM_CHANNEL_SHARDS", data / "shards"), help="the tile store's shards")
     add("--dataset", type=Path, default=_folder("SM_CHANNEL_DATASET", data / "dataset"), help="development splits")
     add("--pretrained", type=Path, default=_folder("SM_CHANNEL_PRETRAINED", data / "pretrained"), help="weights")
     add("--hyperparameters", type=Path, default=config / "hyperparameters.json", help="JSON, all values strings")
+    add("--hosts", type=Path, default=config / "resourceconfig.json", help="JSON: the hosts of this job, and this one")
+    # No variable tells this place; it lies beside `input`.
+    checkpoints = config.parent.parent / "checkpoints"
+    add("--checkpoints", type=Path, default=checkpoints, help="where an interrupted training goes on from")
     add("--model", type=Path, default=_folder("SM_MODEL_DIR", _ML / "model"), help="where the model goes")
     failure = _folder("SM_OUTPUT_DIR", _ML / "output") / "failure"
     add("--message", type=Path, default=failure, help="where the reason of a failure goes")
@@ -49,13 +61,43 @@ def _main(args: argparse.Namespace) -> None:
     pretrained = pretrained_weights(args.pretrained)
 
     start_tensorflow()
-    from steps.judge import metrics_line
+    from steps.checkpoints import Checkpoints
+    from steps.replicas import lost_hosts, start_replicas
     from steps.tiles import TileSource
-    from steps.training import compressed, train
+    from steps.training import train
 
+    replicas = start_replicas(args.hosts)
     source = TileSource(args.tiles, args.shards, args.dataset, DEVELOPMENT)
-    print(f"Training {settings.backbone} from {pretrained.name if pretrained else 'random weights'}", flush=True)
-    trained = train(source, settings, pretrained)
+    origin = pretrained.name if pretrained else "random weights"
+    shared = f", on {replicas.count} replicas" if replicas.count > 1 else ""
+    print(f"Training {settings.backbone} from {origin}{shared}", flush=True)
+    checkpoints = Checkpoints(args.checkpoints, _identity(args, settings, pretrained))
+    with lost_hosts(replicas):
+        trained = train(source, settings, pretrained, replicas=replicas, checkpoints=checkpoints)
+    if replicas.is_chief:
+        _write(args, settings, pretrained, source, trained)
+
+
+def _identity(args: argparse.Namespace, settings: Hyperparameters, pretrained: Path | None) -> str:
+    """Return a digest of all that the trained weights depend on."""
+    import tensorflow as tf
+
+    tables = (args.tiles / TILES_FILE, args.dataset / DATASET_FILE)
+    depends = {
+        "version": [_CHECKPOINT_VERSION, tf.__version__],
+        "hyperparameters": settings.to_dict(),
+        "data": [sha256_file(path) for path in tables],
+        "pretrained": sha256_file(pretrained) if pretrained else None,
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+
+
+def _write(
+    args: argparse.Namespace, settings: Hyperparameters, pretrained: Path | None, source: Any, trained: Any
+) -> None:
+    """Write what later steps read of the model, its compressed variants among it."""
+    from steps.judge import metrics_line
+    from steps.training import compressed
 
     args.model.mkdir(parents=True, exist_ok=True)
     trained.model.save(args.model / MODEL_FILE)

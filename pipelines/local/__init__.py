@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipelines.local.containers import ContainerEngine
     from pipelines.local.errors import DefinitionError, StepFailed
     from pipelines.local.events import (
         ConditionDecided,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pipelines.local.store import LocalStore
 
 _HOMES = {
+    "containers": ("ContainerEngine",),
     "errors": ("DefinitionError", "StepFailed"),
     "events": (
         "ConditionDecided",
@@ -65,6 +67,7 @@ _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "ConditionDecided",
     "ConsoleProgress",
+    "ContainerEngine",
     "DefinitionError",
     "Event",
     "ExecutionFinished",

@@ -34,6 +34,7 @@ _SUPPORTED = {
     "InputMode": ("File", "FastFile"),
     "TrainingInputMode": ("File", "FastFile"),
     "TrainingJobEarlyStoppingType": (OFF, AUTO),
+    "S3DataDistributionType": ("FullyReplicated", "ShardedByS3Key"),
     "S3CompressionType": ("None",),
     "CompressionType": ("None",),
 }

@@ -36,6 +36,7 @@ from pipelines.local.retries import Sleep
 from pipelines.local.runs import MANIFEST, existing_run, locked, new_run, write_manifest
 
 if TYPE_CHECKING:
+    from pipelines.local.launch import Launch
     from pipelines.local.steps import FirstTrials, Stepper
     from pipelines.local.watchdog import Watchdog
 
@@ -50,6 +51,7 @@ class Executor:
     home: where store, runs, cache and registry live.
     name: the pipeline's name, which the definition does not contain; caches are kept apart by it.
     images: tells how to start a container image here, and which code it stands for.
+    launch: starts a job, by default as a process of this machine; `ContainerEngine.launch` does so in a container.
     parameters: values over the definition's defaults, as text or in their own type.
     register: the effect of RegisterModel; by default an append-only folder of JSON files in the home.
     first_trials: hyperparameters (text by name) that a tuning step tries before any other, by the step's name.
@@ -69,6 +71,7 @@ class Executor:
         home: Path,
         name: str = "pipeline",
         images: ImageResolver,
+        launch: "Launch | None" = None,
         parameters: Mapping[str, Value] | None = None,
         listeners: Sequence[Listener] = (),
         register: Register | None = None,
@@ -95,6 +98,7 @@ class Executor:
             parameters = self._check_resumed(self._resumed, parameters or {})
         self._parameters = bind(self._definition.parameters, parameters or {})
         self._images = images
+        self._launch = launch
         self._listeners = list(listeners)
         self._register = register or JsonRegistry(self._home)
         self._first_trials = dict(first_trials or {})
@@ -191,6 +195,7 @@ class Executor:
 
     def _stepper(self, run_dir: Path, watchdog: "Watchdog", started: float) -> "Stepper":
         from pipelines.local.claims import Claims
+        from pipelines.local.launch import as_subprocess
         from pipelines.local.runner import Machine
         from pipelines.local.steps import Stepper, read_object, read_property_file
         from pipelines.local.store import LocalStore
@@ -208,6 +213,7 @@ class Executor:
             environment=self._environment,
             cores=os.cpu_count() or 1,
             max_parallel=self._max_parallel,
+            launch=self._launch or as_subprocess,
         )
         arn = f"arn:aws:sagemaker:local:000000000000:pipeline/{self._name}"
         scope = Scope(

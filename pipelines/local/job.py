@@ -27,7 +27,8 @@ _PYTHONS = ("python", "python3")
 class Mount:
     """Objects that a job reads at a LocalPath.
 
-    With `listed`, `uri` is a ManifestFile of them. With `rewritten`, its text files get the job's own `/opt/ml`;
+    With `listed`, `uri` is a ManifestFile of them. With `sharded` each of several hosts gets a part of them: `share` is
+    the host's number, from 0, and how many there are. With `rewritten`, its text files get the job's own `/opt/ml`;
     `unpacked_to` is where its archive is unpacked.
     """
 
@@ -35,6 +36,8 @@ class Mount:
     uri: str
     local_path: str
     listed: bool = False
+    sharded: bool = False
+    share: tuple[int, int] = (0, 1)
     rewritten: bool = False
     unpacked_to: str | None = None
 
@@ -44,6 +47,7 @@ class Job:
     """A job as SageMaker would start it: every path in it is a path inside the container.
 
     `environment` is what the request says, `contract` what the platform adds; only the former is part of a cache key.
+    `kept` are folders that a job which begins again in the same place finds as it left them.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Job:
     metrics: tuple[MetricDefinition, ...] = ()
     max_seconds: float | None = None
     contract: Mapping[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
 
 
 Linked = dict[Path, tuple[int, int, int]]
@@ -64,16 +69,26 @@ Linked = dict[Path, tuple[int, int, int]]
 
 
 def stage(job: Job, root: Path, store: LocalStore) -> Linked:
-    """Make the job's folder anew: inputs, configuration files and empty output folders."""
+    """Make the job's folder anew: inputs, configuration files, empty output folders, and what it kept."""
     linked: Linked = {}
+    asides = {host_path(folder, root): root / "kept" / str(n) for n, folder in enumerate(job.kept)}
+    for place, aside in asides.items():
+        # A kill in the middle of this leaves it aside, where the next attempt finds it.
+        if place.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.parent.mkdir(exist_ok=True)
+            place.rename(aside)
     shutil.rmtree(root / "opt", ignore_errors=True)
+    for place, aside in asides.items():
+        place.parent.mkdir(parents=True)
+        aside.rename(place) if aside.is_dir() else place.mkdir()
     for folder in (CODE_DIR, CONFIG_DIR, "/opt/ml/output", *job.folders):
         host_path(folder, root).mkdir(parents=True, exist_ok=True)
     for path, document in job.config.items():
         write_json(host_path(path, root), document)
     for mount in job.inputs:
         dest = host_path(mount.local_path, root)
-        brought = store.fetch(mount.uri, dest, copy=mount.rewritten, listed=mount.listed)
+        brought = store.fetch(mount.uri, dest, copy=mount.rewritten, listed=mount.listed, share=mount.share)
         linked |= {path: _identity(path) for path in brought}
         if mount.rewritten:
             _rewrite_files(dest, root)

@@ -6,12 +6,13 @@ from typing import Any
 
 from pipelines.local.cache import Components, Record
 from pipelines.local.errors import StepFailed
+from pipelines.local.hosts import Cluster, cluster_of, gather, run_on_hosts
 from pipelines.local.job import Job, Mount
-from pipelines.local.prefix import host_path
 from pipelines.local.results import StoredOutput
 from pipelines.local.runner import Machine
 from pipelines.local.work import Outcome, as_recorded
 
+SHARDED = "ShardedByS3Key"
 _CONFIG = "/opt/ml/config"
 
 
@@ -33,7 +34,7 @@ class Processing:
         image = machine.image(step, application["ImageUri"], entrypoint + words)
         self._outputs: list[Mapping[str, Any]] = (arguments.get("ProcessingOutputConfig") or {}).get("Outputs") or []
         cluster = (arguments.get("ProcessingResources") or {}).get("ClusterConfig") or {}
-        self.hosts = int(cluster.get("InstanceCount", 1))
+        self._cluster = cluster_of(cluster, f"{_CONFIG}/resourceconfig.json")
         self._job = Job(
             name=job_name,
             image=image,
@@ -43,7 +44,6 @@ class Processing:
             folders=tuple(output["S3Output"]["LocalPath"] for output in self._outputs),
             config={
                 f"{_CONFIG}/processingjobconfig.json": {**arguments, "ProcessingJobName": job_name},
-                f"{_CONFIG}/resourceconfig.json": resource_config(str(cluster.get("InstanceType", "local"))),
             },
             message_file="/opt/ml/output/message",
             max_seconds=longest_run(arguments),
@@ -53,13 +53,14 @@ class Processing:
             machine,
             step_type=self.step_type,
             outputs={output["OutputName"]: output["S3Output"]["LocalPath"] for output in self._outputs},
+            settings=hosts_setting(self._cluster),
         )
 
     def run(self, root: Path) -> Outcome:
         for output in self._outputs:
             self._machine.claims.take(self._step, output["OutputName"], output["S3Output"]["S3Uri"])
         try:
-            self._machine.run(self._job, root, self._step)
+            run_on_hosts(self._machine, self._cluster, self._job, root, step=self._step)
         except StepFailed as failure:
             for output in self._outputs:
                 if output["S3Output"].get("S3UploadMode") == "Continuous":
@@ -79,7 +80,7 @@ class Processing:
         uri, store = output["S3Uri"], self._machine.store
         # A prefix that other executions write to as well is not this one's to replace.
         shared = self._execution not in uri
-        keys = store.commit(host_path(output["LocalPath"], root), uri, give_up=True, keep_others=shared)
+        keys = store.commit(gather(self._cluster, root, output["LocalPath"]), uri, give_up=True, keep_others=shared)
         return StoredOutput(uri, store.digest_or_empty(uri, keys if shared else None), keys if shared else None)
 
     def _properties(self) -> dict[str, Any]:
@@ -98,18 +99,13 @@ class Processing:
 def _mount(item: Mapping[str, Any]) -> Mount:
     source = item["S3Input"]
     listed = source.get("S3DataType") == "ManifestFile"
-    return Mount(item["InputName"], source["S3Uri"], source["LocalPath"], listed=listed)
+    sharded = source.get("S3DataDistributionType") == SHARDED
+    return Mount(item["InputName"], source["S3Uri"], source["LocalPath"], listed=listed, sharded=sharded)
 
 
-def resource_config(instance_type: str) -> dict[str, Any]:
-    """Return resourceconfig.json for the one host there is."""
-    return {
-        "current_host": "algo-1",
-        "hosts": ["algo-1"],
-        "current_instance_type": instance_type,
-        "current_group_name": "homogeneousCluster",
-        "network_interface_name": "lo",
-    }
+def hosts_setting(cluster: Cluster) -> dict[str, str]:
+    """Return the number of hosts for the cache key: not every program's result is independent of it."""
+    return {"InstanceCount": str(cluster.count)} if cluster.count > 1 else {}
 
 
 def input_digest(mount: Mount, machine: Machine) -> str:

@@ -20,8 +20,8 @@ from pipelines.local.errors import (
 )
 from pipelines.local.events import Event, StepMetric, StepProgress
 from pipelines.local.images import Image, ImageResolver
-from pipelines.local.job import CODE_DIR, Job, changed_in_place, command_line, environment_of, failure_message, stage
-from pipelines.local.prefix import host_path
+from pipelines.local.job import Job, changed_in_place, failure_message, stage
+from pipelines.local.launch import Launch
 from pipelines.local.store import LocalStore
 from pipelines.local.watchdog import Watchdog
 
@@ -46,6 +46,7 @@ class Machine:
     environment: Mapping[str, str]
     cores: int
     max_parallel: int
+    launch: Launch
     told: dict[str, float] = field(default_factory=dict)
     """When each step last told its progress; the trials of a tuning share their step's rate."""
 
@@ -64,16 +65,20 @@ class Machine:
             watch = _Watch(job, step, trial, self, enough)
             try:
                 linked = stage(job, root, self.store)
-                ended = process.run(
-                    command_line(job, root),
-                    cwd=host_path(CODE_DIR, root),
-                    environment=environment_of(job, root, self.environment),
-                    log=root / "log.txt",
-                    on_line=watch.line,
-                    stopping=lambda: watch.cut or self.stop.is_set(),
-                    watchdog=self.watchdog,
-                    max_seconds=job.max_seconds,
-                )
+                launched = self.launch(job, root, self.environment)
+                try:
+                    ended = process.run(
+                        launched.command,
+                        cwd=launched.cwd,
+                        environment=launched.environment,
+                        log=root / "log.txt",
+                        on_line=watch.line,
+                        stopping=lambda: watch.cut or self.stop.is_set(),
+                        watchdog=self.watchdog,
+                        max_seconds=job.max_seconds,
+                    )
+                finally:
+                    launched.after()
             except DefinitionError as error:
                 raise StepFailed(step, str(error)) from error
             except OSError as error:

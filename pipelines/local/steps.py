@@ -97,27 +97,22 @@ class Stepper:
                 StepReused(step.name, step.type, found.reason, origin.execution_id, result, origin.seconds)
             )
             return result
-        reason = (
-            found.reason if work.hosts == 1 else f"{found.reason}; InstanceCount {work.hosts} runs as one host here"
-        )
-        self.machine.emit(StepStarted(step.name, step.type, reason, arguments))
+        self.machine.emit(StepStarted(step.name, step.type, found.reason, arguments))
         began = time.monotonic()
-        outcome = self._attempts(step, work, reason)
-        result = _result(outcome, time.monotonic() - began, reason, reused=False)
+        outcome = self._attempts(step, work)
+        result = _result(outcome, time.monotonic() - began, found.reason, reused=False)
         if step.cached:
             cache.add(work.components, self._record(work, outcome, result.seconds))
         self.machine.emit(StepSucceeded(step.name, step.type, result, result.seconds))
         return result
 
-    def _attempts(self, step: Step, work: Work, reason: str) -> Outcome:
+    def _attempts(self, step: Step, work: Work) -> Outcome:
         root = self.folder(step)
 
         def once() -> Outcome:
             log = root / "log.txt"
             if log.exists():
                 log.rename(root / f"log.{sum(1 for _ in root.glob('log.*.txt')) + 1}.txt")
-            if work.hosts > 1:
-                log.write_text(f"[tilegate] {reason}\n", encoding="utf-8")
             try:
                 return work.run(root)
             except DefinitionError as error:

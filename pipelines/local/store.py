@@ -47,13 +47,17 @@ class LocalStore:
         """Tell whether there is an object at `uri` or under it."""
         return bool(self._files(uri))
 
-    def fetch(self, uri: str, dest: Path, *, copy: bool = False, listed: bool = False) -> list[Path]:
+    def fetch(
+        self, uri: str, dest: Path, *, copy: bool = False, listed: bool = False, share: tuple[int, int] = (0, 1)
+    ) -> list[Path]:
         """Bring one object to `dest/<its name>`, or a prefix's tree to `dest`, as S3Prefix does.
 
         Files are hard links where possible; `copy` makes writable copies of one's own. With `listed`, `uri` is a
-        ManifestFile, and the objects that it lists are brought. Returns the files of the store that were brought.
+        ManifestFile, and the objects that it lists are brought. Of several hosts each gets the `share` (its number,
+        from 0, and how many there are) of the sorted keys. Returns the files of the store that were brought.
         """
-        objects = self._listed(uri) if listed else self._objects(uri)
+        number, hosts = share
+        objects = (self._listed(uri) if listed else self._objects(uri))[number::hosts]
         for key, source in objects:
             target = dest / key
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
 """Training jobs, alone or as trials of a tuning: channels and hyperparameters in, a model archive and metrics out."""
 
 import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from pipelines.local import archive
 from pipelines.local.cache import Record
 from pipelines.local.errors import StepFailed
 from pipelines.local.files import walk_files
+from pipelines.local.hosts import cluster_of, gather, run_on_hosts
 from pipelines.local.job import CODE_DIR, CONFIG_DIR, Job, Mount
 from pipelines.local.metrics import MetricDefinition
 from pipelines.local.prefix import host_path
-from pipelines.local.processing import components_of, longest_run, resource_config
+from pipelines.local.processing import SHARDED, components_of, hosts_setting, longest_run
 from pipelines.local.results import StoredOutput
 from pipelines.local.runner import Enough, Machine, Printed
 from pipelines.local.work import Outcome, as_recorded
@@ -22,6 +24,7 @@ MODEL_ARCHIVE = "model.tar.gz"
 _MODEL_DIR = "/opt/ml/model"
 _DATA_DIR = "/opt/ml/input/data"
 _OUTPUT_DIR = "/opt/ml/output"
+_CHECKPOINTS = "/opt/ml/checkpoints"
 _PROGRAM = "sagemaker_program"
 _SUBMIT_DIRECTORY = "sagemaker_submit_directory"
 _SUBMIT_DIR = "/opt/ml/input/submit"
@@ -57,8 +60,9 @@ class Training:
         self._machine = machine
         self.output_uri = f"{output_path(arguments)}/{request.job_name}/output"
         resources = arguments.get("ResourceConfig") or {}
-        self.hosts = int(resources.get("InstanceCount", 1))
-        self._job = _job(request, machine)
+        self._cluster = cluster_of(resources, f"{CONFIG_DIR}/resourceconfig.json", addressed=True)
+        cores = max(1, request.cores // self._cluster.count)
+        self._job = _job(replace(request, cores=cores), machine)
         user = {name: value for name, value in request.hyperparameters.items() if name != _SUBMIT_DIRECTORY}
         self.components = components_of(
             self._job,
@@ -66,20 +70,29 @@ class Training:
             step_type=self.step_type,
             outputs={},
             hyperparameters=user,
-            settings={f"metric {metric.name}": metric.regex.pattern for metric in request.metrics},
+            settings={
+                **hosts_setting(self._cluster),
+                **{f"metric {metric.name}": metric.regex.pattern for metric in request.metrics},
+            },
         )
 
     def run(self, root: Path) -> Outcome:
         request, store = self._request, self._machine.store
         self._machine.claims.take(request.step, request.job_name, self.output_uri)
-        printed = self._machine.run(self._job, root, request.step, request.trial, request.enough)
+        job, cluster = self._job, self._cluster
+        printed = run_on_hosts(
+            self._machine, cluster, job, root, step=request.step, trial=request.trial, enough=request.enough
+        )
+        for place in cluster.roots(root):
+            for folder in job.kept:  # nobody will go on from there any more
+                shutil.rmtree(host_path(folder, place), ignore_errors=True)
         outputs = dict[str, StoredOutput]()
         if printed.cut:
             return Outcome(self._properties(printed), outputs, _details(printed))
         for name, folder in (("model", _MODEL_DIR), ("output", f"{_OUTPUT_DIR}/data")):
-            packed = host_path(_OUTPUT_DIR, root) / f"{name}.tar.gz"
-            if name == "model" or any(True for _ in walk_files(host_path(folder, root))):
-                archive.pack(host_path(folder, root), packed)
+            packed, whole = host_path(_OUTPUT_DIR, root) / f"{name}.tar.gz", gather(cluster, root, folder)
+            if name == "model" or any(True for _ in walk_files(whole)):
+                archive.pack(whole, packed)
                 uri = f"{self.output_uri}/{packed.name}"
                 store.put_file(packed, uri, give_up=True)
                 outputs[name] = StoredOutput(uri, store.digest(uri))
@@ -129,6 +142,7 @@ def _job(request: TrainingRequest, machine: Machine) -> Job:
             mounts.append(Mount(_SUBMIT_DIRECTORY, source, _SUBMIT_DIR, unpacked_to=CODE_DIR))
     else:
         command = (*image.entrypoint, *(explicit or ("train",)))
+    checkpoints = arguments.get("CheckpointConfig") or {}
     return Job(
         name=request.job_name,
         image=image,
@@ -141,6 +155,7 @@ def _job(request: TrainingRequest, machine: Machine) -> Job:
         metrics=request.metrics,
         max_seconds=longest_run(arguments),
         contract=_contract(request, user),
+        kept=(str(checkpoints.get("LocalPath", _CHECKPOINTS)),) if checkpoints else (),
     )
 
 
@@ -148,24 +163,26 @@ def _mount(channel: Mapping[str, Any]) -> Mount:
     name = channel["ChannelName"]
     source = channel["DataSource"]["S3DataSource"]
     listed = source.get("S3DataType") == "ManifestFile"
-    return Mount(name, source["S3Uri"], f"{_DATA_DIR}/{name}", listed=listed, rewritten=name == _DRIVERS)
+    sharded = source.get("S3DataDistributionType") == SHARDED
+    place = f"{_DATA_DIR}/{name}"
+    return Mount(name, source["S3Uri"], place, listed=listed, sharded=sharded, rewritten=name == _DRIVERS)
 
 
 def _config(arguments: Mapping[str, Any], hyperparameters: Mapping[str, str]) -> dict[str, Any]:
+    given = arguments.get("InputDataConfig") or ()
+    sources = {channel["ChannelName"]: channel["DataSource"]["S3DataSource"] for channel in given}
     channels = {
         channel["ChannelName"]: {
             "TrainingInputMode": "File",
-            "S3DistributionType": "FullyReplicated",
+            "S3DistributionType": sources[channel["ChannelName"]].get("S3DataDistributionType", "FullyReplicated"),
             "RecordWrapperType": channel.get("RecordWrapperType", "None"),
             **({"ContentType": channel["ContentType"]} if channel.get("ContentType") else {}),
         }
-        for channel in arguments.get("InputDataConfig") or ()
+        for channel in given
     }
-    instance_type = str((arguments.get("ResourceConfig") or {}).get("InstanceType", "local"))
     return {
         f"{CONFIG_DIR}/hyperparameters.json": hyperparameters,
         f"{CONFIG_DIR}/inputdataconfig.json": channels,
-        f"{CONFIG_DIR}/resourceconfig.json": resource_config(instance_type),
     }
 
 

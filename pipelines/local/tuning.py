@@ -73,7 +73,6 @@ class Tuning:
             best = (max if self._maximize else min)(self._nights[0], key=lambda trial: trial.objective)
             self._first.append(dict(best.tuned))
         self._trials = Trials(step, self._metric, maximize=self._maximize, machine=machine, memory=memory)
-        self.hosts = int((self._training.get("ResourceConfig") or {}).get("InstanceCount", 1))
         self._static = dict(self._training.get("StaticHyperParameters") or {})
         settings = {
             "Strategy": self._strategy,

@@ -19,11 +19,10 @@ class Outcome:
 
 
 class Work(Protocol):
-    """A step with its arguments evaluated. `hosts` is its InstanceCount."""
+    """A step with its arguments evaluated."""
 
     step_type: str
     components: Components
-    hosts: int
 
     def run(self, root: Path) -> Outcome:
         """Do it in `root`, from the start; raises StepFailed, RunStopped."""

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from steps.core.errors import UserError
+from steps.core.evaluation import FILE_NAME as EVALUATION_FILE
 from steps.core.evaluation import Evaluation
-from steps.core.files import write_json
+from steps.core.files import sha256_file, write_json
 from steps.core.images import MAX_ASPECT, MAX_PIXELS
 from steps.core.reducers import Reducer
 from steps.core.spec import PreprocessingSpec
+from steps.core.summary import SUMMARY, SUMMARY_FILE
 from steps.core.tiles import MAX_SIDE
 
-SUMMARY_FILE = "summary.json"
-TFLITE_FILE, CONTRACT_FILE = "model.tflite", "model.json"
+BUNDLE, TFLITE_FILE, CONTRACT_FILE = "bundle", "model.tflite", "model.json"
 CONTRACT_VERSION = 2
 _OF_GOLDEN = ("score_tolerance", "evidence_tolerance", "kernel_spread", "stored_as_jpeg")
 
@@ -91,22 +92,34 @@ def _signatures(size: int, columns: int) -> dict[str, Any]:
     }
 
 
-def write_summary(folder: Path, contract: Mapping[str, Any], evaluation: Evaluation) -> None:
-    """Write the few strings that the registry keeps beside a version; SageMaker takes nothing but strings there."""
+def write_summary(folder: Path, contract: Mapping[str, Any], evaluation: Evaluation, archive: Path) -> None:
+    """Write the few strings that the registry keeps beside a version; SageMaker takes nothing but strings there.
+
+    `archive` is what is registered, `model.tar.gz`; the bundle that is in it lies beside it, with `evaluation.json`.
+    """
     verdict = evaluation.verdict
     if verdict.fpr is None or verdict.tpr is None:
         raise UserError("a model that was not measured has no summary")
     values = {
+        "archive_sha256": sha256_file(archive),
+        # As a ContentDigest of SageMaker is written.
+        "evaluation_digest": "sha256:" + sha256_file(archive.parent / BUNDLE / EVALUATION_FILE),
         "tflite_sha256": contract["sha256"],
         "tflite_bytes": contract["bytes"],
+        "variant": contract["quantization"],
+        "flipped_decisions": contract["flipped_decisions"],
         "threshold": contract["threshold"],
+        "failed_checks": len(verdict.reasons),
         "fpr": verdict.fpr.value,
         "fpr_upper": verdict.fpr.upper,
         "max_fpr": verdict.limits.max_fpr,
         "tpr": verdict.tpr.value,
         "tpr_lower": verdict.tpr.lower,
+        "min_tpr": verdict.limits.min_tpr,
+        "test_negatives": verdict.fpr.trials,
+        "test_positives": verdict.tpr.trials,
     }
-    write_json(folder / SUMMARY_FILE, {name: str(value) for name, value in values.items()})
+    write_json(folder / SUMMARY_FILE, {name: str(values[name]) for name in SUMMARY})
 
 
 def model_card(evaluation: Evaluation, contract: Mapping[str, Any]) -> str:

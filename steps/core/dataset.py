@@ -118,7 +118,7 @@ def join_tiles(tiles: pd.DataFrame, dataset: pd.DataFrame, splits: Sequence[Spli
     if missing.any():
         raise UserError(
             f"{int(missing.sum())} screenshots have no tiles, {joined.loc[missing, 'uri'].iloc[0]} first: "
-            "run PreprocessTiles on this dataset"
+            "run IndexTiles on this dataset"
         )
     integers = ["index", "count", "record", "offset", "length"]
     joined[integers] = joined[integers].astype(np.int64)

@@ -52,6 +52,7 @@ __all__ = [
     "LabelledRow",
     "RefusedRow",
     "ReviewedRow",
+    "choose_labels",
     "find_labels",
     "printable",
     "read_labels",
@@ -109,16 +110,24 @@ def find_labels(folder: Path, classes: Classes) -> str:
 
     A manifest goes before a Parquet table, that before a CSV. Raises UserError if there is nothing, or a tie.
     """
+    inside = list(folder.iterdir())
+    files, folders = ([p.name for p in inside if kind(p)] for kind in (Path.is_file, Path.is_dir))
+    return choose_labels(files, folders, classes, str(folder))
+
+
+def choose_labels(files: Iterable[str], folders: Iterable[str], classes: Classes, where: str) -> str:
+    """Like `find_labels`, of the names of what lies directly at a place that is called `where`."""
+    names = sorted(files)
     for suffixes in (MANIFEST_SUFFIXES, (".parquet",), (".csv",)):
-        found = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file())
+        found = [name for name in names if Path(name).suffix.lower() in suffixes]
         if len(found) > 1:
-            raise UserError(f"{folder} holds several labels files ({', '.join(found)}): name the one to use")
+            raise UserError(f"{where} holds several labels files ({', '.join(found)}): name the one to use")
         if found:
             return found[0]
-    if (folder / classes.negative).is_dir() or (folder / classes.positive).is_dir():
+    if {classes.negative, classes.positive} & set(folders):
         return FOLDER_PER_CLASS
     raise UserError(
-        f"{folder} holds no labelled data: a Ground Truth manifest (*.manifest, *.jsonl), a table (*.parquet, *.csv) "
+        f"{where} holds no labelled data: a Ground Truth manifest (*.manifest, *.jsonl), a table (*.parquet, *.csv) "
         f"or the folders {classes.negative!r} and {classes.positive!r} are wanted"
     )
 

@@ -14,7 +14,7 @@ from steps.core.files import read_json, write_json
 from steps.core.snapshot import Batch, Place, read_listing, read_snapshot
 
 FILE_NAME = "plan.json"
-VALIDATE_OBJECTS, PREPROCESS_OBJECTS = "validate.manifest", "preprocess.manifest"
+VALIDATE_OBJECTS, CUT_OBJECTS, INDEX_OBJECTS = "validate.manifest", "cut.manifest", "index.manifest"
 DATASETS, FACTS, TILES = "datasets", "facts", "tiles"
 SHARDS_MANIFEST = "shards.manifest"
 # A change of what is measured in an image, or how, makes a new version: old facts then are not taken for new ones.

@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 from steps.core.errors import UserError
 
@@ -13,8 +16,13 @@ PROCESSING = Path("/opt/ml/processing")
 
 EXIT_ERROR = 1
 EXIT_REJECTED = 3
+EXIT_STOPPED = 128 + signal.SIGTERM
 _MESSAGE_CHARACTERS = 1000
 _WORTH_A_PROCESS = 128
+
+
+class StoppedError(UserError):
+    """The platform asked the program to end."""
 
 
 class RejectedError(UserError):
@@ -24,19 +32,40 @@ class RejectedError(UserError):
 def run(main: Callable[[], None], message: Path) -> int:
     """Run a step program and return its exit code: 0, 1 for an error a person must mend, 3 for a rejection.
 
-    The sentence goes to stderr and to `message`, where the platform reads why a job failed. Anything unforeseen is a
+    SIGTERM, with which the platform stops a job, ends it with a sentence and the exit code that shells give it. The
+    sentence goes to stderr and to `message`, where the platform reads why a job failed. Anything unforeseen is a
     bug and keeps its stack trace.
     """
     try:
-        main()
+        with _ending_on_sigterm():
+            main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         # Outside of a container there may be no such place, and the sentence is on stderr already.
         with contextlib.suppress(OSError):
             message.parent.mkdir(parents=True, exist_ok=True)
             message.write_text(str(error)[:_MESSAGE_CHARACTERS], encoding="utf-8")
+        if isinstance(error, StoppedError):
+            return EXIT_STOPPED
         return EXIT_REJECTED if isinstance(error, RejectedError) else EXIT_ERROR
     return 0
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Raise StoppedError in the block on SIGTERM, where Python allows handlers: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise StoppedError("stopped on request (SIGTERM) before it was done")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def worker_count(wanted: int, items: int) -> int:

@@ -4,7 +4,7 @@ The batch's listing says which files there are; no image is looked at, and nothi
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -48,8 +48,23 @@ def read_rows(
 
     Raises UserError if the labels file as a whole cannot be read.
     """
-    files, columns, frames, refused = Files.of(listing), _Columns(), [], []
-    for row in _rows(batch, folder, files, classes, attribute):
+    files, frames, refused = Files.of(listing), [], list[Quarantined]()
+    for frame, bad in row_tables(_rows(batch, folder, files, classes, attribute), batch, files):
+        frames.append(frame)
+        refused += bad
+    checked, bad = check_table(batch, _joined(frames))
+    return checked, sorted([*refused, *bad], key=lambda q: q.row)
+
+
+def row_tables(
+    rows: Iterable[LabelledRow | ReviewedRow | RefusedRow], batch: Batch, files: Files
+) -> Iterator[tuple[pd.DataFrame, list[Quarantined]]]:
+    """Yield tables of rows joined to their files, with the rows that are refused on the way; 50,000 at a time.
+
+    The values are not checked yet, see `check_table`; at least one table is yielded.
+    """
+    columns, refused = _Columns(), list[Quarantined]()
+    for row in rows:
         if isinstance(row, RefusedRow):
             refused.append(_refuse(batch, row.row, row.source_ref, row.reason, row.detail))
             continue
@@ -58,10 +73,9 @@ def read_rows(
         except PathRefusedError as error:
             refused.append(_refuse(batch, row.row, row.source_ref, error.reason, str(error)))
         if len(columns) == _CHUNK_ROWS:
-            frames.append(columns.frame(batch))
-            columns = _Columns()
-    frame, bad = _checked(batch, _joined([*frames, columns.frame(batch)]))
-    return frame, sorted([*refused, *bad], key=lambda q: q.row)
+            yield columns.frame(batch), refused
+            columns, refused = _Columns(), []
+    yield columns.frame(batch), refused
 
 
 def no_rows() -> pd.DataFrame:
@@ -131,7 +145,8 @@ def _text(values: Sequence[str | None]) -> pd.Series:
     return pd.Series(values, dtype="str")
 
 
-def _checked(batch: Batch, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Quarantined]]:
+def check_table(batch: Batch, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Quarantined]]:
+    """Return the rows whose values satisfy the schema, and the others, refused."""
     kept, failures = check_rows(frame)
     sentences: dict[int, list[str]] = defaultdict(list)
     for failure in failures:

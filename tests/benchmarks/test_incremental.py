@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.catalogue import Catalogue
-from pipelines.labelled import catalogue_snapshot
+from pipelines.labelled import catalogue_snapshot, data_here
 from pipelines.local import LocalStore
 from pipelines.planning import plan_run
 from pipelines.settings import Settings
-from steps import preprocess, validate
+from steps import index, preprocess, validate
 from steps.core.classes import Classes
 from steps.core.plan import FACTS, INSPECTOR, TILES
 from steps.core.spec import PreprocessingSpec
@@ -46,16 +46,17 @@ class Home:
         self.night += 1
         job = self.root / f"night-{self.night}"
         snapshot = catalogue_snapshot(self.store, SETTINGS)
-        plan = plan_run(self.store, SETTINGS, snapshot.source, PreprocessingSpec(), code="benchmark")
+        plan = plan_run(data_here(self.store, SETTINGS), snapshot.source, PreprocessingSpec(), code="benchmark")
         self.store.fetch(plan, job / "plan")
-        for step in ("validate", "preprocess"):
+        for step in ("validate", "cut", "index"):
             self.store.fetch(f"{plan}/{step}.manifest", job / step, listed=True)
         shared = ["--plan", job / "plan", "--message", job / "message"]
         told = ["--development", job / "development", "--report", job / "report", "--new-facts", job / "facts"]
-        made = ["--output", job / "tiles", "--new-tiles", job / "new"]
+        made = ["--dataset", job / "dataset", "--output", job / "tiles", "--new-tiles", job / "new"]
         programs = {
             "ValidateData": (validate.main, ["--store", job / "validate", "--output", job / "dataset", *told]),
-            "PreprocessTiles": (preprocess.main, ["--store", job / "preprocess", "--dataset", job / "dataset", *made]),
+            "PreprocessTiles": (preprocess.main, ["--images", job / "cut", "--output", job / "pieces"]),
+            "IndexTiles": (index.main, ["--store", job / "index", "--cut", job / "pieces", *made]),
         }
         spent = {}
         for name, (main, words) in programs.items():

@@ -58,7 +58,8 @@ def reading(batches):
 def with_augmentation(examples):
     """Return the batches that training sees: what `_Descent` does with them before the network, in a graph as there."""
 
-    def altered(codes, counts, tiles):
+    def altered(codes, shares):
+        ((counts, tiles),) = shares
         present = tf.sequence_mask(counts, tf.shape(tiles)[1])
         flat = tf.ensure_shape(tf.boolean_mask(tf.cast(tiles, tf.float32), present), (None, *tiles.shape[2:]))
         return augment(flat, tf.where(present)[:, 0], examples.settings.augment, tf.stack([17, codes[0]]))
@@ -68,7 +69,7 @@ def with_augmentation(examples):
 
 def stepping(examples, weights, layer, batch):
     """Return a few training steps on one batch in memory, every layer from `layer` on; no augmentation."""
-    codes, counts, tiles = batch
+    codes, ((counts, tiles),) = batch
     settings = Hyperparameters(augment=0.0, fine_tune_layer=layer)
     plain = Examples(examples.source, examples.rows, examples.reducer, settings)
     model = build_model("small", tiles.shape[2], columns=plain.reducer.columns, dropout=0.2, pretrained=weights)
@@ -79,7 +80,7 @@ def stepping(examples, weights, layer, batch):
 
     def run():
         for _ in range(STEPS):
-            descent.step(tiles, counts, labels.astype(np.float32), np.ones(len(codes), np.float32))
+            descent.step([(counts, tiles)], labels.astype(np.float32), np.ones(len(codes), np.float32))
 
     return Way(run, STEPS * int(counts.numpy().sum()))
 
@@ -135,7 +136,7 @@ def test_input_beside_the_training_step_and_keras(size, tmp_path):
     examples = Examples(source, source.rows(Split.TRAIN), Reducer(), Hyperparameters())
     tiles = int(np.minimum(source.frame.drop_duplicates("id")["count"], 9).sum())
     batches = training_batches(examples)
-    assert sum(int(counts.numpy().sum()) for _, counts, _ in batches) == tiles
+    assert sum(int(counts.numpy().sum()) for _, ((counts, _),) in batches) == tiles
     batch = next(iter(batches))
     ways = {
         "our input": Way(reading(batches), tiles),

@@ -45,7 +45,7 @@ def inputs(tmp_path_factory):
     write_json(root / "ledger" / "ledger.json", [])
     words = {"tiles": drawn.tiles, "shards": drawn.shards, "dataset": drawn.development}
     words |= {"pretrained": root / "pretrained", "hyperparameters": root / "hyperparameters.json"}
-    words |= {"model": root / "trained", "message": root / "message"}
+    words |= {"model": root / "trained", "message": root / "message", "checkpoints": root / "checkpoints"}
     assert train_main(["train", *_flags(words)]) == 0
     pack(root / "trained", root / "model" / "model.tar.gz")
     words = {name: root / name for name in ("model", "tiles", "shards", "dataset", "champion", "ledger")}

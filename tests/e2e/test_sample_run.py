@@ -20,7 +20,8 @@ TILEGATE = Path(sys.executable).parent / "tilegate"
 QUICK = ("--max-tuning-jobs", "1", "--tuning-epochs", "1", "--fine-tune-epochs", "1", "--max-flipped", "1")
 # What a model of one epoch can prove on the sample; the gate looks for the highest FPR that the limit allows.
 ANY_MODEL = ("--max-fpr", "0.75", "--min-tpr", "0.001")
-JOBS = ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel", "EvaluateModel", "ConvertToTFLite"]
+TRAINED = ["TuneHyperparameters", "TrainModel"]
+JOBS = ["ValidateData", "PreprocessTiles", "IndexTiles", *TRAINED, "EvaluateModel", "ConvertToTFLite"]
 
 
 def tilegate(home, *words):
@@ -91,7 +92,7 @@ def test_another_limit_runs_only_what_judges_and_says_why(first):
     home, _ = first
     done = tilegate(home, "run", *QUICK, "--max-fpr", "0.7", "--min-tpr", "0.001")
     assert done.returncode == 0
-    assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel"]
+    assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles", "IndexTiles", *TRAINED]
     assert steps(done.stdout, "runs") == ["EvaluateModel", "ConvertToTFLite"]
     assert re.search(r"EvaluateModel +runs: .*--max-fpr.*0\.75.*0\.7", done.stdout)
 
@@ -126,7 +127,7 @@ def test_after_the_approval_another_run_is_compared_with_the_champion(first):
     limits = ("--max-fpr", "0.72", "--min-tpr", "0.001", "--champion-rule", "not-proven-worse")
     done = tilegate(home, "run", *QUICK, *limits)
     assert done.returncode in (0, 3), done.stdout + done.stderr
-    assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles", "TuneHyperparameters", "TrainModel"]
+    assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles", "IndexTiles", *TRAINED]
     gate = json.loads((newest(home, "EvaluateModel/evaluation") / "evaluation.json").read_text())["gate"]
     assert gate["champion"]["champion"].removeprefix("champion ") in tilegate(home, "models", "show", "1").stdout
 
@@ -168,7 +169,7 @@ def test_a_killed_run_goes_on_where_it_was_or_is_taken_over_by_the_next(first, t
     killed = listed.split()[0]
     resumed = tilegate(home, "run", "--resume", killed)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert steps(resumed.stdout, "reused") == ["ValidateData", "PreprocessTiles"]
+    assert steps(resumed.stdout, "reused") == ["ValidateData", "PreprocessTiles", "IndexTiles"]
     assert re.search(rf"{killed} .*Succeeded", tilegate(home, "runs").stdout)
     following = tilegate(home, "run", *QUICK, *ANY_MODEL)
     assert following.returncode == 0

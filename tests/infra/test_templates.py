@@ -61,7 +61,7 @@ def _compiled(resources, environment):
     subnets = [f"{n}".lower() for n in of_type(resources, "AWS::EC2::Subnet")]
     group = f"{find('AWS::EC2::SecurityGroup')}-GroupId".lower()
     key = f"{find('AWS::KMS::Key', 'KeysData')}-Arn".lower()
-    settings = placeholder_settings(environment, images_of(environment), 0)
+    settings = placeholder_settings(environment, images_of(environment))
     return compile_minified(resolved_settings(settings, subnets, group, key))
 
 

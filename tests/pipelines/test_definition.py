@@ -52,6 +52,7 @@ def test_the_dag_is_the_designs(definition):
     assert {name: step["Type"] for name, step in steps(definition).items()} == {
         "ValidateData": "Processing",
         "PreprocessTiles": "Processing",
+        "IndexTiles": "Processing",
         "TuneHyperparameters": "Tuning",
         "TrainModel": "Training",
         "EvaluateModel": "Processing",
@@ -114,7 +115,7 @@ def test_every_parameter_is_used(definition):
     assert {f"Parameters.{p['Name']}" for p in definition["Parameters"]} <= used
 
 
-@pytest.mark.parametrize("name", ["ValidateData", "PreprocessTiles", "EvaluateModel", "ConvertToTFLite"])
+@pytest.mark.parametrize("name", ["ValidateData", "PreprocessTiles", "IndexTiles", "EvaluateModel", "ConvertToTFLite"])
 def test_a_program_takes_every_argument_that_its_step_gives_it(definition, name):
     """With each parameter's default in its place, as text; argparse ends the process for a word it does not know."""
     defaults = {f"Parameters.{p['Name']}": str(p.get("DefaultValue", "text")) for p in definition["Parameters"]}
@@ -212,6 +213,7 @@ def test_jobs_are_cached_and_retried_and_registration_waits_for_a_person(definit
     for name in (
         "ValidateData",
         "PreprocessTiles",
+        "IndexTiles",
         "TuneHyperparameters",
         "TrainModel",
         "EvaluateModel",
@@ -233,7 +235,7 @@ def test_what_is_named_by_its_content_goes_to_a_place_that_all_runs_share(defini
                 shared[name, output["OutputName"]] = uri
     assert shared == {
         ("ValidateData", "new-facts"): f"s3://tilegate-local/facts/{INSPECTOR}",
-        ("PreprocessTiles", "new-tiles"): "s3://tilegate-local/tiles",
+        ("IndexTiles", "new-tiles"): "s3://tilegate-local/tiles",
         ("EvaluateModel", "new-ledger"): "s3://tilegate-local/ledger/EvaluateModel",
         ("ConvertToTFLite", "new-ledger"): "s3://tilegate-local/ledger/ConvertToTFLite",
     }
@@ -248,10 +250,54 @@ def test_a_rejected_conversion_leaves_its_look_at_the_test_split(definition):
 
 
 def test_jobs_get_the_objects_that_the_plan_lists_and_no_others(definition):
-    for name in ("ValidateData", "PreprocessTiles"):
+    for name, listed in {"ValidateData": "store", "PreprocessTiles": "images", "IndexTiles": "store"}.items():
         inputs = {i["InputName"]: i["S3Input"] for i in steps(definition)[name]["Arguments"]["ProcessingInputs"]}
-        assert inputs["store"]["S3DataType"] == "ManifestFile"
-        assert list(references(inputs["store"]["S3Uri"])) == ["Parameters.PlanUri"]
+        assert inputs[listed]["S3DataType"] == "ManifestFile"
+        assert list(references(inputs[listed]["S3Uri"])) == ["Parameters.PlanUri"]
+
+
+def test_the_images_to_cut_are_shared_out_among_the_instances_and_nothing_else_is(definition):
+    jobs = {name: step["Arguments"] for name, step in steps(definition).items() if step["Type"] == "Processing"}
+    shared = [
+        (name, item["InputName"])
+        for name, job in jobs.items()
+        for item in job["ProcessingInputs"]
+        if item["S3Input"]["S3DataDistributionType"] == "ShardedByS3Key"
+    ]
+    counts = {name: job["ProcessingResources"]["ClusterConfig"]["InstanceCount"] for name, job in jobs.items()}
+    assert shared == [("PreprocessTiles", "images")]
+    assert counts.pop("PreprocessTiles") == {"Get": "Parameters.ProcessingInstanceCount"}
+    assert set(counts.values()) == {1}
+
+
+def test_nothing_is_cut_before_the_data_is_validated(definition):
+    assert steps(definition)["PreprocessTiles"]["DependsOn"] == ["ValidateData"]
+
+
+def trainings(definition):
+    found = steps(definition)
+    trial = found["TuneHyperparameters"]["Arguments"]["TrainingJobDefinition"]
+    return {"training": found["TrainModel"]["Arguments"], "tuning": trial}
+
+
+def test_trainings_share_hosts_and_keep_checkpoints_where_every_execution_finds_them(definition):
+    """Their URI is part of the step cache's key: it may name no execution."""
+    for name, request in trainings(definition).items():
+        assert request["ResourceConfig"]["InstanceCount"] == {"Get": "Parameters.TrainingInstanceCount"}
+        assert request["CheckpointConfig"]["S3Uri"] == f"s3://tilegate-local/checkpoints/{name}"
+        assert not request.get("EnableManagedSpotTraining")
+        assert "MaxWaitTimeInSeconds" not in request["StoppingCondition"]
+
+
+def test_spot_waits_no_shorter_than_it_runs_and_shards_can_be_read_as_training_goes():
+    spare = json.loads(compile_pipeline(replace(SETTINGS, spot=True, input_mode="FastFile")))
+    assert check_requests(spare) == []
+    for request in trainings(spare).values():
+        assert request["EnableManagedSpotTraining"] is True
+        limits = request["StoppingCondition"]
+        assert limits["MaxWaitTimeInSeconds"] >= limits["MaxRuntimeInSeconds"]
+        modes = {channel["ChannelName"]: channel.get("InputMode", "File") for channel in request["InputDataConfig"]}
+        assert modes == {"tiles": "File", "shards": "FastFile", "dataset": "File", "pretrained": "File"}
 
 
 def test_a_failing_validation_still_uploads_its_report(definition):
@@ -263,7 +309,7 @@ def test_a_failing_validation_still_uploads_its_report(definition):
 
 def test_the_validations_report_is_told_by_those_who_judge_and_makes_nobody_cut_or_train_again(definition):
     known = steps(definition)
-    for name in ("PreprocessTiles", "TuneHyperparameters", "TrainModel"):
+    for name in ("PreprocessTiles", "IndexTiles", "TuneHyperparameters", "TrainModel"):
         assert not any("'report'" in ref for ref in references(known[name]["Arguments"]))
     for name in ("EvaluateModel", "ConvertToTFLite"):
         assert any("'report'" in ref for ref in references(known[name]["Arguments"]))
@@ -301,3 +347,17 @@ def test_a_compiled_definition_is_kept_until_settings_change(tmp_path, text):
     kept.write_text("kept")
     assert compile_cached(SETTINGS, tmp_path) == "kept"
     assert compile_cached(replace(SETTINGS, bucket="other"), tmp_path) != "kept"
+
+
+def test_volumes_of_training_can_do_without_the_key():
+    """Instances with disks of their own, as most with a GPU, refuse a key for their volumes."""
+    key = "arn:aws:kms:us-east-1:123456789012:key/1"
+    for with_key in (True, False):
+        settings = Settings(kms_key_arn=key, training_volume_key=with_key, spot=True, input_mode="FastFile")
+        jobs = {step["Name"]: step["Arguments"] for step in json.loads(compile_pipeline(settings))["Steps"]}
+        trained = (jobs["TrainModel"], jobs["TuneHyperparameters"]["TrainingJobDefinition"])
+        for job in trained:
+            assert job["ResourceConfig"].get("VolumeKmsKeyId") == (key if with_key else None)
+            assert job["EnableManagedSpotTraining"] is True
+            modes = {channel["ChannelName"]: channel.get("InputMode") for channel in job["InputDataConfig"]}
+            assert modes["shards"] == "FastFile"

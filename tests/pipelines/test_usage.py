@@ -108,7 +108,7 @@ def test_shards_that_a_run_names_stay_with_their_part(catalogue):
     index = catalogue.store.path(SETTINGS.uri("tiles/spec/of-a-run/tiles.parquet"))
     put(catalogue, "tiles/spec/of-a-run/tiles-unnamed.tfrecord")
     manifest = json.dumps([{"prefix": SETTINGS.uri("tiles/")}, named]).encode()
-    catalogue.store.put_bytes(manifest, SETTINGS.uri("runs/r1/PreprocessTiles/tiles/shards.manifest"))
+    catalogue.store.put_bytes(manifest, SETTINGS.uri("runs/r1/IndexTiles/tiles/shards.manifest"))
     found = collected(catalogue)
     assert found == {
         f"tiles/{other.rpartition('/')[0]}": "a part that nothing uses",
@@ -143,7 +143,7 @@ def test_nothing_goes_while_a_snapshot_cannot_be_read(catalogue, tmp_path, key):
 
 
 def test_nothing_goes_while_a_runs_list_of_shards_cannot_be_read(catalogue):
-    uri = SETTINGS.uri("runs/r1/PreprocessTiles/tiles/shards.manifest")
+    uri = SETTINGS.uri("runs/r1/IndexTiles/tiles/shards.manifest")
     for content in (b"not json", b"{}", b"1"):
         catalogue.store.put_bytes(content, uri)
         with pytest.raises(UserError):

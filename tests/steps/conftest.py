@@ -1,6 +1,7 @@
 """A small labelled batch, validated and tiled by the real programs, shared by the tests of the later steps."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from steps import preprocess, validate
+from steps import index, preprocess, validate
 from steps.core.files import sha256_file
 from steps.core.plan import DATASETS, Plan, Source
 from steps.core.snapshot import Batch, Place, parts_of, snapshot_digest, write_listing, write_snapshot
@@ -31,6 +32,7 @@ class Workspace:
         self.shards = root / "new-tiles"
         self.development = root / "development"
         self.tiles = root / "tiles"
+        self.cut = root / "cut"
         self.message = root / "message"
 
     def draw(self, count: int) -> None:
@@ -97,18 +99,41 @@ class Workspace:
         }
         return validate.main([*(str(word) for pair in words.items() for word in pair), *more])
 
-    def preprocess(self, tiles: Path, shards: Path, workers: int = 1) -> int:
-        words = {
-            "--dataset": self.dataset,
-            "--plan": self.plan,
-            "--store": self.store,
-            "--output": tiles,
-            "--new-tiles": shards,
-            "--message": self.message,
-            "--tile-size": TILE_SIZE,
-            "--workers": workers,
-        }
-        return preprocess.main([str(word) for pair in words.items() for word in pair])
+    def preprocess(self, tiles: Path, shards: Path, *, workers: int = 1, hosts: int = 1) -> int:
+        """Cut what the plan says on some hosts, merge, and return the exit code of the first program that failed."""
+        shutil.rmtree(self.cut, ignore_errors=True)
+        for host, keys in enumerate(self.shares(hosts)):
+            code = preprocess.main(
+                self.words(images=self.images(f"host-{host}", keys), output=self.cut, workers=workers)
+            )
+            if code:
+                return code
+        return self.index(tiles, shards)
+
+    def index(self, tiles: Path, shards: Path) -> int:
+        own = {"dataset": self.dataset, "store": self.store, "cut": self.cut, "new_tiles": shards}
+        return index.main(self.words(**own, output=tiles))
+
+    def words(self, **flags: object) -> list[str]:
+        flags = {"plan": self.plan, "message": self.message, "tile_size": TILE_SIZE, **flags}
+        return [str(word) for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", value)]
+
+    def shares(self, hosts: int) -> list[list[str]]:
+        """Share out what is to be cut, as ShardedByS3Key does: the images' keys in turn."""
+        plan = Plan.read(self.plan)
+        parts = parts_of(plan.source.batches(self.store), lambda batch: plan.source.listing(self.store, batch))
+        new = [part for part in parts if part.digest in plan.cut]
+        keys = sorted(plan.source.file_key(part.batch, path) for part in new for path, _ in part.files)
+        return [keys[host::hosts] for host in range(hosts)]
+
+    def images(self, name: str, keys: Sequence[str]) -> Path:
+        """Bring images to a host; with none its folder does not exist."""
+        folder = self.root / "hosts" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        for key in keys:
+            (folder / key).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.store / key, folder / key)
+        return folder
 
 
 @pytest.fixture(scope="session")

@@ -117,6 +117,8 @@ def test_the_summary_is_text_for_the_registry(passed):
     summary = json.loads((passed.bundle / "summary.json").read_text())
     assert all(isinstance(value, str) for value in summary.values())
     assert summary["tflite_sha256"] == sha256_file(passed.bundle / "bundle" / "model.tflite")
+    assert summary["archive_sha256"] == sha256_file(passed.bundle / "model.tar.gz")
+    assert summary["evaluation_digest"] == "sha256:" + sha256_file(passed.bundle / "bundle" / "evaluation.json")
 
 
 def assert_only_evidence(judged):
@@ -178,7 +180,10 @@ def test_every_variant_is_made_of_a_real_backbone(workspace, tmp_path):
     (tmp_path / "initialisation.json").write_text("{}")
     words = ["--tiles", workspace.tiles, "--shards", workspace.shards, "--dataset", workspace.development]
     words += ["--pretrained", tmp_path, "--hyperparameters", tmp_path / "h.json", "--model", tmp_path / "trained"]
-    assert train_main([*map(str, words), "--message", str(tmp_path / "failure")]) == 0
+    assert (
+        train_main([*map(str, words), "--message", str(tmp_path / "failure"), "--checkpoints", str(tmp_path / "kept")])
+        == 0
+    )
     judged = Judged(workspace, tmp_path / "trained", tmp_path)
     assert judged.evaluate(*EASY) == 0
     assert judged.convert(*EASY, "--max-flipped", "1", "--prefer", "size") == 0

@@ -1,4 +1,4 @@
-"""ValidateData and PreprocessTiles as programs: contract files, exit codes, and no work done twice."""
+"""ValidateData, PreprocessTiles and IndexTiles as programs: contract files, exit codes, and no work done twice."""
 
 import json
 import shutil
@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from steps import preprocess
 from steps.core.dataset import read_dataset, read_quarantine, read_tiles
 from steps.core.images import decode_image
 from steps.core.plan import FACTS, INSPECTOR, TILES, Plan
@@ -50,10 +51,52 @@ def test_the_list_of_shards_names_what_the_index_names(workspace):
     assert all((workspace.shards / key).is_file() for key in keys)
 
 
-def test_two_workers_write_the_same_bytes_as_one(workspace, tmp_path):
-    assert workspace.preprocess(tmp_path / "index", tmp_path / "shards", workers=2) == 0
+@pytest.mark.parametrize(("hosts", "workers"), [(1, 2), (2, 1), (5, 2), (61, 1)])
+def test_any_number_of_hosts_and_workers_writes_the_same_bytes(workspace, tmp_path, hosts, workers):
+    """With 61 hosts for 60 screenshots one of them gets nothing."""
+    assert workspace.preprocess(tmp_path / "index", tmp_path / "shards", workers=workers, hosts=hosts) == 0
     for before, after in ((workspace.tiles, tmp_path / "index"), (workspace.shards, tmp_path / "shards")):
         assert contents(before) == contents(after)
+
+
+def test_a_lost_piece_stops_the_night(workspace, tmp_path, capsys):
+    assert workspace.preprocess(tmp_path / "index", tmp_path / "shards", hosts=2) == 0
+    next(workspace.cut.glob("*.parquet")).unlink()
+    assert workspace.index(tmp_path / "again", tmp_path / "none") == 1
+    assert "30 screenshots were not cut, labelled/b-test/" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_damaged_piece_stops_the_night(workspace, tmp_path, capsys):
+    assert workspace.preprocess(tmp_path / "index", tmp_path / "shards") == 0
+    (piece,) = workspace.cut.glob("*.tfrecord")
+    data = bytearray(piece.read_bytes())
+    data[len(data) // 2] ^= 1
+    piece.write_bytes(data)
+    assert workspace.index(tmp_path / "again", tmp_path / "none") == 1
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_a_host_that_cut_again_what_another_had_done_changes_nothing(workspace, tmp_path):
+    """As when the platform shares the images out otherwise at a second attempt."""
+    assert workspace.preprocess(tmp_path / "index", tmp_path / "shards", hosts=3) == 0
+    images = workspace.images("again", workspace.shares(1)[0][:40])
+    assert preprocess.main(workspace.words(images=images, output=workspace.cut, workers=1)) == 0
+    assert workspace.index(tmp_path / "again", tmp_path / "again-shards") == 0
+    assert contents(tmp_path / "again") == contents(workspace.tiles)
+    assert contents(tmp_path / "again-shards") == contents(workspace.shards)
+
+
+def test_two_answers_for_one_image_stop_the_night(workspace, tmp_path, capsys):
+    assert workspace.preprocess(tmp_path / "index", tmp_path / "shards", hosts=2) == 0
+    keys = workspace.shares(1)[0][:2]
+    images = workspace.images("mixed up", keys)
+    (images / keys[0]).rename(images / "kept")
+    (images / keys[1]).rename(images / keys[0])
+    (images / "kept").rename(images / keys[1])
+    assert preprocess.main(workspace.words(images=images, output=workspace.cut, workers=1)) == 0
+    assert workspace.index(tmp_path / "again", tmp_path / "none") == 1
+    assert "was cut twice, into different tiles" in capsys.readouterr().err
 
 
 def contents(folder):
@@ -123,7 +166,10 @@ def test_a_relabelled_screenshot_is_neither_opened_nor_cut_again(nights):
         picture.rename(picture.with_suffix(".gone"))
     made.plan_for([first], known=[first], listing="old")
     assert made.validate() == 0
-    assert made.preprocess(made.tiles, made.shards) == 0
+    # The manifest of what is to be cut may not be empty: it lists a table then.
+    table = made.images("host", [f"catalogue/{first.name}.parquet"])
+    assert preprocess.main(made.words(images=table, output=made.cut)) == 0
+    assert made.index(made.tiles, made.shards) == 0
     assert read_dataset(made.dataset)["label"].sum() == 31
     assert not made.facts.exists()
     assert not made.shards.exists()

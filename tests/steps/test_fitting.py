@@ -103,7 +103,14 @@ class Told:
     def __call__(self, *_):
         return self
 
-    def step(self, tiles, _counts, labels, weights):
+    def restore(self, _state):
+        return fitting._Done()
+
+    def state(self, *_):
+        return None
+
+    def step(self, shares, labels, weights):
+        ((_counts, tiles),) = shares
         numbers = np.round(tiles.numpy()[:, 0, :, :, 0].astype(float).mean((1, 2))).astype(int)
         self.epochs.append({n: (lab, w) for n, lab, w in zip(numbers, labels, weights, strict=True)})
         self.done += 1
@@ -118,7 +125,7 @@ class Told:
 def test_classes_weigh_what_they_are_told(examples, monkeypatch):
     told = Told()
     monkeypatch.setattr(fitting, "_Descent", told)
-    fit(None, examples(batch_size=1000, positive_weight=3.0, negative_weight=0.5), Fitting(1, 0.1))
+    fit(tiny(), examples(batch_size=1000, positive_weight=3.0, negative_weight=0.5), Fitting(1, 0.1))
     ((seen),) = told.epochs
     assert {(label, weight) for label, weight in seen.values()} == {(0.0, 0.5), (1.0, 3.0)}
     # A screenshot's red is its number, and odd ones are positive.

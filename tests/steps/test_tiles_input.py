@@ -80,9 +80,10 @@ def test_codes_number_the_screenshots_as_they_lie(source):
 def test_training_batches_hold_every_screenshot_once_with_its_own_code(source):
     rows = source.rows(Split.TRAIN)
     first = numbers(rows.drop_duplicates("id"))
-    batches = training_batches(Examples(source, rows, Reducer(), Hyperparameters(batch_size=7)))
+    examples = Examples(source, rows, Reducer(), Hyperparameters(batch_size=7))
+    batches = training_batches(examples)
     seen = []
-    for codes, counts, tiles in batches:
+    for codes, ((counts, tiles),) in batches:
         assert tiles.dtype == tf.uint8
         assert counts.numpy().tolist() == [4] * len(codes)
         found = means(tiles)
@@ -91,9 +92,10 @@ def test_training_batches_hold_every_screenshot_once_with_its_own_code(source):
         seen += codes.numpy().tolist()
     assert sorted(seen) == list(range(len(first)))
     assert seen != sorted(seen)
-    again = [code for codes, _, _ in batches for code in codes.numpy().tolist()]
-    assert sorted(again) == sorted(seen)
-    assert again != seen
+    assert [code for codes, _ in batches for code in codes.numpy().tolist()] == seen
+    later = [code for codes, _ in training_batches(examples, 2) for code in codes.numpy().tolist()]
+    assert sorted(later) == sorted(seen)
+    assert later != seen
 
 
 def test_shorter_screenshots_are_filled_up_and_very_long_ones_are_looked_at_in_parts():
@@ -113,10 +115,10 @@ def test_shorter_screenshots_are_filled_up_and_very_long_ones_are_looked_at_in_p
             signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.string))
             return tf.data.Dataset.from_generator(made, output_signature=signature)
 
-    batches = training_batches(Examples(Stub(), None, Reducer(), Hyperparameters(batch_size=3)))
+    examples = Examples(Stub(), None, Reducer(), Hyperparameters(batch_size=3))
     chosen = set()
-    for _ in range(5):
-        ((codes, counts, tiles),) = list(batches)
+    for epoch in range(1, 6):
+        ((codes, ((counts, tiles),)),) = list(training_batches(examples, epoch))
         counts = dict(zip(codes.numpy().tolist(), counts.numpy().tolist(), strict=True))
         places = dict(zip(codes.numpy().tolist(), np.round((means(tiles)[..., 0] - 1) / 10, 1), strict=True))
         assert counts == {0: 2, 1: 5, 2: 9}

@@ -9,6 +9,7 @@ from steps import training
 from steps.core.calibration import fit_calibration
 from steps.core.errors import UserError
 from steps.core.hyperparameters import Hyperparameters
+from steps.core.program import StoppedError
 from steps.core.reducers import Reducer
 from steps.core.spec import PreprocessingSpec
 from steps.core.splits import DEVELOPMENT, Split
@@ -18,7 +19,8 @@ from tests.steps.tiny import tiny
 
 start_tensorflow()
 
-from steps import judge  # noqa: E402
+from steps import fitting, judge  # noqa: E402
+from steps.checkpoints import Checkpoints  # noqa: E402
 from steps.compression.clustering import CLUSTERS, values_of  # noqa: E402
 from steps.compression.kinds import load_variant  # noqa: E402
 from steps.judge import Judge  # noqa: E402
@@ -97,10 +99,41 @@ def test_the_same_seed_trains_the_same_model(source):
 
 
 @pytest.mark.usefixtures("started")
-def test_patience_ends_training(source):
-    """Nothing beats an epoch that finds everything: as many follow as patience says."""
-    trained = train(source, Hyperparameters(**FAST, fine_tune_epochs=30, patience=2), None)
-    assert len(trained.history) < 30
+def test_an_interrupted_training_goes_on_from_its_checkpoint_to_the_same_model(source, tmp_path, monkeypatch, capsys):
+    settings = Hyperparameters(**{**FAST, "augment": 0.5}, fine_tune_epochs=3, patience=9)
+    whole = train(source, settings, None)
+    checkpoints = Checkpoints(tmp_path, "0" * 64)
+    keep = training._Memory.keep
+
+    def interrupt(memory, state):
+        keep(memory, state)
+        if state.facts["epoch"] == 2:
+            raise StoppedError("now")
+
+    monkeypatch.setattr(training._Memory, "keep", interrupt)
+    with pytest.raises(StoppedError):
+        train(source, settings, None, checkpoints=checkpoints)
+    monkeypatch.undo()
+    capsys.readouterr()
+    monkeypatch.setattr(training, "build_model", lambda *_, columns, **__: tiny(columns))
+    again = train(source, settings, None, checkpoints=checkpoints)
+    assert "Going on after epoch 2" in capsys.readouterr().out
+    for ours, theirs in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-6)
+    assert [row["epoch"] for row in again.history] == [1, 2, 3]
+    assert again.best == pytest.approx(whole.best, abs=1e-5)
+    # What has ended is not trained again.
+    monkeypatch.setattr(fitting, "training_batches", None)
+    assert train(source, settings, None, checkpoints=checkpoints).best == again.best
+
+
+@pytest.mark.usefixtures("started")
+def test_patience_ends_training(source, monkeypatch):
+    """After the best epoch come as many as patience says."""
+    found = iter([0.5, 0.9, 0.8, 0.7, 0.6, 0.5])
+    monkeypatch.setattr(judge, "tpr_at_fpr", lambda *_: next(found))
+    trained = train(source, Hyperparameters(**FAST, fine_tune_epochs=6, patience=2), None)
+    assert len(trained.history) == 4
     assert trained.history[-3] == trained.best
 
 
@@ -170,6 +203,7 @@ class Program:
         self._words = ["--tiles", workspace.tiles, "--shards", workspace.shards, "--dataset", workspace.development]
         self._words += ["--pretrained", folder, "--hyperparameters", folder / "hyperparameters.json"]
         self._words += ["--model", self.model, "--message", folder / "failure"]
+        self._words += ["--hosts", folder / "resourceconfig.json", "--checkpoints", folder / "checkpoints"]
 
     def run(self, given):
         (self.folder / "hyperparameters.json").write_text(json.dumps(given))

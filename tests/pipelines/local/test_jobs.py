@@ -165,15 +165,6 @@ def test_a_job_that_runs_too_long_is_ended(kit):
     assert "MaxRuntimeInSeconds = 1" in kit.run(step).reason
 
 
-def test_more_instances_run_as_one_and_say_so(kit):
-    step = kit.writes("A")
-    step["Arguments"]["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 4
-    result = kit.run(step)
-    note = "InstanceCount 4 runs as one host here"
-    assert note in kit.reasons()["A"]
-    assert note in kit.log(result, "A")
-
-
 def test_a_job_that_changes_its_input_in_place_fails(kit):
     """Inputs may be links into the store; as root a job can write through them, which must not go unnoticed."""
     kit.store.put_bytes(b"good", "s3://b/raw/a.txt")

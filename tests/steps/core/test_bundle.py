@@ -1,6 +1,8 @@
 """The device contract and the card say what the gate measured and what a phone needs."""
 
+import hashlib
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from steps.core.evaluation import Evaluation, evaluate
 from steps.core.gate import Limits
 from steps.core.reducers import Reducer
 from steps.core.spec import PreprocessingSpec
+from steps.core.summary import SUMMARY
 
 SPEC, REDUCER = PreprocessingSpec(tile_size=96), Reducer("max", 2.0, -1.0)
 SUBJECT = {"model": "5" * 64, "bytes": 1234567, "quantization": "float16", "flipped_decisions": 0.002}
@@ -62,13 +65,20 @@ def test_the_contract_is_json_that_holds_both_signatures_and_the_threshold(contr
     assert contract["variants"] == [{"variant": "float32", "bytes": 4, "passed": True}]
 
 
+def summary_of(contract, passed, folder):
+    (folder / "bundle").mkdir()
+    (folder / "bundle" / "evaluation.json").write_text("{}")
+    (folder / "model.tar.gz").write_text("archive")
+    write_summary(folder, contract, passed, folder / "model.tar.gz")
+    return json.loads((folder / "summary.json").read_text())
+
+
 def test_the_summary_holds_strings_that_the_registry_knows(contract, passed, tmp_path):
-    write_summary(tmp_path, contract, passed)
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert set(summary) == {
-        *("tflite_sha256", "tflite_bytes", "threshold", "fpr", "fpr_upper", "max_fpr", "tpr", "tpr_lower"),
-    }
-    assert all(isinstance(value, str) for value in summary.values())
+    summary = summary_of(contract, passed, tmp_path)
+    assert set(summary) == set(SUMMARY)
+    assert all(re.fullmatch(r"[\w.:/=+@-]{1,256}", value) for value in summary.values())
+    assert summary["archive_sha256"] == hashlib.sha256(b"archive").hexdigest()
+    assert summary["evaluation_digest"] == "sha256:" + hashlib.sha256(b"{}").hexdigest()
     assert summary["tflite_sha256"] == "5" * 64
     assert float(summary["fpr_upper"]) <= float(summary["max_fpr"]) == 0.01
 
