@@ -1,0 +1,131 @@
+"""`tilegate release`: signed releases of approved models, and the channels that phones follow."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipelines.cli.environment import environment_options
+from pipelines.cli.home import home_option
+
+if TYPE_CHECKING:
+    from pipelines.release.opening import Perform
+    from pipelines.release.publishing import Publisher
+
+_PERCENT = click.IntRange(0, 100)
+
+
+def _channel_option(command: Any) -> Any:
+    return click.option("--channel", default="stable", show_default=True, help="Channel that phones follow.")(command)
+
+
+def _decision_options(command: Any) -> Any:
+    command = click.option("--reason", required=True, help="Why; kept with the channel.")(command)
+    return click.option("--by", required=True, help="Who decides; kept with the channel.")(command)
+
+
+def _open(environment: str, region: str | None, home: Path) -> "tuple[Publisher, Perform]":
+    from pipelines.release.opening import open_publisher
+
+    return open_publisher(environment, region, home)
+
+
+@click.group()
+def release() -> None:
+    """Sign approved models, and decide which phones run which."""
+
+
+@release.command()
+@click.argument("version", type=int)
+@home_option
+@environment_options
+@_channel_option
+@click.option("--percent", type=_PERCENT, default=100, show_default=True, help="Share of the installations.")
+@_decision_options
+def publish(
+    *, version: int, home: Path, environment: str, region: str | None, channel: str, percent: int, by: str, reason: str
+) -> None:
+    """Release an approved version and offer it in a channel, to all phones or to a share of them."""
+    _, perform = _open(environment, region, home)
+    asked = {"version": version, "channel": channel, "percent": percent, "by": by, "reason": reason}
+    click.echo(perform({"action": "publish", **asked}))
+
+
+@release.command()
+@home_option
+@environment_options
+@_channel_option
+@click.option("--percent", type=_PERCENT, required=True, help="Share of the installations; 100 ends the rollout.")
+@_decision_options
+def rollout(
+    *, home: Path, environment: str, region: str | None, channel: str, percent: int, by: str, reason: str
+) -> None:
+    """Change the share of the phones that run a channel's version; a higher one drops nobody."""
+    _, perform = _open(environment, region, home)
+    click.echo(perform({"action": "rollout", "channel": channel, "percent": percent, "by": by, "reason": reason}))
+
+
+@release.command()
+@home_option
+@environment_options
+@_channel_option
+@click.option("--to", type=int, help="Version to go back to.  [the one before]")
+@_decision_options
+def rollback(
+    *, home: Path, environment: str, region: str | None, channel: str, to: int | None, by: str, reason: str
+) -> None:
+    """Offer an earlier release to all phones again, with the very files that were signed then."""
+    publisher, perform = _open(environment, region, home)
+    version = publisher.former(channel) if to is None else to
+    click.echo(perform({"action": "rollback", "channel": channel, "version": version, "by": by, "reason": reason}))
+
+
+@release.command("list")
+@home_option
+@environment_options
+def list_releases(home: Path, environment: str, region: str | None) -> None:
+    """List the channels, and every release there is."""
+    publisher, _ = _open(environment, region, home)
+    for name in publisher.channels.names():
+        click.echo(str(publisher.channels.state(name)))
+    versions = publisher.store.versions()
+    click.echo(f"Released versions: {', '.join(map(str, versions))}" if versions else "Nothing was released yet.")
+
+
+@release.command()
+@home_option
+@environment_options
+@_channel_option
+def show(home: Path, environment: str, region: str | None, channel: str) -> None:
+    """Show all that a channel ever said, with who decided and why."""
+    publisher, _ = _open(environment, region, home)
+    for state in publisher.channels.history(channel):
+        click.echo(f"{state.moment}  {state}; {state.by}: {state.reason}")
+
+
+@release.command()
+@home_option
+@environment_options
+@_channel_option
+def verify(home: Path, environment: str, region: str | None, channel: str) -> None:
+    """Verify a channel and every file that it offers, as phones have to."""
+    from pipelines.release.verify import VerificationError, verify_channel
+    from pipelines.storage import NoSuchObject
+    from steps.core.errors import UserError
+
+    publisher, _ = _open(environment, region, home)
+    try:
+        found, manifests = verify_channel(channel, publisher.store.objects.get, publisher.store.trusted())
+    except (VerificationError, NoSuchObject) as error:
+        raise UserError(str(error)) from None
+    files = sum(len(manifest["files"]) for manifest in manifests)
+    click.echo(f"{channel} {found['sequence']}: {files} files of {len(manifests)} releases are as they were signed")
+
+
+@release.command()
+@home_option
+@environment_options
+def key(home: Path, environment: str, region: str | None) -> None:
+    """Print the public key that phones trust, in PEM."""
+    publisher, _ = _open(environment, region, home)
+    click.echo(publisher.store.signer.public_pem.decode(), nl=False)

@@ -1,0 +1,155 @@
+"""`tilegate release` as a person types it, on this machine and against an environment in AWS."""
+
+import contextlib
+import io
+import json
+
+import pytest
+from click.testing import CliRunner
+from cryptography.hazmat.primitives import serialization
+
+from infra.handlers.publisher import handler
+from pipelines.aws.session import Deployment
+from pipelines.cli import cli
+from pipelines.registry import MlflowRegistry
+from pipelines.release.opening import local_publisher
+from pipelines.release.verify import read_keys, verify_channel
+from pipelines.settings import Settings
+from steps.core.errors import UserError
+from tests.pipelines.release.kit import ENVIRONMENT, files_of, pack
+
+BY = ("--by", "Ann", "--reason", "fewer alarms")
+GROUP = Settings().model_package_group
+
+
+def release(*words):
+    """Run a command and return its lines; its error is raised as it is."""
+    done = CliRunner().invoke(cli, ["release", *map(str, words)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()
+
+
+@pytest.fixture
+def at_home(home, tmp_path):
+    """A home with two approved versions; commands are run there."""
+    registry = MlflowRegistry(home)
+    for number in (1, 2):
+        path = pack(tmp_path / str(number) / "model.tar.gz", files_of(str(number)))
+        registry.register({"ModelPackageGroupName": GROUP}, path)
+        registry.approve(GROUP, number, by="Ann", reason="fewer alarms")
+    return lambda command, *words: release(command, *words, "--home", home)
+
+
+def test_a_release_from_the_first_phone_to_the_way_back(at_home, home):
+    assert at_home("list") == ["Nothing was released yet."]
+    assert at_home("publish", 1, *BY) == ["stable 1: version 1 to all"]
+    assert at_home("publish", 2, "--percent", 10, *BY) == ["stable 2: version 2 to 10 %, version 1 to the others"]
+    assert at_home("rollout", "--percent", 50, *BY) == ["stable 3: version 2 to 50 %, version 1 to the others"]
+    assert at_home("verify") == ["stable 3: 8 files of 2 releases are as they were signed"]
+    assert at_home("rollback", "--by", "Bob", "--reason", "alarms") == ["stable 4: version 1 to all"]
+    assert at_home("list") == ["stable 4: version 1 to all", "Released versions: 1, 2"]
+    shown = at_home("show")
+    assert [line.partition("  ")[2] for line in shown] == [
+        "stable 1: version 1 to all; Ann: fewer alarms",
+        "stable 2: version 2 to 10 %, version 1 to the others; Ann: fewer alarms",
+        "stable 3: version 2 to 50 %, version 1 to the others; Ann: fewer alarms",
+        "stable 4: version 1 to all; Bob: alarms",
+    ]
+    assert (home / "releases" / "channels" / "stable.json").is_file()
+    assert (home / "keys" / "release-signing.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_key_that_is_printed_verifies_the_channel(at_home, home):
+    at_home("publish", 1, *BY)
+    pem = "\n".join(at_home("key")) + "\n"
+    assert pem.startswith("-----BEGIN PUBLIC KEY-----\n")
+    channel, _ = verify_channel("stable", local_publisher(home).store.objects.get, read_keys([pem.encode()]))
+    assert channel["release"]["version"] == 1
+
+
+def test_verify_names_the_file_that_is_not_what_was_signed(at_home, home):
+    at_home("publish", 1, *BY)
+    path = home / "releases" / "releases" / "1" / "model.tflite"
+    path.chmod(0o644)
+    path.write_bytes(b"model 2")
+    with pytest.raises(UserError, match=r"releases/1/model.tflite is not the file that was released"):
+        at_home("verify")
+    path.unlink()
+    with pytest.raises(UserError, match="there is no object s3://releases/releases/1/model"):
+        at_home("verify")
+    with pytest.raises(UserError, match="there is no object s3://releases/channels/beta"):
+        at_home("verify", "--channel", "beta")
+
+
+@pytest.mark.parametrize("words", [("publish", 1), ("rollout", "--percent", 5), ("rollback",), ("rollout", *BY)])
+def test_a_move_without_name_reason_or_share_is_refused(words):
+    done = CliRunner().invoke(cli, ["release", *map(str, words)])
+    assert done.exit_code == 2
+    assert "Missing option" in done.output
+
+
+@pytest.mark.parametrize("percent", ["101", "-1", "0.5", "ten"])
+def test_a_share_is_a_whole_number_from_0_to_100(percent):
+    assert CliRunner().invoke(cli, ["release", "rollout", "--percent", percent, *BY]).exit_code == 2
+
+
+class Loopback:
+    """Lambda's client, whose one function runs here: request and answer travel as JSON, as they do there."""
+
+    def __init__(self):
+        self.called, self.fails = [], None
+
+    def invoke(self, *, FunctionName, Payload):  # noqa: N803
+        self.called.append(FunctionName)
+        if self.fails:
+            failure = json.dumps({"errorMessage": self.fails, "errorType": "UserError"}).encode()
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(failure)}
+        with contextlib.redirect_stdout(io.StringIO()):  # its log is not what the command says
+            answer = handler(json.loads(Payload), None)
+        return {"Payload": io.BytesIO(json.dumps(answer).encode())}
+
+
+@pytest.fixture
+def function(cloud, monkeypatch):
+    for name, value in {
+        "TILEGATE_ENV": "dev",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+    }.items():
+        monkeypatch.setenv(name, value)
+    function, client = Loopback(), Deployment.client
+    monkeypatch.setattr(
+        Deployment, "client", lambda self, service: function if service == "lambda" else client(self, service)
+    )
+    cloud.new_bucket()
+    return function
+
+
+def test_in_aws_the_function_writes_and_the_command_reads(cloud, function):
+    cloud.approve(2)
+    assert release("publish", 1, "--env", "dev", *BY) == ["stable 1: version 1 to all"]
+    assert release("publish", 2, "--env", "dev", "--percent", 10, *BY) == [
+        "stable 2: version 2 to 10 %, version 1 to the others"
+    ]
+    assert release("rollback", "--env", "dev", *BY) == ["stable 3: version 1 to all"]
+    assert function.called == [ENVIRONMENT.function("publisher")] * 3
+    assert release("list", "--env", "dev") == ["stable 3: version 1 to all", "Released versions: 1, 2"]
+    assert len(release("show", "--env", "dev")) == 3
+    assert release("verify", "--env", "dev") == ["stable 3: 4 files of 1 releases are as they were signed"]
+    assert "\n".join(release("key", "--env", "dev")).encode() + b"\n" == cloud.signer.public_pem
+    assert serialization.load_pem_public_key(cloud.signer.public_pem)
+    assert len(function.called) == 3
+
+
+def test_what_the_function_refuses_or_fails_at_is_one_sentence(cloud, function):
+    with pytest.raises(UserError, match="there is no channel stable: nothing can be rolled back"):
+        release("rollback", "--env", "dev", *BY)
+    cloud.approve()
+    release("publish", 1, "--env", "dev", *BY)
+    function.fails = "access denied: s3:PutObject"
+    with pytest.raises(
+        UserError, match=r"tilegate-dev-publisher failed \(access denied: s3:PutObject\); its log tells"
+    ):
+        release("rollback", "--to", 1, "--env", "dev", *BY)
