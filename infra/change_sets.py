@@ -36,7 +36,7 @@ def propose(stacks: Stacks, name: str, source: Mapping[str, str], tags: Mapping[
     is_new = state is None or state.status == "REVIEW_IN_PROGRESS"
     called = "tilegate-" + hashlib.sha256(repr(sorted(source.items())).encode()).hexdigest()[:32]
     with aws_errors(f"prepare the stack {name}"):
-        if not is_new:
+        if state is not None:
             _forget(stacks.client, name, called)
         made = stacks.client.create_change_set(
             StackName=name,
@@ -59,8 +59,8 @@ def discard(stacks: Stacks, proposal: Proposal) -> None:
     """Take a proposal back, and the empty stack that one of a new stack has made."""
     with aws_errors(f"discard the change set of {proposal.stack.name}"):
         stacks.client.delete_change_set(ChangeSetName=proposal.arn)
-        if proposal.is_new:
-            stacks.client.delete_stack(StackName=proposal.stack.id)
+    if proposal.is_new:
+        Stacks(stacks.client, lambda _: None, stacks.pause).delete(proposal.stack)
 
 
 def carry_out(stacks: Stacks, proposal: Proposal) -> None:

@@ -49,13 +49,6 @@ def _open(environment: str, region: str | None) -> Any:
     default=None,
     help="Encrypt the volumes of training with the key; instances with disks of their own (g4dn, g5) refuse it.  [yes]",
 )
-@click.option("--spot/--on-demand", default=None, help="Train on spare capacity, which may be taken away.  [on demand]")
-@click.option("--input-mode", type=click.Choice(["File", "FastFile"]), help="How training reads its tiles.  [File]")
-@click.option(
-    "--training-volume-key/--no-training-volume-key",
-    default=None,
-    help="Encrypt training volumes with our key; instances with disks of their own refuse one.  [yes]",
-)
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @_yes
 def deploy(

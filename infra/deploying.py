@@ -104,7 +104,10 @@ def _decided(stacks: Stacks, proposal: Proposal, wanted: Wanted, tell: Tell, con
 def _shown(proposal: Proposal) -> list[str]:
     name, changes = proposal.stack.name, in_order(proposal.changes)
     if not proposal.is_new:
-        return [f"Stack {name}: {len(changes)} {'change' if len(changes) == 1 else 'changes'}", *(f"  {change}" for change in changes)]
+        return [
+            f"Stack {name}: {len(changes)} {'change' if len(changes) == 1 else 'changes'}",
+            *(f"  {change}" for change in changes),
+        ]
     kinds = Counter(change.kind for change in changes)
     return [
         f"Stack {name}: new, {len(changes)} resources",

@@ -46,7 +46,12 @@ def destroy(deployment: "Deployment", *, tell: Tell, confirm: Callable[[str], bo
         stacks.protect(state, protected=False)
     _remove_contents(deployment, goes)
     for state in found:
-        stacks.delete(state)
+        try:
+            stacks.delete(state)
+        except UserError as error:
+            tell(f"{error}. Once more, because access logs may have arrived meanwhile.")
+            _remove_contents(deployment, goes)
+            stacks.delete(state)
     _remove_deploy_bucket(deployment.client("s3"), environment)
     tell(f"{environment.project} is gone." + (f" {len(stays)} things stay, as said." if stays else ""))
     return True

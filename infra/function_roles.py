@@ -167,7 +167,11 @@ def add_people(stack: Any, environment: Environment, options: Options, keys: Any
             *nights(environment, key_arn),
             *listing(environment, [releases]),
             allow("ReadReleases", "s3:GetObject", objects(environment, [releases])),
-            allow("Stop", "sagemaker:StopPipelineExecution UpdatePipelineExecution", [f"{environment.pipeline_arn}/execution/*"]),
+            allow(
+                "Stop",
+                "sagemaker:StopPipelineExecution UpdatePipelineExecution",
+                [f"{environment.pipeline_arn}/execution/*"],
+            ),
             *_invoke(environment, "starter"),
             allow("Logs", "logs:DescribeLogStreams GetLogEvents FilterLogEvents", groups),
             allow("PublicKey", "kms:GetPublicKey Verify", [keys.signing.key_arn]),

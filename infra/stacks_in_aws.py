@@ -65,7 +65,8 @@ class Stacks:
     def follow(self, stack: StackState, seen: set[str], what: str) -> str:
         """Tell what happens to a stack until nothing does any more, and return its state then.
 
-        `seen` are the events of before. Raises UserError with the first cause if something failed.
+        `seen` are the events of before. Raises UserError with the first cause if it failed; that something could not
+        be cleared away afterwards is told, and is no failure.
         """
         failed: list[Mapping[str, Any]] = []
         has_begun = False
@@ -79,10 +80,10 @@ class Stacks:
                     failed.append(event)
             status = now.status if now else "DELETE_COMPLETE"
             # For a moment the state may still be that of before.
-            if now is None or (has_begun and not now.is_moving):
+            if status == "DELETE_COMPLETE" or (has_begun and now and not now.is_moving):
                 break
             self.pause(_POLL_SECONDS)
-        if failed or "ROLLBACK" in status or status.endswith("_FAILED"):
+        if "ROLLBACK" in status or status.endswith("_FAILED"):
             raise UserError(
                 f"cannot {what} the stack {stack.name}: {_cause(failed, status)}; {_after(stack.name, status)}"
             )

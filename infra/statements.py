@@ -50,7 +50,7 @@ def listing(environment: Environment, locations: Iterable[str]) -> list[Any]:
             "List" + bucket.removeprefix(f"{environment.project}-").partition("-")[0].capitalize(),
             "s3:ListBucket",
             objects(environment, [bucket]),
-            {"StringLike": {"s3:prefix": sorted(wanted)}},
+            {"StringLikeIfExists": {"s3:prefix": sorted(wanted)}},
         )
         for bucket, wanted in sorted(prefixes.items())
     ]

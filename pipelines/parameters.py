@@ -154,7 +154,7 @@ SAMPLE_PARAMETERS: Mapping[str, str | int | float] = {
     "Augment": 0.0,
     "TuningEpochs": 3,
     "FineTuneEpochs": 8,
-    "LearningRateMin": 1e-3,
+    "LearningRateMin": 2e-3,
     "LearningRateMax": 5e-3,
     "MaxTuningJobs": 2,
     "MaxFpr": 0.15,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pipelines.settings import PIPELINE_NAME
 from steps.core.errors import UserError
 
 _DENIED = re.compile(
@@ -17,6 +18,14 @@ _QUOTA = "a quota of the account is used up ({}); ask for more in Service Quotas
 _BUSY = "AWS is asked too often ({}), also after several attempts; wait a minute and try again"
 _EXPIRED = "the AWS session has expired; sign in again"
 _UNKNOWN = "AWS does not accept these credentials ({}); sign in again, or look at AWS_PROFILE"
+# Which role that people take on has which permissions.
+_DUTIES = {
+    "approver": ("sagemaker:UpdateModelPackage",),
+    "operator": (
+        *("sagemaker:StartPipelineExecution", "sagemaker:StopPipelineExecution", "sagemaker:UpdatePipelineExecution"),
+        *("sagemaker:ListPipelineExecution", "sagemaker:DescribePipeline", "logs:"),
+    ),
+}
 # What to say of a code; {} stands for AWS's own words.
 _SENTENCES = {
     **dict.fromkeys(("ResourceLimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"), _QUOTA),
@@ -81,4 +90,13 @@ def _denied(operation: str, message: str) -> str:
     role = _ROLE.search(match["who"] or "")
     who = f"the role {role[1]}" if role else "whoever calls"
     on = f" on {match['on'].rstrip('.')}" if match["on"] else ""
-    return f"access denied: {who} needs the permission {match['action']}{on}"
+    whose = _whose(match["action"], role[1] if role else "")
+    return f"access denied: {who} needs the permission {match['action']}{on}{whose}"
+
+
+def _whose(action: str, role: str) -> str:
+    """Tell a person which role to take on for an action, if there is one. A role of ours is no person."""
+    if role.startswith(f"{PIPELINE_NAME}-"):
+        return ""
+    duty = next((duty for duty, actions in _DUTIES.items() if action.startswith(actions)), None)
+    return f"; the deployment's role {duty} has it, which people take on with a second factor" if duty else ""

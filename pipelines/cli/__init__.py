@@ -1,23 +1,43 @@
 """The command line `tilegate`. Importing it imports no library but Click: help and mistakes answer at once."""
 
 import sys
+from importlib.metadata import entry_points
 
 import click
 
 from pipelines.cli.compiling import compile_command
+from pipelines.cli.costing import cost
 from pipelines.cli.data import data
 from pipelines.cli.models import models
+from pipelines.cli.nightly import nightly
+from pipelines.cli.operating import logs, start, status, stop
+from pipelines.cli.release import release
 from pipelines.cli.running import run
 from pipelines.cli.runs import runs, ui
+from pipelines.cli.tracking import track
+
+_GROUP = "tilegate.commands"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    """Has the commands of packages that stand above this one as well: `deploy` and `destroy`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *entry_points(group=_GROUP).names})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for found in entry_points(group=_GROUP, name=cmd_name):
+            self.add_command(found.load())
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="tilegate")
 def cli() -> None:
     """Keep an on-device screenshot classifier trustworthy: train, judge by false positives, convert, register."""
 
 
-for command in (run, compile_command, runs, data, models, ui):
+for command in (run, nightly, start, status, logs, stop, compile_command, runs, data, models, release, ui, track, cost):
     cli.add_command(command)
 
 

@@ -1,51 +1,99 @@
-"""`tilegate compile`: the definition that SageMaker runs, as JSON."""
+"""`tilegate compile`: the definition that SageMaker runs, as JSON, and what would be wrong with it."""
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pipelines.environment import ENVIRONMENTS, Environment
 from pipelines.parameters import MOST_WARM_START_PARENTS
 from pipelines.settings import Settings
+from steps.core.errors import UserError
 
 _DEFAULTS = Settings()
+_NAMED_BY_ENVIRONMENT = ("name", "bucket", "role_arn", "model_package_group")
 
 
 @click.command("compile")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; else stdout.")
-@click.option("--name", default=_DEFAULTS.name, show_default=True, help="Name of the pipeline.")
+@click.option("--check", is_flag=True, help="Only say what is wrong with it, or that nothing is.")
+@click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), help="Take every name from a deployment.")
+@click.option("--account", help="AWS account of the deployment, twelve digits.")
 @click.option("--region", default=_DEFAULTS.region, show_default=True, help="AWS region.")
-@click.option("--bucket", default=_DEFAULTS.bucket, show_default=True, help="Bucket of data and artefacts.")
-@click.option("--role-arn", default=_DEFAULTS.role_arn, show_default=True, help="Role that the jobs run under.")
-@click.option("--data-image", default=_DEFAULTS.data_image, show_default=True, help="Image without TensorFlow.")
-@click.option("--model-image", default=_DEFAULTS.model_image, show_default=True, help="Image with TensorFlow.")
-@click.option(
-    "--model-package-group", default=_DEFAULTS.model_package_group, show_default=True, help="Group of the models."
-)
+@click.option("--name", help=f"Name of the pipeline.  [{_DEFAULTS.name}]")
+@click.option("--bucket", help=f"Bucket of data and artefacts.  [{_DEFAULTS.bucket}]")
+@click.option("--role-arn", help=f"Role that the jobs run under.  [{_DEFAULTS.role_arn}]")
+@click.option("--data-image", help=f"Image without TensorFlow.  [{_DEFAULTS.data_image}]")
+@click.option("--model-image", help=f"Image with TensorFlow.  [{_DEFAULTS.model_image}]")
+@click.option("--model-package-group", help=f"Group of the models.  [{_DEFAULTS.model_package_group}]")
+@click.option("--subnet", "subnets", multiple=True, help="Subnet of the jobs; several times for several.")
+@click.option("--security-group", "security_groups", multiple=True, help="Security group of the jobs.")
+@click.option("--kms-key-arn", help="Key that volumes and outputs are encrypted with.")
 @click.option(
     "--warm-start-parents",
     type=click.IntRange(0, MOST_WARM_START_PARENTS),
-    default=0,
-    show_default=True,
-    help="How many earlier tuning jobs the tuning learns from; each start names them.",
+    help="How many earlier tuning jobs the tuning learns from; each start names them.  [0]",
 )
-def compile_command(output: Path | None, **settings: Any) -> None:
-    """Compile the pipeline definition to JSON, offline, and hold every request in it against the SageMaker API."""
+@click.option("--spot/--no-spot", default=None, help="Train on spare capacity, from checkpoints.  [no]")
+@click.option("--input-mode", type=click.Choice(["File", "FastFile"]), help="How training gets its tiles.  [File]")
+@click.option(
+    "--volume-key/--no-volume-key",
+    "training_volume_key",
+    default=None,
+    help="Encrypt the volumes of training with the key.  [yes]",
+)
+def compile_command(
+    output: Path | None, environment: str | None, account: str | None, *, check: bool, **given: Any
+) -> None:
+    """Compile the pipeline definition to JSON, offline, and look for whatever SageMaker would refuse.
+
+    With --env it is checked as one for an account: images by digest, roles of an account. All problems are listed, and
+    the exit code is then 1.
+    """
     import json
 
     from pipelines.compiler import compile_pipeline
-    from pipelines.requests import check_requests
+    from pipelines.lint import lint
     from steps.core.files import write_text
 
-    text = compile_pipeline(dataclasses.replace(_DEFAULTS, **settings))
-    if problems := check_requests(json.loads(text)):
+    settings = _settings(
+        environment, account, {name: value for name, value in given.items() if value not in (None, ())}
+    )
+    text = compile_pipeline(settings)
+    definition = json.loads(text)
+    if problems := lint(definition, settings.name, text=text, in_aws=environment is not None):
         for problem in problems:
             click.echo(f"error: {problem}", err=True)
         sys.exit(1)
-    if output is None:
+    if check:
+        parameters = len(definition["Parameters"])
+        click.echo(f"{settings.name}: nothing is wrong in {len(text):,} characters with {parameters} parameters")
+    elif output is None:
         click.echo(text, nl=False)
     else:
         write_text(output, text)
         click.echo(f"Wrote {len(text):,} characters to {output}", err=True)
+
+
+def _settings(environment: str | None, account: str | None, given: Mapping[str, Any]) -> Settings:
+    if ("subnets" in given) != ("security_groups" in given):
+        raise UserError("--subnet and --security-group belong together: jobs in a network need both")
+    if environment is None:
+        if account:
+            raise UserError("--account belongs to --env: without it give the names themselves, such as --role-arn")
+        return dataclasses.replace(_DEFAULTS, **given)
+    if account is None:
+        raise UserError(f"--env {environment} needs --account, whose number is in the names")
+    if named := [f"--{name.replace('_', '-')}" for name in _NAMED_BY_ENVIRONMENT if name in given]:
+        raise UserError(f"{', '.join(named)}: --env {environment} already says it")
+    bare = Environment(environment, account, str(given["region"])).settings(
+        data_image=_DEFAULTS.data_image,
+        model_image=_DEFAULTS.model_image,
+        subnets=(),
+        security_groups=(),
+        kms_key_arn="",
+    )
+    return dataclasses.replace(bare, **given)

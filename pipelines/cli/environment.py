@@ -23,3 +23,17 @@ def environment_options(command: Command) -> Command:
         show_envvar=True,
         help="This machine, or a deployment in AWS.",
     )(command)
+
+
+def deployment_options(command: Command) -> Command:
+    """Add `--env` (dev or prod, passed as `environment`) and `--region`, for what there is only in AWS."""
+    command = click.option("--region", help="AWS region.  [that of the AWS configuration]")(command)
+    return click.option(
+        "--env",
+        "environment",
+        type=click.Choice(ENVIRONMENTS),
+        required=True,
+        envvar="TILEGATE_ENV",
+        show_envvar=True,
+        help="The deployment in AWS.",
+    )(command)

@@ -33,7 +33,8 @@ def _flag(name: str) -> str:
     return "--" + re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
 
-def _parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each parameter of a run; one that is not given is None."""
     for parameter in reversed(_PARAMETERS):
         command = click.option(
             _flag(parameter.name), parameter.name, type=_click_type(parameter), help=_help(parameter)
@@ -66,7 +67,7 @@ def _help(parameter: Parameter) -> str:
 )
 @click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run instead of starting a new one.")
-@_parameter_options
+@parameter_options
 def run(home: Path, data: Path | None, weights: Path | None, resume: str | None, *, sample: bool, **given: Any) -> None:
     """Run the whole pipeline on this machine, from labelled screenshots to a registered TFLite model.
 

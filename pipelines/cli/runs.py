@@ -8,15 +8,22 @@ from pathlib import Path
 
 import click
 
+from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
+from pipelines.environment import LOCAL
 
 
 @click.command()
+@environment_options
 @home_option
-def runs(home: Path) -> None:
-    """List the runs of this machine, newest last."""
+@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many of a deployment.")
+def runs(environment: str, region: str | None, home: Path, last: int) -> None:
+    """List the runs of this machine, or the executions of a deployment, newest last."""
     from pipelines.local import load_runs
 
+    if environment != LOCAL:
+        _list_executions(environment, region, last)
+        return
     found = load_runs(home)
     if not found:
         click.echo(f"No runs in {home}; `tilegate run` makes one.")
@@ -25,6 +32,23 @@ def runs(home: Path) -> None:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(summary.started))
         why = textwrap.shorten(f"{summary.failed_step}: {summary.reason}", 100) if summary.failed_step else ""
         click.echo(f"{summary.id}  {started}  {summary.status:<11} {seconds:>9}  {why}".rstrip())
+
+
+def _list_executions(environment: str, region: str | None, last: int) -> None:
+    import itertools
+
+    from pipelines.aws.executions import ExecutionsSeen
+    from pipelines.aws.session import open_environment
+
+    deployment = open_environment(environment, region)
+    seen = ExecutionsSeen(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
+    found = list(itertools.islice(seen.newest(), last))
+    if not found:
+        click.echo(f"No executions of {deployment.environment.pipeline}; `tilegate start` makes one.")
+    for execution in reversed(found):
+        started = f"{execution.started:%Y-%m-%d %H:%M:%S}"
+        why = textwrap.shorten("; ".join(filter(None, (execution.reason, execution.note))), 100)
+        click.echo(f"{execution.id}  {started}  {execution.status:<9}  {execution.name}  {why}".rstrip())
 
 
 @click.command()

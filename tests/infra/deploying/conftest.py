@@ -40,7 +40,12 @@ class Account:
         main = {"Description": f"weights {options.weights}", "Resources": {"Artifacts": bucket, **queues}}
         topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "tilegate-topic"}}
         stacks = {environment.images_stack: {"Resources": {"Topic": topic}}}
-        pipeline = {"Type": "AWS::SageMaker::Pipeline", "Properties": {"PipelineName": environment.pipeline}}
+        properties = {
+            "PipelineName": environment.pipeline,
+            "PipelineDefinition": {"PipelineDefinitionBody": "{}"},
+            "RoleArn": environment.role_arn("pipeline"),
+        }
+        pipeline = {"Type": "AWS::SageMaker::Pipeline", "Properties": properties}
         main["Resources"] |= {"Pipeline": pipeline} if self.has_pipeline else {}
         return stacks | ({environment.project: main} if images else {})
 
@@ -81,9 +86,7 @@ def account_of(monkeypatch):
 
         def account(name="dev"):
             made = Account(name)
-            monkeypatch.setattr(
-                infra.synth, "synthesise", lambda *args, **_: copy.deepcopy(made.templates(*args))
-            )
+            monkeypatch.setattr(infra.synth, "synthesise", lambda *args, **_: copy.deepcopy(made.templates(*args)))
             return made
 
         yield account

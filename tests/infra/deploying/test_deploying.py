@@ -1,11 +1,18 @@
 """Deploying an environment: what is made, what is asked before, and what doing it again changes."""
 
+from dataclasses import fields
+
 import pytest
 from botocore.exceptions import ClientError
 
+from infra.choices import choose
+from infra.cli import deploy as command
+from infra.options import Images, Options
 from steps.core.errors import UserError
 
 from .conftest import IMAGES
+
+PREFIXES = "pl-0123abcd"
 
 
 def test_without_images_only_the_repositories_are_made_and_it_says_how_to_go_on(account):
@@ -155,5 +162,20 @@ def test_what_aws_forbids_is_one_sentence(account, monkeypatch):
         raise refused
 
     monkeypatch.setattr(account.client("cloudformation"), "create_change_set", refuse)
-    with pytest.raises(UserError, match="cannot prepare the stack tilegate-dev-images: access denied: .*CreateChangeSet"):
+    with pytest.raises(
+        UserError, match=r"cannot prepare the stack tilegate-dev-images: access denied: .*CreateChangeSet"
+    ):
         account.deploy(**IMAGES)
+
+
+def test_every_option_of_a_deployment_can_be_given():
+    named = {parameter.name for parameter in command.params}
+    wanted = {field.name for kind in (Images, Options) for field in fields(kind)}
+    assert wanted - named == {"s3_prefix_list"}
+
+
+def test_a_list_is_replaced_and_emptied_by_an_empty_one():
+    choices = choose({"approvers": ["arn:aws:iam::123456789012:role/ann"]}, {"approvers": ["x"], **IMAGES}, PREFIXES)
+    assert choices.options.approvers == ("arn:aws:iam::123456789012:role/ann",)
+    assert choose({"approvers": ()}, {"approvers": ["x"]}, PREFIXES).options.approvers == ()
+    assert choose({"approvers": None}, {"channel": "beta"}, PREFIXES).options.channel == "beta"

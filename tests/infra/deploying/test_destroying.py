@@ -1,14 +1,20 @@
 """Removing an environment: dev goes with its data, prod keeps its buckets, and neither goes by mistake."""
 
+from datetime import UTC, datetime
+
+import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from click.testing import CliRunner
 
 from infra.cli import destroy as command
-from infra.destroying import destroy
+from infra.destroying import _remove_versions, destroy
 from steps.core.errors import UserError
 
 from .conftest import IMAGES
+
+NOBODY = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), "testing")
 
 
 def remove(account):
@@ -66,16 +72,18 @@ def test_an_environment_that_is_not_there_is_no_error(account):
     assert account.told == ["There is no tilegate-dev in eu-west-1."]
 
 
+@pytest.mark.filterwarnings("ignore:Tried to parse")
 def test_nothing_goes_while_an_execution_does(filled, monkeypatch):
     filled.has_pipeline = True
-    with pytest.warns(UserWarning, match="AWS::SageMaker::Pipeline"):
-        filled.deploy()
+    filled.deploy()
     told = {
         "PipelineExecutionArn": f"{filled.environment.pipeline_arn}/execution/abc",
         "PipelineExecutionStatus": "Executing",
     }
-    monkeypatch.setattr(filled.client("sagemaker"), "list_pipeline_executions", lambda **_: {"PipelineExecutionSummaries": [told]})
-    with pytest.raises(UserError, match="the execution abc goes on: wait for its end, or `tilegate stop abc"):
+    monkeypatch.setattr(
+        filled.client("sagemaker"), "list_pipeline_executions", lambda **_: {"PipelineExecutionSummaries": [told]}
+    )
+    with pytest.raises(UserError, match=r"the execution abc goes on: wait for its end, or `tilegate stop abc"):
         remove(filled)
     assert filled.asked == []
 
@@ -102,5 +110,39 @@ def test_a_missing_permission_is_named(filled, monkeypatch):
         raise error
 
     monkeypatch.setattr(filled.client("cloudformation"), "delete_stack", refuse)
-    with pytest.raises(UserError, match="cannot delete the stack tilegate-dev: access denied: .*DeleteStack"):
+    with pytest.raises(UserError, match=r"cannot delete the stack tilegate-dev: access denied: .*DeleteStack"):
         remove(filled)
+
+
+def test_access_logs_that_arrive_while_buckets_are_emptied_do_not_stop_it(filled, monkeypatch):
+    s3, bucket = filled.client("s3"), filled.environment.artifact_bucket
+    delete, tries = filled.client("cloudformation").delete_stack, []
+
+    def late(**given):
+        tries.append(given)
+        if len(tries) == 1:
+            s3.put_object(Bucket=bucket, Key="late", Body=b"log")
+            raise ClientError(
+                {"Error": {"Code": "ValidationError", "Message": "The bucket is not empty"}}, "DeleteStack"
+            )
+        return delete(**given)
+
+    monkeypatch.setattr(filled.client("cloudformation"), "delete_stack", late)
+    assert remove(filled)
+    assert buckets(filled) == []
+
+
+def test_the_versions_of_a_group_go_before_it():
+    client = boto3.client("sagemaker", "eu-west-1", **NOBODY)
+    package = {
+        "ModelPackageArn": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/tilegate/1",
+        "CreationTime": datetime(2026, 11, 25, tzinfo=UTC),
+        "ModelPackageStatus": "Completed",
+    }
+    with Stubber(client) as stubber:
+        stubber.add_response(
+            "list_model_packages", {"ModelPackageSummaryList": [package]}, {"ModelPackageGroupName": "tilegate"}
+        )
+        stubber.add_response("delete_model_package", {}, {"ModelPackageName": package["ModelPackageArn"]})
+        _remove_versions(client, "tilegate")
+        stubber.assert_no_pending_responses()

@@ -1,5 +1,6 @@
 """What CloudFormation tells when something fails, as the sentences of a deployment. Its answers are stubbed."""
 
+import hashlib
 from datetime import UTC, datetime
 
 import boto3
@@ -10,6 +11,7 @@ from infra.change_sets import propose
 from infra.stacks_in_aws import Stacks, StackState
 from steps.core.errors import UserError
 
+NOBODY = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), "testing")
 NAME = "tilegate-dev"
 ID = f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{NAME}/1"
 STACK = StackState(NAME, ID, "UPDATE_IN_PROGRESS")
@@ -22,9 +24,7 @@ TAKEN = (
 
 @pytest.fixture
 def cloudformation():
-    client = boto3.client(
-        "cloudformation", "eu-west-1", aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
+    client = boto3.client("cloudformation", "eu-west-1", **NOBODY)
     with Stubber(client) as stubber:
         yield client, stubber
         stubber.assert_no_pending_responses()
@@ -90,6 +90,16 @@ def test_a_state_of_before_is_not_taken_for_the_end(cloudformation):
     assert len(slept) == 1
 
 
+def test_what_could_not_be_cleared_away_is_told_and_is_no_failure(cloudformation):
+    client, stubber = cloudformation
+    state_is(stubber, "UPDATE_COMPLETE")
+    done = (6, "CloudFormation::Stack", NAME, "UPDATE_COMPLETE", "")
+    events_are(stubber, done, (5, "EC2::SecurityGroup", "Old", "DELETE_FAILED", "it is in use"), STARTED)
+    told = []
+    assert Stacks(client, told.append, print).follow(STACK, set(), "update") == "UPDATE_COMPLETE"
+    assert any("delete failed" in line for line in told)
+
+
 def test_a_way_back_that_failed_says_what_to_do(cloudformation):
     client, stubber = cloudformation
     state_is(stubber, "UPDATE_ROLLBACK_FAILED")
@@ -131,6 +141,21 @@ def test_what_a_failed_first_attempt_left_is_removed_first(cloudformation):
     proposal = propose(Stacks(client, print, lambda _: None), NAME, {"TemplateBody": "{}"}, {})
     assert proposal.is_new
     assert len(proposal.changes) == 2
+
+
+def test_a_change_set_that_a_killed_attempt_left_is_made_anew(cloudformation):
+    client, stubber = cloudformation
+    state_is(stubber, "REVIEW_IN_PROGRESS")
+    source = {"TemplateBody": "{}"}
+    name = "tilegate-" + hashlib.sha256(repr(sorted(source.items())).encode()).hexdigest()[:32]
+    old, new = "arn:" + "x" * 20, "arn:" + "y" * 20
+    stubber.add_response("list_change_sets", {"Summaries": [{"ChangeSetName": name, "ChangeSetId": old}]})
+    stubber.add_response("delete_change_set", {}, {"ChangeSetName": old})
+    stubber.add_response("create_change_set", {"Id": new, "StackId": ID})
+    stubber.add_response("describe_change_set", {"Status": "CREATE_COMPLETE"}, {"ChangeSetName": new})
+    state_is(stubber, "REVIEW_IN_PROGRESS")
+    proposal = propose(Stacks(client, print, print), NAME, source, {})
+    assert (proposal.arn, proposal.is_new, proposal.changes) == (new, True, ())
 
 
 def test_a_refused_template_says_why_and_leaves_no_change_set(cloudformation):

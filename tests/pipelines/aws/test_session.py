@@ -1,9 +1,12 @@
 """Opening an environment, and what AWS refuses as sentences: what is wrong, and what to do."""
 
+import socket
+
 import pytest
 from botocore import exceptions
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.server import ThreadedMotoServer
 
 from pipelines.aws.session import aws_errors, open_environment
 from steps.core.errors import UserError
@@ -97,3 +100,46 @@ def test_other_errors_are_left_alone():
         raise UserError("mine")
     with pytest.raises(KeyError), aws_errors("start"):
         raise KeyError("x")
+
+
+@pytest.mark.parametrize(
+    ("action", "role"),
+    [
+        ("sagemaker:StopPipelineExecution", "operator"),
+        ("sagemaker:UpdateModelPackage", "approver"),
+        ("s3:GetObject", ""),
+    ],
+)
+def test_a_person_hears_which_role_has_the_permission(action, role):
+    message = f"User: arn:aws:iam::123456789012:user/ann is not authorized to perform: {action} on resource: x"
+    with pytest.raises(UserError) as raised, aws_errors("do that"):
+        raise client_error("AccessDeniedException", message)
+    says = f"whoever calls needs the permission {action} on x"
+    more = f"; the deployment's role {role} has it, which people take on with a second factor" if role else ""
+    assert str(raised.value) == f"cannot do that: access denied: {says}{more}"
+
+
+def test_another_endpoint_takes_the_place_of_aws(nobody, monkeypatch):
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        deployment = open_environment("dev", "eu-west-1")
+        deployment.client("sqs").create_queue(QueueName="one")
+        assert len(deployment.client("sqs").list_queues()["QueueUrls"]) == 1
+    finally:
+        server.stop()
+
+
+def test_an_endpoint_that_nobody_serves_is_one_sentence(nobody, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        monkeypatch.setattr("pipelines.aws.session._ATTEMPTS", 1)
+        with pytest.raises(UserError, match="cannot open dev: AWS cannot be reached"):
+            open_environment("dev", "eu-west-1")
