@@ -49,12 +49,15 @@ class Parameter:
 
 
 def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
+    weights, champion, ledger = (
+        settings.artifact_uri(*folder) for folder in (("weights", settings.weights), (CHAMPIONS, NONE), (LEDGERS, NONE))
+    )
     return (
         Parameter("DatasetUri", str, None, "dataset snapshot, named by its content digest"),
         Parameter("PlanUri", str, None, "plan of the run: what is new in the snapshot, and what to compare it with"),
-        Parameter("PretrainedWeightsUri", str, settings.artifact_uri("weights", settings.weights), "folder of backbone weights"),
-        Parameter("ChampionUri", str, settings.artifact_uri(CHAMPIONS, NONE), "folder of the champion's bundle, if any"),
-        Parameter("LedgerUri", str, settings.artifact_uri(LEDGERS, NONE), "folder of the ledger of earlier looks at tests"),
+        Parameter("PretrainedWeightsUri", str, weights, "folder of backbone weights"),
+        Parameter("ChampionUri", str, champion, "folder of the champion's bundle, if any"),
+        Parameter("LedgerUri", str, ledger, "folder of the ledger of earlier looks at tests"),
         Parameter("Classes", str, AUTO, "names of the negative and the positive class; auto takes 0 and 1 as they are"),
         Parameter("LabelAttribute", str, AUTO, "the manifest's label attribute, where it has several"),
         Parameter(
