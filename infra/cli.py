@@ -34,6 +34,7 @@ def _open(environment: str, region: str | None) -> Any:
 @click.option("--mlflow", type=click.Choice(["app", "server"]), help="Managed MLflow: serverless, or a server.  [app]")
 @click.option("--min-new-labels", type=click.IntRange(0), help="Fewer new labels wait for more.  [1]")
 @click.option("--max-age", "max_age_days", type=click.IntRange(0), help="But no longer than so many days.  [7]")
+@click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A run parameter: MaxFpr=0.005.")
 @click.option("--channel", help="Channel that approved versions are released to.  [stable]")
 @click.option("--percent", "rollout_percent", type=click.IntRange(0, 100), help="Phones that get a release.  [100]")
 @click.option(

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from pipelines.environment import Environment
+from pipelines.parameters import pipeline_parameters
+from pipelines.settings import Settings
 from steps.core.errors import UserError
 
 _PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
@@ -36,7 +38,8 @@ class Options:
     `approvers` and `operators` are ARNs of users or roles that may take on these roles, with MFA; without any,
     everybody of the account may whom IAM lets. `schedule` has the six fields of EventBridge Scheduler, in `timezone`;
     it is on in prod and off in dev unless `scheduled` says otherwise. `mlflow` is the serverless app or a server that
-    costs the same day and night. `warm_start_parents` and all after it are `Settings` of the pipeline.
+    costs the same day and night. `parameters` are those of the nights' runs that have another value than their default,
+    NAME=VALUE each. `warm_start_parents` and all after it are `Settings` of the pipeline.
     """
 
     s3_prefix_list: str
@@ -50,6 +53,7 @@ class Options:
     mlflow: Literal["app", "server"] = "app"
     min_new_labels: int = 1
     max_age_days: int = 7
+    parameters: tuple[str, ...] = ()
     channel: str = "stable"
     rollout_percent: int = 100
     warm_start_parents: int = 0
@@ -67,10 +71,25 @@ class Options:
         cron = re.fullmatch(r"cron\((.+)\)", self.schedule)
         if not cron or len(cron[1].split()) != 6:  # noqa: PLR2004
             raise UserError(f"schedule {self.schedule!r}: cron(…) with six fields is wanted, such as cron(0 2 * * ? *)")
+        self.of_runs()
         if not 0 <= self.rollout_percent <= 100:  # noqa: PLR2004
             raise UserError(f"rollout of {self.rollout_percent} %: 0 to 100 is wanted")
         if self.monthly_budget_usd < 1:
             raise UserError(f"budget of {self.monthly_budget_usd} USD: at least 1 is wanted")
+
+    def of_runs(self) -> dict[str, str | int | float]:
+        """Return the run parameters by name, as what they are. Raises UserError for one that there is not."""
+        kinds = {parameter.name: parameter.kind for parameter in pipeline_parameters(Settings())}
+        values: dict[str, str | int | float] = {}
+        for text in self.parameters:
+            name, equals, value = text.partition("=")
+            if not equals or name not in kinds:
+                raise UserError(f"parameter {text!r}: NAME=VALUE is wanted, with one of {', '.join(sorted(kinds))}")
+            try:
+                values[name] = kinds[name](value)
+            except ValueError:
+                raise UserError(f"parameter {text!r}: {value!r} is not of its kind, {kinds[name].__name__}") from None
+        return values
 
     def of_training(self) -> dict[str, Any]:
         """Return those that are settings of the pipeline, by their names there."""

@@ -67,6 +67,7 @@ def _control(
         variables={
             "TILEGATE_MIN_NEW_LABELS": str(options.min_new_labels),
             "TILEGATE_MAX_AGE_DAYS": str(options.max_age_days),
+            "TILEGATE_PARAMETERS": json.dumps(options.of_runs(), sort_keys=True),
         },
     )
     publisher = add_function(

@@ -52,7 +52,7 @@ def test_ci_runs_the_readmes_commands():
     run, test = (command.partition(".uv/bin/uv run ")[2] for command in commands)
     assert f".uv/bin/uv run {run}\n" in ci
     assert commands[1] in ci
-    assert test == "pytest"
+    assert test == "pytest -n auto"
 
 
 def test_the_repository_names_no_machine_path_and_no_private_host():

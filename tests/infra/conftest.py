@@ -28,7 +28,7 @@ def environment(request) -> Environment:
 
 @pytest.fixture(scope="session")
 def options() -> Options:
-    return Options(s3_prefix_list=PREFIX_LIST, alert_emails=("people@example.com",))
+    return Options(s3_prefix_list=PREFIX_LIST, alert_emails=("people@example.com",), parameters=("MaxFpr=0.005",))
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,13 @@ def test_the_night_is_held_in_prod_and_not_in_dev(resources, environment):
     assert schedule["Target"]["Arn"] == environment.arn("lambda", f"function:{environment.function('starter')}")
 
 
+def test_nights_run_with_the_parameters_that_were_chosen(resources):
+    starter = next(
+        f for f in of_type(resources, "AWS::Lambda::Function").values() if f["FunctionName"].endswith("-starter")
+    )
+    assert json.loads(starter["Environment"]["Variables"]["TILEGATE_PARAMETERS"]) == {"MaxFpr": 0.005}
+
+
 def test_a_missing_night_is_an_alarm_where_nights_are_held(resources, environment):
     alarms = {a["AlarmName"]: a for a in of_type(resources, "AWS::CloudWatch::Alarm").values()}
     name = f"{environment.project}-no-decision"
@@ -197,6 +204,9 @@ def test_mlflow_is_the_serverless_app_unless_a_server_is_wanted(resources, envir
         ({"approvers": ("*",)}, "without a wildcard"),
         ({"rollout_percent": 101}, "0 to 100"),
         ({"monthly_budget_usd": 0}, "at least 1"),
+        ({"parameters": ("MaxFpr",)}, "NAME=VALUE is wanted"),
+        ({"parameters": ("MaxFPR=0.1",)}, "with one of .*MaxFpr"),
+        ({"parameters": ("MaxFpr=low",)}, "'low' is not of its kind, float"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(changes, said):
