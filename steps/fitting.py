@@ -333,7 +333,9 @@ def _shower(model: Any) -> Callable[[Any, Places, Any], Any]:
     """
     layers = {layer.name: layer for layer in model.layers}
     dropout, evidence = layers.get(DROPOUT), layers.get(EVIDENCE)
-    if dropout is None or evidence is None or type(evidence) is not keras.layers.Dense:
+    # A wrapped model shares layers with the one that it was made of, and their output is that one's.
+    shared = FEATURES not in layers or len(layers[FEATURES].inbound_nodes) != 1
+    if shared or dropout is None or evidence is None or type(evidence) is not keras.layers.Dense:
         return lambda tiles, _places, _seed: model(tiles, training=True)
     trunk, rate = keras.Model(model.input, layers[FEATURES].output), dropout.rate
 
