@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipelines.cli.environment import deployment_options
-from pipelines.parameters import MOST_WARM_START_PARENTS
+from pipelines.cli.training_options import training_options
 
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -37,19 +37,7 @@ def _open(environment: str, region: str | None) -> Any:
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A run parameter: MaxFpr=0.005.")
 @click.option("--channel", help="Channel that approved versions are released to.  [stable]")
 @click.option("--percent", "rollout_percent", type=click.IntRange(0, 100), help="Phones that get a release.  [100]")
-@click.option(
-    "--warm-start-parents",
-    type=click.IntRange(0, MOST_WARM_START_PARENTS),
-    help="How many earlier tuning jobs the tuning learns from.  [0]",
-)
-@click.option("--spot/--no-spot", default=None, help="Train on spare capacity, from checkpoints.  [no]")
-@click.option("--input-mode", type=click.Choice(["File", "FastFile"]), help="How training gets its tiles.  [File]")
-@click.option(
-    "--volume-key/--no-volume-key",
-    "training_volume_key",
-    default=None,
-    help="Encrypt the volumes of training with the key; instances with disks of their own (g4dn, g5) refuse it.  [yes]",
-)
+@training_options
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @_yes
 def deploy(

@@ -9,10 +9,10 @@ is raised, so that the event is delivered again and ends in the dead-letter queu
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from infra.handlers.metrics import embedded
 from pipelines.aws.session import open_environment
 from pipelines.release import RefusedError
 from pipelines.release.opening import publisher_of
@@ -41,18 +41,12 @@ def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     try:
         state = publisher.follow(version, os.environ["TILEGATE_CHANNEL"], int(os.environ["TILEGATE_PERCENT"]))
     except RefusedError as error:
-        print(json.dumps(_refusal(deployment.environment.metric_namespace) | {"refused": str(error)}))
+        print(
+            json.dumps(
+                embedded(deployment.environment.metric_namespace, {"RefusedReleases": 1}) | {"refused": str(error)}
+            )
+        )
         return {"error": str(error)}
     told = str(state) if state else f"version {version} is not the last approval of its group: nothing moves"
     print(json.dumps({"release": told}))
     return {"state": told}
-
-
-def _refusal(namespace: str) -> dict[str, Any]:
-    """Return a log line of which CloudWatch makes a metric (the embedded metric format)."""
-    metrics = {
-        "Namespace": namespace,
-        "Dimensions": [[]],
-        "Metrics": [{"Name": "RefusedReleases", "Unit": "Count"}],
-    }
-    return {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metrics]}, "RefusedReleases": 1}

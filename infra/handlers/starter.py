@@ -8,11 +8,11 @@ NightBusyError, because whoever is at work may have been killed.
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from infra.handlers.metrics import embedded
 from pipelines.aws.session import open_environment
 from pipelines.night import Status, hold_night
 from pipelines.night.opening import open_cloud_site, parameters_of, rules_of
@@ -33,16 +33,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
     rejections = sum(record.outcome.status is Status.REJECTED for record in held.ended)
     answer = {"night": held.line, "execution": held.execution}
     counts = {"Decisions": 1, "Rejections": rejections}
-    print(json.dumps(_metrics(deployment.environment.metric_namespace, counts) | answer))
+    print(json.dumps(embedded(deployment.environment.metric_namespace, counts) | answer))
     return answer
 
 
 def _tell(line: str) -> None:
     print(json.dumps({"told": line}))
-
-
-def _metrics(namespace: str, counts: Mapping[str, int]) -> dict[str, Any]:
-    """Return a log line of which CloudWatch makes metrics (the embedded metric format): no call, no permission."""
-    named = [{"Name": name, "Unit": "Count"} for name in counts]
-    told = {"Namespace": namespace, "Dimensions": [[]], "Metrics": named}
-    return {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [told]}, **counts}

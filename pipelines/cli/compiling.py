@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from pipelines.cli.training_options import training_options
 from pipelines.environment import ENVIRONMENTS, Environment
-from pipelines.parameters import MOST_WARM_START_PARENTS
 from pipelines.settings import Settings
 from steps.core.errors import UserError
 
@@ -32,19 +32,7 @@ _NAMED_BY_ENVIRONMENT = ("name", "bucket", "role_arn", "model_package_group")
 @click.option("--subnet", "subnets", multiple=True, help="Subnet of the jobs; several times for several.")
 @click.option("--security-group", "security_groups", multiple=True, help="Security group of the jobs.")
 @click.option("--kms-key-arn", help="Key that volumes and outputs are encrypted with.")
-@click.option(
-    "--warm-start-parents",
-    type=click.IntRange(0, MOST_WARM_START_PARENTS),
-    help="How many earlier tuning jobs the tuning learns from; each start names them.  [0]",
-)
-@click.option("--spot/--no-spot", default=None, help="Train on spare capacity, from checkpoints.  [no]")
-@click.option("--input-mode", type=click.Choice(["File", "FastFile"]), help="How training gets its tiles.  [File]")
-@click.option(
-    "--volume-key/--no-volume-key",
-    "training_volume_key",
-    default=None,
-    help="Encrypt the volumes of training with the key.  [yes]",
-)
+@training_options
 def compile_command(
     output: Path | None, environment: str | None, account: str | None, *, check: bool, **given: Any
 ) -> None:
