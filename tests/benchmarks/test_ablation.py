@@ -85,7 +85,7 @@ def scores_of(row, fold, features):
     head = keras.Model(tile, keras.layers.Dense(reducer.columns, name=EVIDENCE)(tile))
     with pytest.MonkeyPatch.context() as patch:
         # The features of a frozen backbone are the same for every row and fold.
-        patch.setattr(fitting, "_features", lambda _model, _source, rows: features[rows["at"]])
+        patch.setattr(fitting, "_features", lambda _model, _source, rows, _replicas: features[rows["at"]])
         train_head(head, Examples(fold.source, fold.source.rows(Split.TRAIN), reducer, settings))
     rows = fold.source.rows(Split.TEST)
     weights, bias = head.get_layer(EVIDENCE).get_weights()
