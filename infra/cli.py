@@ -48,7 +48,7 @@ def deploy(
     What is not given stays as it was deployed last. Without any images only their repositories are made. What would
     change is shown first; before contents are lost, it asks. To empty a list, give it once as ''.
     """
-    from infra.deploying import Wanted, deploy
+    from infra.deployment.deploying import Wanted, deploy
 
     chosen = {name: _list(value) if isinstance(value, tuple) else value for name, value in given.items()}
     wanted = Wanted(chosen, weights, dry_run)
@@ -71,7 +71,7 @@ def destroy(environment: str, region: str | None, really: str | None, *, yes: bo
 
     It says what goes and what stays, and asks.
     """
-    from infra.destroying import destroy
+    from infra.deployment.destroying import destroy
     from steps.core.errors import UserError
 
     if environment == "prod" and really != "prod":

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.compared import champion_source, previous_source
-from pipelines.compiler import compile_cached
-from pipelines.dataset import Snapshot
-from pipelines.earlier import runs_here
+from pipelines.definition.compiler import compile_cached
+from pipelines.history.compared import champion_source, previous_source
+from pipelines.history.earlier import runs_here
+from pipelines.history.judged import champion_uri, identity_of, ledger_uri
+from pipelines.history.warmstart import STEP, warm_start_parents
 from pipelines.images import LocalImages, program_digest
-from pipelines.judged import champion_uri, identity_of, ledger_uri
-from pipelines.labelled import catalogue_snapshot, data_here, snapshot_of, weights_of
+from pipelines.intake.labelled import catalogue_snapshot, data_here, snapshot_of, weights_of
 from pipelines.local import ConsoleProgress, ExecutionResult, Executor, LocalStore, load_runs
 from pipelines.parameters import (
     SAMPLE_PARAMETERS,
@@ -24,14 +24,14 @@ from pipelines.parameters import (
     pipeline_parameters,
     warm_start_names,
 )
-from pipelines.planning import OF_VALIDATION, plan_run
+from pipelines.planning.dataset import Snapshot
+from pipelines.planning.planner import OF_VALIDATION, plan_run
 from pipelines.registry import PENDING, MlflowRegistry, register_callback
 from pipelines.sample import write_sample
 from pipelines.settings import Settings
 from pipelines.storage import FolderObjects
 from pipelines.tracking import MlflowTracker
 from pipelines.verdict import figures
-from pipelines.warmstart import STEP, warm_start_parents
 from steps.core.classes import Classes
 from steps.core.errors import UserError
 from steps.core.files import read_json

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.compiler import compile_cached
+from pipelines.definition.compiler import compile_cached
+from pipelines.history.validated import STEP
 from pipelines.images import LocalImages
 from pipelines.local import ConsoleProgress, Executor, LocalStore
 from pipelines.local.expressions import references
 from pipelines.running import RunRequest, start_parameters, told_counts, validation_report
 from pipelines.settings import Settings
-from pipelines.validated import STEP
 from steps.core.files import read_json
 
 

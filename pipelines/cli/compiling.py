@@ -43,8 +43,8 @@ def compile_command(
     """
     import json
 
-    from pipelines.compiler import compile_pipeline
-    from pipelines.lint import lint
+    from pipelines.definition.compiler import compile_pipeline
+    from pipelines.definition.lint import lint
     from steps.core.files import write_text
 
     settings = _settings(

@@ -89,7 +89,7 @@ def cost(
     """
     import json
 
-    from pipelines.compiler import compile_cached
+    from pipelines.definition.compiler import compile_cached
 
     table = Prices.read(prices or PRICES)
     minutes = {name: _number(name, text) for name, text in _pairs(told)}

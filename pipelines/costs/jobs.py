@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.requests import all_steps
+from pipelines.definition.requests import all_steps
 from steps.core.errors import UserError
 
 PROCESSING, TRAINING, TUNING = JOBS = ("Processing", "Training", "Tuning")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pipelines.catalogue.intake import Progress, silent
 from pipelines.catalogue.reading import Added, read_source
-from pipelines.dataset import catalogue_batches
 from pipelines.intake.inbox import utc_now
 from pipelines.intake.publishing import Clock, Contents, publish_batch
-from pipelines.parts import Parts
+from pipelines.planning.dataset import catalogue_batches
+from pipelines.planning.parts import Parts
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import ObjectStore
 from steps.core.classes import Classes

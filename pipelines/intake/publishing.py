@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pipelines.catalogue.cards import Card
 from pipelines.catalogue.catalogue import batch_name
-from pipelines.dataset import catalogue_batches
 from pipelines.intake.listing import read_listed
 from pipelines.intake.objects import at_once
+from pipelines.planning.dataset import catalogue_batches
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.errors import UserError
 from steps.core.labels import FOLDER_PER_CLASS

@@ -10,23 +10,23 @@ from typing import Any
 
 from pipelines.aws.session import aws_errors
 from pipelines.catalogue.cards import Card
-from pipelines.compared import champion_source, previous_source
-from pipelines.dataset import Snapshot, current_dataset
-from pipelines.earlier import EarlierRun
 from pipelines.environment import Environment
+from pipelines.history.compared import champion_source, previous_source
+from pipelines.history.earlier import EarlierRun
+from pipelines.history.judged import champion_uri, ledger_uri
+from pipelines.history.warmstart import warm_start_parents
 from pipelines.intake import take_in_inbox
 from pipelines.intake.inbox import SETTLE
-from pipelines.judged import champion_uri, ledger_uri
 from pipelines.night.deployed import Deployed
 from pipelines.night.holding import Clock, Data
 from pipelines.night.lease import Lease, leased
 from pipelines.night.records import Question
 from pipelines.night.sagemaker import SageMakerExecutions
 from pipelines.parameters import check_parameters, warm_start_names
-from pipelines.planning import OF_VALIDATION, plan_run
+from pipelines.planning.dataset import Snapshot, current_dataset
+from pipelines.planning.planner import OF_VALIDATION, plan_run
 from pipelines.registry import ModelRegistry
 from pipelines.storage.protocol import LostRace, ObjectStore
-from pipelines.warmstart import warm_start_parents
 from steps.core.classes import AUTO, Classes
 from steps.core.errors import UserError
 from steps.core.plan import Source

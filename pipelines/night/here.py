@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.catalogue import Catalogue
-from pipelines.compiler import compile_cached
-from pipelines.earlier import EarlierRun, RunHere
-from pipelines.judged import identity_of
-from pipelines.labelled import catalogue_snapshot, weights_of
+from pipelines.definition.compiler import compile_cached
+from pipelines.history.earlier import EarlierRun, RunHere
+from pipelines.history.judged import identity_of
+from pipelines.intake.labelled import catalogue_snapshot, weights_of
 from pipelines.local import LocalStore, RunSummary, load_runs
 from pipelines.local.files import read_json
 from pipelines.night.decide import Status

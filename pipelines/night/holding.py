@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from pipelines.earlier import EarlierRun
-from pipelines.judged import all_looks
+from pipelines.history.earlier import EarlierRun
+from pipelines.history.judged import all_looks
 from pipelines.night.decide import Attempt, News, Nothing, Rules, Start, Why, decide
 from pipelines.night.executions import Executions
 from pipelines.night.lease import Lease

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from pipelines.earlier import NOTHING_KNOWN_YET
+from pipelines.history.earlier import NOTHING_KNOWN_YET
 from pipelines.night.decide import Status
 from pipelines.night.executions import Outcome
 from pipelines.night.lease import NightBusyError

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.aws.session import aws_errors
-from pipelines.earlier import TUNING
+from pipelines.history.earlier import TUNING
 from pipelines.night.decide import Status
 from pipelines.night.executions import REJECTING, Outcome
 from steps.core.program import EXIT_REJECTED

@@ -17,7 +17,7 @@ from moto import mock_aws
 from moto.s3.models import s3_backends
 
 from infra.options import Options
-from infra.synth import synthesise
+from infra.template.synth import synthesise
 from pipelines.cli import cli
 from pipelines.environment import Environment
 from pipelines.storage import S3Objects

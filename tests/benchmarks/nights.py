@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.dataset import current_dataset
 from pipelines.intake import take_in_inbox
-from pipelines.parts import Parts
-from pipelines.planning import plan_run
+from pipelines.planning.dataset import current_dataset
+from pipelines.planning.parts import Parts
+from pipelines.planning.planner import plan_run
 from pipelines.storage import FolderObjects, ObjectInfo
 from pipelines.storage.mirror import Mirror
 from steps.core.classes import Classes

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.catalogue import Catalogue
-from pipelines.labelled import catalogue_snapshot, data_here
+from pipelines.intake.labelled import catalogue_snapshot, data_here
 from pipelines.local import LocalStore
-from pipelines.planning import plan_run
+from pipelines.planning.planner import plan_run
 from pipelines.settings import Settings
 from steps import index, preprocess, validate
 from steps.core.classes import Classes

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.compiler import compile_pipeline
+from pipelines.definition.compiler import compile_pipeline
 from pipelines.local import Executor, LocalStore
 from pipelines.local.containers import ContainerEngine
 from pipelines.running import RunRequest, _started

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.options import Images, Options
-from infra.synth import synthesise
+from infra.template.synth import synthesise
 from pipelines.environment import Environment
 
 ACCOUNT, REGION, PREFIX_LIST = "123456789012", "eu-west-1", "pl-6da54004"

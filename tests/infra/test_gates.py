@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.findings import ACCEPTED, unexplained, unused
-from infra.synth import add_stacks, new_app, synthesise, toolkit
+from infra.template.findings import ACCEPTED, unexplained, unused
+from infra.template.synth import add_stacks, new_app, synthesise, toolkit
 from pipelines.environment import Environment
 from tests.infra.conftest import ACCOUNT, REGION, images_of
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.compiler import compile_pipeline
 from pipelines.costs import (
     ASSUMED_MINUTES,
     PRICES,
@@ -24,8 +23,9 @@ from pipelines.costs import (
     minutes_of_run,
 )
 from pipelines.costs.prices import UNITS
+from pipelines.definition.compiler import compile_pipeline
+from pipelines.definition.requests import all_steps
 from pipelines.local import Executor, Image
-from pipelines.requests import all_steps
 from pipelines.settings import Settings
 from steps.core.errors import UserError
 

@@ -7,7 +7,7 @@ import pytest
 from pipelines.catalogue import Catalogue
 from pipelines.catalogue.orphans import orphans
 from pipelines.catalogue.usage import part_is_used, shards_of_runs
-from pipelines.labelled import catalogue_snapshot, snapshot_of
+from pipelines.intake.labelled import catalogue_snapshot, snapshot_of
 from pipelines.local import LocalStore
 from pipelines.settings import Settings
 from steps.core.classes import Classes

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipelines.compiler import compile_cached
+from pipelines.definition.compiler import compile_cached
 from pipelines.local.definition import parse
 from pipelines.local.expressions import references
 from pipelines.settings import Settings

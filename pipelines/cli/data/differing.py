@@ -11,7 +11,7 @@ from pipelines.cli.home import home_option
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.differences import Difference
+    from pipelines.history.differences import Difference
     from steps.core.classes import Classes
 
 _SHOWN = 20
@@ -31,7 +31,7 @@ def diff(first: str, second: str, classes: str, label_attribute: str, home: Path
     """
     import json
 
-    from pipelines.differences import States, as_json, difference
+    from pipelines.history.differences import States, as_json, difference
     from pipelines.local import LocalStore
     from pipelines.settings import Settings
 

@@ -37,8 +37,8 @@ def attribute_of(label_attribute: str) -> str | None:
 
 def reading_of(home: Path, classes: str, label_attribute: str) -> "tuple[Classes, str | None]":
     """Return the classes and the label attribute: those given, else those of the last run on the catalogue."""
+    from pipelines.history.validated import as_last_run
     from pipelines.local import LocalStore
-    from pipelines.validated import as_last_run
     from steps.core.classes import Classes
 
     store = LocalStore(home / "store")

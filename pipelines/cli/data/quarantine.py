@@ -10,7 +10,7 @@ from pipelines.cli.home import home_option
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.validated import ValidatedRun
+    from pipelines.history.validated import ValidatedRun
 
 
 @click.command()
@@ -26,9 +26,9 @@ def quarantine(  # noqa: PLR0917 (Click passes them by name)
     run: str | None, reason: str | None, limit: int, html: Path | None, csv: Path | None, home: Path
 ) -> None:
     """List the rows that a run could not use, with the reason and what to type to mend each kind."""
+    from pipelines.history.validated import find_stopped, find_validated, stopped_since
     from pipelines.local import LocalStore
     from pipelines.quarantine import remedy_of, write_csv
-    from pipelines.validated import find_stopped, find_validated, stopped_since
     from steps.core.dataset import read_quarantine
     from steps.core.labels import printable
     from steps.core.rules import RULES

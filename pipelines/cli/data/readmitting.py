@@ -66,7 +66,7 @@ def _refused(
     home: Path, catalogue: "Catalogue", place: tuple[str, int], classes: "Classes", attribute: str | None
 ) -> "Quarantined":
     """Return the refused row of the newest run that knows its batch, else as the catalogue reads it."""
-    from pipelines.validated import find_stopped, validated_runs
+    from pipelines.history.validated import find_stopped, validated_runs
     from steps.core.dataset import Quarantined, read_quarantine
     from steps.core.errors import UserError
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from pipelines.cli import cli
-from pipelines.compiler import compile_cached
+from pipelines.definition.compiler import compile_cached
 from pipelines.parameters import pipeline_parameters
 from pipelines.settings import Settings
 from steps.core.errors import UserError

@@ -167,7 +167,7 @@ def test_a_failure_after_a_decision_does_not_undo_it(home, source):
 
 
 def test_the_snapshot_of_the_status_is_the_one_that_a_run_would_use(home, source):
-    from pipelines.labelled import catalogue_snapshot
+    from pipelines.intake.labelled import catalogue_snapshot
     from pipelines.local import LocalStore
 
     data("add", source, "--home", home)

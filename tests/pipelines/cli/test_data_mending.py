@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from pipelines.cli import cli
-from pipelines.compiler import compile_cached
+from pipelines.definition.compiler import compile_cached
+from pipelines.history.validated import find_validated
 from pipelines.images import LocalImages
 from pipelines.local import Executor, LocalStore, load_runs
 from pipelines.running import RunRequest, start_parameters
 from pipelines.settings import Settings
-from pipelines.validated import find_validated
 from steps.core.dataset import read_dataset, read_quarantine
 from steps.core.errors import UserError
 from steps.core.files import sha256_file

@@ -12,10 +12,10 @@ from moto import mock_aws
 
 from pipelines.catalogue import Catalogue
 from pipelines.cli import cli
-from pipelines.dataset import catalogue_batches, current_dataset
 from pipelines.intake import What, add_source, take_in_inbox
 from pipelines.local import LocalStore
-from pipelines.planning import plan_run
+from pipelines.planning.dataset import catalogue_batches, current_dataset
+from pipelines.planning.planner import plan_run
 from pipelines.settings import Settings
 from pipelines.storage import S3Objects
 from steps.core.classes import Classes

@@ -9,9 +9,9 @@ from pandas.testing import assert_frame_equal
 
 from pipelines.catalogue import Catalogue
 from pipelines.catalogue.cards import Card
-from pipelines.dataset import catalogue_batches, current_dataset
 from pipelines.intake import What, take_in_inbox
 from pipelines.local import LocalStore
+from pipelines.planning.dataset import catalogue_batches, current_dataset
 from pipelines.settings import Settings
 from pipelines.storage import AccessDeniedError, FolderObjects
 from steps.core.classes import Classes

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipelines.compiler import compile_pipeline
+from pipelines.definition.compiler import compile_pipeline
 from pipelines.night.deployed import Deployed
 from pipelines.parameters import pipeline_parameters
 from pipelines.settings import Settings

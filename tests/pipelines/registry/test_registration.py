@@ -8,8 +8,8 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-from pipelines.compiler import compile_pipeline
-from pipelines.requests import all_steps, check_requests
+from pipelines.definition.compiler import compile_pipeline
+from pipelines.definition.requests import all_steps, check_requests
 from pipelines.settings import Settings
 from steps.core.summary import SUMMARY
 

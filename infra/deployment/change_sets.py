@@ -1,0 +1,126 @@
+"""A stack brought to a template: a change set tells what would change before anything does."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.deployment.changes import Change
+from infra.deployment.stacks_in_aws import Stacks, StackState
+from pipelines.aws.session import aws_errors
+from steps.core.errors import UserError
+
+_UNCHANGED = ("didn't contain changes", "No updates are to be performed")
+_POLL_SECONDS = 2.0
+# What a stack was left as when its first creation failed: nothing is in it, and it can only be deleted.
+_REMAINS = "ROLLBACK_COMPLETE"
+_STUCK = ("ROLLBACK_FAILED", "DELETE_FAILED")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change set that waits: `changes` is what it would do, `is_new` whether it makes the stack."""
+
+    stack: StackState
+    arn: str
+    is_new: bool
+    changes: tuple[Change, ...]
+
+
+def propose(stacks: Stacks, name: str, source: Mapping[str, str], tags: Mapping[str, str]) -> Proposal | None:
+    """Return what it takes to bring a stack to a template, None if nothing does.
+
+    `source` is TemplateBody or TemplateURL. Raises UserError if the stack is in no state to be changed.
+    """
+    state = _ready(stacks, name)
+    is_new = state is None or state.status == "REVIEW_IN_PROGRESS"
+    called = "tilegate-" + hashlib.sha256(repr(sorted(source.items())).encode()).hexdigest()[:32]
+    with aws_errors(f"prepare the stack {name}"):
+        if state is not None:
+            _forget(stacks.client, name, called)
+        made = stacks.client.create_change_set(
+            StackName=name,
+            ChangeSetName=called,
+            ChangeSetType="CREATE" if is_new else "UPDATE",
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            Tags=[{"Key": key, "Value": value} for key, value in sorted(tags.items())],
+            **source,
+        )
+    changes = _waited(stacks, str(made["Id"]), name)
+    if changes is None:
+        return None
+    found = stacks.state(name)
+    if found is None:
+        raise UserError(f"the stack {name} was deleted while it was being prepared: deploy again")
+    return Proposal(found, str(made["Id"]), is_new, changes)
+
+
+def discard(stacks: Stacks, proposal: Proposal) -> None:
+    """Take a proposal back, and the empty stack that one of a new stack has made."""
+    with aws_errors(f"discard the change set of {proposal.stack.name}"):
+        stacks.client.delete_change_set(ChangeSetName=proposal.arn)
+    if proposal.is_new:
+        Stacks(stacks.client, lambda _: None, stacks.pause).delete(proposal.stack)
+
+
+def carry_out(stacks: Stacks, proposal: Proposal) -> None:
+    """Carry a proposal out and wait for its end; raises UserError that says why it failed."""
+    seen = {str(event["EventId"]) for event in stacks.events(proposal.stack.id, set())}
+    what = "create" if proposal.is_new else "update"
+    with aws_errors(f"{what} the stack {proposal.stack.name}"):
+        stacks.client.execute_change_set(ChangeSetName=proposal.arn)
+    stacks.follow(proposal.stack, seen, what)
+
+
+def _ready(stacks: Stacks, name: str) -> StackState | None:
+    state = stacks.state(name)
+    if state is None:
+        return None
+    if state.is_moving:
+        raise UserError(f"the stack {name} is being changed by somebody ({state.status}): wait for that to end")
+    if state.status == "UPDATE_ROLLBACK_FAILED":
+        raise UserError(
+            f"the stack {name} hangs in a failed way back ({state.status}): let its rollback continue in "
+            f"CloudFormation (`aws cloudformation continue-update-rollback --stack-name {name}`), then deploy again"
+        )
+    if state.status in _STUCK:
+        raise UserError(
+            f"the stack {name} could not be removed wholly ({state.status}): what is left of it may hold data; look at "
+            "its events in CloudFormation, delete it there, then deploy again"
+        )
+    if state.status == _REMAINS:
+        stacks.tell(f"The stack {name} is what a failed first attempt left, and is empty: it is removed first.")
+        stacks.delete(state)
+        return None
+    return state
+
+
+def _forget(client: Any, stack: str, called: str) -> None:
+    """Remove the change set of an earlier attempt with the same template."""
+    for page in client.get_paginator("list_change_sets").paginate(StackName=stack):
+        for found in page["Summaries"]:
+            if found["ChangeSetName"] == called:
+                client.delete_change_set(ChangeSetName=found["ChangeSetId"])
+
+
+def _waited(stacks: Stacks, arn: str, name: str) -> tuple[Change, ...] | None:
+    """Return the changes of a change set once it is there; a change set without any is removed."""
+    while True:
+        with aws_errors(f"look at the change set of {name}"):
+            told = stacks.client.describe_change_set(ChangeSetName=arn)
+        if told["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
+            break
+        stacks.pause(_POLL_SECONDS)
+    if told["Status"] == "FAILED":
+        reason = str(told.get("StatusReason") or "")
+        with aws_errors(f"discard the change set of {name}"):
+            stacks.client.delete_change_set(ChangeSetName=arn)
+        if any(words in reason for words in _UNCHANGED):
+            return None
+        raise UserError(f"CloudFormation refuses the template of {name}: {reason}")
+    found = [Change.read(item) for item in told.get("Changes", ())]
+    while token := told.get("NextToken"):
+        with aws_errors(f"look at the change set of {name}"):
+            told = stacks.client.describe_change_set(ChangeSetName=arn, NextToken=token)
+        found += [Change.read(item) for item in told.get("Changes", ())]
+    return tuple(found)

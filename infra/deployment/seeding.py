@@ -1,0 +1,56 @@
+"""What has to lie in the artefact bucket before a first night: no champion, no looks, and weights to start from."""
+
+import json
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from pipelines.history.judged import NO_CHAMPION
+from pipelines.parameters import CHAMPIONS, LEDGERS, NONE
+from pipelines.storage.protocol import LostRace, ObjectStore
+from steps.core.errors import UserError
+from steps.core.files import sha256_file
+from steps.core.ledger import FILE_NAME as LEDGER_FILE
+from steps.core.ledger import write_ledger
+from steps.core.weights import RANDOM_FILE, WEIGHTS_SUFFIX
+
+RANDOM = "random"
+
+
+def seed(artifacts: ObjectStore) -> list[str]:
+    """Write what a start takes by default, and return the keys of what was not there yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_ledger(Path(folder), [])
+        ledger = (Path(folder) / LEDGER_FILE).read_bytes()
+    wanted = {
+        f"{CHAMPIONS}/{NONE}/{NO_CHAMPION}": _line({"champion": None}),
+        f"{LEDGERS}/{NONE}/{LEDGER_FILE}": ledger,
+        f"weights/{RANDOM}/{RANDOM_FILE}": _line({"initialisation": RANDOM}),
+    }
+    made = []
+    for key, data in wanted.items():
+        if artifacts.info(key) is None:
+            with suppress(LostRace):
+                artifacts.put(key, data, only_if_absent=True)
+                made.append(key)
+    return made
+
+
+def weights_folder(path: Path) -> str:
+    """Return the folder under `weights/` of a backbone, which is its digest; raises UserError for another file."""
+    if not path.name.endswith(WEIGHTS_SUFFIX):
+        raise UserError(f"{path} is no *{WEIGHTS_SUFFIX}: save the backbone with Keras's `save_weights`")
+    return sha256_file(path)[:32]
+
+
+def upload_weights(path: Path, artifacts: ObjectStore) -> str | None:
+    """Bring a backbone among the artefacts and return its key, None if it is there already."""
+    key = f"weights/{weights_folder(path)}/pretrained{WEIGHTS_SUFFIX}"
+    if artifacts.info(key) is not None:
+        return None
+    artifacts.upload(path, key)
+    return key
+
+
+def _line(document: object) -> bytes:
+    return (json.dumps(document) + "\n").encode()

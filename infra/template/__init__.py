@@ -1,0 +1,1 @@
+"""The stacks of an environment as CDK constructs, synthesised offline."""

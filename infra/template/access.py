@@ -1,0 +1,125 @@
+"""What each role reads and writes in S3, taken from the definition that its jobs run: this, and nothing else, it gets.
+
+A location is `<bucket>/<key>`, where `*` stands for an execution, a job, or whatever lies under a prefix.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.definition.requests import all_steps
+from pipelines.parameters import CHAMPIONS, LEDGERS
+from pipelines.settings import Settings
+from steps.core.plan import DATASETS, FACTS, SHARDS_MANIFEST, TILES
+
+_OUTPUT = re.compile(r"Steps\.(\w+)\.ProcessingOutputConfig\.Outputs\['([\w-]+)'\]\.S3Output\.S3Uri")
+_MODEL = re.compile(r"Steps\.(\w+)\.ModelArtifacts\.S3ModelArtifacts")
+_LISTED_BY_PLAN = ("labelled", "catalogue", DATASETS, FACTS, TILES)
+
+
+@dataclass(slots=True)
+class Access:
+    """What one role reads and writes."""
+
+    reads: set[str] = field(default_factory=set)
+    writes: set[str] = field(default_factory=set)
+
+
+class DefinedAccess:
+    """The accesses of a definition that was compiled of `settings`."""
+
+    def __init__(self, definition: Mapping[str, Any], settings: Settings) -> None:
+        self._settings = settings
+        self._steps = {step["Name"]: step for step in all_steps(definition)}
+        self._prefixes = {
+            "DatasetUri": settings.uri(DATASETS, "*"),
+            "PlanUri": settings.uri("plans", "*"),
+            "PretrainedWeightsUri": settings.artifact_uri("weights", "*"),
+            "ChampionUri": settings.artifact_uri(CHAMPIONS, "*"),
+            "LedgerUri": settings.artifact_uri(LEDGERS, "*"),
+        }
+
+    def of_jobs(self) -> dict[str, Access]:
+        """Return what the jobs of each role do, by the role's ARN."""
+        found: dict[str, Access] = {}
+        for step in self._steps.values():
+            arguments = step["Arguments"]
+            if step["Type"] == "Processing":
+                access = found.setdefault(arguments["RoleArn"], Access())
+                for given in arguments["ProcessingInputs"]:
+                    access.reads |= self._input(given["S3Input"])
+                for made in arguments["ProcessingOutputConfig"]["Outputs"]:
+                    access.writes.add(_location(self._resolved(made["S3Output"]["S3Uri"])))
+            if step["Type"] in ("Training", "Tuning"):
+                job = arguments.get("TrainingJobDefinition", arguments)
+                self._training(job, found.setdefault(job["RoleArn"], Access()))
+        return found
+
+    def of_pipeline(self) -> Access:
+        """Return what the pipeline itself reads: property files, and what it registers."""
+        access = Access()
+        for step in self._steps.values():
+            for properties in step.get("PropertyFiles", []):
+                output = (
+                    f"Steps.{step['Name']}.ProcessingOutputConfig.Outputs['{properties['OutputName']}'].S3Output.S3Uri"
+                )
+                access.reads.add(_location(f"{self._resolved({'Get': output})}/{properties['FilePath']}"))
+            if step["Type"] == "RegisterModel":
+                access.reads |= {_location(uri) for uri in self._uris(step["Arguments"])}
+        return access
+
+    def _training(self, job: Mapping[str, Any], access: Access) -> None:
+        for channel in job["InputDataConfig"]:
+            access.reads |= self._input(channel["DataSource"]["S3DataSource"])
+        access.writes.add(_location(self._resolved(job["OutputDataConfig"]["S3OutputPath"])))
+        if "CheckpointConfig" in job:
+            checkpoints = _location(self._resolved(job["CheckpointConfig"]["S3Uri"]))
+            access.reads.add(checkpoints)
+            access.writes.add(checkpoints)
+
+    def _input(self, source: Mapping[str, Any]) -> set[str]:
+        uri = self._resolved(source["S3Uri"])
+        if source["S3DataType"] != "ManifestFile":
+            return {_location(uri)}
+        listed = (TILES,) if uri.endswith(SHARDS_MANIFEST) else _LISTED_BY_PLAN
+        return {_location(uri), *(_location(self._settings.uri(prefix)) for prefix in listed)}
+
+    def _uris(self, value: Any) -> Iterator[str]:
+        """Yield every URI of S3 in a request."""
+        if isinstance(value, list):
+            for item in value:
+                yield from self._uris(item)
+        elif isinstance(value, Mapping):
+            for name, item in value.items():
+                if name in ("ModelDataUrl", "S3Uri"):
+                    yield self._resolved(item)
+                else:
+                    yield from self._uris(item)
+
+    def _resolved(self, value: Any) -> str:
+        """Return a URI with `*` for what only an execution knows; raises ValueError for what is no URI of ours."""
+        if isinstance(value, str):
+            return value
+        if "Std:Join" in value:
+            join = value["Std:Join"]
+            return str(join["On"]).join(self._resolved(part) for part in join["Values"])
+        name = str(value.get("Get", ""))
+        if name.startswith("Execution."):
+            return "*"
+        if name.removeprefix("Parameters.") in self._prefixes:
+            return self._prefixes[name.removeprefix("Parameters.")]
+        if match := _OUTPUT.fullmatch(name):
+            outputs = self._steps[match[1]]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+            return self._resolved(next(o["S3Output"]["S3Uri"] for o in outputs if o["OutputName"] == match[2]))
+        if match := _MODEL.fullmatch(name):
+            output = self._steps[match[1]]["Arguments"]["OutputDataConfig"]["S3OutputPath"]
+            return f"{self._resolved(output)}/*/output/model.tar.gz"
+        raise ValueError(f"{value} is no location that infra.template.access knows: add what a start may give there")
+
+
+def _location(uri: str) -> str:
+    """Return `<bucket>/<key>`: of an object as it is, of a prefix with all that lies under it."""
+    location = uri.removeprefix("s3://").rstrip("/")
+    is_object = "." in location.rpartition("/")[2]
+    return location if is_object or location.endswith("/*") else f"{location}/*"

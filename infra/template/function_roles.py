@@ -1,0 +1,216 @@
+"""The roles of the functions and of the people: who starts, who approves, who releases."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra.options import Options
+from infra.template.statements import allow, grant, listing, objects, reading, service_role, through_s3, writing
+from pipelines.environment import Environment
+from pipelines.parameters import CHAMPIONS, LEDGER, LEDGERS
+from steps.core.plan import DATASETS, FACTS, TILES
+
+_BUNDLE = "runs/*/ConvertToTFLite/bundle"
+
+
+def add_function_roles(stack: Any, environment: Environment, keys: Any, may_record: Any) -> Mapping[str, Any]:
+    """Return the roles of the functions: starter, publisher and recorder."""
+    scope = Construct(stack, "FunctionRoles")
+    # A function's own ARN as source would be a circle: the role is made first.
+    starter = service_role(
+        scope, environment, "starter", service="lambda", what="Holds the nights: starts this one pipeline"
+    )
+    publisher = service_role(
+        scope, environment, "publisher", service="lambda", what="Signs releases, and alone writes them"
+    )
+    grant(starter, [*nights(environment, keys.data.key_arn), *_function(environment, "starter", keys)])
+    releases = [f"{environment.release_bucket}/*"]
+    known = [f"{environment.artifact_bucket}/registry/*", f"{environment.artifact_bucket}/{_BUNDLE}/model.tar.gz"]
+    grant(
+        publisher,
+        [
+            *reading(environment, [*known, *releases]),
+            writing(environment, releases),
+            through_s3(environment, keys.data.key_arn),
+            *registry(environment),
+            allow("Sign", "kms:Sign GetPublicKey", [keys.signing.key_arn]),
+            *_function(environment, "publisher", keys),
+        ],
+    )
+    recorder = service_role(
+        scope, environment, "recorder", service="lambda", what="Records executions in MLflow, after they have ended"
+    )
+    recorded = [f"{environment.artifact_bucket}/mlflow/*"]
+    grant(
+        recorder,
+        [
+            *reading(environment, [*_told(environment), *recorded]),
+            writing(environment, recorded),
+            through_s3(environment, keys.data.key_arn),
+            *following(environment),
+            allow(
+                "FollowTrials",
+                "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+                [environment.arn("sagemaker", "hyper-parameter-tuning-job/*")],
+            ),
+            may_record,
+            *_function(environment, "recorder", keys),
+        ],
+    )
+    return {"starter": starter, "publisher": publisher, "recorder": recorder}
+
+
+def _told(environment: Environment) -> list[str]:
+    """Return where executions tell what they did, and on what data."""
+    return [f"{environment.artifact_bucket}/runs/*", f"{environment.data_bucket}/{DATASETS}/*"]
+
+
+def nights(environment: Environment, key_arn: str) -> list[Any]:
+    """Return what a night does: take in batches, look at what was decided, start this pipeline and no other."""
+    data, artifacts = environment.data_bucket, environment.artifact_bucket
+    into_data = [f"{data}/{prefix}/*" for prefix in ("inbox", "labelled", "catalogue", DATASETS, "plans")]
+    known = [f"{data}/{prefix}/*" for prefix in (FACTS, TILES)]
+    into_artifacts = [f"{artifacts}/{prefix}/*" for prefix in ("nights", CHAMPIONS, LEDGERS, "weights")]
+    told = [f"{artifacts}/{prefix}/*" for prefix in (LEDGER, "registry", "runs")]
+    return [
+        *reading(environment, [*into_data, *known, *into_artifacts, *told]),
+        writing(environment, [*into_data, *into_artifacts]),
+        allow("EmptyInbox", "s3:DeleteObject", objects(environment, [f"{data}/inbox/*"])),
+        through_s3(environment, key_arn),
+        *registry(environment),
+        allow(
+            "StartThisPipeline",
+            "sagemaker:StartPipelineExecution DescribePipeline ListPipelineExecutions",
+            [environment.pipeline_arn],
+        ),
+        *following(environment),
+    ]
+
+
+def following(environment: Environment) -> list[Any]:
+    """Allow to look at executions and their jobs."""
+    jobs = ("processing-job", "training-job", "hyper-parameter-tuning-job")
+    return [
+        allow(
+            "Follow",
+            "sagemaker:DescribePipelineExecution ListPipelineExecutionSteps ListPipelineParametersForExecution "
+            "DescribePipelineDefinitionForExecution",
+            [f"{environment.pipeline_arn}/execution/*"],
+        ),
+        allow(
+            "FollowJobs",
+            "sagemaker:DescribeProcessingJob DescribeTrainingJob DescribeHyperParameterTuningJob "
+            "ListTrainingJobsForHyperParameterTuningJob",
+            [environment.arn("sagemaker", f"{kind}/*") for kind in jobs],
+        ),
+    ]
+
+
+def registry(environment: Environment) -> list[Any]:
+    """Allow to read the registry."""
+    return [
+        allow(
+            "Registry",
+            "sagemaker:DescribeModelPackage DescribeModelPackageGroup ListModelPackages",
+            _packages(environment),
+        )
+    ]
+
+
+def _packages(environment: Environment) -> list[str]:
+    group = environment.model_package_group
+    return [
+        environment.arn("sagemaker", f"model-package-group/{group}"),
+        # SageMaker writes the names of packages in lower case; a listing is of the group's name as it is.
+        *(environment.arn("sagemaker", f"model-package/{name}/*") for name in sorted({group, group.lower()})),
+    ]
+
+
+def _function(environment: Environment, name: str, keys: Any) -> list[Any]:
+    log = environment.arn("logs", f"log-group:/aws/lambda/{environment.function(name)}:*")
+    letters = environment.arn("sqs", f"{environment.function(name)}-dead-letters")
+    return [
+        allow("Log", "logs:CreateLogStream PutLogEvents", [log]),
+        allow("DeadLetters", "sqs:SendMessage", [letters]),
+        allow("KeyOfLetters", "kms:Decrypt GenerateDataKey", [keys.operations.key_arn]),
+    ]
+
+
+def add_people(stack: Any, environment: Environment, options: Options, keys: Any) -> None:
+    """Add the roles that people take on: the approver decides on versions, the operator runs things."""
+    scope = Construct(stack, "People")
+    artifacts, key_arn = environment.artifact_bucket, keys.data.key_arn
+    approver = _person(
+        scope, environment, "approver", options.approvers, "Decides on model versions, and releases them"
+    )
+    reports = [f"{artifacts}/registry/*", f"{artifacts}/{_BUNDLE}/*", f"{artifacts}/runs/*/EvaluateModel/evaluation/*"]
+    releases, datasets = f"{environment.release_bucket}/*", f"{environment.data_bucket}/{DATASETS}/*"
+    grant(
+        approver,
+        [
+            *reading(environment, [*reports, datasets, releases]),
+            writing(environment, [f"{artifacts}/registry/*"]),
+            through_s3(environment, key_arn),
+            *registry(environment),
+            allow("Decide", "sagemaker:UpdateModelPackage", _packages(environment)[1:]),
+            *_invoke(environment, "publisher"),
+            allow("PublicKey", "kms:GetPublicKey Verify", [keys.signing.key_arn]),
+        ],
+    )
+    operator = _person(scope, environment, "operator", options.operators, "Adds data, starts, follows and stops runs")
+    groups = [environment.arn("logs", f"log-group:{name}:*") for name in _logs(environment)]
+    grant(
+        operator,
+        [
+            *nights(environment, key_arn),
+            *listing(environment, [releases]),
+            allow("ReadReleases", "s3:GetObject", objects(environment, [releases])),
+            allow(
+                "Stop",
+                "sagemaker:StopPipelineExecution UpdatePipelineExecution",
+                [f"{environment.pipeline_arn}/execution/*"],
+            ),
+            *_invoke(environment, "starter"),
+            allow("Logs", "logs:DescribeLogStreams GetLogEvents FilterLogEvents", groups),
+            allow("PublicKey", "kms:GetPublicKey Verify", [keys.signing.key_arn]),
+        ],
+    )
+
+
+def _logs(environment: Environment) -> list[str]:
+    functions = [f"/aws/lambda/{environment.function(name)}" for name in ("starter", "publisher", "recorder")]
+    return ["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs", *functions]
+
+
+def _invoke(environment: Environment, name: str) -> list[Any]:
+    return [
+        allow("Invoke", "lambda:InvokeFunction", [environment.arn("lambda", f"function:{environment.function(name)}")])
+    ]
+
+
+def _person(scope: Any, environment: Environment, duty: str, arns: Sequence[str], what: str) -> Any:
+    """Return a role that people take on with a second factor; the deployment's own roles never do."""
+    people = [iam.ArnPrincipal(arn) for arn in arns] or [iam.AccountRootPrincipal()]
+    role = iam.Role(
+        scope,
+        duty.capitalize(),
+        role_name=environment.role(duty),
+        description=what,
+        assumed_by=iam.PrincipalWithConditions(
+            iam.CompositePrincipal(*people) if len(people) > 1 else people[0],
+            {"Bool": {"aws:MultiFactorAuthPresent": "true"}},
+        ),
+    )
+    ours = environment.role_arn("*")
+    role.assume_role_policy.add_statements(
+        iam.PolicyStatement(
+            sid="NoRoleOfTheDeployment",
+            effect=iam.Effect.DENY,
+            principals=[iam.AnyPrincipal()],
+            actions=["sts:AssumeRole"],
+            conditions={"ArnLike": {"aws:PrincipalArn": ours}},
+        )
+    )
+    return role

@@ -1,0 +1,164 @@
+"""The roles of the jobs and of the pipeline that creates them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from constructs import Construct
+
+from infra.template.access import Access, DefinedAccess
+from infra.template.network import Network
+from infra.template.statements import allow, grant, reading, service_role, through_s3, writing
+from pipelines.environment import Environment
+
+_JOBS = {
+    "data": "Jobs that read screenshots and labels, and make tiles",
+    "training": "Jobs that train: they do not see what models are judged on",
+    "judge": "Jobs that judge models on data that training never saw",
+}
+_LOG_GROUPS = ("ProcessingJobs", "TrainingJobs")
+# SageMaker asks for these to place a job in a network.
+_LOOK_AT_NETWORK = (
+    "ec2:DescribeNetworkInterfaces DescribeVpcs DescribeDhcpOptions DescribeSubnets DescribeSecurityGroups"
+)
+
+
+def add_job_roles(
+    stack: Any, environment: Environment, defined: DefinedAccess, *, network: Network, key: Any
+) -> Mapping[str, Any]:
+    """Return the roles data, training, judge and pipeline; each gets of S3 what the definition's jobs do there."""
+    scope = Construct(stack, "Roles")
+    accesses = defined.of_jobs()
+    roles = {}
+    for duty, what in _JOBS.items():
+        roles[duty] = service_role(scope, environment, duty, service="sagemaker", what=what)
+        access = accesses.get(environment.role_arn(duty), Access())
+        images = ["model"] if duty == "training" else ["data", "model"]
+        grant(
+            roles[duty],
+            [
+                *reading(environment, sorted(access.reads)),
+                writing(environment, access.writes),
+                through_s3(environment, key.key_arn),
+                *_images(environment, images),
+                *_telling(environment),
+                *_placing(environment, network),
+            ],
+        )
+    roles["pipeline"] = service_role(
+        scope, environment, "pipeline", service="sagemaker", what="Runs the pipeline: creates its jobs"
+    )
+    grant(roles["pipeline"], _orchestrating(environment, defined.of_pipeline(), network, key))
+    return roles
+
+
+def _images(environment: Environment, images: list[str]) -> list[Any]:
+    repositories = [environment.arn("ecr", f"repository/{environment.repository(image)}") for image in images]
+    return [
+        allow("Pull", "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer", repositories),
+        allow("LogIn", "ecr:GetAuthorizationToken", ["*"]),
+    ]
+
+
+def _telling(environment: Environment) -> list[Any]:
+    """Allow logs and metrics, where SageMaker writes those of every job."""
+    groups = [environment.arn("logs", f"log-group:/aws/sagemaker/{name}:*") for name in _LOG_GROUPS]
+    namespaces = [f"/aws/sagemaker/{name}" for name in _LOG_GROUPS]
+    return [
+        allow("Log", "logs:CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents", groups),
+        allow("Measure", "cloudwatch:PutMetricData", ["*"], {"StringEquals": {"cloudwatch:namespace": namespaces}}),
+    ]
+
+
+def _placing(environment: Environment, network: Network) -> list[Any]:
+    """Allow network interfaces in the job's network, for SageMaker, and none elsewhere."""
+    interfaces = environment.arn("ec2", "network-interface/*")
+    subnets = [environment.arn("ec2", f"subnet/{subnet}") for subnet in network.subnets]
+    group = environment.arn("ec2", f"security-group/{network.security_group}")
+    vpc = {"ArnEquals": {"ec2:Vpc": environment.arn("ec2", f"vpc/{network.vpc}")}}
+    for_sagemaker = {**vpc, "StringEquals": {"ec2:AuthorizedService": "sagemaker.amazonaws.com"}}
+    return [
+        allow("Look", _LOOK_AT_NETWORK, ["*"]),
+        allow("Place", "ec2:CreateNetworkInterface", [interfaces, *subnets, group]),
+        allow("Lend", "ec2:CreateNetworkInterfacePermission", [interfaces], for_sagemaker),
+        allow("Remove", "ec2:DeleteNetworkInterface DeleteNetworkInterfacePermission", [interfaces], vpc),
+    ]
+
+
+def _orchestrating(environment: Environment, access: Access, network: Network, key: Any) -> list[Any]:
+    # The service names jobs after the execution or the step; what may be created is told by conditions, not by names.
+    jobs = [environment.arn("sagemaker", f"{kind}/*") for kind in ("processing-job", "training-job", _TUNING)]
+    return [
+        allow("Create", _verbs("Create"), jobs, _as_we_run_jobs(network, key.key_arn)),
+        allow("Follow", f"{_verbs('Describe')} {_verbs('Stop').partition(':')[2]} AddTags ListTags", jobs),
+        allow(
+            "FollowTrials",
+            "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+            [environment.arn("sagemaker", f"{_TUNING}/*")],
+        ),
+        allow(
+            "PassToJobs",
+            "iam:PassRole",
+            [environment.role_arn(duty) for duty in _JOBS],
+            {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ),
+        *_registering(environment),
+        *reading(environment, sorted(access.reads)),
+        through_s3(environment, key.key_arn),
+        # Volumes are encrypted by a grant that who creates the job gives to the service.
+        allow("KeyOfVolumes", "kms:CreateGrant", [key.key_arn], {"Bool": {"kms:GrantIsForAWSResource": "true"}}),
+        allow("KnowKey", "kms:DescribeKey", [key.key_arn]),
+    ]
+
+
+_TUNING = "hyper-parameter-tuning-job"
+
+
+def _verbs(verb: str) -> str:
+    return "sagemaker:" + " ".join(
+        f"{verb}{job}" for job in ("ProcessingJob", "TrainingJob", "HyperParameterTuningJob")
+    )
+
+
+def _as_we_run_jobs(network: Network, key_arn: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return what every job has to be: in our network, isolated, encrypted with our key."""
+    return {
+        "Bool": {"sagemaker:NetworkIsolation": "true", "sagemaker:InterContainerTrafficEncryption": "true"},
+        "ForAllValues:StringEquals": {
+            "sagemaker:VpcSubnets": list(network.subnets),
+            "sagemaker:VpcSecurityGroupIds": [network.security_group],
+        },
+        # An empty set would satisfy "all values".
+        "Null": {"sagemaker:VpcSubnets": "false", "sagemaker:VpcSecurityGroupIds": "false"},
+        "ArnEquals": {"sagemaker:OutputKmsKey": key_arn},
+        # Instances with disks of their own (g4dn, g5) encrypt these themselves and refuse a key.
+        "ArnEqualsIfExists": {"sagemaker:VolumeKmsKey": key_arn},
+    }
+
+
+def _registering(environment: Environment) -> list[Any]:
+    group = environment.model_package_group
+    # SageMaker writes the names of packages in lower case.
+    packages = environment.arn("sagemaker", f"model-package/{group.lower()}/*")
+    groups = environment.arn("sagemaker", f"model-package-group/{group}")
+    pending = {"StringEquals": {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}}
+    image = environment.arn("ecr", f"repository/{environment.repository('model')}")
+    return [
+        allow("Register", "sagemaker:CreateModelPackage", [packages, groups], pending),
+        allow("Registered", "sagemaker:DescribeModelPackage DescribeModelPackageGroup AddTags", [packages, groups]),
+        allow("KnowImage", "ecr:BatchGetImage DescribeImages", [image]),
+    ]
+
+
+def mlflow_role(scope: Any, environment: Environment, key_arn: str) -> Any:
+    """Return the role under which MLflow keeps its artefacts."""
+    role = service_role(scope, environment, "mlflow", service="sagemaker", what="MLflow's artefacts")
+    places = [f"{environment.artifact_bucket}/mlflow/*"]
+    grant(
+        role,
+        [
+            *reading(environment, places),
+            writing(environment, places),
+            through_s3(environment, key_arn),
+        ],
+    )
+    return role

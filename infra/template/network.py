@@ -1,0 +1,162 @@
+"""The network of the jobs: subnets without a way out, and one door, to our buckets."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aws_cdk import Fn
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.template.keys import kept
+from pipelines.environment import Environment
+from steps.core.errors import UserError
+
+_BLOCK = "10.0.0.0/20"
+_SUBNETS = ("10.0.0.0/22", "10.0.4.0/22")
+_HTTPS = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Ids that only the deployed stack knows."""
+
+    vpc: str
+    subnets: tuple[str, ...]
+    security_group: str
+
+
+def find_s3_prefix_list(ec2_client: Any, region: str) -> str:
+    """Return the id of the region's managed prefix list of S3; raises UserError if AWS knows none."""
+    name = f"com.amazonaws.{region}.s3"
+    told = ec2_client.describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])
+    found = [str(item["PrefixListId"]) for item in told["PrefixLists"] if item["PrefixListName"] == name]
+    if not found:
+        raise UserError(f"{region} has no managed prefix list {name}: jobs could not reach their buckets there")
+    return found[0]
+
+
+def add_network(stack: Any, environment: Environment, s3_prefix_list: str, logs_key: Any) -> Network:
+    scope = Construct(stack, "Network")
+    vpc = ec2.CfnVPC(scope, "Vpc", cidr_block=_BLOCK, enable_dns_support=True, enable_dns_hostnames=True)
+    table = ec2.CfnRouteTable(scope, "Routes", vpc_id=vpc.ref)
+    subnets = []
+    for number, block in enumerate(_SUBNETS):
+        zone = Fn.select(number, Fn.get_azs())
+        subnet = ec2.CfnSubnet(
+            scope,
+            f"Subnet{number}",
+            vpc_id=vpc.ref,
+            cidr_block=block,
+            availability_zone=zone,
+            map_public_ip_on_launch=False,
+        )
+        ec2.CfnSubnetRouteTableAssociation(scope, f"Route{number}", route_table_id=table.ref, subnet_id=subnet.ref)
+        subnets.append(subnet.ref)
+    _door_to_s3(scope, environment, vpc.ref, table.ref)
+    _flow_log(scope, environment, vpc.ref, logs_key)
+    return Network(vpc.ref, tuple(subnets), _security_group(scope, environment, vpc.ref, s3_prefix_list))
+
+
+def _door_to_s3(scope: Any, environment: Environment, vpc: str, table: str) -> None:
+    buckets = (environment.data_bucket, environment.artifact_bucket)
+    arns = [f"arn:{environment.partition}:s3:::{bucket}{rest}" for bucket in buckets for rest in ("", "/*")]
+    policy = iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(
+                sid="OurBuckets",
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket"],
+                resources=arns,
+                conditions={"StringEquals": {"aws:PrincipalAccount": environment.account}},
+            )
+        ]
+    )
+    ec2.CfnVPCEndpoint(
+        scope,
+        "S3",
+        vpc_id=vpc,
+        vpc_endpoint_type="Gateway",
+        service_name=f"com.amazonaws.{environment.region}.s3",
+        route_table_ids=[table],
+        policy_document=policy,
+    )
+
+
+def _security_group(scope: Any, environment: Environment, vpc: str, s3_prefix_list: str) -> str:
+    """Hosts of one job reach each other and S3; nobody reaches them, and they reach nobody else."""
+    group = ec2.CfnSecurityGroup(
+        scope,
+        "Jobs",
+        vpc_id=vpc,
+        group_description=f"Jobs of {environment.project}: each other and S3",
+        security_group_egress=[
+            ec2.CfnSecurityGroup.EgressProperty(
+                ip_protocol="tcp",
+                from_port=_HTTPS,
+                to_port=_HTTPS,
+                destination_prefix_list_id=s3_prefix_list,
+                description="S3",
+            )
+        ],
+    )
+    every_port: dict[str, Any] = {
+        "ip_protocol": "tcp",
+        "from_port": 0,
+        "to_port": 65535,
+        "group_id": group.attr_group_id,
+    }
+    ec2.CfnSecurityGroupIngress(
+        scope, "FromEachOther", source_security_group_id=group.attr_group_id, description="Hosts of a job", **every_port
+    )
+    ec2.CfnSecurityGroupEgress(
+        scope,
+        "ToEachOther",
+        destination_security_group_id=group.attr_group_id,
+        description="Hosts of a job",
+        **every_port,
+    )
+    return str(group.attr_group_id)
+
+
+def _flow_log(scope: Any, environment: Environment, vpc: str, key: Any) -> None:
+    group = logs.LogGroup(
+        scope,
+        "FlowLogs",
+        log_group_name=f"/{environment.project}/network",
+        retention=logs.RetentionDays.THREE_MONTHS,
+        encryption_key=key,
+        removal_policy=kept(environment),
+    )
+    role = iam.Role(
+        scope,
+        "FlowLogRole",
+        role_name=environment.role("network-logs"),
+        assumed_by=iam.ServicePrincipal(
+            "vpc-flow-logs.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": environment.account}}
+        ),
+    )
+    iam.Policy(
+        role,
+        "Duty",
+        roles=[role],
+        statements=[
+            iam.PolicyStatement(
+                sid="Write",
+                actions=["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
+                resources=[group.log_group_arn],
+            ),
+            iam.PolicyStatement(sid="Find", actions=["logs:DescribeLogGroups"], resources=["*"]),
+        ],
+    )
+    ec2.CfnFlowLog(
+        scope,
+        "FlowLog",
+        resource_id=vpc,
+        resource_type="VPC",
+        traffic_type="ALL",
+        log_destination_type="cloud-watch-logs",
+        log_group_name=group.log_group_name,
+        deliver_logs_permission_arn=role.role_arn,
+    )

@@ -1,0 +1,58 @@
+"""Managed MLflow, the serverless app or a server of one's own, and the function that records executions in it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+from infra.options import Options
+from infra.template.job_roles import mlflow_role
+from infra.template.statements import after_grant, allow
+from pipelines.environment import Environment
+
+# What recording does in a server; an app knows one permission for its whole API.
+_RECORDING = (
+    "sagemaker-mlflow:CreateExperiment GetExperiment GetExperimentByName SearchExperiments RestoreExperiment "
+    "CreateRun GetRun UpdateRun DeleteRun SearchRuns ListArtifacts LogBatch LogInputs LogMetric LogParam SetTag "
+    "GetMetricHistory"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """`arn` is MLflow's tracking URI as well; `may_record` is what its writer has to be allowed there."""
+
+    arn: str
+    may_record: Any
+
+
+def add_tracking(stack: Any, environment: Environment, options: Options, key_arn: str) -> Tracking:
+    """Add MLflow. Registered models are SageMaker's business: MLflow's own registry is not mirrored into it."""
+    scope = Construct(stack, "Tracking")
+    role = mlflow_role(scope, environment, key_arn)
+    artifacts = f"s3://{environment.artifact_bucket}/mlflow"
+    resource: Any
+    if options.mlflow == "app":
+        resource = sagemaker.CfnMlflowApp(
+            scope,
+            "App",
+            name=environment.mlflow,
+            artifact_store_uri=artifacts,
+            role_arn=role.role_arn,
+            model_registration_mode="AutoModelRegistrationDisabled",
+        )
+        arn, actions = resource.attr_arn, "sagemaker:CallMlflowAppApi"
+    else:
+        resource = sagemaker.CfnMlflowTrackingServer(
+            scope,
+            "Server",
+            tracking_server_name=environment.mlflow,
+            tracking_server_size="Small",
+            artifact_store_uri=artifacts,
+            role_arn=role.role_arn,
+            automatic_model_registration=False,
+        )
+        arn, actions = environment.arn("sagemaker", f"mlflow-tracking-server/{environment.mlflow}"), _RECORDING
+    after_grant(resource, role)
+    return Tracking(arn, allow("RecordInMlflow", actions, [arn]))

@@ -1,0 +1,99 @@
+"""Compile the definition to JSON: the same bytes every time, with no credentials and no network."""
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from pipelines.definition.requests import all_steps
+from pipelines.parameters import pipeline_parameters
+from pipelines.settings import Settings
+from steps.core.files import write_text
+from steps.core.search_space import TUNED
+from steps.core.summary import SUMMARY
+
+# What the SDK would look up, simulate or send at import and compile time, and the values that keep it offline.
+_OFFLINE = {
+    "AWS_ACCESS_KEY_ID": "offline",
+    "AWS_SECRET_ACCESS_KEY": "offline",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "SAGEMAKER_VALIDATE_ROLE": "false",
+}
+
+
+@contextmanager
+def _offline(region: str) -> Iterator[None]:
+    wanted = _OFFLINE | {"AWS_DEFAULT_REGION": region, "AWS_REGION": region}
+    before = {name: os.environ.get(name) for name in [*wanted, "AWS_PROFILE", "AWS_SESSION_TOKEN"]}
+    os.environ.update(wanted)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        os.environ.pop(name, None)
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def compile_pipeline(settings: Settings) -> str:
+    """Return the pipeline-definition JSON, keys sorted, ending in a newline; takes some seconds of SDK imports."""
+    with _offline(settings.region):
+        import boto3
+        from sagemaker.core.telemetry import telemetry_logging
+        from sagemaker.core.workflow.pipeline_context import PipelineSession
+
+        # The SDK reports each call to its makers over the network; a compiler has no business doing so.
+        telemetry_logging._send_telemetry_request = lambda *_args, **_kwargs: None  # noqa: SLF001
+        from pipelines.definition.dag import build_pipeline
+
+        session = PipelineSession(
+            boto_session=boto3.Session(region_name=settings.region),
+            default_bucket=settings.bucket,
+            sagemaker_config={},
+        )
+        # Otherwise the session lists or creates the bucket, although it is told its name.
+        session._default_bucket = settings.bucket  # noqa: SLF001
+        definition: Any = json.loads(build_pipeline(settings, session).definition())
+    _name_itself(definition)
+    return json.dumps(definition, indent=1, sort_keys=True) + "\n"
+
+
+def _name_itself(definition: Any) -> None:
+    """Let a registered version tell which definition made it: the sha256 of its JSON, without what is written here."""
+    digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
+    for step in all_steps(definition):
+        if step["Type"] == "RegisterModel":
+            step["Arguments"]["CustomerMetadataProperties"]["definition"] = digest
+
+
+def compile_cached(settings: Settings, folder: Path) -> str:
+    """Return what `compile_pipeline` would, from `folder` if this very definition was compiled before."""
+    here = Path(__file__).parent
+    sources = [*sorted(here.glob("*.py")), *(here.parent / f"{name}.py" for name in ("parameters", "settings"))]
+    tables = (astuple(settings), pipeline_parameters(settings), TUNED, SUMMARY)
+    key = hashlib.sha256(repr((tables, importlib.metadata.version("sagemaker"))).encode())
+    for source in sources:
+        key.update(source.read_bytes())
+    path = folder / f"{key.hexdigest()[:32]}.json"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    text = compile_pipeline(settings)
+    write_text(path, text)
+    return text

@@ -1,0 +1,161 @@
+"""The DAG, built with the SageMaker Python SDK v3. Import it only through the compiler, which prepares the SDK.
+
+ValidateData -> PreprocessTiles -> IndexTiles -> TuneHyperparameters -> TrainModel -> EvaluateModel ->
+CheckFalsePositiveRate, which leads to ConvertToTFLite and RegisterModel, or to RejectModel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sagemaker.core.workflow.conditions import ConditionEquals
+from sagemaker.core.workflow.functions import Join, JsonGet
+from sagemaker.core.workflow.properties import PropertyFile
+from sagemaker.mlops.workflow import ConditionStep, FailStep, Pipeline
+from sagemaker.train.configs import InputData
+
+from pipelines.definition.jobs import OUTPUT, Jobs, listed_channel, output_of
+from pipelines.definition.learning import training_step, tuning_step
+from pipelines.definition.registration import conversion_and_registration
+from pipelines.settings import Settings
+from steps.core.plan import CUT_OBJECTS, INDEX_OBJECTS, SHARDS_MANIFEST, TILES, VALIDATE_OBJECTS
+
+# What both judging programs are told, by their flags.
+_LIMITS = {
+    "max-fpr": "MaxFpr",
+    "min-tpr": "MinTpr",
+    "champion-rule": "ChampionRule",
+    "max-fpr-increase": "MaxFprIncrease",
+    "max-tpr-decrease": "MaxTprDecrease",
+    "phones": "Phones",
+    "screenshots-per-day": "ScreenshotsPerDay",
+    "review-seconds": "ReviewSeconds",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """The steps that make data of what people have labelled, and where the later ones find what they need."""
+
+    validate: Any
+    preprocess: Any
+    index: Any
+
+    @property
+    def screenshots(self) -> Any:
+        return output_of(self.validate, "screenshots")
+
+    @property
+    def tiles(self) -> Any:
+        return output_of(self.index, "tiles")
+
+    @property
+    def shards(self) -> Any:
+        return Join(on="/", values=[self.tiles, SHARDS_MANIFEST])
+
+
+def build_pipeline(settings: Settings, session: Any) -> Any:
+    """Return the SDK's Pipeline; `session` is a PipelineSession that makes no call."""
+    jobs = Jobs(settings, session)
+    data = _data_steps(jobs)
+    channels = [
+        InputData(channel_name="tiles", data_source=data.tiles),
+        listed_channel("shards", data.shards, settings.input_mode),
+        InputData(channel_name="dataset", data_source=output_of(data.validate, "development")),
+        InputData(channel_name="pretrained", data_source=jobs.parameters["PretrainedWeightsUri"]),
+    ]
+    tune = tuning_step(jobs, channels)
+    train = training_step(jobs, channels, tune)
+    held_out = {
+        "model": train.properties.ModelArtifacts.S3ModelArtifacts,
+        "tiles": data.tiles,
+        "shards": data.shards,
+        "dataset": data.screenshots,
+        "validation": output_of(data.validate, "report"),
+        "champion": jobs.parameters["ChampionUri"],
+        "ledger": jobs.parameters["LedgerUri"],
+    }
+    return Pipeline(
+        name=settings.name,
+        parameters=list(jobs.parameters.values()),
+        steps=[data.validate, data.preprocess, data.index, tune, train, *_judging_steps(jobs, held_out)],
+        sagemaker_session=session,
+    )
+
+
+def _data_steps(jobs: Jobs) -> _Data:
+    plan = jobs.parameters["PlanUri"]
+    validate = jobs.processing(
+        "ValidateData",
+        "validate",
+        inputs={
+            "plan": plan,
+            "store": Join(on="/", values=[plan, VALIDATE_OBJECTS]),
+            "pretrained": jobs.parameters["PretrainedWeightsUri"],
+        },
+        outputs=["screenshots", "development", "report", "new-facts"],
+        arguments={
+            "output": f"{OUTPUT}/screenshots",
+            "development": f"{OUTPUT}/development",
+            "report": f"{OUTPUT}/report",
+            "new-facts": f"{OUTPUT}/new-facts",
+            "classes": jobs.text("Classes"),
+            "label-attribute": jobs.text("LabelAttribute"),
+            "backbone": jobs.text("Backbone"),
+            "max-label-changes": jobs.text("MaxLabelChanges"),
+        },
+    )
+    preprocess = jobs.processing(
+        "PreprocessTiles",
+        "preprocess",
+        inputs={"plan": plan, "images": Join(on="/", values=[plan, CUT_OBJECTS])},
+        outputs=["cut"],
+        arguments={"output": f"{OUTPUT}/cut", "tile-size": jobs.text("TileSize")},
+        instances=jobs.parameters["ProcessingInstanceCount"],
+        after=[validate],
+    )
+    index = jobs.processing(
+        "IndexTiles",
+        "index",
+        inputs={
+            "dataset": output_of(validate, "screenshots"),
+            "plan": plan,
+            "store": Join(on="/", values=[plan, INDEX_OBJECTS]),
+            "cut": output_of(preprocess, "cut"),
+        },
+        outputs=["tiles", "new-tiles"],
+        arguments={
+            "output": f"{OUTPUT}/tiles",
+            "new-tiles": f"{OUTPUT}/new-tiles",
+            "tiles-uri": jobs.settings.uri(TILES),
+            "tile-size": jobs.text("TileSize"),
+        },
+    )
+    return _Data(validate, preprocess, index)
+
+
+def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any]) -> list[Any]:
+    """Return the gate: what judges the trained model, and the condition that leads to the rest or ends the run."""
+    limits = {flag: jobs.text(name) for flag, name in _LIMITS.items()} | {"new-ledger": f"{OUTPUT}/new-ledger"}
+    verdict = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
+    evaluate = jobs.processing(
+        "EvaluateModel",
+        "evaluate",
+        inputs=held_out,
+        outputs=["evaluation", "new-ledger"],
+        arguments={"output": f"{OUTPUT}/evaluation", **limits},
+        files=[verdict],
+    )
+    check = ConditionStep(
+        "CheckFalsePositiveRate",
+        conditions=[
+            ConditionEquals(left=JsonGet(evaluate.name, property_file=verdict, json_path="gate.failed_checks"), right=0)
+        ],
+        if_steps=conversion_and_registration(jobs, held_out, limits, evaluate),
+        else_steps=[
+            FailStep(
+                "RejectModel", error_message=JsonGet(evaluate.name, property_file=verdict, json_path="gate.message")
+            )
+        ],
+    )
+    return [evaluate, check]

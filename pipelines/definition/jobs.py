@@ -1,0 +1,235 @@
+"""What the jobs of the pipeline have in common: images, roles, network, keys, limits, retries, and where outputs go."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sagemaker.core.network import NetworkConfig
+from sagemaker.core.processing import Processor
+from sagemaker.core.shapes import (
+    Channel,
+    DataSource,
+    OutputDataConfig,
+    ProcessingInput,
+    ProcessingOutput,
+    ProcessingS3Input,
+    ProcessingS3Output,
+    S3DataSource,
+)
+from sagemaker.core.workflow.execution_variables import ExecutionVariables
+from sagemaker.core.workflow.functions import Join
+from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
+from sagemaker.core.workflow.properties import PropertyFile
+from sagemaker.mlops.workflow import (
+    CacheConfig,
+    ProcessingStep,
+    SageMakerJobExceptionTypeEnum,
+    SageMakerJobStepRetryPolicy,
+    StepExceptionTypeEnum,
+    StepRetryPolicy,
+)
+from sagemaker.train import ModelTrainer
+from sagemaker.train.configs import CheckpointConfig, Compute, Networking, StoppingCondition
+
+from pipelines.parameters import LEDGER, STATIC, pipeline_parameters
+from pipelines.settings import Settings
+from steps.core.plan import FACTS, INSPECTOR, TILES
+
+SEED = 17
+INPUT = "/opt/ml/processing/input"
+OUTPUT = "/opt/ml/processing/output"
+_KINDS = {str: ParameterString, int: ParameterInteger, float: ParameterFloat}
+# Given as lists of objects, so that a job downloads what it needs of the store and nothing else.
+_LISTED = ("store", "shards", "images")
+# Given to each of several instances in part.
+_SHARED_OUT = ("images",)
+# Programs that do without TensorFlow.
+_WITHOUT_TENSORFLOW = ("preprocess", "index")
+
+
+class Jobs:
+    """Makes the jobs of one pipeline; `session` is a PipelineSession that makes no call."""
+
+    def __init__(self, settings: Settings, session: Any) -> None:
+        self.settings, self.session = settings, session
+        self.parameters = {p.name: _KINDS[p.kind](p.name, **self._options(p)) for p in pipeline_parameters(settings)}
+        self.cache = CacheConfig(enable_caching=True, expire_after="P30D")
+
+    @staticmethod
+    def _options(parameter: Any) -> dict[str, Any]:
+        options = {} if parameter.default is None else {"default_value": parameter.default}
+        return options | ({"enum_values": list(parameter.choices)} if parameter.choices else {})
+
+    def text(self, name: str) -> Any:
+        """Return a parameter as the string that arguments and hyperparameters have to be."""
+        parameter = self.parameters[name]
+        return parameter if isinstance(parameter, ParameterString) else parameter.to_string()
+
+    @property
+    def retry_call(self) -> Any:
+        faults = [StepExceptionTypeEnum.SERVICE_FAULT, StepExceptionTypeEnum.THROTTLING]
+        return StepRetryPolicy(faults, interval_seconds=5, max_attempts=3)
+
+    @property
+    def retry(self) -> list[Any]:
+        return [
+            self.retry_call,
+            SageMakerJobStepRetryPolicy(
+                exception_types=[SageMakerJobExceptionTypeEnum.RESOURCE_LIMIT],
+                failure_reason_types=[
+                    SageMakerJobExceptionTypeEnum.INTERNAL_ERROR,
+                    SageMakerJobExceptionTypeEnum.CAPACITY_ERROR,
+                ],
+                interval_seconds=60,
+                max_attempts=3,
+            ),
+        ]
+
+    def processing(
+        self,
+        name: str,
+        module: str,
+        *,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str],
+        arguments: Mapping[str, Any],
+        files: Sequence[PropertyFile] = (),
+        instances: Any = 1,
+        after: Sequence[Any] = (),
+    ) -> Any:
+        """Return a ProcessingStep that runs `python3 -m steps.<module>`; every path is an argument of the program."""
+        image = self.settings.data_image if module in _WITHOUT_TENSORFLOW else self.settings.model_image
+        judges = module in ("evaluate", "convert")
+        role = self.settings.judge_role_arn if judges else self.settings.data_role_arn
+        processor = Processor(
+            role=role or self.settings.role_arn,
+            image_uri=image,
+            entrypoint=["python3", "-m", f"steps.{module}"],
+            instance_count=instances,
+            instance_type=self.parameters["ProcessingInstanceType"],
+            volume_size_in_gb=self.settings.volume_gb,
+            max_runtime_in_seconds=self.settings.max_runtime_seconds,
+            sagemaker_session=self.session,
+            volume_kms_key=self.settings.kms_key_arn or None,
+            output_kms_key=self.settings.kms_key_arn or None,
+            network_config=self._network(),
+        )
+        paths = {**{i: f"{INPUT}/{i}" for i in inputs}, **{o: f"{OUTPUT}/{o}" for o in outputs}}
+        flags = {**{i: paths[i] for i in inputs}, "message": "/opt/ml/output/message", **arguments}
+        step_args = processor.run(
+            inputs=[self._input(key, uri, paths[key]) for key, uri in inputs.items()],
+            outputs=[self._output(name, key, paths[key]) for key in outputs],
+            arguments=[word for key, value in flags.items() for word in (f"--{key}", value)],
+        )
+        return ProcessingStep(
+            name,
+            step_args=step_args,
+            property_files=list(files),
+            depends_on=list(after),
+            cache_config=self.cache,
+            retry_policies=self.retry,
+        )
+
+    def _network(self) -> Any:
+        settings = self.settings
+        if not (settings.network_isolation or settings.subnets):
+            return None
+        return NetworkConfig(
+            enable_network_isolation=settings.network_isolation,
+            encrypt_inter_container_traffic=settings.encrypt_traffic,
+            subnets=list(settings.subnets) or None,
+            security_group_ids=list(settings.security_groups) or None,
+        )
+
+    @staticmethod
+    def _input(name: str, uri: Any, path: str) -> Any:
+        kind = "ManifestFile" if name in _LISTED else "S3Prefix"
+        source = ProcessingS3Input(
+            s3_uri=uri,
+            local_path=path,
+            s3_data_type=kind,
+            s3_input_mode="File",
+            s3_data_distribution_type="ShardedByS3Key" if name in _SHARED_OUT else "FullyReplicated",
+        )
+        return ProcessingInput(input_name=name, s3_input=source)
+
+    def _output(self, step: str, name: str, path: str) -> Any:
+        run = [self.settings.artifact_uri("runs"), ExecutionVariables.PIPELINE_EXECUTION_ID, step, name]
+        # What is named by its content belongs to every run, so that no night does an earlier one's work again.
+        shared = {
+            "new-facts": self.settings.uri(FACTS, INSPECTOR),
+            "new-tiles": self.settings.uri(TILES),
+            "new-ledger": self.settings.artifact_uri(LEDGER, step),
+        }
+        uri = shared.get(name) or Join(on="/", values=run)
+        # A report is wanted most when its job fails, a rejected model was looked at all the same, and at its end a
+        # failed job uploads nothing.
+        mode = "Continuous" if name in ("report", "new-ledger") else "EndOfJob"
+        target = ProcessingS3Output(s3_uri=uri, local_path=path, s3_upload_mode=mode)
+        return ProcessingOutput(output_name=name, s3_output=target)
+
+    def _job_networking(self) -> Any:
+        settings = self.settings
+        if not (settings.network_isolation or settings.subnets):
+            return None
+        return Networking(
+            **if_given(subnets=list(settings.subnets), security_group_ids=list(settings.security_groups)),
+            enable_network_isolation=settings.network_isolation,
+            enable_inter_container_traffic_encryption=settings.encrypt_traffic,
+        )
+
+    @property
+    def volume_key(self) -> str:
+        return self.settings.kms_key_arn if self.settings.training_volume_key else ""
+
+    def checkpoints(self, name: str) -> str:
+        """Return where trainings keep their checkpoints, each in a folder named by what it depends on.
+
+        The URI is part of the step cache's key: one of this execution would make every training a new one.
+        """
+        return self.settings.artifact_uri("checkpoints", name)
+
+    def trainer(self, name: str, hyperparameters: Mapping[str, Any]) -> Any:
+        """Return a trainer of its own for a step: the tuner writes into the one it is given."""
+        return ModelTrainer(
+            training_image=self.settings.model_image,
+            role=self.settings.training_role_arn or self.settings.role_arn,
+            sagemaker_session=self.session,
+            base_job_name=name,
+            compute=Compute(
+                instance_type=self.parameters["TrainingInstanceType"],
+                instance_count=self.parameters["TrainingInstanceCount"],
+                volume_size_in_gb=self.settings.volume_gb,
+                **if_given(enable_managed_spot_training=self.settings.spot),
+                **if_given(volume_kms_key_id=self.volume_key),
+            ),
+            **if_given(networking=self._job_networking()),
+            stopping_condition=StoppingCondition(
+                max_runtime_in_seconds=self.settings.max_runtime_seconds,
+                **if_given(max_wait_time_in_seconds=self.settings.spot and self.settings.max_wait_seconds),
+            ),
+            checkpoint_config=CheckpointConfig(s3_uri=self.checkpoints(name)),
+            output_data_config=OutputDataConfig(
+                s3_output_path=self.settings.artifact_uri(name),
+                **if_given(kms_key_id=self.settings.kms_key_arn),
+            ),
+            hyperparameters={
+                **{wire: self.text(name) for wire, name in STATIC.items()},
+                "seed": str(SEED),
+                **hyperparameters,
+            },
+        )
+
+
+def if_given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that have a value: the SDK takes an empty one for a choice."""
+    return {name: value for name, value in fields.items() if value}
+
+
+def output_of(step: Any, name: str) -> Any:
+    return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
+
+
+def listed_channel(name: str, manifest: Any, mode: str) -> Any:
+    """Return a channel of the objects that a ManifestFile lists; the SDK's InputData knows prefixes only."""
+    source = S3DataSource(s3_uri=manifest, s3_data_type="ManifestFile", s3_data_distribution_type="FullyReplicated")
+    return Channel(channel_name=name, data_source=DataSource(s3_data_source=source), input_mode=mode)

@@ -1,0 +1,193 @@
+"""Planning a run: which parts of a snapshot are new to the store, and which objects each data step needs for that.
+
+A plan is found again by what it depends on (the snapshot, the code, what it is compared with), so that an identical
+run has identical inputs, although the store has meanwhile learned what the first one found out.
+"""
+
+import hashlib
+import heapq
+import json
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+
+from pipelines.planning.knowledge import Knowledge
+from pipelines.planning.manifests import all_exist, read_manifest, write_manifest
+from pipelines.planning.parts import Ledger, PartRef, Parts
+from pipelines.storage.mirror import Mirror
+from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
+from steps.core.errors import UserError
+from steps.core.labels import FOLDER_PER_CLASS
+from steps.core.plan import (
+    CUT_OBJECTS,
+    DATASETS,
+    FILE_NAME,
+    INDEX_OBJECTS,
+    INSPECTOR,
+    VALIDATE_OBJECTS,
+    Plan,
+    Source,
+)
+from steps.core.snapshot import MANIFEST, PLACE, Batch
+from steps.core.spec import PreprocessingSpec
+
+# Parameters of ValidateData besides its plan: another value makes it run again, on a plan of its own.
+OF_VALIDATION = ("Classes", "LabelAttribute", "MaxLabelChanges", "Backbone", "PretrainedWeightsUri")
+_MANIFESTS = (VALIDATE_OBJECTS, CUT_OBJECTS, INDEX_OBJECTS)
+
+
+def plan_run(
+    data: ObjectStore,
+    source: Source,
+    spec: PreprocessingSpec,
+    *,
+    code: str,
+    champion: Source | None = None,
+    previous: Source | None = None,
+) -> str:
+    """Write the plan of a run, or find it, and return its URI; `data` is the bucket of the data.
+
+    `code` identifies the data programs. A comparison whose facts the store does not have is left out.
+    """
+    with tempfile.TemporaryDirectory(prefix="tilegate-plan-") as folder:
+        planner = _Planner(data, spec, Path(folder))
+        compared = {"champion": planner.known(champion, facts=True), "previous": planner.known(previous, facts=False)}
+        identity = {
+            "source": asdict(source),
+            "spec": spec.digest,
+            "inspector": INSPECTOR,
+            "code": code,
+            **{name: asdict(other) if other else None for name, other in compared.items()},
+        }
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+        planner.plan(f"plans/{key}", source, compared["champion"], compared["previous"])
+    return data.uri(f"plans/{key}")
+
+
+class _Planner:
+    """Works on copies of what it reads, in `folder`."""
+
+    def __init__(self, data: ObjectStore, spec: PreprocessingSpec, folder: Path) -> None:
+        self._data, self._staged = data, folder / "plan"
+        self._mirror = Mirror(data, folder / "bucket")
+        self._known = Knowledge(data, spec, self._mirror)
+        self._parts = Parts(data, self._mirror)
+        self._batches_of: dict[str, list[Batch]] = {}
+
+    def plan(self, prefix: str, source: Source, champion: Source | None, previous: Source | None) -> None:
+        """Write a plan, unless it is there with all that it needs."""
+        found, etag = self._found(f"{prefix}/{FILE_NAME}")
+        if found is None or not self._is_whole(prefix, found):
+            plan = self._new_plan(source, champion, previous)
+            # The plan first: of several planners one's counts, and the manifests follow from it, whoever writes them.
+            plan.write(self._staged)
+            told = (self._staged / FILE_NAME).read_bytes()
+            try:
+                self._data.put(f"{prefix}/{FILE_NAME}", told, only_if_absent=etag is None, only_if_etag=etag)
+            except LostRace:
+                plan = self._found(f"{prefix}/{FILE_NAME}")[0] or plan
+            self._write_manifests(prefix, plan)
+        self._known.remember()
+
+    def known(self, source: Source | None, *, facts: bool) -> Source | None:
+        """Return `source` if the store still has all that a comparison with it needs: rows, or also what is seen."""
+        if source is None:
+            return None
+        try:
+            batches = self._batches(source)
+        except NoSuchObject:
+            return None
+        there = {info.key for info in self._data.list(f"{source.place.catalogue}/")}
+        if not there.issuperset(source.listing_key(batch) for batch in batches):
+            return None
+        return source if not facts or all(self._known.has_facts(p.digest) for p in self._all(source).parts) else None
+
+    def _found(self, key: str) -> tuple[Plan | None, str | None]:
+        """Return a plan that is there, None if it is not one, and the etag of what is there."""
+        try:
+            told, etag = self._data.get_with_etag(key)
+        except NoSuchObject:
+            return None, None
+        (self._staged / FILE_NAME).parent.mkdir(parents=True, exist_ok=True)
+        (self._staged / FILE_NAME).write_bytes(told)
+        try:
+            return Plan.read(self._staged), etag
+        except UserError:
+            return None, etag
+
+    def _is_whole(self, prefix: str, plan: Plan) -> bool:
+        """Tell whether a plan's manifests are there, every object in them, and every shard of what it takes as cut."""
+        try:
+            manifests = [self._mirror.fetch(f"{prefix}/{name}") for name in _MANIFESTS]
+        except NoSuchObject:
+            return False
+        old = [part for part in self._to_cut(plan.source).parts if part.digest not in plan.cut]
+        return all(self._known.has_tiles(part.digest) for part in old) and all(
+            all_exist(self._data, read_manifest(manifest)) for manifest in manifests
+        )
+
+    def _new_plan(self, source: Source, champion: Source | None, previous: Source | None) -> Plan:
+        return Plan(
+            source=source,
+            inspect=tuple(p.digest for p in self._all(source).parts if not self._known.has_facts(p.digest)),
+            cut=tuple(p.digest for p in self._to_cut(source).parts if not self._known.has_tiles(p.digest)),
+            champion=champion,
+            previous=previous,
+        )
+
+    def _write_manifests(self, prefix: str, plan: Plan) -> None:
+        every, to_cut = self._all(plan.source), self._to_cut(plan.source)
+        tables = self._tables(plan.source)
+        index = [*tables, *(self._known.index(p.digest) for p in to_cut.parts if p.digest not in plan.cut)]
+        # A manifest may not be empty: a job that has nothing to cut gets a table that it does not read.
+        idle = [] if plan.cut else [f"{DATASETS}/{plan.source.snapshot}/{MANIFEST}"]
+        wanted: dict[str, tuple[list[str], Ledger, Collection[str]]] = {
+            VALIDATE_OBJECTS: (self._to_validate(plan, every.parts), every, plan.inspect),
+            CUT_OBJECTS: (idle, to_cut, plan.cut),
+            INDEX_OBJECTS: (index, to_cut, ()),
+        }
+        for name, (keys, ledger, parts) in wanted.items():
+            images = self._images(plan.source, ledger, parts)
+            write_manifest(self._staged / name, self._data.uri(), heapq.merge(sorted(keys), images))
+            self._data.upload(self._staged / name, f"{prefix}/{name}")
+
+    def _images(self, source: Source, ledger: Ledger, digests: Collection[str]) -> Iterator[str]:
+        """Return the keys of the images of some parts, sorted."""
+
+        def keys(part: PartRef) -> Iterator[str]:
+            return (source.file_key(part.batch.name, path) for path in self._parts.paths(part, ledger, source))
+
+        parts = [part for part in ledger.parts if part.digest in digests]
+        # No batch's folder begins with another's: their images do not mix.
+        return chain.from_iterable(map(keys, sorted(parts, key=lambda p: source.file_key(p.batch.name, ""))))
+
+    def _to_validate(self, plan: Plan, parts: Sequence[PartRef]) -> list[str]:
+        """Return the keys that validation needs besides the images to look at."""
+        known = [part.digest for part in parts if part.digest not in plan.inspect]
+        if plan.champion:
+            known += [p.digest for p in self._all(plan.champion).parts if p.digest not in plan.inspect]
+        keys = [key for part in known for key in self._known.facts(part)]
+        for source in (plan.source, plan.champion, plan.previous):
+            if source:
+                labelled = (batch for batch in self._batches(source) if batch.labels != FOLDER_PER_CLASS)
+                keys += [*self._tables(source), *map(source.labels_key, labelled)]
+        return keys
+
+    def _tables(self, source: Source) -> list[str]:
+        snapshot = f"{DATASETS}/{source.snapshot}"
+        listings = (source.listing_key(batch) for batch in self._batches(source))
+        return [f"{snapshot}/{MANIFEST}", f"{snapshot}/{PLACE}", *listings]
+
+    def _all(self, source: Source) -> Ledger:
+        return self._parts.ledger(source, self._batches(source))
+
+    def _to_cut(self, source: Source) -> Ledger:
+        return self._parts.ledger(source, self._batches(source), to_cut=True)
+
+    def _batches(self, source: Source) -> list[Batch]:
+        if source.snapshot not in self._batches_of:
+            self._mirror.fetch(f"{DATASETS}/{source.snapshot}/{MANIFEST}")
+            self._batches_of[source.snapshot] = source.batches(self._mirror.folder)
+        return self._batches_of[source.snapshot]

@@ -1,0 +1,37 @@
+"""ManifestFiles are what SageMaker reads, and are checked without holding them in memory."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.planning.manifests import all_exist, read_manifest, write_manifest
+from pipelines.storage import FolderObjects
+
+names = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=9)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.one_of(names, st.just("prefix"), st.tuples(names, names).map("/".join))))
+def test_what_was_written_is_read_as_json_and_line_by_line(keys):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m"
+        write_manifest(path, "s3://bucket/", sorted(keys))
+        assert json.loads(path.read_text()) == [{"prefix": "s3://bucket/"}, *sorted(set(keys))]
+        assert list(read_manifest(path)) == sorted(set(keys))
+
+
+@pytest.mark.parametrize("gone", [None, "a/1", "a/2", "a/3", "b/1", "c", "e/f/h/2", "e/f/x"])
+def test_every_object_has_to_be_there(tmp_path, gone):
+    objects, keys = (
+        FolderObjects(tmp_path, "bucket"),
+        ["a/1", "a/2", "a/3", "b/1", "c", "d", "e/f/g/1", "e/f/h/2", "e/f/x"],
+    )
+    for key in (*keys, "a/0", "a/25", "a/9", "e/f/h/1"):
+        objects.put(key, b"")
+    if gone:
+        objects.delete(gone)
+    assert all_exist(objects, keys) == (gone is None)
