@@ -50,7 +50,7 @@ def test_ci_runs_the_readmes_commands():
     readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
     commands = re.findall(r"^python3 -m venv \.uv .*$", readme, re.MULTILINE)
     run, test = (command.partition(".uv/bin/uv run ")[2] for command in commands)
-    assert f".uv/bin/uv run {run}\n" in ci
+    assert f".uv/bin/uv run {run} | tee" in ci
     assert commands[1] in ci
     assert test == "pytest -n auto"
 
