@@ -50,11 +50,7 @@ def add_function_roles(stack: Any, environment: Environment, keys: Any, may_reco
             writing(environment, recorded),
             through_s3(environment, keys.data.key_arn),
             *following(environment),
-            allow(
-                "FollowTrials",
-                "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
-                [environment.arn("sagemaker", "hyper-parameter-tuning-job/*")],
-            ),
+            _following_trials(environment),
             may_record,
             *_function(environment, "recorder", keys),
         ],
@@ -101,11 +97,18 @@ def following(environment: Environment) -> list[Any]:
         ),
         allow(
             "FollowJobs",
-            "sagemaker:DescribeProcessingJob DescribeTrainingJob DescribeHyperParameterTuningJob "
-            "ListTrainingJobsForHyperParameterTuningJob",
+            "sagemaker:DescribeProcessingJob DescribeTrainingJob DescribeHyperParameterTuningJob",
             [environment.arn("sagemaker", f"{kind}/*") for kind in jobs],
         ),
     ]
+
+
+def _following_trials(environment: Environment) -> Any:
+    return allow(
+        "FollowTrials",
+        "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+        [environment.arn("sagemaker", "hyper-parameter-tuning-job/*")],
+    )
 
 
 def registry(environment: Environment) -> list[Any]:
@@ -165,6 +168,7 @@ def add_people(stack: Any, environment: Environment, options: Options, keys: Any
         operator,
         [
             *nights(environment, key_arn),
+            _following_trials(environment),
             *listing(environment, [releases]),
             allow("ReadReleases", "s3:GetObject", objects(environment, [releases])),
             allow(
