@@ -56,9 +56,11 @@ def deploy(
         elif not _decided(stacks, proposal, wanted, tell, confirm):
             return False
         _protect(stacks, environment, name, wanted)
+    if wanted.dry_run:
+        return True
     if choices.images is None:
         tell(how_to_push(environment))
-    elif not wanted.dry_run:
+    else:
         _fill(deployment, wanted, tell)
     return True
 

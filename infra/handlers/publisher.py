@@ -8,12 +8,11 @@ is raised, so that the event is delivered again and ends in the dead-letter queu
 """
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from infra.handlers.metrics import embedded
-from pipelines.aws.session import open_environment
+from infra.handlers.variables import open_deployment, percent_of, text_of
 from pipelines.release import RefusedError
 from pipelines.release.opening import publisher_of
 from pipelines.release.requests import perform
@@ -24,7 +23,7 @@ _APPROVED = "Approved"
 
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     """Follow an approval or do what a request asks for; the answer to a request holds `state` or `error`."""
-    deployment = open_environment(os.environ["TILEGATE_ENV"], os.environ["AWS_REGION"])
+    deployment = open_deployment()
     publisher = publisher_of(deployment)
     if "action" in event:
         print(json.dumps({"request": dict(event)}))
@@ -39,7 +38,7 @@ def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
         return {}
     version = int(detail["ModelPackageVersion"])
     try:
-        state = publisher.follow(version, os.environ["TILEGATE_CHANNEL"], int(os.environ["TILEGATE_PERCENT"]))
+        state = publisher.follow(version, text_of("TILEGATE_CHANNEL", "a channel"), percent_of("TILEGATE_PERCENT"))
     except RefusedError as error:
         print(
             json.dumps(

@@ -10,14 +10,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.aws.session import open_environment
+from infra.handlers.variables import open_deployment
 from pipelines.tracking.managed import record
 
 
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     """Take the event "SageMaker Model Building Pipeline Execution Status Change" of an ended execution."""
     arn = event["detail"]["pipelineExecutionArn"]
-    deployment = open_environment(os.environ["TILEGATE_ENV"], os.environ["AWS_REGION"])
+    deployment = open_deployment()
     run, made = record(deployment, arn, os.environ.get("TILEGATE_TRACKING_URI", ""))
     answer = {"execution": arn, "run": run, "made": made}
     print(json.dumps(answer))

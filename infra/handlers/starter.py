@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from infra.handlers.metrics import embedded
-from pipelines.aws.session import open_environment
+from infra.handlers.variables import open_deployment
 from pipelines.night import Status, hold_night
 from pipelines.night.opening import open_cloud_site, parameters_of, rules_of
 
@@ -23,7 +23,7 @@ _SPARE_SECONDS = 10
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
     """Hold a night; raises UserError with one sentence, which names for one the permission that is missing."""
-    deployment = open_environment(os.environ["TILEGATE_ENV"], os.environ["AWS_REGION"])
+    deployment = open_deployment()
     duration = timedelta(seconds=context.get_remaining_time_in_millis() / 1000 + _SPARE_SECONDS)
     site = open_cloud_site(deployment, parameters_of(os.environ), duration=duration)
     rules = rules_of(os.environ, force=event.get("force") is True)

@@ -49,8 +49,8 @@ def add_function_roles(stack: Any, environment: Environment, keys: Any, may_reco
             *reading(environment, [*_told(environment), *recorded]),
             writing(environment, recorded),
             through_s3(environment, keys.data.key_arn),
-            *following(environment),
-            _following_trials(environment),
+            *_following(environment),
+            *_recounting(environment),
             may_record,
             *_function(environment, "recorder", keys),
         ],
@@ -81,34 +81,38 @@ def nights(environment: Environment, key_arn: str) -> list[Any]:
             "sagemaker:StartPipelineExecution DescribePipeline ListPipelineExecutions",
             [environment.pipeline_arn],
         ),
-        *following(environment),
+        *_following(environment),
     ]
 
 
-def following(environment: Environment) -> list[Any]:
-    """Allow to look at executions and their jobs."""
-    jobs = ("processing-job", "training-job", "hyper-parameter-tuning-job")
+def _following(environment: Environment) -> list[Any]:
+    """Allow to see how executions stand, and why one ended."""
     return [
         allow(
             "Follow",
-            "sagemaker:DescribePipelineExecution ListPipelineExecutionSteps ListPipelineParametersForExecution "
-            "DescribePipelineDefinitionForExecution",
+            "sagemaker:DescribePipelineExecution ListPipelineExecutionSteps",
             [f"{environment.pipeline_arn}/execution/*"],
         ),
-        allow(
-            "FollowJobs",
-            "sagemaker:DescribeProcessingJob DescribeTrainingJob DescribeHyperParameterTuningJob",
-            [environment.arn("sagemaker", f"{kind}/*") for kind in jobs],
-        ),
+        allow("FollowJobs", "sagemaker:DescribeProcessingJob", [environment.arn("sagemaker", "processing-job/*")]),
     ]
 
 
-def _following_trials(environment: Environment) -> Any:
-    return allow(
-        "FollowTrials",
-        "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
-        [environment.arn("sagemaker", "hyper-parameter-tuning-job/*")],
-    )
+def _recounting(environment: Environment) -> list[Any]:
+    """Allow to look at all else that an execution did: its parameters, its trainings, each trial of its tuning."""
+    tunings = environment.arn("sagemaker", "hyper-parameter-tuning-job/*")
+    return [
+        allow(
+            "Recount",
+            "sagemaker:ListPipelineParametersForExecution DescribePipelineDefinitionForExecution",
+            [f"{environment.pipeline_arn}/execution/*"],
+        ),
+        allow("RecountTrainings", "sagemaker:DescribeTrainingJob", [environment.arn("sagemaker", "training-job/*")]),
+        allow(
+            "RecountTrials",
+            "sagemaker:DescribeHyperParameterTuningJob ListTrainingJobsForHyperParameterTuningJob",
+            [tunings],
+        ),
+    ]
 
 
 def registry(environment: Environment) -> list[Any]:
@@ -168,7 +172,7 @@ def add_people(stack: Any, environment: Environment, options: Options, keys: Any
         operator,
         [
             *nights(environment, key_arn),
-            _following_trials(environment),
+            *_recounting(environment),
             *listing(environment, [releases]),
             allow("ReadReleases", "s3:GetObject", objects(environment, [releases])),
             allow(

@@ -161,6 +161,9 @@ def test_one_role_signs_one_releases_one_decides_and_one_kind_starts(resources, 
         ("sagemaker:StopPipelineExecution", f"{environment.pipeline_arn}/execution/e1"): {"operator"},
         ("sagemaker:CreateTrainingJob", environment.arn("sagemaker", "training-job/any")): {"pipeline"},
         ("iam:PassRole", environment.role_arn("training")): {"pipeline"},
+        ("sagemaker:DescribeTrainingJob", environment.arn("sagemaker", "training-job/any")): {
+            *("pipeline", "recorder", "operator"),
+        },
         ("s3:DeleteObject", data(environment, "inbox/b/labels.csv")): {"starter", "operator"},
         ("lambda:InvokeFunction", environment.arn("lambda", f"function:{environment.function('publisher')}")): {
             "approver"

@@ -84,6 +84,12 @@ def test_a_dry_run_shows_the_changes_and_leaves_everything_as_it_is(account):
     assert account.client("sqs").list_queues()["QueueUrls"]
 
 
+def test_a_dry_run_of_a_first_deployment_claims_no_repositories(account):
+    assert account.deploy(dry_run=True)
+    assert account.text.startswith("Stack tilegate-dev-images: new")
+    assert "Push an image" not in account.text
+
+
 def test_prod_is_protected_against_deletion(account_of):
     account = account_of("prod")
     account.deploy(**IMAGES)
