@@ -30,6 +30,16 @@ def _open(environment: str, region: str | None, home: Path) -> "tuple[Publisher,
     return open_publisher(environment, region, home)
 
 
+def _known(publisher: "Publisher", channel: str) -> str:
+    """Return the channel's name; raises UserError if nothing was ever said in it."""
+    from steps.core.errors import UserError
+
+    channels = publisher.channels
+    if channel not in channels.names() and next(channels.history(channel), None) is None:
+        raise UserError(f"there is no channel {channel}: `tilegate release list` tells those that there are")
+    return channel
+
+
 @click.group()
 def release() -> None:
     """Sign approved models, and decide which phones run which."""
@@ -99,7 +109,7 @@ def list_releases(home: Path, environment: str, region: str | None) -> None:
 def show(home: Path, environment: str, region: str | None, channel: str) -> None:
     """Show all that a channel ever said, with who decided and why."""
     publisher, _ = _open(environment, region, home)
-    for state in publisher.channels.history(channel):
+    for state in publisher.channels.history(_known(publisher, channel)):
         click.echo(f"{state.moment}  {state}; {state.by}: {state.reason}")
 
 
@@ -114,6 +124,7 @@ def verify(home: Path, environment: str, region: str | None, channel: str) -> No
     from steps.core.errors import UserError
 
     publisher, _ = _open(environment, region, home)
+    _known(publisher, channel)
     try:
         found, manifests = verify_channel(channel, publisher.store.objects.get, publisher.store.trusted())
     except (VerificationError, NoSuchObject) as error:

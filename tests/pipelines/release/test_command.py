@@ -77,8 +77,16 @@ def test_verify_names_the_file_that_is_not_what_was_signed(at_home, home):
     path.unlink()
     with pytest.raises(UserError, match="there is no object s3://releases/releases/1/model"):
         at_home("verify")
-    with pytest.raises(UserError, match="there is no object s3://releases/channels/beta"):
-        at_home("verify", "--channel", "beta")
+    (home / "releases" / "channels" / "stable.json").unlink()
+    with pytest.raises(UserError, match="there is no object s3://releases/channels/stable"):
+        at_home("verify")
+
+
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_a_channel_that_nobody_published_to_is_an_error_that_names_it(at_home, command):
+    at_home("publish", 1, *BY)
+    with pytest.raises(UserError, match="there is no channel beta: `tilegate release list` tells"):
+        at_home(command, "--channel", "beta")
 
 
 @pytest.mark.parametrize("words", [("publish", 1), ("rollout", "--percent", 5), ("rollback",), ("rollout", *BY)])
