@@ -71,11 +71,6 @@ def sample_by_group(groups: Mapping[str, str | None], most: int = SAMPLE, seed: 
     return sorted(drawn["id"].iloc[np.argsort(turn, kind="stable")[:most]])
 
 
-def embeddings_of(pictures: Mapping[str, bytes], weights: Path, backbone: str) -> pd.DataFrame:
-    """Return the features of small JPEGs as float16 columns 0 to d - 1, indexed by id."""
-    return pd.DataFrame(embed(list(pictures.values()), weights, backbone), index=pd.Index(list(pictures), name="id"))
-
-
 def embed(pictures: Sequence[bytes], weights: Path, backbone: str) -> Embeddings:
     """Return the pooled features of the pretrained backbone for whole screens, float16 [n, d].
 

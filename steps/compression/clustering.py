@@ -7,7 +7,6 @@ and the weights are assigned to them anew in each step.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow_model_optimization as tfmot
 
 from steps.compression.cloning import copy_of, freeze_statistics, is_kernel_layer, wrapped
@@ -34,8 +33,3 @@ def cluster(model: Any, fit: Fit, *, clusters: int = CLUSTERS) -> Any:
     freeze_statistics(clustered)
     fit(clustered, [])
     return copy_of(tfmot.clustering.keras.strip_clustering(clustered))
-
-
-def values_of(model: Any) -> int:
-    """Return the number of different values in the large kernel that has most."""
-    return max(len(np.unique(layer.kernel.numpy())) for layer in model.layers if is_kernel_layer(layer))

@@ -43,12 +43,6 @@ def prune(model: Any, fit: Fit, *, steps: int, sparsity: float = SPARSITY) -> An
     return stripped
 
 
-def sparsity_of(model: Any) -> float:
-    """Return the share of zeros, 0 to 1, among the weights of the large kernels."""
-    kernels = [layer.kernel.numpy() for layer in model.layers if is_kernel_layer(layer)]
-    return float(sum((k == 0).sum() for k in kernels) / sum(k.size for k in kernels))
-
-
 def _cut(kernel: Any, sparsity: float) -> Any:
     """Set the smallest weights to zero, as many as are missing to `sparsity`."""
     smallest = np.argsort(np.abs(kernel), axis=None, kind="stable")[: round(sparsity * kernel.size)]

@@ -88,10 +88,6 @@ def labeller_agreement(
     return sorted(found, key=lambda labeller: labeller.name)
 
 
-def flagged_labellers(labellers: Iterable[Labeller]) -> frozenset[str]:
-    return frozenset(labeller.name for labeller in labellers if labeller.flagged)
-
-
 def label_changes(before: "pd.Series[int]", after: "pd.Series[int]") -> Changes:
     """Compare labels by id (the indices, each without repetition); screenshots that only one side knows are none."""
     if before.index.has_duplicates or after.index.has_duplicates:

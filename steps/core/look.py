@@ -125,13 +125,6 @@ def is_low_information(look: "Look | pd.DataFrame") -> "bool | pd.Series[bool]":
     return look.entropy < LITTLE_INFORMATION_BELOW
 
 
-def not_phone_reason(width: int, height: int, look: Look, fmt: str, *, camera: bool) -> str | None:
-    """Say why a picture is hardly a phone's screenshot, None if nothing speaks against it; see `not_phone_reasons`."""
-    row = {"width": width, "height": height, "format": fmt, "flatness": look.flatness, "camera": camera}
-    reason = not_phone_reasons(pd.DataFrame([row])).iloc[0]
-    return None if reason is None else str(reason)
-
-
 def not_phone_reasons(frame: pd.DataFrame) -> pd.Series:
     """Return for each row why it is hardly a phone's screenshot, or None: an object column on the frame's index.
 

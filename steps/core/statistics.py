@@ -68,16 +68,6 @@ def at_least(errors: float, trials: float, rate: float) -> float:
     return float(special.betainc(errors, trials - errors + 1, rate)) if errors > 0 else 1.0
 
 
-def violation_probability(allowed: int, calibration: int, limit: float) -> float:
-    """Return the chance that a threshold at an order statistic has a true rate above `limit`.
-
-    The threshold lies at the (allowed + 1)-th largest of `calibration` scores of negatives, and larger scores are
-    positive; the chance is P(Binomial(calibration, limit) <= allowed), the Neyman-Pearson umbrella bound (Tong, Feng
-    and Li 2018, Proposition 1), and an upper bound where scores tie.
-    """
-    return float(stats.binom.cdf(allowed, calibration, limit))
-
-
 def pass_probability(allowed: float, calibration: float, trials: int, errors: int) -> float:
     """Return the chance that at most `errors` of `trials` new negatives lie above such a threshold.
 

@@ -17,7 +17,7 @@ from steps import embedding
 from steps.core.errors import UserError
 from steps.core.facts import picture_of
 from steps.core.snapshot import Batch
-from steps.embedding import embed, embedding_drift, embeddings_of, sample_by_group
+from steps.embedding import embed, embedding_drift, sample_by_group
 from steps.runtime import start_tensorflow
 from tests.steps.conftest import Workspace
 
@@ -133,16 +133,14 @@ def test_of_nothing_nothing_is_known_and_tensorflow_is_not_needed(lines, tmp_pat
 
 def test_embeddings_are_those_of_the_pooling_layer(lines, weights):
     pictures = dict(list(lines[0].items())[:3])
-    frame = embeddings_of(pictures, weights, BACKBONE)
-    assert list(frame.index) == list(pictures)
-    assert frame.index.name == "id"
-    assert set(frame.dtypes) == {np.dtype(np.float16)}
+    found = embed(list(pictures.values()), weights, BACKBONE)
+    assert found.dtype == np.float16
     model = build_model(BACKBONE, embedding.SIDE, pretrained=weights)
     tiles = [cv2.resize(simplejpeg.decode_jpeg(p), (128, 128), interpolation=cv2.INTER_AREA) for p in pictures.values()]
     wanted = keras.Model(model.input, model.get_layer("pool").output)(np.stack(tiles).astype(np.float32)).numpy()
-    assert frame.shape == wanted.shape == (3, 576)
+    assert found.shape == wanted.shape == (3, 576)
     assert np.abs(wanted).max() > 0
-    np.testing.assert_allclose(frame.to_numpy(np.float32), wanted, rtol=2e-3, atol=1e-4)
+    np.testing.assert_allclose(found.astype(np.float32), wanted, rtol=2e-3, atol=1e-4)
 
 
 def test_a_picture_has_the_same_embedding_in_every_batch(lines, weights):

@@ -11,11 +11,11 @@ start_tensorflow()
 
 import tf_keras as keras  # noqa: E402
 
-from steps.compression.clustering import values_of  # noqa: E402
 from steps.compression.kinds import compress, load_variant, save_variant  # noqa: E402
-from steps.compression.pruning import prune, sparsity_of  # noqa: E402
+from steps.compression.pruning import prune  # noqa: E402
 from steps.compression.quantizing import observe, simulated  # noqa: E402
 from steps.compression.rounding import rounded  # noqa: E402
+from tests.steps.kernels import most_values, sparsity  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
@@ -52,8 +52,8 @@ def test_statistics_are_frozen_through_every_wrapper_and_the_rest_is_trained(mod
 
 
 def test_half_of_each_large_kernel_is_pruned_and_nothing_else(model, compressed):
-    assert sparsity_of(compressed["prune"]) == pytest.approx(0.5, abs=0.01)
-    assert sparsity_of(model) == 0
+    assert sparsity(compressed["prune"]) == pytest.approx(0.5, abs=0.01)
+    assert sparsity(model) == 0
     for name in ("Conv", "evidence"):
         assert (compressed["prune"].get_layer(name).get_weights()[0] != 0).all()
 
@@ -65,7 +65,7 @@ def test_pruning_reaches_its_sparsity_if_training_goes_back_to_its_first_epoch(m
             callback.on_epoch_end(0)
 
     made = prune(model, nothing, steps=6, sparsity=0.25)
-    assert sparsity_of(made) == pytest.approx(0.25, abs=0.01)
+    assert sparsity(made) == pytest.approx(0.25, abs=0.01)
     kernel, before = (m.get_layer("expand").kernel.numpy() for m in (made, model))
     kept = kernel != 0
     assert (kernel[kept] == before[kept]).all()
@@ -73,8 +73,8 @@ def test_pruning_reaches_its_sparsity_if_training_goes_back_to_its_first_epoch(m
 
 
 def test_large_kernels_have_sixteen_values_after_clustering(model, compressed):
-    assert values_of(compressed["cluster"]) <= 16
-    assert values_of(model) > 16
+    assert most_values(compressed["cluster"]) <= 16
+    assert most_values(model) > 16
 
 
 def test_a_pruned_model_stays_pruned_when_it_is_trained_with_eight_bits(compressed):

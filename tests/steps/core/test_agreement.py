@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from steps.core.agreement import (
     Changes,
-    flagged_labellers,
     label_changes,
     labeller_agreement,
     labeller_columns,
@@ -31,37 +30,41 @@ def labelled(seed, screenshots=400, *, votes=2, poisoned=0.5, always=False):
     return pd.DataFrame(rows, columns=["labeller", "id", "label", "is_review"])
 
 
+def flagged(labellers):
+    return {labeller.name for labeller in labellers if labeller.flagged}
+
+
 @pytest.mark.parametrize("votes", [2, 3])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_poisoned_labeller_is_found_and_honest_ones_are_not(seed, votes):
-    assert flagged_labellers(labeller_agreement(labelled(seed, votes=votes))) == {"eve"}
+    assert flagged(labeller_agreement(labelled(seed, votes=votes))) == {"eve"}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_whoever_shares_every_screenshot_with_a_poisoned_labeller_is_not_flagged_for_it(seed):
     found = labeller_agreement(labelled(seed, always=True))
-    assert flagged_labellers(found) == {"eve"}
+    assert flagged(found) == {"eve"}
     assert [labeller.compared for labeller in found if labeller.name in HONEST] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_honest_labellers_alone_are_not_flagged(seed):
     found = labeller_agreement(labelled(seed, poisoned=0.03))
-    assert flagged_labellers(found) == frozenset()
+    assert flagged(found) == set()
     assert all(labeller.rate > 0.85 for labeller in found)
 
 
-@pytest.mark.parametrize(("contradictions", "agreements", "flagged"), [(9, 0, 0), (10, 0, 2), (5, 5, 2), (4, 6, 0)])
-def test_little_evidence_flags_nobody(contradictions, agreements, flagged):
-    count = contradictions + agreements
+@pytest.mark.parametrize(("contradictions", "agreements", "count"), [(9, 0, 0), (10, 0, 2), (5, 5, 2), (4, 6, 0)])
+def test_little_evidence_flags_nobody(contradictions, agreements, count):
+    common = contradictions + agreements
     labels = [0, 1] * contradictions + [1, 1] * agreements
-    rows = pd.DataFrame({"labeller": ["a", "b"] * count, "id": np.repeat(np.arange(count), 2), "label": labels})
-    assert len(flagged_labellers(labeller_agreement(rows))) == flagged
+    rows = pd.DataFrame({"labeller": ["a", "b"] * common, "id": np.repeat(np.arange(common), 2), "label": labels})
+    assert len(flagged(labeller_agreement(rows))) == count
 
 
 def test_two_who_contradict_each_other_are_both_flagged_because_nothing_tells_who_is_wrong():
     rows = pd.DataFrame({"labeller": ["a", "b"] * 50, "id": np.repeat(np.arange(50), 2), "label": [0, 1] * 50})
-    assert flagged_labellers(labeller_agreement(rows)) == {"a", "b"}
+    assert flagged(labeller_agreement(rows)) == {"a", "b"}
 
 
 def test_a_reviewer_counts_as_the_truth_against_a_majority():

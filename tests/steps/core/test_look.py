@@ -20,7 +20,6 @@ from steps.core.look import (
     is_dark,
     is_low_information,
     look_of,
-    not_phone_reason,
     not_phone_reasons,
 )
 
@@ -153,6 +152,11 @@ def test_limits_apply_to_a_table_and_missing_looks_are_not_odd():
     frame = pd.DataFrame([*map(asdict, looks), dict.fromkeys(LOOK_COLUMNS, np.nan)])
     for limit in (is_dark, is_blurry, is_low_information):
         assert limit(frame).tolist() == [*[limit(look) for look in looks], False]
+
+
+def not_phone_reason(width, height, look, fmt, *, camera):
+    row = {"width": width, "height": height, "format": fmt, "flatness": look.flatness, "camera": camera}
+    return not_phone_reasons(pd.DataFrame([row])).iloc[0]
 
 
 @pytest.mark.parametrize(
