@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelines.aws.failures import failure_of
 from pipelines.aws.session import aws_errors
 from steps.core.errors import UserError
 
@@ -145,18 +146,13 @@ class ExecutionsSeen:
     def _step(self, told: Mapping[str, Any]) -> StepState:
         metadata = told.get("Metadata") or {}
         job = _job(metadata)
-        reason = str(told.get("FailureReason") or metadata.get("Fail", {}).get("ErrorMessage") or "")
-        if told["StepStatus"] == "Failed" and job and job.kind == "ProcessingJob":
-            # What the program said at its end tells more than the service does.
-            said = self._client.describe_processing_job(ProcessingJobName=job.name)
-            reason = "; ".join(dict.fromkeys(filter(None, (str(said.get("ExitMessage") or ""), reason))))
         source = str((told.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn") or "")
         return StepState(
             str(told["StepName"]),
             str(told["StepStatus"]),
             told.get("StartTime"),
             told.get("EndTime"),
-            reason,
+            failure_of(told, self._client),
             source.rpartition("/")[2],
             _told(metadata),
             job,

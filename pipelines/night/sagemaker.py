@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.aws.failures import failure_of
 from pipelines.aws.session import aws_errors
 from pipelines.history.earlier import TUNING
 from pipelines.night.decide import Status
@@ -70,7 +71,7 @@ class SageMakerExecutions:
             return Outcome(Status.SUCCEEDED, tuning_job=job)
         failed = _failed(steps)
         name = failed["StepName"] if failed else ""
-        reason = self._reason(failed) if failed else str(told.get("FailureReason") or "")
+        reason = failure_of(failed, self._client) if failed else str(told.get("FailureReason") or "")
         if told["PipelineExecutionStatus"] == "Stopped":
             return Outcome(Status.STOPPED, reason or "stopped on request", name, job)
         rejected = name == REJECTING or (name == CONVERTING and bool(_EXIT_CODE.search(reason) or REFUSAL in reason))
@@ -79,15 +80,6 @@ class SageMakerExecutions:
     def _steps(self, arn: str) -> list[Any]:
         pages = self._client.get_paginator("list_pipeline_execution_steps").paginate(PipelineExecutionArn=arn)
         return [step for page in pages for step in page["PipelineExecutionSteps"]]
-
-    def _reason(self, step: Any) -> str:
-        """Return what the service says of a failed step, and what the step's own program said at its end."""
-        said = [str(step.get("FailureReason") or "")]
-        job = step.get("Metadata", {}).get("ProcessingJob", {}).get("Arn", "")
-        if job:
-            told = self._client.describe_processing_job(ProcessingJobName=job.rpartition("/")[2])
-            said = [str(told.get("ExitMessage") or ""), *said, str(told.get("FailureReason") or "")]
-        return "; ".join(dict.fromkeys(filter(None, said)))
 
 
 def _id(summary: Any) -> str:
