@@ -91,7 +91,8 @@ def add_alerts(stack: Any, environment: Environment, topic_arn: str, dead_letter
         detail={"pipelineArn": [environment.pipeline_arn], "currentPipelineExecutionStatus": ["Failed", "Stopped"]},
         paths={"execution": "$.detail.pipelineExecutionArn", "status": "$.detail.currentPipelineExecutionStatus"},
         sentence=f"{name}: the execution <execution> has ended as <status>. "
-        f"`tilegate status --env {environment.name}` tells which step it was and why.",
+        f"`tilegate status --env {environment.name}` tells which step it was and why. "
+        "ConvertToTFLite also ends like this where no converted model has passed the gate.",
         topic_arn=topic_arn,
         dead_letters=dead_letters,
     )

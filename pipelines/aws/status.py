@@ -36,11 +36,16 @@ def standing(deployment: "Deployment", wanted: str | None) -> Standing:
     seen = ExecutionsSeen(client, environment.pipeline_arn)
     execution = seen.find(wanted)
     steps = tuple(seen.steps(execution))
-    status = execution.status
-    if status == "Failed":
-        status = str(SageMakerExecutions(client, environment.pipeline_arn).outcome(execution.id).status)
     artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
-    return Standing(execution, status, steps, _verdict(artifacts, execution, steps))
+    return Standing(execution, status_of(execution, deployment), steps, _verdict(artifacts, execution, steps))
+
+
+def status_of(execution: Execution, deployment: "Deployment") -> str:
+    """Return SageMaker's status, or Rejected where it was the gate that ended an execution: that is no failure."""
+    if execution.status != "Failed":
+        return execution.status
+    executions = SageMakerExecutions(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
+    return str(executions.outcome(execution.id).status)
 
 
 def lines_of(found: Standing, now: datetime) -> Iterator[str]:

@@ -39,6 +39,7 @@ def _list_executions(environment: str, region: str | None, last: int) -> None:
 
     from pipelines.aws.executions import ExecutionsSeen
     from pipelines.aws.session import open_environment
+    from pipelines.aws.status import status_of
 
     deployment = open_environment(environment, region)
     seen = ExecutionsSeen(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
@@ -48,7 +49,9 @@ def _list_executions(environment: str, region: str | None, last: int) -> None:
     for execution in reversed(found):
         started = f"{execution.started:%Y-%m-%d %H:%M:%S}"
         why = textwrap.shorten("; ".join(filter(None, (execution.reason, execution.note))), 100)
-        click.echo(f"{execution.id}  {started}  {execution.status:<9}  {execution.name}  {why}".rstrip())
+        click.echo(
+            f"{execution.id}  {started}  {status_of(execution, deployment):<9}  {execution.name}  {why}".rstrip()
+        )
 
 
 @click.command()

@@ -66,8 +66,9 @@ class ReleaseStore:
     def release(self, registry: ModelRegistry, version: ModelVersion) -> Release:
         """Write an approved version's release, or take it as it is if it is there, and return it.
 
-        Raises UserError for a version without an approval by name and reason, for an artefact that is not what was
-        registered, and for a file in the bucket that is another than the one to be released.
+        Raises UserError for a version without an approval by name and reason, or whose metadata do not say that it
+        passed the gate, for an artefact that is not what was registered, and for a file in the bucket that is another
+        than the one to be released.
         """
         approval = version.approval
         what = f"{version.group} version {version.version}"
@@ -205,7 +206,9 @@ def _files_of(bundle: Path, version: ModelVersion, what: str) -> dict[str, Path]
     if TFLITE_FILE not in found:
         raise UserError(f"{what} has no {TFLITE_FILE}: its archive is no bundle, reject it")
     judged = version.metadata.get("tflite_sha256")
-    if judged and judged != (sha256 := sha256_file(found[TFLITE_FILE])):
+    if not judged or version.metadata.get("failed_checks") != "0":
+        raise UserError(f"nothing says that the {TFLITE_FILE} of {what} has passed the gate: reject it")
+    if judged != (sha256 := sha256_file(found[TFLITE_FILE])):
         raise UserError(f"the {TFLITE_FILE} of {what} has sha256 {sha256}, but {judged} was judged: reject it")
     for name in found:
         if name == MANIFEST or not is_plain(name):

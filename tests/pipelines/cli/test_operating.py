@@ -156,6 +156,7 @@ def test_a_rejected_candidate_is_no_failure(service):
     result = service.say("status", "--watch")
     assert result.exit_code == 3, result.output
     assert "Rejected, after" in result.output
+    assert "  Rejected   night-one" in service.say("runs").output
     assert "the FPR is too high" in result.output
 
 

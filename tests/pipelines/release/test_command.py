@@ -16,7 +16,7 @@ from pipelines.release.opening import local_publisher
 from pipelines.release.verify import read_keys, verify_channel
 from pipelines.settings import Settings
 from steps.core.errors import UserError
-from tests.pipelines.release.kit import ENVIRONMENT, files_of, pack
+from tests.pipelines.release.kit import ENVIRONMENT, files_of, pack, passed
 
 BY = ("--by", "Ann", "--reason", "fewer alarms")
 GROUP = Settings().model_package_group
@@ -34,8 +34,9 @@ def at_home(home, tmp_path):
     """A home with two approved versions; commands are run there."""
     registry = MlflowRegistry(home)
     for number in (1, 2):
-        path = pack(tmp_path / str(number) / "model.tar.gz", files_of(str(number)))
-        registry.register({"ModelPackageGroupName": GROUP}, path)
+        files = files_of(str(number))
+        path = pack(tmp_path / str(number) / "model.tar.gz", files)
+        registry.register({"ModelPackageGroupName": GROUP, "CustomerMetadataProperties": passed(files)}, path)
         registry.approve(GROUP, number, by="Ann", reason="fewer alarms")
     return lambda command, *words: release(command, *words, "--home", home)
 

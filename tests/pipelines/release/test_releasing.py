@@ -11,7 +11,7 @@ from pipelines.release import releasing
 from pipelines.release.verify import MANIFEST_TYPE, opened
 from steps.core import bundle
 from steps.core.errors import UserError
-from tests.pipelines.release.kit import GROUP, WHO, everything, files_of
+from tests.pipelines.release.kit import GROUP, WHO, everything, files_of, passed
 
 MANIFEST = "releases/1/manifest.json"
 
@@ -42,7 +42,7 @@ def test_a_manifest_says_what_was_judged_approved_and_released(bench, objects):
         "archive_sha256": found.sha256,
         "files": [{"path": name, **files[name]} for name in sorted(files)],
         "approval": {**WHO, "at": found.approval.at},
-        "gate": {"fpr": "0.004", "fpr_upper": "0.009", "tpr": "0.93"},
+        "gate": {"fpr": "0.004", "fpr_upper": "0.009", "tpr": "0.93", **passed(files_of("1"))},
         "previous": {"version": 1, "manifest_sha256": hashlib.sha256(before).hexdigest()},
     }
     assert {key: objects.get(key) for key in files_keys(objects, 2)} == {
@@ -75,11 +75,13 @@ def objects_here(here):
     [
         ({"model.json": b"{}"}, {}, "has no model.tflite: its archive is no bundle"),
         (None, {"tflite_sha256": "0" * 64}, f"but {'0' * 64} was judged: reject it"),
+        (None, {"tflite_sha256": ""}, "nothing says that the model.tflite of .* has passed the gate"),
+        (None, {"failed_checks": "1"}, "nothing says that the model.tflite of .* has passed the gate"),
         ({**files_of("x"), "manifest.json": b"{}"}, {}, "has a file 'manifest.json', which cannot be released"),
         ({**files_of("x"), "golden/a b.png": b""}, {}, "has a file 'golden/a b.png', which cannot"),
         ({**files_of("x"), "golden/é.png": b""}, {}, "has a file 'golden/é.png', which cannot"),
     ],
-    ids=["no model", "another model", "a manifest of its own", "a space", "no ASCII"],
+    ids=["no model", "another model", "not judged", "not passed", "a manifest of its own", "a space", "no ASCII"],
 )
 def test_an_archive_that_is_no_bundle_is_refused_before_anything_is_written(
     here, objects_here, files, metadata, sentence
