@@ -28,7 +28,11 @@ class FolderInbox:
         remembered: Any = read_json(self._memory) or {}
         for folder in sorted(path for path in self._folder.iterdir() if path.is_dir() and not _is_hidden(path)):
             place = str(folder.resolve())
-            seen, youngest = _state_of(folder)
+            try:
+                seen, youngest = _state_of(folder)
+            except OSError as error:
+                yield f"{folder.name}: cannot be looked at ({error}); the next night looks again"
+                continue
             if remembered.get(place) == seen:
                 continue
             if now - youngest < self._settle:

@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.catalogue import Catalogue
 from pipelines.local import LocalStore
+from pipelines.night import inbox as night_inbox
 from pipelines.night.inbox import FolderInbox
 from pipelines.settings import Settings
 from steps.core.classes import Classes
@@ -82,6 +83,22 @@ def test_a_bad_folder_is_told_every_night_and_stops_no_other(inbox):
         told = [line for line in inbox.take_in() if line.startswith("bad: not taken in, ")]
         assert len(told) == 1, night
         assert "maybe" in told[0]
+    assert len(inbox.batches()) == 1
+
+
+def test_a_folder_that_vanishes_while_it_is_looked_at_stops_no_other(inbox, monkeypatch):
+    walk_files = night_inbox.walk_files
+
+    def walk(folder):
+        for key, path in walk_files(folder):
+            if folder.name == "bad":
+                path.unlink()
+            yield key, path
+
+    monkeypatch.setattr(night_inbox, "walk_files", walk)
+    inbox.drop("bad", "a.png")
+    inbox.drop("good", "b.png")
+    assert [line.partition(" ")[0] for line in inbox.take_in()] == ["bad:", "good"]
     assert len(inbox.batches()) == 1
 
 
