@@ -21,7 +21,7 @@ from steps.core.files import read_json, sha256_file
 from steps.core.gate import Champion, ChampionUnreadable, Fleet, Limits
 from steps.core.ledger import Consultation, LedgerUnreadable, read_ledger
 from steps.core.reducers import Reducer
-from steps.core.report import page_of, write_report
+from steps.core.report import page_of, shown_on_page, write_report
 from steps.core.spec import PreprocessingSpec, check_spec
 from steps.core.splits import Split
 from steps.device.runtime import LiteModel
@@ -122,13 +122,16 @@ def write_evidence(
 ) -> None:
     """Write evaluation.json, scores.parquet and report.html with its plots."""
     evaluation.write(folder)
-    rows = candidate.source.rows(Split.TEST)
-    index = rows["index"].to_numpy()
-    tiles = rows.assign(tile_score=candidate.reducer.tile_scores(scorer(candidate.source, rows), index))
+    gate, rows = evaluation.verdict.to_dict(), candidate.source.rows(Split.TEST)
+    # What each tile says alone is for the pictures.
+    shown = shown_on_page(gate, evaluation.scored)
+    rows = rows[rows["id"].isin(shown)].reset_index(drop=True)
+    scores = candidate.reducer.tile_scores(scorer(candidate.source, rows), rows["index"].to_numpy())
+    tiles = rows.assign(tile_score=scores)
     page = page_of(
         title,
         {
-            "gate": evaluation.verdict.to_dict(),
+            "gate": gate,
             "binary_classification_metrics": evaluation.metrics,
             "ranking": evaluation.ranking,
             "subject": evaluation.subject,
@@ -136,7 +139,7 @@ def write_evidence(
         evaluation.scored,
         tiles,
         candidate.source.folder,
-        cams=class_activations(candidate.model, candidate.source, tiles, _looked_at(evaluation)),
+        cams=class_activations(candidate.model, candidate.source, tiles, shown),
         variants=variants,
         data=candidate.validation,
         classes=_classes(candidate.validation),
@@ -156,13 +159,3 @@ def enter_look(folder: Path, evaluation: Evaluation) -> None:
     """Enter this look at the test split into the ledger, under a name made of its content."""
     moment = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     consultation(evaluation, str(evaluation.subject["model"]), moment).write(folder)
-
-
-def _looked_at(evaluation: Evaluation, most: int = 12) -> list[str]:
-    """Return the test screenshots that the page shows: those farthest from their label on either side, and changes."""
-    test = evaluation.scored[evaluation.scored["split"] == str(Split.TEST)]
-    distance = (test["score"] - test["label"]).abs()
-    worst = [test.loc[distance[test["label"] == label].nlargest(most).index, "id"] for label in (0, 1)]
-    comparison = evaluation.verdict.to_dict().get("champion") or {}
-    changed = [i for key in ("newly_broken", "newly_fixed") for i in list(comparison.get(key) or ())[:most]]
-    return list(dict.fromkeys([*worst[0], *worst[1], *changed]))

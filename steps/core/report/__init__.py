@@ -25,7 +25,7 @@ from steps.core.pages.album import Album
 from steps.core.report import documents, plots, views
 from steps.core.report.curves import Curve, curve
 from steps.core.report.model import Box, Document, Gallery, Page, Shot
-from steps.core.report.pictures import Cams, bands, gallery
+from steps.core.report.pictures import Cams, bands, farthest, gallery
 from steps.core.report.tables import write_slices, write_variants
 from steps.core.splits import Split
 
@@ -40,6 +40,7 @@ __all__ = [
     "Shot",
     "gallery",
     "page_of",
+    "shown_on_page",
     "write_report",
 ]
 
@@ -75,13 +76,8 @@ def page_of(
     ids that its document in the gate lists as newly broken and newly fixed.
     """
     gate = documents.document(evaluation.get("gate"))
-    test = scored[scored["split"] == str(Split.TEST)] if "split" in scored else scored
-    sides = {"false_alarms": test[test["label"] == 0], "misses": test[test["label"] == 1]}
-    champion = documents.document(gate.get("champion"))
-    for name, key in (("broken", "newly_broken"), ("fixed", "newly_fixed")):
-        if ids := champion.get(key):
-            sides[name] = test[test["id"].isin(list(ids))]
-    galleries = {name: gallery(rows, tiles, shards, cams) for name, rows in sides.items() if len(rows)}
+    test, sides = _test_of(scored), _sides(gate, scored)
+    galleries = {name: gallery(rows, tiles, shards, cams) for name, rows in sides.items()}
     known: dict[str, Any] = {
         "metrics": documents.document(evaluation.get("binary_classification_metrics")),
         "subject": documents.document(evaluation.get("subject")),
@@ -90,6 +86,26 @@ def page_of(
         known["metrics"] = {**known["metrics"], "ranking": ranking}
     scores, labels = test["score"].to_numpy(np.float64), test["label"].to_numpy(np.int64)
     return Page(title, gate, scores, labels, **{**known, **galleries, **parts})
+
+
+def shown_on_page(gate: Document, scored: pd.DataFrame) -> list[str]:
+    """Return the ids of the screenshots whose pictures the page of such a gate shows: of no other it needs tiles."""
+    return list(dict.fromkeys(str(key) for rows in _sides(gate, scored).values() for key in farthest(rows)["id"]))
+
+
+def _test_of(scored: pd.DataFrame) -> pd.DataFrame:
+    return scored[scored["split"] == str(Split.TEST)] if "split" in scored else scored
+
+
+def _sides(gate: Document, scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return what the page has galleries of, by name, none of them empty."""
+    test = _test_of(scored)
+    sides = {"false_alarms": test[test["label"] == 0], "misses": test[test["label"] == 1]}
+    champion = documents.document(gate.get("champion"))
+    for name, key in (("broken", "newly_broken"), ("fixed", "newly_fixed")):
+        if ids := champion.get(key):
+            sides[name] = test[test["id"].isin(list(ids))]
+    return {name: rows for name, rows in sides.items() if len(rows)}
 
 
 def write_report(folder: Path, page: Page) -> None:

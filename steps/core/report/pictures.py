@@ -44,16 +44,20 @@ def gallery(
     """
     scored = scored.reset_index(drop=True)
     wrong = scored["flagged"].astype(bool) != (scored["label"] == 1)
-    # What is not a number is the worst of all.
-    distance = (scored["score"] - scored["label"]).abs().fillna(np.inf)
-    order = distance.sort_values(ascending=False, kind="stable").index[:most]
-    shown = scored.assign(wrong=wrong).loc[order]
+    shown = farthest(scored.assign(wrong=wrong), most)
     records = tiles[tiles["id"].isin(shown["id"])].to_dict("records")
     mine: dict[str, list[Mapping[Any, Any]]] = {str(key): [] for key in shown["id"]}
     for tile in sorted(records, key=lambda tile: int(tile["index"])):
         mine[str(tile["id"])].append(tile)
     shots = [_shot(row, mine[str(row["id"])], shards, cams or {}) for row in shown.to_dict("records")]
     return Gallery(shots, len(scored), int(wrong.sum()))
+
+
+def farthest(scored: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
+    """Return the rows whose score is farthest from their label, the farthest first; `scored` has a row index."""
+    # What is not a number is the worst of all.
+    distance = (scored["score"] - scored["label"]).abs().fillna(np.inf)
+    return scored.loc[distance.sort_values(ascending=False, kind="stable").index[:most]]
 
 
 def bands(boxes: Sequence[Box]) -> list[Band]:

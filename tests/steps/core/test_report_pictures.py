@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.core.errors import UserError
-from steps.core.report import Box, gallery
+from steps.core.report import Box, gallery, page_of, shown_on_page
 from steps.core.report.pictures import bands
 from steps.core.shards import ShardWriter
 from steps.core.tiles import plan_tiles
@@ -61,6 +61,19 @@ def test_the_worst_come_first_and_are_marked(store, label, order):
 def test_a_score_that_is_not_a_number_is_the_worst_of_all(store):
     rows = scored([0.9, np.nan], 0)
     assert gallery(rows, *store(rows)).shots[0].id == "id-1"
+
+
+def test_the_tiles_that_a_page_needs_are_those_of_what_it_shows(store):
+    """Thirty negatives and as many positives, of which the champion decided other ones otherwise than the worst."""
+    rows = scored(np.linspace(0, 1, 60), np.repeat([0, 1], 30))
+    gate = {"champion": {"newly_broken": [f"id-{number}" for number in range(16)], "newly_fixed": ["id-45"]}}
+    shown = shown_on_page(gate, rows)
+    tiles, shards = store(rows)
+    page = page_of("A model", {"gate": gate}, rows, tiles[tiles["id"].isin(shown)], shards)
+    shots = [shot for side in (page.false_alarms, page.misses, page.broken, page.fixed) for shot in side.shots]
+    assert [len(side.shots) for side in (page.false_alarms, page.misses, page.broken, page.fixed)] == [12, 12, 12, 1]
+    assert all(shot.picture for shot in shots)
+    assert {shot.id for shot in shots} == set(shown) < set(rows["id"])
 
 
 def test_only_the_wanted_number_is_shown_and_all_are_counted(store):
