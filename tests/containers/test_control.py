@@ -70,8 +70,8 @@ def test_the_entry_point_is_the_runtime_client(docker, control_image):
 def test_a_function_without_its_environment_says_which_variable_is_missing(docker, control_image, handler):
     event = {"detail": {"pipelineExecutionArn": "arn:aws:sagemaker:eu-west-1:111122223333:pipeline/p/execution/e"}}
     answer = invoke(docker, control_image, handler, event, AWS_REGION="eu-west-1")
-    assert answer["to"] == "error"
-    assert answer["body"]["errorMessage"] == "'TILEGATE_ENV'"
+    assert (answer["to"], answer["body"]["errorType"]) == ("error", "UserError"), answer
+    assert "environment variable TILEGATE_ENV is not set: dev or prod is wanted" in answer["body"]["errorMessage"]
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
