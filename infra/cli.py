@@ -48,7 +48,7 @@ def deploy(
     What is not given stays as it was deployed last. Without any images only their repositories are made. What would
     change is shown first; before contents are lost, it asks. To empty a list, give it once as ''.
     """
-    from infra.deployment.deploying import Wanted, deploy
+    from infra.deployment.deploy import Wanted, deploy
 
     chosen = {name: _list(value) if isinstance(value, tuple) else value for name, value in given.items()}
     wanted = Wanted(chosen, weights, dry_run)
@@ -71,8 +71,8 @@ def destroy(environment: str, region: str | None, really: str | None, *, yes: bo
 
     It says what goes and what stays, and asks.
     """
-    from infra.deployment.destroying import destroy
-    from steps.core.errors import UserError
+    from infra.deployment.destroy import destroy
+    from steps.core.common.errors import UserError
 
     if environment == "prod" and really != "prod":
         raise UserError("this is prod: say `--really prod` if you mean it")

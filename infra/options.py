@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from pipelines.definition.parameters import pipeline_parameters
+from pipelines.definition.settings import Settings
 from pipelines.environment import Environment
-from pipelines.parameters import pipeline_parameters
-from pipelines.settings import Settings
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 _PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 _PRINCIPAL = re.compile(r"arn:[^:]+:(iam|sts)::\d{12}:[^*\s]+")

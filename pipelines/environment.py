@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.settings import PIPELINE_NAME, Settings
-from steps.core.errors import UserError
+from pipelines.definition.settings import PIPELINE_NAME, Settings
+from steps.core.common.errors import UserError
 
 LOCAL = "local"
 ENVIRONMENTS = ("dev", "prod")

@@ -8,7 +8,7 @@ from typing import Any
 from infra.deployment.changes import Change
 from infra.deployment.stacks_in_aws import Stacks, StackState
 from pipelines.aws.session import aws_errors
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 _UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 _POLL_SECONDS = 2.0

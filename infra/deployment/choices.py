@@ -7,7 +7,7 @@ from typing import Any
 from infra.deployment.stacks_in_aws import Stacks
 from infra.options import Images, Options
 from pipelines.environment import Environment
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 _OURS = "tilegate"
 _IMAGES = tuple(field.name for field in fields(Images))

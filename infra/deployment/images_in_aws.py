@@ -6,7 +6,7 @@ from typing import Any
 from infra.options import Images
 from pipelines.aws.session import aws_errors
 from pipelines.environment import Environment
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 _ENDS = (("data", " \\"), ("model", " \\"), ("control", ""))
 _GONE = ("ImageNotFoundException", "RepositoryNotFoundException")

@@ -5,14 +5,14 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines.history.judged import NO_CHAMPION
-from pipelines.parameters import CHAMPIONS, LEDGERS, NONE
+from pipelines.definition.parameters import CHAMPIONS, LEDGERS, NONE
+from pipelines.planning.champion_and_ledger import NO_CHAMPION
 from pipelines.storage.protocol import LostRace, ObjectStore
-from steps.core.errors import UserError
-from steps.core.files import sha256_file
-from steps.core.ledger import FILE_NAME as LEDGER_FILE
-from steps.core.ledger import write_ledger
-from steps.core.weights import RANDOM_FILE, WEIGHTS_SUFFIX
+from steps.core.common.errors import UserError
+from steps.core.common.files import sha256_file
+from steps.core.gate.test_set_ledger import FILE_NAME as LEDGER_FILE
+from steps.core.gate.test_set_ledger import write_ledger
+from steps.network.weights import RANDOM_FILE, WEIGHTS_SUFFIX
 
 RANDOM = "random"
 

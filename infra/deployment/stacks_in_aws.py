@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.aws.session import aws_errors
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 Tell = Callable[[str], None]
 Sleep = Callable[[float], None]

@@ -13,10 +13,10 @@ from typing import Any
 
 from infra.handlers.metrics import embedded
 from infra.handlers.variables import open_deployment, percent_of, text_of
-from pipelines.release import RefusedError
 from pipelines.release.opening import publisher_of
+from pipelines.release.publisher import RefusedError
 from pipelines.release.requests import perform
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 _APPROVED = "Approved"
 

@@ -3,7 +3,7 @@
 import os
 
 from pipelines.aws.session import Deployment, open_environment
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 _PERCENT = range(101)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.definition.parameters import CHAMPIONS, LEDGERS
 from pipelines.definition.requests import all_steps
-from pipelines.parameters import CHAMPIONS, LEDGERS
-from pipelines.settings import Settings
-from steps.core.plan import DATASETS, FACTS, SHARDS_MANIFEST, TILES
+from pipelines.definition.settings import Settings
+from steps.core.dataset.plan import DATASETS, FACTS, SHARDS_MANIFEST, TILES
 
 _OUTPUT = re.compile(r"Steps\.(\w+)\.ProcessingOutputConfig\.Outputs\['([\w-]+)'\]\.S3Output\.S3Uri")
 _MODEL = re.compile(r"Steps\.(\w+)\.ModelArtifacts\.S3ModelArtifacts")

@@ -8,9 +8,9 @@ from constructs import Construct
 
 from infra.options import Options
 from infra.template.statements import allow, grant, listing, objects, reading, service_role, through_s3, writing
+from pipelines.definition.parameters import CHAMPIONS, LEDGER, LEDGERS
 from pipelines.environment import Environment
-from pipelines.parameters import CHAMPIONS, LEDGER, LEDGERS
-from steps.core.plan import DATASETS, FACTS, TILES
+from steps.core.dataset.plan import DATASETS, FACTS, TILES
 
 _BUNDLE = "runs/*/ConvertToTFLite/bundle"
 

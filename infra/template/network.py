@@ -11,7 +11,7 @@ from constructs import Construct
 
 from infra.template.keys import kept
 from pipelines.environment import Environment
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 _BLOCK = "10.0.0.0/20"
 _SUBNETS = ("10.0.0.0/22", "10.0.4.0/22")

@@ -17,9 +17,9 @@ from infra.template.job_roles import add_job_roles
 from infra.template.keys import add_keys
 from infra.template.network import add_network
 from infra.template.night import add_schedule
+from infra.template.pipeline import add_pipeline, compile_minified, placeholder_settings
 from infra.template.repositories import add_repositories
 from infra.template.tracking import Tracking, add_tracking
-from infra.template.training_pipeline import add_pipeline, compile_minified, placeholder_settings
 from pipelines.environment import Environment
 
 

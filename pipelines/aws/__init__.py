@@ -1,1 +1,1 @@
-"""AWS as commands and functions reach it: one session, clear errors."""
+"""One session and clear errors for everything that talks to AWS."""

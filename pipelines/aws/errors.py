@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipelines.settings import PIPELINE_NAME
-from steps.core.errors import UserError
+from pipelines.definition.settings import PIPELINE_NAME
+from steps.core.common.errors import UserError
 
 _DENIED = re.compile(
     r"(?:User: (?P<who>\S+) is )?not authorized to perform: (?P<action>\S+)(?: on resource: (?P<on>\S+))?"

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipelines.aws.errors import aws_errors
 from pipelines.environment import Environment
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 __all__ = ["Deployment", "aws_errors", "open_environment"]
 

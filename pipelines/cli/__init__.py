@@ -5,16 +5,16 @@ from importlib.metadata import entry_points
 
 import click
 
-from pipelines.cli.compiling import compile_command
-from pipelines.cli.costing import cost
+from pipelines.cli.compile import compile_command
+from pipelines.cli.cost import cost
 from pipelines.cli.data import data
 from pipelines.cli.models import models
 from pipelines.cli.nightly import nightly
-from pipelines.cli.operating import logs, start, status, stop
+from pipelines.cli.operate import logs, start, status, stop
 from pipelines.cli.release import release
-from pipelines.cli.running import run
+from pipelines.cli.run import run
 from pipelines.cli.runs import runs, ui
-from pipelines.cli.tracking import track
+from pipelines.cli.track import track
 
 _GROUP = "tilegate.commands"
 
@@ -43,9 +43,9 @@ for command in (run, nightly, start, status, logs, stop, compile_command, runs, 
 
 def main() -> None:
     """Run the command line; errors that a person can mend are one sentence and exit code 1."""
-    from pipelines.local import DefinitionError
-    from pipelines.registry import RegistryError
-    from steps.core.errors import UserError
+    from pipelines.executor.errors import DefinitionError
+    from pipelines.registry.protocol import RegistryError
+    from steps.core.common.errors import UserError
 
     try:
         cli(prog_name="tilegate")

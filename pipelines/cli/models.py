@@ -12,8 +12,8 @@ from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 
 if TYPE_CHECKING:
-    from pipelines.registry import ModelRegistry, ModelVersion
     from pipelines.registry.opening import OpenedRegistry
+    from pipelines.registry.protocol import ModelRegistry, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def diff(where: _Where, first: int, second: int, *, as_text: bool) -> None:
     """
     import json
 
-    from pipelines.cli.differing_models import tell
+    from pipelines.cli.models_diff import tell
     from pipelines.registry.difference import as_json, read_side
 
     opened = where.open_all()

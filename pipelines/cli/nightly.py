@@ -8,9 +8,9 @@ import click
 
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
-from pipelines.cli.running import EXIT_ERROR, EXIT_REJECTED, parameter_options
+from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED, parameter_options
+from pipelines.definition.settings import Settings
 from pipelines.environment import LOCAL
-from pipelines.settings import Settings
 
 _INBOX = "A folder of dropped batches: each folder in it, with labels and screenshots, becomes a batch (local only)."
 
@@ -64,14 +64,16 @@ def nightly(  # noqa: PLR0917
     rejected. A failed one is tried again on the next night. Exit code 0: nothing to do, or started (local: passed); 3:
     rejected (local); 1: an error.
     """
-    from pipelines.night import NightBusyError, Rules, Start, hold_night
-    from steps.core.errors import UserError
+    from pipelines.nightly.decide import Rules, Start
+    from pipelines.nightly.lease import NightBusyError
+    from pipelines.nightly.night import hold_night
+    from steps.core.common.errors import UserError
 
     rules = Rules(min_new_labels, max_age, max_attempts, force=force)
     chosen = {name: value for name, value in given.items() if value is not None}
     if environment == LOCAL:
-        from pipelines.night.here import LocalSite
-        from pipelines.night.inbox import FolderInbox
+        from pipelines.data.folder_inbox import FolderInbox
+        from pipelines.nightly.site_local import LocalSite
 
         dropped = FolderInbox(inbox, home / "inbox.json", settle_seconds=settle) if inbox else None
         site: Any = LocalSite(home, Settings(), inbox=dropped, weights=weights, chosen=chosen)
@@ -82,7 +84,7 @@ def nightly(  # noqa: PLR0917
         )
     else:
         from pipelines.aws.session import open_environment
-        from pipelines.night.opening import open_cloud_site
+        from pipelines.nightly.opening import open_cloud_site
 
         site = open_cloud_site(open_environment(environment, region), chosen)
     try:

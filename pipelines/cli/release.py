@@ -10,7 +10,7 @@ from pipelines.cli.home import home_option
 
 if TYPE_CHECKING:
     from pipelines.release.opening import Perform
-    from pipelines.release.publishing import Publisher
+    from pipelines.release.publisher import Publisher
 
 _PERCENT = click.IntRange(0, 100)
 
@@ -32,7 +32,7 @@ def _open(environment: str, region: str | None, home: Path) -> "tuple[Publisher,
 
 def _known(publisher: "Publisher", channel: str) -> str:
     """Return the channel's name; raises UserError if nothing was ever said in it."""
-    from steps.core.errors import UserError
+    from steps.core.common.errors import UserError
 
     channels = publisher.channels
     if channel not in channels.names() and next(channels.history(channel), None) is None:
@@ -120,8 +120,8 @@ def show(home: Path, environment: str, region: str | None, channel: str) -> None
 def verify(home: Path, environment: str, region: str | None, channel: str) -> None:
     """Verify a channel and every file that it offers, as phones have to."""
     from pipelines.release.verify import VerificationError, verify_channel
-    from pipelines.storage import NoSuchObject
-    from steps.core.errors import UserError
+    from pipelines.storage.protocol import NoSuchObject
+    from steps.core.common.errors import UserError
 
     publisher, _ = _open(environment, region, home)
     _known(publisher, channel)

@@ -19,7 +19,7 @@ from pipelines.environment import LOCAL
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many of a deployment.")
 def runs(environment: str, region: str | None, home: Path, last: int) -> None:
     """List the runs of this machine, or the executions of a deployment, newest last."""
-    from pipelines.local import load_runs
+    from pipelines.executor.runs import load_runs
 
     if environment != LOCAL:
         _list_executions(environment, region, last)
@@ -37,9 +37,9 @@ def runs(environment: str, region: str | None, home: Path, last: int) -> None:
 def _list_executions(environment: str, region: str | None, last: int) -> None:
     import itertools
 
-    from pipelines.aws.executions import ExecutionsSeen
     from pipelines.aws.session import open_environment
-    from pipelines.aws.status import status_of
+    from pipelines.runs.aws_executions import ExecutionsSeen
+    from pipelines.runs.aws_status import status_of
 
     deployment = open_environment(environment, region)
     seen = ExecutionsSeen(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
@@ -61,7 +61,7 @@ def ui(home: Path, port: int) -> None:
     """Open MLflow on this machine's runs, on 127.0.0.1; ends with Ctrl-C."""
     import subprocess
 
-    from pipelines.tracking import ui_command, ui_environment
+    from pipelines.tracking.ui import ui_command, ui_environment
 
     click.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
     try:

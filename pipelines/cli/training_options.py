@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pipelines.parameters import MOST_WARM_START_PARENTS
+from pipelines.definition.parameters import MOST_WARM_START_PARENTS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

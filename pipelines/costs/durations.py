@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.costs.jobs import JOBS, TUNING, JobKind
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 # Nobody has measured these: they stand for some ten thousand screenshots and the default instances. A trial's minutes
 # for the tuning.

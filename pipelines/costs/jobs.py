@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.definition.requests import all_steps
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 PROCESSING, TRAINING, TUNING = JOBS = ("Processing", "Training", "Tuning")
 _TYPES = {"Integer": int, "Float": float}

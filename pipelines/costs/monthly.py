@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from pipelines.costs.prices import Prices
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 # What an environment with a schedule holds: a test of the infrastructure holds these against the templates.
 KMS_KEYS, ALARMS = 4, 11

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 PRICES = Path(__file__).with_name("prices.json")
 INSTANCE_UNIT = "instance-hour"

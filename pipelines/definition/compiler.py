@@ -12,12 +12,12 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.requests import all_steps
-from pipelines.parameters import pipeline_parameters
-from pipelines.settings import Settings
-from steps.core.files import write_text
-from steps.core.search_space import TUNED
-from steps.core.summary import SUMMARY
+from pipelines.definition.settings import Settings
+from steps.convert.summary import SUMMARY
+from steps.core.common.files import write_text
+from steps.train.search_space import TUNED
 
 # What the SDK would look up, simulate or send at import and compile time, and the values that keep it offline.
 _OFFLINE = {
@@ -86,7 +86,7 @@ def _name_itself(definition: Any) -> None:
 def compile_cached(settings: Settings, folder: Path) -> str:
     """Return what `compile_pipeline` would, from `folder` if this very definition was compiled before."""
     here = Path(__file__).parent
-    sources = [*sorted(here.glob("*.py")), *(here.parent / f"{name}.py" for name in ("parameters", "settings"))]
+    sources = sorted(here.glob("*.py"))
     tables = (astuple(settings), pipeline_parameters(settings), TUNED, SUMMARY)
     key = hashlib.sha256(repr((tables, importlib.metadata.version("sagemaker"))).encode())
     for source in sources:

@@ -15,10 +15,10 @@ from sagemaker.mlops.workflow import ConditionStep, FailStep, Pipeline
 from sagemaker.train.configs import InputData
 
 from pipelines.definition.jobs import OUTPUT, Jobs, listed_channel, output_of
-from pipelines.definition.learning import training_step, tuning_step
 from pipelines.definition.registration import conversion_and_registration
-from pipelines.settings import Settings
-from steps.core.plan import CUT_OBJECTS, INDEX_OBJECTS, SHARDS_MANIFEST, TILES, VALIDATE_OBJECTS
+from pipelines.definition.settings import Settings
+from pipelines.definition.tuning_and_training import training_step, tuning_step
+from steps.core.dataset.plan import CUT_OBJECTS, INDEX_OBJECTS, SHARDS_MANIFEST, TILES, VALIDATE_OBJECTS
 
 # What both judging programs are told, by their flags.
 _LIMITS = {

@@ -30,9 +30,9 @@ from sagemaker.mlops.workflow import (
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import CheckpointConfig, Compute, Networking, StoppingCondition
 
-from pipelines.parameters import LEDGER, STATIC, pipeline_parameters
-from pipelines.settings import Settings
-from steps.core.plan import FACTS, INSPECTOR, TILES
+from pipelines.definition.parameters import LEDGER, STATIC, pipeline_parameters
+from pipelines.definition.settings import Settings
+from steps.core.dataset.plan import FACTS, INSPECTOR, TILES
 
 SEED = 17
 INPUT = "/opt/ml/processing/input"

@@ -11,7 +11,7 @@ from sagemaker.mlops.workflow import ModelStep
 from sagemaker.serve.model_builder import ModelBuilder
 
 from pipelines.definition.jobs import OUTPUT, Jobs, output_of
-from steps.core.summary import SUMMARY, SUMMARY_FILE
+from steps.convert.summary import SUMMARY, SUMMARY_FILE
 
 
 def conversion_and_registration(

@@ -1,1 +1,1 @@
-"""From a snapshot of the labelled data to the plan of a run: what of it is new, and which objects each job needs."""
+"""The plan of a run, from a snapshot of the labelled data: what is new, its champion, ledger and warm start."""

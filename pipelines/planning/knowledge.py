@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from pipelines.storage.memo import read_memo, write_memo
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import ObjectStore
-from steps.core.dataset import TILES as TILES_FILE
-from steps.core.facts import FACTS as FACTS_FILE
-from steps.core.facts import THUMBNAILS
-from steps.core.plan import FACTS, INSPECTOR, TILES
-from steps.core.spec import PreprocessingSpec
-from steps.core.tilestore import part_key
+from steps.core.dataset.plan import FACTS, INSPECTOR, TILES
+from steps.core.dataset.tables import TILES as TILES_FILE
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.core.tiles.store import part_key
+from steps.validate.image_facts import FACTS as FACTS_FILE
+from steps.validate.image_facts import THUMBNAILS
 
 
 class Knowledge:

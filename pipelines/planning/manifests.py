@@ -6,7 +6,7 @@ from itertools import chain, groupby
 from pathlib import Path
 
 from pipelines.storage.protocol import ObjectStore
-from steps.core.files import replacing
+from steps.core.common.files import replacing
 
 _DEPTH = 2
 _text = json.JSONEncoder(ensure_ascii=False).encode

@@ -13,14 +13,14 @@ from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
+from pipelines.data.new_images import Ledger, PartRef, Parts
 from pipelines.planning.knowledge import Knowledge
 from pipelines.planning.manifests import all_exist, read_manifest, write_manifest
-from pipelines.planning.parts import Ledger, PartRef, Parts
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
-from steps.core.errors import UserError
-from steps.core.labels import FOLDER_PER_CLASS
-from steps.core.plan import (
+from steps.core.common.errors import UserError
+from steps.core.dataset.labels import FOLDER_PER_CLASS
+from steps.core.dataset.plan import (
     CUT_OBJECTS,
     DATASETS,
     FILE_NAME,
@@ -30,8 +30,8 @@ from steps.core.plan import (
     Plan,
     Source,
 )
-from steps.core.snapshot import MANIFEST, PLACE, Batch
-from steps.core.spec import PreprocessingSpec
+from steps.core.dataset.snapshot import MANIFEST, PLACE, Batch
+from steps.core.tiles.spec import PreprocessingSpec
 
 # Parameters of ValidateData besides its plan: another value makes it run again, on a plan of its own.
 OF_VALIDATION = ("Classes", "LabelAttribute", "MaxLabelChanges", "Backbone", "PretrainedWeightsUri")

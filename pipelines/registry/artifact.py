@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.registry.protocol import RegistryError
-from steps.core.archive import FILE_NAME as ARCHIVE
-from steps.core.files import replacing, sha256_file
+from steps.core.common.files import replacing, sha256_file
+from steps.network.archive import FILE_NAME as ARCHIVE
 
 BUNDLE = "bundle"
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipelines.registry.protocol import ModelRegistry, ModelVersion
-from steps.core.archive import unpacked
+from steps.network.archive import unpacked
 
 EVALUATION, CONTRACT = "evaluation.json", "model.json"
 _LINEAGE = ("execution", "definition", "data_image", "model_image")

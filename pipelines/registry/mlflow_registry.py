@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from pipelines.locks import exclusive
 from pipelines.registry import records
 from pipelines.registry.artifact import BUNDLE, fetch_verified, stage
 from pipelines.registry.decisions import Wish, decide, wished_version
@@ -23,9 +24,8 @@ from pipelines.registry.requests import (
     metric_uris,
 )
 from pipelines.tracking.database import database_path, experiment_id, open_client
-from pipelines.tracking.locks import exclusive
-from steps.core.archive import FILE_NAME as ARCHIVE
-from steps.core.files import sha256_file
+from steps.core.common.files import sha256_file
+from steps.network.archive import FILE_NAME as ARCHIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,16 +6,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from pipelines.definition.settings import Settings
 from pipelines.environment import LOCAL
 from pipelines.registry.difference import Batches
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import ModelRegistry
 from pipelines.registry.sagemaker_registry import SageMakerRegistry
-from pipelines.settings import Settings
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
-from steps.core.errors import UserError
-from steps.core.plan import DATASETS
-from steps.core.snapshot import MANIFEST, read_snapshot
+from steps.core.common.errors import UserError
+from steps.core.dataset.plan import DATASETS
+from steps.core.dataset.snapshot import MANIFEST, read_snapshot
 
 if TYPE_CHECKING:
     from pipelines.aws.session import Deployment
@@ -32,7 +32,7 @@ class OpenedRegistry:
 
 def open_registry(environment: str, region: str | None, home: Path) -> OpenedRegistry:
     """Open the registry of local, dev or prod; `home` is that of local, the region that of the others."""
-    from pipelines.storage import FolderObjects
+    from pipelines.storage.folder import FolderObjects
 
     if environment != LOCAL:
         from pipelines.aws.session import open_environment
@@ -45,7 +45,7 @@ def open_registry(environment: str, region: str | None, home: Path) -> OpenedReg
 
 def registry_of(deployment: "Deployment") -> OpenedRegistry:
     """Open the registry of an environment in AWS; who decides is asked when somebody does."""
-    from pipelines.storage import S3Objects
+    from pipelines.storage.s3 import S3Objects
 
     environment, s3 = deployment.environment, deployment.client("s3")
     registry = SageMakerRegistry(

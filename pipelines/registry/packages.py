@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
-from pipelines.registry.log import Entry
+from pipelines.registry.decision_log import Entry
 from pipelines.registry.protocol import PENDING, ModelVersion
 from pipelines.registry.requests import ARCHIVE_SHA256, execution_of, metadata_of
 

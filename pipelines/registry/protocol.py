@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 PENDING, APPROVED, REJECTED = "PendingManualApproval", "Approved", "Rejected"
 

@@ -18,14 +18,14 @@ from pipelines.aws.errors import aws_errors
 from pipelines.environment import Environment
 from pipelines.registry import packages
 from pipelines.registry.artifact import fetch_verified, stage
+from pipelines.registry.decision_log import DecisionLog, Entry, histories_of
 from pipelines.registry.decisions import Wish, champion_of, decide, wished_version
-from pipelines.registry.log import DecisionLog, Entry, histories_of
 from pipelines.registry.people import check_decider
 from pipelines.registry.protocol import APPROVED, PENDING, REJECTED, ModelVersion, RegistryError
 from pipelines.registry.requests import ARCHIVE_SHA256, check_archive, check_pending, checked_group, group_of
 from pipelines.storage.protocol import LostRace, ObjectStore
-from steps.core.archive import FILE_NAME as ARCHIVE
-from steps.core.files import sha256_file
+from steps.core.common.files import sha256_file
+from steps.network.archive import FILE_NAME as ARCHIVE
 
 _PAGE = 100
 _AT_ONCE = 8

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.release.releasing import Release, ReleaseStore
 from pipelines.release.signers import sealed
+from pipelines.release.store import Release, ReleaseStore
 from pipelines.release.verify import CHANNEL_TYPE, FORMAT, VerificationError, opened
-from pipelines.storage import LostRace, NoSuchObject
-from steps.core.errors import UserError
+from pipelines.storage.protocol import LostRace, NoSuchObject
+from steps.core.common.errors import UserError
 
 CHANNELS = "channels"
 WHOLE = 100

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.registry.opening import open_registry, registry_of
 from pipelines.release.channels import Channels
-from pipelines.release.publishing import Publisher
-from pipelines.release.releasing import ReleaseStore
+from pipelines.release.publisher import Publisher
 from pipelines.release.requests import perform
 from pipelines.release.signers import KmsSigner, LocalSigner
-from steps.core.errors import UserError
+from pipelines.release.store import ReleaseStore
+from steps.core.common.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.aws.session import Deployment
@@ -22,7 +22,7 @@ Perform = Callable[[Mapping[str, Any]], str]
 
 def publisher_of(deployment: "Deployment") -> Publisher:
     """Return the publisher of an environment in AWS; only one role may write and sign with it."""
-    from pipelines.storage import S3Objects
+    from pipelines.storage.s3 import S3Objects
 
     environment, opened = deployment.environment, registry_of(deployment)
     store = ReleaseStore(
@@ -35,7 +35,7 @@ def publisher_of(deployment: "Deployment") -> Publisher:
 def local_publisher(home: Path) -> Publisher:
     """Return the publisher of this machine: releases in `<home>/releases`, the key in `<home>/keys`."""
     from pipelines.environment import LOCAL
-    from pipelines.storage import FolderObjects
+    from pipelines.storage.folder import FolderObjects
 
     opened = open_registry(LOCAL, None, home)
     folder = home / RELEASES_FOLDER

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.release.publishing import Publisher
-from steps.core.errors import UserError
+from pipelines.release.publisher import Publisher
+from steps.core.common.errors import UserError
 
 PUBLISH, ROLLOUT, ROLLBACK = "publish", "rollout", "rollback"
 _WANTED: Mapping[str, Mapping[str, type]] = {

@@ -1,4 +1,4 @@
-"""A folder as a bucket: the objects of `pipelines.local.LocalStore`, read-only files that are replaced whole."""
+"""A folder as a bucket: the objects of `pipelines.executor.LocalStore`, read-only files that are replaced whole."""
 
 import os
 import secrets
@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.local.files import PART, READ_ONLY, link_or_copy, replacing
+from pipelines.executor.files import PART, READ_ONLY, link_or_copy, replacing
+from pipelines.locks import exclusive
 from pipelines.storage.keys import checked_key, checked_prefix
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectInfo
-from pipelines.tracking.locks import exclusive
-from steps.core.errors import UserError
-from steps.core.files import sha256_file
+from steps.core.common.errors import UserError
+from steps.core.common.files import sha256_file
 
 
 class FolderObjects:

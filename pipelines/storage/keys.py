@@ -1,7 +1,7 @@
 """Keys that mean the same object everywhere: in S3, in a folder, in a manifest."""
 
-from steps.core.errors import UserError
-from steps.core.paths import is_text
+from steps.core.common.errors import UserError
+from steps.core.dataset.paths import is_text
 
 MAX_KEY_BYTES = 1_024
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 
 class NoSuchObject(LookupError):  # noqa: N818

@@ -1,6 +1,1 @@
-"""Experiment tracking of local executions with MLflow; importing this does not import MLflow."""
-
-from pipelines.tracking.listener import MlflowTracker
-from pipelines.tracking.ui import run_url, ui_command, ui_environment
-
-__all__ = ["MlflowTracker", "run_url", "ui_command", "ui_environment"]
+"""Experiment tracking with MLflow; importing this package imports no MLflow."""

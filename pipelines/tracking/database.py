@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.tracking.locks import exclusive
+from pipelines.locks import exclusive
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

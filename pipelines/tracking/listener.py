@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from pipelines.local.events import Event, ExecutionStarted, StepProgress
+from pipelines.executor.events import Event, ExecutionStarted, StepProgress
 from pipelines.tracking.database import experiment_id, open_client
 from pipelines.tracking.runs import Runs
 from pipelines.tracking.ui import DEFAULT_PORT, run_url

@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pipelines.tracking.database import quieten
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,7 +26,7 @@ def record(deployment: "Deployment", execution: str, tracking_uri: str = "") -> 
     Without `tracking_uri` the environment's managed MLflow is meant. Raises UserError for what a person can mend.
     """
     from pipelines.aws.errors import aws_errors
-    from pipelines.storage import S3Objects
+    from pipelines.storage.s3 import S3Objects
     from pipelines.tracking.mirror import mirror_execution
 
     environment = deployment.environment

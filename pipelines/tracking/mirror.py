@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.local.events import ExecutionStarted
+from pipelines.executor.events import ExecutionStarted
 from pipelines.storage.protocol import ObjectInfo, ObjectStore
 from pipelines.tracking import tags
 from pipelines.tracking.contents import CONTRACT_SUFFIXES, MAX_FILE_BYTES, MAX_FILES
 from pipelines.tracking.runs import RUNNING, Runs
 from pipelines.tracking.service import execution_events
 from pipelines.tracking.writer import Writer
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

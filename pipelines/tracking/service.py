@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.local.events import (
+from pipelines.executor.events import (
     ConditionDecided,
     Event,
     ExecutionFinished,
@@ -24,8 +24,8 @@ from pipelines.local.events import (
     TrialFinished,
     TrialStarted,
 )
-from pipelines.local.results import StepResult, StoredOutput
-from steps.core.errors import UserError
+from pipelines.executor.results import StepResult, StoredOutput
+from steps.core.common.errors import UserError
 
 ENDED = ("Succeeded", "Failed", "Stopped")
 _TRIAL_STATUS = {"Completed": "Completed", "Stopped": "Stopped", "Stopping": "Stopped"}

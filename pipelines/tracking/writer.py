@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.local.events import (
+from pipelines.executor.events import (
     ConditionDecided,
     Event,
     ExecutionFinished,
@@ -21,7 +21,7 @@ from pipelines.local.events import (
     TrialFinished,
     TrialStarted,
 )
-from pipelines.local.results import StepResult
+from pipelines.executor.results import StepResult
 from pipelines.tracking import tags
 from pipelines.tracking.contents import METRIC_FILES, dataset_uris, input_uris, metrics_of, select_files
 from pipelines.tracking.runs import FAILED, FINISHED, KILLED, Runs

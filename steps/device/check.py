@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from steps.core.errors import UserError
-from steps.core.files import read_json, sha256_file
-from steps.core.images import ImageRefusedError, read_image
-from steps.core.program import RejectedError, run
-from steps.core.reducers import Reducer
-from steps.core.spec import PreprocessingSpec
+from steps.core.common.errors import UserError
+from steps.core.common.files import read_json, sha256_file
+from steps.core.common.program import RejectedError, run
+from steps.core.tiles.decode import ImageRefusedError, read_image
+from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.golden import FOLDER, MODEL_FILE, Answer, Golden, Stored, answer, differences, stored_as_jpeg
 from steps.device.runtime import LiteModel
+from steps.network.reducer import Reducer
 
 _SCORE_OF_EVIDENCE = 1e-5
 

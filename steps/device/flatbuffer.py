@@ -12,7 +12,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 from steps.device import SCREENSHOT, TILE
 
 IDENTIFIER = b"TFL3"

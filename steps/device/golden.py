@@ -21,17 +21,17 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from steps.core.cutting import cut_tiles, encode_tile
-from steps.core.errors import UserError
-from steps.core.files import read_json, replacing, sha256_file, write_json
-from steps.core.images import read_image
-from steps.core.reducers import Reducer
-from steps.core.resize import Pixels
+from steps.core.common.errors import UserError
+from steps.core.common.files import read_json, replacing, sha256_file, write_json
 from steps.core.sample.apps import make_app
 from steps.core.sample.scenes import draw_scene, plan_scene
-from steps.core.spec import PreprocessingSpec
-from steps.core.tiles import plan_tiles
+from steps.core.tiles.cutting import cut_tiles, encode_tile
+from steps.core.tiles.decode import read_image
+from steps.core.tiles.resize import Pixels
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.core.tiles.tiling import plan_tiles
 from steps.device.runtime import Evidence, LiteModel
+from steps.network.reducer import Reducer
 
 FOLDER, FILE_NAME = "golden", "golden.json"
 MODEL_FILE = "model.tflite"

@@ -17,13 +17,13 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from steps.core.files import replacing
-from steps.core.reducers import FILE_NAME as REDUCER_FILE
-from steps.core.reducers import Reducer
-from steps.core.spec import FILE_NAME as SPEC_FILE
-from steps.core.spec import PreprocessingSpec
+from steps.core.common.files import replacing
+from steps.core.tiles.spec import FILE_NAME as SPEC_FILE
+from steps.core.tiles.spec import PreprocessingSpec
 from steps.device import SCREENSHOT, TILE
 from steps.device.flatbuffer import model_bytes, read_model, tidy
+from steps.network.reducer import FILE_NAME as REDUCER_FILE
+from steps.network.reducer import Reducer
 
 NAME = "TFLITE_METADATA"
 EVIDENCE_LABELS, SCORE_LABELS = "evidence.txt", "score.txt"

@@ -7,12 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from steps.core.errors import UserError
-from steps.core.resize import Pixels
+from steps.core.common.errors import UserError
+from steps.core.tiles.resize import Pixels
 from steps.device import SCREENSHOT, TILE
 
 if TYPE_CHECKING:
-    from steps.tiles import TileSource  # imports TensorFlow, which a check of golden screenshots does without
+    from steps.network.tile_input import (
+        TileSource,
+    )  # imports TensorFlow, which a check of golden screenshots does without
 
 Evidence = npt.NDArray[np.float64]
 _BATCH = 64

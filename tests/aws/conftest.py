@@ -20,7 +20,7 @@ from infra.options import Options
 from infra.template.synth import synthesise
 from pipelines.cli import cli
 from pipelines.environment import Environment
-from pipelines.storage import S3Objects
+from pipelines.storage.s3 import S3Objects
 from tests.aws.delivery import emit, fire
 from tests.aws.functions import Functions, credentials_of
 from tests.aws.moto_aws import extended_moto

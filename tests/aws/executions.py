@@ -16,12 +16,16 @@ from moto.core.utils import utcnow
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
-from pipelines.images import LocalImages
-from pipelines.local import ConsoleProgress, ExecutionResult, Executor, LocalStore, StepStarted
-from pipelines.local.files import walk_files
-from pipelines.settings import Settings
-from pipelines.storage import S3Objects
+from pipelines.code_digest import LocalImages
+from pipelines.definition.settings import Settings
+from pipelines.executor.events import StepStarted
+from pipelines.executor.executor import Executor
+from pipelines.executor.files import walk_files
+from pipelines.executor.progress import ConsoleProgress
+from pipelines.executor.results import ExecutionResult
+from pipelines.executor.store import LocalStore
 from pipelines.storage.mirror import Mirror
+from pipelines.storage.s3 import S3Objects
 from tests.aws.delivery import emit
 from tests.aws.jobs import refusals
 
@@ -147,7 +151,9 @@ class InEarnest:
             listeners=[ConsoleProgress(), self._ask_for_inputs],
             register=lambda arguments, _: self._register(arn, arguments),
         )
-        with mock.patch("pipelines.local.executor.new_run", lambda home: _made(home / "runs" / arn.rpartition("/")[2])):
+        with mock.patch(
+            "pipelines.executor.executor.new_run", lambda home: _made(home / "runs" / arn.rpartition("/")[2])
+        ):
             result = executor.run()
         self._push()
         steps = [_told(arn, name, step) for name, step in result.steps.items() if step.status != "Skipped"]

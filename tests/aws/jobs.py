@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.local import LocalStore
-from pipelines.local.files import walk_files
+from pipelines.executor.files import walk_files
+from pipelines.executor.store import LocalStore
 from tests.aws.permissions import Request, reading, refusal, writing
 
 

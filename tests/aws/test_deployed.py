@@ -6,7 +6,7 @@ import re
 import pytest
 from moto.awslambda.models import lambda_backends
 
-from infra.template.training_pipeline import compile_minified, placeholder_settings, resolved_settings
+from infra.template.pipeline import compile_minified, placeholder_settings, resolved_settings
 from pipelines.definition.requests import check_requests
 from tests.aws.executions import EXECUTION, STEP
 from tests.infra.conftest import ACCOUNT, REGION, images_of

@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from pipelines.release.verify import chosen, read_keys, verify_channel
-from pipelines.sample import write_sample
+from pipelines.runs.sample_data import write_sample
 from tests.aws.executions import end
 
 pytestmark = pytest.mark.aws

@@ -3,7 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from pipelines.local import LocalStore
+from pipelines.executor.store import LocalStore
 from tests.aws.jobs import refusals
 from tests.aws.permissions import Request, reading, refusal
 

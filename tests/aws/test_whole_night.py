@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 import pipelines.release.verify
-from pipelines.sample import write_sample
-from pipelines.settings import Settings
+from pipelines.definition.settings import Settings
+from pipelines.runs.sample_data import write_sample
 from tests.aws.executions import InEarnest
 from tests.infra.conftest import images_of
 

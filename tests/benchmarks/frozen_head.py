@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from steps.core.cutting import cut_tiles
-from steps.core.images import open_image, read_bytes
-from steps.core.scores import tpr_at_fpr
-from steps.core.spec import PreprocessingSpec
+from steps.core.gate.roc import tpr_at_fpr
+from steps.core.tiles.cutting import cut_tiles
+from steps.core.tiles.decode import open_image, read_bytes
+from steps.core.tiles.spec import PreprocessingSpec
 
 FPR = 0.05
 BATCH = 32
@@ -53,13 +53,13 @@ def table_of(folder):
 
 def describe(folder, weights, size):
     """Describe the tiles of every screenshot in `folder` by the backbone with these weights, else with random ones."""
-    from steps.runtime import start_tensorflow
+    from steps.network.runtime import start_tensorflow
 
     start_tensorflow()
     import tensorflow as tf
     import tf_keras as keras
 
-    from steps.model import POOL, build_model
+    from steps.network.backbone import POOL, build_model
 
     keras.utils.set_random_seed(17)
     table, spec = table_of(folder), PreprocessingSpec(tile_size=size)
@@ -78,7 +78,7 @@ def screens(tmp_path):
     data, weights = os.environ.get("TILEGATE_BENCH_DATA"), os.environ.get("TILEGATE_BENCH_WEIGHTS")
     if data:
         return describe(Path(data), Path(weights) if weights else None, 224)
-    from pipelines.sample import write_sample
+    from pipelines.runs.sample_data import write_sample
 
     return describe(write_sample(tmp_path / "sample", screenshots=600), None, 96)
 

@@ -18,19 +18,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.intake import take_in_inbox
-from pipelines.planning.dataset import current_dataset
-from pipelines.planning.parts import Parts
+from pipelines.data.inbox import take_in_inbox
+from pipelines.data.new_images import Parts
+from pipelines.data.snapshots import current_dataset
 from pipelines.planning.planner import plan_run
-from pipelines.storage import FolderObjects, ObjectInfo
+from pipelines.storage.folder import FolderObjects
 from pipelines.storage.mirror import Mirror
-from steps.core.classes import Classes
-from steps.core.dataset import TILES as TILES_FILE
-from steps.core.facts import FACTS as FACTS_FILE
-from steps.core.facts import THUMBNAILS
-from steps.core.plan import FACTS, INSPECTOR, TILES, Plan
-from steps.core.spec import PreprocessingSpec
-from steps.core.tilestore import part_key
+from pipelines.storage.protocol import ObjectInfo
+from steps.core.dataset.classes import Classes
+from steps.core.dataset.plan import FACTS, INSPECTOR, TILES, Plan
+from steps.core.dataset.tables import TILES as TILES_FILE
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.core.tiles.store import part_key
+from steps.validate.image_facts import FACTS as FACTS_FILE
+from steps.validate.image_facts import THUMBNAILS
 
 BUCKET = "tilegate-local"
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)

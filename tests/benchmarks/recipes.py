@@ -21,16 +21,16 @@ import tensorflow as tf
 import tf_keras as keras
 from sklearn.model_selection import StratifiedGroupKFold
 
-from steps.core.cutting import cut
-from steps.core.hyperparameters import Hyperparameters
-from steps.core.scores import roc
-from steps.core.spec import PreprocessingSpec
-from steps.core.splits import Split
-from steps.core.tilestore import write_index, write_part
-from steps.model import POOL, build_model
-from steps.tiles import TileSource, decode, screenshot_codes, tile_evidence
-from steps.training import train
-from steps.workers import map_in_processes
+from steps.core.common.worker_pool import map_in_processes
+from steps.core.dataset.splits import Split
+from steps.core.gate.roc import roc
+from steps.core.tiles.cutting import cut
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.core.tiles.store import write_index, write_part
+from steps.network.backbone import POOL, build_model
+from steps.network.tile_input import TileSource, decode, screenshot_codes, tile_evidence
+from steps.train.hyperparameters import Hyperparameters
+from steps.train.step import train
 
 RECIPES = ("squashed", "copied", "ours")
 FOLDS = 3
@@ -226,7 +226,7 @@ class _Curve:
         return float(times[self.positive & self.decided].sum() / times[self.positive].sum())
 
     def roc(self, times: npt.NDArray[np.int64]) -> tuple[Rates, Rates]:
-        """Return what `steps.core.scores.roc` does for as many copies of each screenshot as `times` says."""
+        """Return what `steps.core.gate.roc.roc` does for as many copies of each screenshot as `times` says."""
         false, true = (
             np.concatenate([[0.0], np.cumsum((times * kept)[self.order])[self.last] / (times * kept).sum()])
             for kept in (~self.positive, self.positive)

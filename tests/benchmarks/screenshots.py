@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.sample import write_sample
-from steps.core.files import sha256_file
-from steps.core.headers import read_header
+from pipelines.runs.sample_data import write_sample
+from steps.core.common.files import sha256_file
+from steps.core.tiles.headers import read_header
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,21 +18,21 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from steps.core.choices import REDUCERS
-from steps.core.hyperparameters import LOSSES, Hyperparameters
-from steps.core.reducers import Reducer
-from steps.core.splits import Split
-from steps.runtime import start_tensorflow
+from steps.core.common.choices import REDUCERS
+from steps.core.dataset.splits import Split
+from steps.network.reducer import Reducer
+from steps.network.runtime import start_tensorflow
+from steps.train.hyperparameters import LOSSES, Hyperparameters
 from tests.benchmarks.screenshots import screenshots
 
 start_tensorflow()
 
 import tf_keras as keras  # noqa: E402
 
-from steps import fitting  # noqa: E402
-from steps.fitting import Examples, train_head  # noqa: E402
-from steps.model import EVIDENCE, FEATURES, POOL, build_model  # noqa: E402
-from steps.tiles import screenshot_codes  # noqa: E402
+from steps.network.backbone import EVIDENCE, FEATURES, POOL, build_model  # noqa: E402
+from steps.network.tile_input import screenshot_codes  # noqa: E402
+from steps.train import fit  # noqa: E402
+from steps.train.fit import Examples, train_head  # noqa: E402
 from tests.benchmarks.recipes import FOLDS, figures, folds, tile_source  # noqa: E402
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]
@@ -85,7 +85,7 @@ def scores_of(row, fold, features):
     head = keras.Model(tile, keras.layers.Dense(reducer.columns, name=EVIDENCE)(tile))
     with pytest.MonkeyPatch.context() as patch:
         # The features of a frozen backbone are the same for every row and fold.
-        patch.setattr(fitting, "_features", lambda _model, _source, rows, _replicas: features[rows["at"]])
+        patch.setattr(fit, "_features", lambda _model, _source, rows, _replicas: features[rows["at"]])
         train_head(head, Examples(fold.source, fold.source.rows(Split.TRAIN), reducer, settings))
     rows = fold.source.rows(Split.TEST)
     weights, bias = head.get_layer(EVIDENCE).get_weights()
@@ -103,7 +103,7 @@ def test_what_each_part_brings(tmp_path):
     model = build_model("small", size, pretrained=data.weights)
     deepest = model.get_layer(POOL).output_shape[-1]
     assert model.get_layer(FEATURES).output_shape[-1] > deepest
-    features = fitting._features(model, source, source.frame)
+    features = fit._features(model, source, source.frame)
     source.frame = source.frame.assign(at=np.arange(len(source.frame)))
     seen = {row.name: row.seen(features, source.frame, deepest) for row in ROWS}
     found = {row.name: [] for row in ROWS}

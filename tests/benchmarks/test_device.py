@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 import pytest
 
-from steps.core.cutting import cut_tiles
-from steps.core.reducers import Reducer
-from steps.core.spec import PreprocessingSpec
-from steps.core.tiles import plan_tiles
-from steps.device.converting import export
+from steps.core.tiles.cutting import cut_tiles
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.core.tiles.tiling import plan_tiles
+from steps.device.export import export
 from steps.device.flatbuffer import model_bytes, read_model
 from steps.device.runtime import LiteModel
-from steps.runtime import start_tensorflow
+from steps.network.reducer import Reducer
+from steps.network.runtime import start_tensorflow
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]
 SPEC, REDUCER = PreprocessingSpec(), Reducer("attention")
@@ -54,7 +54,7 @@ def converted(request, tmp_path_factory):
     start_tensorflow()
     import tf_keras as keras
 
-    from steps.model import build_model
+    from steps.network.backbone import build_model
 
     backbone = build_model("small", SPEC.tile_size)
     features = backbone.get_layer("pool").output

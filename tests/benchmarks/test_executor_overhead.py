@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from pipelines.local import Executor, Image
+from pipelines.executor.executor import Executor
+from pipelines.executor.images import Image
 
 STEPS = 10
 REPEATS = 5

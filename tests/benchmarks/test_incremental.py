@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.catalogue import Catalogue
-from pipelines.intake.labelled import catalogue_snapshot, data_here
-from pipelines.local import LocalStore
+from pipelines.data.catalogue import Catalogue
+from pipelines.definition.settings import Settings
+from pipelines.executor.store import LocalStore
 from pipelines.planning.planner import plan_run
-from pipelines.settings import Settings
-from steps import index, preprocess, validate
-from steps.core.classes import Classes
-from steps.core.plan import FACTS, INSPECTOR, TILES
-from steps.core.spec import PreprocessingSpec
+from pipelines.runs.inputs import catalogue_snapshot, data_here
+from steps.core.dataset.classes import Classes
+from steps.core.dataset.plan import FACTS, INSPECTOR, TILES
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.index import __main__ as index
+from steps.preprocess import __main__ as preprocess
+from steps.validate import __main__ as validate
 
 SCREENSHOTS = os.environ.get("TILEGATE_SCREENSHOTS")
 COPIES = 8

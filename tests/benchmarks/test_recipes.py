@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from steps.runtime import start_tensorflow
+from steps.network.runtime import start_tensorflow
 from tests.benchmarks.screenshots import screenshots
 
 start_tensorflow()

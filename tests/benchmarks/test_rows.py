@@ -11,12 +11,12 @@ import time
 import pandas as pd
 import pytest
 
-from steps.core.classes import Classes
-from steps.core.labels import read_labels
-from steps.core.paths import Files
-from steps.core.rows import read_rows
-from steps.core.schema import check_rows
-from steps.core.snapshot import Batch
+from steps.core.dataset.classes import Classes
+from steps.core.dataset.labels import read_labels
+from steps.core.dataset.paths import Files
+from steps.core.dataset.row_schema import check_rows
+from steps.core.dataset.rows import read_rows
+from steps.core.dataset.snapshot import Batch
 
 ROWS = 100_000
 REPEATS = 3

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steps.core.cutting import cut_tiles, encode_tile, tiles_of
-from steps.core.headers import read_header
-from steps.core.images import decode_image, open_image
-from steps.core.shards import ShardWriter
-from steps.core.spec import PreprocessingSpec
-from steps.core.tiles import plan_tiles
+from steps.core.tiles.cutting import cut_tiles, encode_tile, tiles_of
+from steps.core.tiles.decode import decode_image, open_image
+from steps.core.tiles.headers import read_header
+from steps.core.tiles.shards import ShardWriter
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.core.tiles.tiling import plan_tiles
 
 MOST = 60
 REPEATS = 5

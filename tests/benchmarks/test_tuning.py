@@ -5,10 +5,10 @@ It measures real data with TILEGATE_BENCH_DATA (a folder with labels.csv: path, 
 TILEGATE_BENCH_WEIGHTS (MobileNetV3Small, *.weights.h5). Without them it takes the embedded sample and a random
 backbone, whose features tell next to nothing: that shows that it runs, and its figures are chance.
 
-The searches are those that `pipelines.local` runs, two trials at a time, in the ranges of `steps.core.search_space` but
-for the learning rate, which is a head's here. A night is a split of the groups into thirds: the objective is the TPR at
-5 % FPR on the second one, of a trial's best epoch. How much of a gain was luck is told by what the chosen trial finds
-on the third one, which no search has seen, and by what the chosen hyperparameters reach on other nights.
+The searches are those that `pipelines.executor` runs, two trials at a time, in the ranges of `steps.train.search_space`
+but for the learning rate, which is a head's here. A night is a split of the groups into thirds: the objective is the
+TPR at 5 % FPR on the second one, of a trial's best epoch. How much of a gain was luck is told by what the chosen trial
+finds on the third one, which no search has seen, and by what the chosen hyperparameters reach on other nights.
 """
 
 import statistics
@@ -16,11 +16,11 @@ import statistics
 import numpy as np
 import pytest
 
-from pipelines.local.ranges import Range
-from pipelines.local.search import make_search
-from pipelines.local.stopping import NEVER, MedianRule
-from pipelines.local.warm import EarlierTrial
-from steps.core.search_space import TUNED, default_trial
+from pipelines.executor.ranges import Range
+from pipelines.executor.search import make_search
+from pipelines.executor.stopping import NEVER, MedianRule
+from pipelines.executor.warm import EarlierTrial
+from steps.train.search_space import TUNED, default_trial
 from tests.benchmarks.frozen_head import FrozenHead, screens
 
 TRIALS, PARALLEL, NIGHTS, OTHERS = 20, 2, 30, 6

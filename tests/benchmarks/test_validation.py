@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from steps.core.classes import Classes
-from steps.core.findings import Circumstances, examine
-from steps.core.look import LOOK_COLUMNS
-from steps.core.rows import read_rows
-from steps.core.snapshot import Batch
-from steps.core.validation import validate
-from steps.core.validation_report import compose, summary
+from steps.core.dataset.classes import Classes
+from steps.core.dataset.rows import read_rows
+from steps.core.dataset.snapshot import Batch
+from steps.validate.admission import validate
+from steps.validate.appearance import LOOK_COLUMNS
+from steps.validate.checks import Circumstances, examine
+from steps.validate.report import compose, summary
 from tests.benchmarks.test_rows import ROWS, listing, record
 
 

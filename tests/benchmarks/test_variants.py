@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from steps.convert import main as convert_main
-from steps.core.archive import pack
-from steps.core.files import write_json
-from steps.core.variants import Variant, table
-from steps.evaluate import main as evaluate_main
-from steps.train import main as train_main
+from steps.convert.__main__ import main as convert_main
+from steps.convert.variants import Variant, table
+from steps.core.common.files import write_json
+from steps.evaluate.__main__ import main as evaluate_main
+from steps.network.archive import pack
+from steps.train.__main__ import main as train_main
 from tests.steps.conftest import Workspace
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.definition.compiler import compile_pipeline
-from pipelines.local import Executor, LocalStore
-from pipelines.local.containers import ContainerEngine
-from pipelines.running import RunRequest, _started
-from pipelines.sample import write_sample
-from pipelines.settings import Settings
+from pipelines.definition.settings import Settings
+from pipelines.executor.containers import ContainerEngine
+from pipelines.executor.executor import Executor
+from pipelines.executor.store import LocalStore
+from pipelines.runs.local_run import RunRequest, _started
+from pipelines.runs.sample_data import write_sample
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from pipelines.local import DefinitionError, Executor
+from pipelines.executor.errors import DefinitionError
+from pipelines.executor.executor import Executor
 
 pytestmark = pytest.mark.containers
 

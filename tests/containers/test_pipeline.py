@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pipelines.local import LocalStore
+from pipelines.executor.store import LocalStore
 
 pytestmark = pytest.mark.containers
 

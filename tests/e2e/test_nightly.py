@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sample import write_sample
+from pipelines.runs.sample_data import write_sample
 
 pytestmark = pytest.mark.e2e
 

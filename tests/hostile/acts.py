@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 
 def double(item):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from steps.core.images import FORMATS, ImageFacts, ImageRefusedError, read_image
+from steps.core.tiles.decode import FORMATS, ImageFacts, ImageRefusedError, read_image
 
 # What no decoder of a picture has any business doing.
 WATCHED = {"socket.connect", "socket.getaddrinfo", "subprocess.Popen", "ctypes.dlopen", "shutil.move", "pty.spawn"}
@@ -80,7 +80,7 @@ def _differs(pixels: np.ndarray, path: Path) -> str:
 
 
 def pillow(data: bytes) -> np.ndarray:
-    """The reference: uint8 RGB [height, width, 3] as the docstring of `steps.core.images` promises, by Pillow alone."""
+    """The reference: uint8 RGB [height, width, 3] as `steps.core.tiles.decode` promises it, by Pillow alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:

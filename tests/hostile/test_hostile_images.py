@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.workers import map_in_processes
+from steps.core.common.worker_pool import map_in_processes
 
 # Spawned workers find `look` by its module's name, on the path they inherit.
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -6,12 +6,12 @@ import sys
 import pandas as pd
 import pytest
 
-from steps.core.classes import Classes
-from steps.core.errors import UserError
-from steps.core.labels import read_labels
-from steps.core.paths import PathRefusedError, locate
-from steps.core.rows import read_rows
-from steps.core.snapshot import Batch
+from steps.core.common.errors import UserError
+from steps.core.dataset.classes import Classes
+from steps.core.dataset.labels import read_labels
+from steps.core.dataset.paths import PathRefusedError, locate
+from steps.core.dataset.rows import read_rows
+from steps.core.dataset.snapshot import Batch
 
 from .manifests import GOOD, cases
 

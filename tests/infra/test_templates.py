@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from infra.options import Images, Options
+from infra.template.pipeline import compile_minified, placeholder_settings, resolved_settings
 from infra.template.synth import synthesise
-from infra.template.training_pipeline import compile_minified, placeholder_settings, resolved_settings
 from pipelines import costs
 from pipelines.definition.requests import check_requests
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 from tests.infra.conftest import PREFIX_LIST, images_of, of_type
 from tests.infra.iam import text
 

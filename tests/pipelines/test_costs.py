@@ -9,25 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.costs import (
-    ASSUMED_MINUTES,
-    PRICES,
-    Assumptions,
-    Duration,
-    JobKind,
-    Price,
-    Prices,
-    durations,
-    estimate,
-    job_kinds,
-    minutes_of_run,
-)
-from pipelines.costs.prices import UNITS
+from pipelines.costs.durations import ASSUMED_MINUTES, Duration, durations, minutes_of_run
+from pipelines.costs.estimate import estimate
+from pipelines.costs.jobs import JobKind, job_kinds
+from pipelines.costs.monthly import Assumptions
+from pipelines.costs.prices import PRICES, UNITS, Price, Prices
 from pipelines.definition.compiler import compile_pipeline
 from pipelines.definition.requests import all_steps
-from pipelines.local import Executor, Image
-from pipelines.settings import Settings
-from steps.core.errors import UserError
+from pipelines.definition.settings import Settings
+from pipelines.executor.executor import Executor
+from pipelines.executor.images import Image
+from steps.core.common.errors import UserError
 
 # Small numbers to reckon with by hand: a dollar or four an hour, and nothing for anything else.
 PER_HOUR = {"ml.a": 1.0, "ml.b": 4.0}

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from steps import index, preprocess, validate
-from steps.core.files import sha256_file
-from steps.core.plan import DATASETS, Plan, Source
-from steps.core.snapshot import Batch, Place, parts_of, snapshot_digest, write_listing, write_snapshot
+from steps.core.common.files import sha256_file
+from steps.core.dataset.plan import DATASETS, Plan, Source
+from steps.core.dataset.snapshot import Batch, Place, parts_of, snapshot_digest, write_listing, write_snapshot
+from steps.index import __main__ as index
+from steps.preprocess import __main__ as preprocess
+from steps.validate import __main__ as validate
 
 TILE_SIZE = 32
 

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from steps.core.classes import Classes
-from steps.core.facts import inspect, read_facts, write_facts
-from steps.core.files import sha256_file
-from steps.core.findings import Circumstances, examine
-from steps.core.rows import no_rows, read_rows
-from steps.core.snapshot import Batch
-from steps.core.validation import validate
+from steps.core.common.files import sha256_file
+from steps.core.dataset.classes import Classes
+from steps.core.dataset.rows import no_rows, read_rows
+from steps.core.dataset.snapshot import Batch
+from steps.validate.admission import validate
+from steps.validate.checks import Circumstances, examine
+from steps.validate.image_facts import inspect, read_facts, write_facts
 
 CLASSES = Classes("other", "game")
 SIZE = (48, 96)

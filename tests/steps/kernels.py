@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from steps.compression.cloning import is_kernel_layer
+from steps.network.compression.cloning import is_kernel_layer
 
 
 def kernels_of(model):

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from steps import preprocess
-from steps.core.dataset import read_dataset, read_quarantine, read_tiles
-from steps.core.images import decode_image
-from steps.core.plan import FACTS, INSPECTOR, TILES, Plan
-from steps.core.shards import Record, read_record
-from steps.core.snapshot import Batch
-from steps.core.spec import PreprocessingSpec
+from steps.core.dataset.plan import FACTS, INSPECTOR, TILES, Plan
+from steps.core.dataset.snapshot import Batch
+from steps.core.dataset.tables import read_dataset, read_quarantine, read_tiles
+from steps.core.tiles.decode import decode_image
+from steps.core.tiles.shards import Record, read_record
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.preprocess import __main__ as preprocess
 from tests.steps.conftest import TILE_SIZE, Workspace
 
 

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 
-from steps.core.archive import pack
-from steps.core.files import write_json
-from steps.core.reducers import Reducer
-from steps.core.spec import PreprocessingSpec
+from steps.core.common.files import write_json
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.network.archive import pack
+from steps.network.reducer import Reducer
 from tests.steps.conftest import TILE_SIZE
 
 REDUCER = Reducer("mean", scale=0.7, offset=0.1)
@@ -20,7 +20,7 @@ def tiny(columns=2, *, filters=8, zeros=False):
     """Untrained: one convolution with batch normalisation, named as MobileNetV3's last one, and a head."""
     import tf_keras as keras
 
-    from steps.model import EVIDENCE, FEATURES
+    from steps.network.backbone import EVIDENCE, FEATURES
 
     layers = keras.layers
     inputs = layers.Input((TILE_SIZE, TILE_SIZE, 3), name="tile")
@@ -78,12 +78,12 @@ class Judged:
         pack(trained, self.root / "model" / "model.tar.gz")
 
     def evaluate(self, *words):
-        from steps.evaluate import main
+        from steps.evaluate.__main__ import main
 
         return main([*map(str, [*self._shared, "--output", self.evaluation, *words])])
 
     def convert(self, *words):
-        from steps.convert import main
+        from steps.convert.__main__ import main
 
         places = ["--evaluation", self.evaluation, "--output", self.bundle]
         return main([*map(str, [*self._shared, *places, *words])])

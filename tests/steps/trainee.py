@@ -14,20 +14,24 @@ sys.path[:0] = [os.environ["TILEGATE_SOURCES"]]
 
 def main() -> int:
     ours = dict(word.split("=") for word in sys.argv[1 : sys.argv.index("--")])
-    from steps.runtime import start_tensorflow
+    from steps.network.runtime import start_tensorflow
 
     start_tensorflow()
     import tensorflow as tf
     import tf_keras as keras
 
-    from steps import judge, replicas, train, training
-    from steps.model import DROPOUT, EVIDENCE, FEATURES
+    from steps.network import distributed
+    from steps.network.backbone import DROPOUT, EVIDENCE, FEATURES
+    from steps.train import __main__ as train
+    from steps.train import early_stopping, step
 
     if devices := int(ours.get("devices", 0)):
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
         names = [f"CPU:{number}" for number in range(devices)]
-        replicas.start_replicas = lambda _: replicas.Replicas(tf.distribute.MirroredStrategy(names), devices=devices)
+        distributed.start_replicas = lambda _: distributed.Replicas(
+            tf.distribute.MirroredStrategy(names), devices=devices
+        )
 
     def build(_backbone: str, size: int, *, columns: int, **_: Any) -> Any:
         layers = keras.layers
@@ -39,8 +43,8 @@ def main() -> int:
         outputs = layers.Dense(columns, name=EVIDENCE)(layers.Dropout(0.2, name=DROPOUT)(x))
         return keras.Model(inputs, outputs, name="tiny")
 
-    training.build_model = build
-    line = judge.metrics_line
+    step.build_model = build
+    line = early_stopping.metrics_line
 
     def told(row: Any) -> str:
         for word, number in (("kill", signal.SIGKILL), ("term", signal.SIGTERM)):
@@ -48,7 +52,7 @@ def main() -> int:
                 os.kill(os.getpid(), number)
         return line(row)
 
-    judge.metrics_line = told
+    early_stopping.metrics_line = told
     return train.main(sys.argv[sys.argv.index("--") + 1 :])
 
 

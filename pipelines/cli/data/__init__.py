@@ -2,15 +2,15 @@
 
 import click
 
-from pipelines.cli.data.adding import add
-from pipelines.cli.data.collecting import gc
-from pipelines.cli.data.deciding import decide
-from pipelines.cli.data.differing import diff
+from pipelines.cli.data.add import add
+from pipelines.cli.data.decide import decide
+from pipelines.cli.data.diff import diff
+from pipelines.cli.data.gc import gc
 from pipelines.cli.data.quarantine import quarantine
-from pipelines.cli.data.readmitting import readmit
-from pipelines.cli.data.showing import show
+from pipelines.cli.data.readmit import readmit
+from pipelines.cli.data.show import show
 from pipelines.cli.data.status import status
-from pipelines.cli.data.validating import validate
+from pipelines.cli.data.validate import validate
 
 
 @click.group()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from pipelines.catalogue import Catalogue
-    from steps.core.classes import Classes
+    from pipelines.data.catalogue import Catalogue
+    from steps.core.dataset.classes import Classes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 AUTO = "auto"
@@ -37,9 +37,9 @@ def attribute_of(label_attribute: str) -> str | None:
 
 def reading_of(home: Path, classes: str, label_attribute: str) -> "tuple[Classes, str | None]":
     """Return the classes and the label attribute: those given, else those of the last run on the catalogue."""
-    from pipelines.history.validated import as_last_run
-    from pipelines.local import LocalStore
-    from steps.core.classes import Classes
+    from pipelines.data.validated_runs import as_last_run
+    from pipelines.executor.store import LocalStore
+    from steps.core.dataset.classes import Classes
 
     store = LocalStore(home / "store")
     names = as_last_run(home, store, "Classes", classes)
@@ -47,9 +47,9 @@ def reading_of(home: Path, classes: str, label_attribute: str) -> "tuple[Classes
 
 
 def open_catalogue(home: Path) -> "Catalogue":
-    from pipelines.catalogue import Catalogue
-    from pipelines.local import LocalStore
-    from pipelines.settings import Settings
+    from pipelines.data.catalogue import Catalogue
+    from pipelines.definition.settings import Settings
+    from pipelines.executor.store import LocalStore
 
     return Catalogue(LocalStore(home / "store"), Settings())
 

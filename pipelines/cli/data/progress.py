@@ -9,7 +9,7 @@ _WIDTH = 30
 
 
 class FileProgress:
-    """A `pipelines.catalogue.intake.Progress` that writes to `stream`; nothing, if it all takes but a moment."""
+    """A `pipelines.data.source_files.Progress` that writes to `stream`; nothing, if it all takes but a moment."""
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock

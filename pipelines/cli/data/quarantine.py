@@ -10,7 +10,7 @@ from pipelines.cli.home import home_option
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.history.validated import ValidatedRun
+    from pipelines.data.validated_runs import ValidatedRun
 
 
 @click.command()
@@ -26,12 +26,13 @@ def quarantine(  # noqa: PLR0917 (Click passes them by name)
     run: str | None, reason: str | None, limit: int, html: Path | None, csv: Path | None, home: Path
 ) -> None:
     """List the rows that a run could not use, with the reason and what to type to mend each kind."""
-    from pipelines.history.validated import find_stopped, find_validated, stopped_since
-    from pipelines.local import LocalStore
-    from pipelines.quarantine import remedy_of, write_csv
-    from steps.core.dataset import read_quarantine
-    from steps.core.labels import printable
-    from steps.core.rules import RULES
+    from pipelines.data.quarantine_csv import write_csv
+    from pipelines.data.remedies import remedy_of
+    from pipelines.data.validated_runs import find_stopped, find_validated, stopped_since
+    from pipelines.executor.store import LocalStore
+    from steps.core.common.text import printable
+    from steps.core.dataset.tables import read_quarantine
+    from steps.validate.rules import RULES
 
     store = LocalStore(home / "store")
     found = find_stopped(home, store, run) or find_validated(home, store, run)
@@ -65,8 +66,8 @@ _AD_HOC = "These data are in no batch of the catalogue: mend their folder, or `t
 
 
 def _chosen(rows: "pd.DataFrame", reason: str | None) -> "pd.DataFrame":
-    from steps.core.errors import UserError
-    from steps.core.rules import RULES, Severity
+    from steps.core.common.errors import UserError
+    from steps.validate.rules import RULES, Severity
 
     if reason is None:
         return rows
@@ -77,11 +78,11 @@ def _chosen(rows: "pd.DataFrame", reason: str | None) -> "pd.DataFrame":
 
 
 def _write_page(path: Path, found: "ValidatedRun", rows: "pd.DataFrame", home: Path) -> None:
-    from pipelines.local import LocalStore
-    from pipelines.quarantine import Pictures, write_quarantine_page
-    from pipelines.quarantine.page import shown_rows
-    from pipelines.settings import Settings
-    from steps.core.classes import Classes
+    from pipelines.data.quarantine_page import shown_rows, write_quarantine_page
+    from pipelines.data.quarantine_pictures import Pictures
+    from pipelines.definition.settings import Settings
+    from pipelines.executor.store import LocalStore
+    from steps.core.dataset.classes import Classes
 
     pictures = Pictures(found.source, LocalStore(home / "store").path(Settings().uri()))
     classes = Classes.parse(str(found.run.parameters.get("Classes", "auto")))

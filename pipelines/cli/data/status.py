@@ -9,7 +9,7 @@ from pipelines.cli.data.options import megabytes, open_catalogue
 from pipelines.cli.home import home_option
 
 if TYPE_CHECKING:
-    from pipelines.local import RunSummary
+    from pipelines.executor.runs import RunSummary
 
 
 @click.command()
@@ -18,9 +18,9 @@ def status(home: Path) -> None:
     """List the batches in the order in which they came, and tell whether a run has decided on just these."""
     import pandas as pd
 
-    from pipelines.local import load_runs
-    from pipelines.settings import Settings
-    from steps.core.snapshot import LABELS, parts_of, snapshot_digest
+    from pipelines.definition.settings import Settings
+    from pipelines.executor.runs import load_runs
+    from steps.core.dataset.snapshot import LABELS, parts_of, snapshot_digest
 
     catalogue = open_catalogue(home)
     cards = catalogue.cards()

@@ -16,12 +16,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from steps.core.gate.clusters import Codes, Needed, Sizes, fewest, renumbered
+from steps.core.common.text import printable
+from steps.core.gate.clustered_errors import Codes, Needed, Sizes, fewest, renumbered
 from steps.core.gate.held_out import Decided
 from steps.core.gate.limits import ChampionRule, Limits
 from steps.core.gate.rates import percent
-from steps.core.records import printable
-from steps.core.statistics import difference_upper
+from steps.core.gate.statistics import difference_upper
 
 
 @dataclass(frozen=True, slots=True)

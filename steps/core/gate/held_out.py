@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from steps.core.gate.clusters import Codes
-from steps.core.records import printable
-from steps.core.scores import Scores
+from steps.core.common.text import printable
+from steps.core.gate.clustered_errors import Codes
+from steps.core.gate.roc import Scores
 
 Labels = npt.NDArray[np.integer]
 _KINDS = ((0, "negatives"), (1, "positives"))

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 
 class ChampionRule(StrEnum):

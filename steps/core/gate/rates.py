@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from steps.core.gate.clusters import Codes, Errors
-from steps.core.statistics import clopper_pearson
+from steps.core.gate.clustered_errors import Codes, Errors
+from steps.core.gate.statistics import clopper_pearson
 
 
 @dataclass(frozen=True, slots=True)

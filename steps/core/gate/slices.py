@@ -25,12 +25,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from steps.core.gate.clusters import Codes, Errors, renumbered
+from steps.core.common.text import printable
+from steps.core.gate.clustered_errors import Codes, Errors, renumbered
 from steps.core.gate.held_out import Decided
 from steps.core.gate.limits import Limits
 from steps.core.gate.rates import Rate, percent
-from steps.core.records import printable
-from steps.core.statistics import at_least, errors_allowed, holm
+from steps.core.gate.statistics import at_least, errors_allowed, holm
 
 MAX_VALUES = 50
 MIN_EFFECTIVE = 30

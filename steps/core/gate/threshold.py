@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from steps.core.gate.clusters import (
+from steps.core.gate.clustered_errors import (
     FEW,
     Codes,
     Errors,
@@ -25,8 +25,8 @@ from steps.core.gate.clusters import (
     violations,
 )
 from steps.core.gate.limits import Limits
-from steps.core.scores import Scores
-from steps.core.statistics import at_most, errors_allowed, pass_probability
+from steps.core.gate.roc import Scores
+from steps.core.gate.statistics import at_most, errors_allowed, pass_probability
 
 _POWER_WANTED = 0.8
 

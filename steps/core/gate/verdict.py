@@ -6,11 +6,11 @@ from typing import Any
 
 from steps.core.gate.champion import Comparison
 from steps.core.gate.limits import Fleet, Limits
-from steps.core.gate.people import false_alarms, people
 from steps.core.gate.rates import Rate, percent
+from steps.core.gate.review_load import false_alarms, people
 from steps.core.gate.slices import Slice
+from steps.core.gate.test_set_ledger import LOOKS_BUDGET, Wear
 from steps.core.gate.threshold import OperatingPoint
-from steps.core.ledger import LOOKS_BUDGET, Wear
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from steps.core.sample.layouts import LAYOUTS
 from steps.core.sample.plain import PLAIN
 from steps.core.sample.widgets import navigation_bar, photo, status_bar, top_bar
 from steps.core.sample.words import phrase
-from steps.core.tiles import plan_squares
+from steps.core.tiles.tiling import plan_squares
 
 BADGE = "badge"
 # Two positives in every five screens of an app: 40 %, and both classes from five screens on.

@@ -9,7 +9,7 @@ from moto.core.responses import ActionResult
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 
-from infra.deployment.deploying import Wanted, deploy
+from infra.deployment.deploy import Wanted, deploy
 from infra.template import synth
 from pipelines.aws.session import open_environment
 

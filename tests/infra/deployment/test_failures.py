@@ -9,7 +9,7 @@ from botocore.stub import ANY, Stubber
 
 from infra.deployment.change_sets import propose
 from infra.deployment.stacks_in_aws import Stacks, StackState
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 NOBODY = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), "testing")
 NAME = "tilegate-dev"

@@ -8,8 +8,8 @@ import pytest
 from moto import mock_aws
 
 from infra.handlers.publisher import handler
-from pipelines.storage import S3Objects
-from steps.core.errors import UserError
+from pipelines.storage.s3 import S3Objects
+from steps.core.common.errors import UserError
 from tests.pipelines.release.kit import (
     ENVIRONMENT,
     GROUP,

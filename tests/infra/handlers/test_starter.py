@@ -9,10 +9,9 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from infra.handlers.starter import handler
-from pipelines.night import NightBusyError
-from pipelines.night.lease import KEY
-from steps.core.errors import UserError
-from tests.pipelines.night.cloud import Batches, Cloud, new_clients, teach_moto
+from pipelines.nightly.lease import KEY, NightBusyError
+from steps.core.common.errors import UserError
+from tests.pipelines.nightly.cloud import Batches, Cloud, new_clients, teach_moto
 
 HIDDEN = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY"
 
@@ -109,7 +108,7 @@ def test_a_rejected_night_is_counted_when_the_next_one_hears_of_it(cloud, batch,
     call()
     failed = {"StepName": "RejectModel", "StepStatus": "Failed", "FailureReason": "FPR 2 %"}
     told = {"PipelineExecutionStatus": "Failed"}
-    monkeypatch.setattr("pipelines.night.sagemaker.SageMakerExecutions._steps", lambda *_: [failed])
+    monkeypatch.setattr("pipelines.runs.sagemaker_executions.SageMakerExecutions._steps", lambda *_: [failed])
     client = type(cloud.sagemaker)
     answer = client._make_api_call
 
@@ -140,7 +139,7 @@ def test_the_lease_ends_with_the_time_that_the_function_has(cloud, monkeypatch):
     def look(_):
         held.append(json.loads(cloud.artifacts.get(KEY))["until"])
 
-    monkeypatch.setattr("pipelines.night.cloud.current_dataset", look)
+    monkeypatch.setattr("pipelines.nightly.site_aws.current_dataset", look)
     call(seconds=60)
     assert timedelta(seconds=50) < datetime.fromisoformat(held[0]) - datetime.now(UTC) <= timedelta(seconds=70)
     assert not json.loads(cloud.artifacts.get(KEY))["until"]

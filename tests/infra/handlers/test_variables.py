@@ -4,7 +4,7 @@ import pytest
 
 from infra.handlers import publisher, recorder, starter
 from infra.handlers.variables import percent_of
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 EVENT = {"detail": {"pipelineExecutionArn": "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/p/execution/e"}}
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from pipelines.cli import cli
 from pipelines.definition.compiler import compile_cached
-from pipelines.parameters import pipeline_parameters
-from pipelines.settings import Settings
-from steps.core.errors import UserError
+from pipelines.definition.parameters import pipeline_parameters
+from pipelines.definition.settings import Settings
+from steps.core.common.errors import UserError
 
 TILEGATE = Path(sys.executable).parent / "tilegate"
 README = Path(__file__).parents[3] / "README.md"

@@ -16,9 +16,9 @@ from PIL import Image
 
 from pipelines.cli import cli
 from pipelines.cli.data.progress import FileProgress
-from pipelines.settings import Settings
-from steps.core.errors import UserError
-from steps.core.files import sha256_file
+from pipelines.definition.settings import Settings
+from steps.core.common.errors import UserError
+from steps.core.common.files import sha256_file
 
 TILEGATE = Path(sys.executable).parent / "tilegate"
 README = Path(__file__).parents[3] / "README.md"
@@ -167,8 +167,8 @@ def test_a_failure_after_a_decision_does_not_undo_it(home, source):
 
 
 def test_the_snapshot_of_the_status_is_the_one_that_a_run_would_use(home, source):
-    from pipelines.intake.labelled import catalogue_snapshot
-    from pipelines.local import LocalStore
+    from pipelines.executor.store import LocalStore
+    from pipelines.runs.inputs import catalogue_snapshot
 
     data("add", source, "--home", home)
     assert catalogue_snapshot(LocalStore(home / "store"), Settings()).uri in data("status", "--home", home)

@@ -12,15 +12,17 @@ from click.testing import CliRunner
 from PIL import Image
 
 from pipelines.cli import cli
+from pipelines.code_digest import LocalImages
+from pipelines.data.validated_runs import find_validated
 from pipelines.definition.compiler import compile_cached
-from pipelines.history.validated import find_validated
-from pipelines.images import LocalImages
-from pipelines.local import Executor, LocalStore, load_runs
-from pipelines.running import RunRequest, start_parameters
-from pipelines.settings import Settings
-from steps.core.dataset import read_dataset, read_quarantine
-from steps.core.errors import UserError
-from steps.core.files import sha256_file
+from pipelines.definition.settings import Settings
+from pipelines.executor.executor import Executor
+from pipelines.executor.runs import load_runs
+from pipelines.executor.store import LocalStore
+from pipelines.runs.local_run import RunRequest, start_parameters
+from steps.core.common.errors import UserError
+from steps.core.common.files import sha256_file
+from steps.core.dataset.tables import read_dataset, read_quarantine
 
 # What is wrong with each row, and where it stands in the labels file; the 48 before them are as they should be.
 BAD = {
@@ -269,7 +271,7 @@ def test_going_back_to_an_earlier_decision_is_a_decision_of_its_own(home, source
     both = sha256_file(source / "0.png")
     words = ("--by", "Ada", "--reason", "looked", "--home", home)
     said = [batch_in(data("decide", both[:6], label, *words)) for label in ("0", "1")]
-    monkeypatch.setattr("pipelines.catalogue.reviews._now", lambda: "2030-01-01T00:00:00Z")
+    monkeypatch.setattr("pipelines.data.reviews._now", lambda: "2030-01-01T00:00:00Z")
     said.append(batch_in(data("decide", both[:6], "0", *words)))
     assert len(set(said)) == 3
 

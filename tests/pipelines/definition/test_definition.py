@@ -11,14 +11,14 @@ from dataclasses import replace
 import pytest
 
 from pipelines.definition.compiler import compile_cached, compile_pipeline
+from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.requests import all_steps, check_requests
-from pipelines.parameters import pipeline_parameters
-from pipelines.settings import Settings
-from steps.core.gate import Limits
-from steps.core.hyperparameters import Hyperparameters
-from steps.core.plan import INSPECTOR
-from steps.core.search_space import TUNED, default_trial
-from steps.core.spec import PreprocessingSpec
+from pipelines.definition.settings import Settings
+from steps.core.dataset.plan import INSPECTOR
+from steps.core.gate.limits import Limits
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.train.hyperparameters import Hyperparameters
+from steps.train.search_space import TUNED, default_trial
 
 SETTINGS = Settings()
 
@@ -122,7 +122,7 @@ def test_a_program_takes_every_argument_that_its_step_gives_it(definition, name)
     application = steps(definition)[name]["Arguments"]["AppSpecification"]
     *_, module = application["ContainerEntrypoint"]
     words = [w if isinstance(w, str) else defaults[next(references(w))] for w in application["ContainerArguments"]]
-    assert importlib.import_module(module)._arguments(words)
+    assert importlib.import_module(f"{module}.__main__")._arguments(words)
 
 
 def test_training_takes_every_hyperparameter_that_its_step_gives_it(definition):

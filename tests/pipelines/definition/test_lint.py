@@ -10,7 +10,7 @@ from pipelines.cli import cli
 from pipelines.definition.compiler import compile_pipeline
 from pipelines.definition.lint import MOST_CHARACTERS, lint
 from pipelines.environment import Environment
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 ENVIRONMENT = Environment("dev", "123456789012", "eu-west-1")
 DIGEST = "@sha256:" + "0" * 64

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.planning.manifests import all_exist, read_manifest, write_manifest
-from pipelines.storage import FolderObjects
+from pipelines.storage.folder import FolderObjects
 
 names = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=9)
 

@@ -6,20 +6,20 @@ import shutil
 import pandas as pd
 import pytest
 
-from pipelines.catalogue import Catalogue
-from pipelines.intake.labelled import catalogue_snapshot, data_here
-from pipelines.local import LocalStore
+from pipelines.data.catalogue import Catalogue
+from pipelines.definition.settings import Settings
+from pipelines.executor.store import LocalStore
 from pipelines.planning.planner import plan_run
-from pipelines.settings import Settings
-from pipelines.storage import FolderObjects
-from steps.core.classes import Classes
-from steps.core.cutting import CutScreenshot
-from steps.core.facts import Inspection, write_facts
-from steps.core.plan import FACTS, INSPECTOR, TILES, Plan
-from steps.core.snapshot import parts_of
-from steps.core.spec import PreprocessingSpec
-from steps.core.tiles import Tile
-from steps.core.tilestore import part_key, write_part
+from pipelines.runs.inputs import catalogue_snapshot, data_here
+from pipelines.storage.folder import FolderObjects
+from steps.core.dataset.classes import Classes
+from steps.core.dataset.plan import FACTS, INSPECTOR, TILES, Plan
+from steps.core.dataset.snapshot import parts_of
+from steps.core.tiles.cutting import CutScreenshot
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.core.tiles.store import part_key, write_part
+from steps.core.tiles.tiling import Tile
+from steps.validate.image_facts import Inspection, write_facts
 
 SETTINGS = Settings()
 SPEC = PreprocessingSpec(tile_size=32)

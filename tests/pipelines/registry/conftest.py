@@ -13,8 +13,9 @@ import pytest
 from moto import mock_aws
 
 from pipelines.environment import Environment
-from pipelines.registry import MlflowRegistry, SageMakerRegistry
-from pipelines.storage import S3Objects
+from pipelines.registry.mlflow_registry import MlflowRegistry
+from pipelines.registry.sagemaker_registry import SageMakerRegistry
+from pipelines.storage.s3 import S3Objects
 from pipelines.tracking.database import database_path, open_client
 
 PERSON = "arn:aws:sts::123456789012:assumed-role/tilegate-dev-approver/ann"

@@ -6,8 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.cli import cli
-from pipelines.registry import MlflowRegistry, RegistryError
-from pipelines.settings import Settings
+from pipelines.definition.settings import Settings
+from pipelines.registry.mlflow_registry import MlflowRegistry
+from pipelines.registry.protocol import RegistryError
 
 DECIDED = ("--by", "Ann", "--reason", "looked at the report")
 

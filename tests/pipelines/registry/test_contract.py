@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from pipelines.registry import RegistryError, register_callback
+from pipelines.registry.protocol import RegistryError, register_callback
 
 
 def test_a_registered_version_waits_for_a_person_and_keeps_what_the_request_said(registry, bundle, request_of):

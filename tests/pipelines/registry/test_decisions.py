@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.registry import APPROVED, PENDING, REJECTED, ModelVersion, RegistryError
 from pipelines.registry.decisions import Wish, champion_of, decide, wished_version
+from pipelines.registry.protocol import APPROVED, PENDING, REJECTED, ModelVersion, RegistryError
 
 NUMBERS = (1, 2, 3, 4)
 WISHES = st.lists(st.tuples(st.sampled_from([APPROVED, REJECTED, "rollback"]), st.sampled_from(NUMBERS)), max_size=14)

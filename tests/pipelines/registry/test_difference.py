@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.cli.differing_models import tell
-from pipelines.registry import RegistryError
+from pipelines.cli.models_diff import tell
 from pipelines.registry.difference import as_json, batches_of_one, facts, hyperparameters, read_side
 from pipelines.registry.opening import snapshot_batches
-from pipelines.storage import FolderObjects
-from steps.core.archive import pack
-from steps.core.bundle import device_contract
-from steps.core.evaluation import evaluate
-from steps.core.files import write_json
-from steps.core.gate import Limits
-from steps.core.reducers import Reducer
-from steps.core.snapshot import Batch, Place, write_snapshot
-from steps.core.spec import PreprocessingSpec
+from pipelines.registry.protocol import RegistryError
+from pipelines.storage.folder import FolderObjects
+from steps.convert.bundle import device_contract
+from steps.core.common.files import write_json
+from steps.core.dataset.snapshot import Batch, Place, write_snapshot
+from steps.core.gate.limits import Limits
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.evaluate.evaluation import evaluate
+from steps.network.archive import pack
+from steps.network.reducer import Reducer
 
 DEMANDS = {"operators": ["ADD"], "tile_operators": ["ADD"], "min_runtime_version": "2.3.0"}
 BATCHES = {

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 import mlflow
 import pytest
 
-from pipelines.registry import MlflowRegistry, RegistryError, records
+from pipelines.registry import records
+from pipelines.registry.mlflow_registry import MlflowRegistry
+from pipelines.registry.protocol import RegistryError
 from pipelines.tracking.database import database_uri, open_client
 
 DECIDER = """

@@ -10,8 +10,8 @@ from botocore.model import ServiceModel
 
 from pipelines.definition.compiler import compile_pipeline
 from pipelines.definition.requests import all_steps, check_requests
-from pipelines.settings import Settings
-from steps.core.summary import SUMMARY
+from pipelines.definition.settings import Settings
+from steps.convert.summary import SUMMARY
 
 
 @pytest.fixture(scope="module")

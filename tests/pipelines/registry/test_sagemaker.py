@@ -8,9 +8,9 @@ from itertools import count
 import pytest
 from botocore.exceptions import ClientError
 
-from pipelines.registry import RegistryError
-from pipelines.storage import LostRace
-from steps.core.errors import UserError
+from pipelines.registry.protocol import RegistryError
+from pipelines.storage.protocol import LostRace
+from steps.core.common.errors import UserError
 from tests.pipelines.registry.conftest import PERSON
 
 LOG = "registry/screenshots/decisions/"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from pipelines.registry import MlflowRegistry
-from pipelines.release import LocalSigner
-from pipelines.storage import FolderObjects
+from pipelines.registry.mlflow_registry import MlflowRegistry
+from pipelines.release.signers import LocalSigner
+from pipelines.storage.folder import FolderObjects
 from pipelines.tracking.database import database_path, open_client
 from tests.pipelines.release.kit import Bench, make_signing_key, new_clients, open_cloud, teach_moto_digests
 

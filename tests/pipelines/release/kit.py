@@ -16,10 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from moto.kms.utils import ECDSAPrivateKey
 
 from pipelines.environment import Environment
-from pipelines.registry import SageMakerRegistry
-from pipelines.release import Channels, KmsSigner, Publisher, ReleaseStore
+from pipelines.registry.sagemaker_registry import SageMakerRegistry
+from pipelines.release.channels import Channels
+from pipelines.release.publisher import Publisher
+from pipelines.release.signers import KmsSigner
+from pipelines.release.store import ReleaseStore
 from pipelines.release.verify import PublicKeys, read_keys, verify_channel
-from pipelines.storage import S3Objects
+from pipelines.storage.s3 import S3Objects
 
 ENVIRONMENT = Environment("dev", "123456789012", "eu-west-1")
 GROUP = ENVIRONMENT.model_package_group

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from pipelines.release import LocalSigner
-from pipelines.release.signers import sealed
+from pipelines.release.signers import LocalSigner, sealed
 from pipelines.release.verify import CHANNEL_TYPE, VerificationError
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 from tests.pipelines.release.kit import WHO, everything
 
 POINTER = "channels/stable.json"

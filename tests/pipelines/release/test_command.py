@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives import serialization
 from infra.handlers.publisher import handler
 from pipelines.aws.session import Deployment
 from pipelines.cli import cli
-from pipelines.registry import MlflowRegistry
+from pipelines.definition.settings import Settings
+from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.release.opening import local_publisher
 from pipelines.release.verify import read_keys, verify_channel
-from pipelines.settings import Settings
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 from tests.pipelines.release.kit import ENVIRONMENT, files_of, pack, passed
 
 BY = ("--by", "Ann", "--reason", "fewer alarms")

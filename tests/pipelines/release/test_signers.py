@@ -10,10 +10,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from pipelines.release import KmsSigner, LocalSigner
-from pipelines.release.signers import sealed
+from pipelines.release.signers import KmsSigner, LocalSigner, sealed
 from pipelines.release.verify import CHANNEL_TYPE, MANIFEST_TYPE, VerificationError, authenticated, opened, read_keys
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 
 # Larger than what KMS takes as a message: it has to be signed by its digest.
 PAYLOAD = {"format": 1, "files": ["x" * 100] * 100}

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.release import LocalSigner
 from pipelines.release import verify as verifier
-from pipelines.release.signers import sealed
+from pipelines.release.signers import LocalSigner, sealed
 from pipelines.release.verify import (
     CHANNEL_TYPE,
     MANIFEST_TYPE,

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
-from pipelines.local import LocalStore
-from pipelines.storage import FolderObjects, LostRace, NoSuchObject, S3Objects
-from steps.core.errors import UserError
+from pipelines.executor.store import LocalStore
+from pipelines.storage.folder import FolderObjects
+from pipelines.storage.protocol import LostRace, NoSuchObject
+from pipelines.storage.s3 import S3Objects
+from steps.core.common.errors import UserError
 
 BUCKET = "tilegate-test"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.local.events import ExecutionStarted
-from pipelines.storage import FolderObjects
-from pipelines.tracking import MlflowTracker
+from pipelines.executor.events import ExecutionStarted
+from pipelines.storage.folder import FolderObjects
 from pipelines.tracking.database import database_path, open_client
+from pipelines.tracking.listener import MlflowTracker
 from tests.pipelines.tracking.service import Service
 
 EXECUTION = "20261123-051455-k3v9"

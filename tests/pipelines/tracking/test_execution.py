@@ -2,9 +2,13 @@
 
 import sys
 
-from pipelines.local import Executor, Image, LocalStore, load_runs
-from pipelines.registry import MlflowRegistry, register_callback
-from pipelines.tracking import MlflowTracker
+from pipelines.executor.executor import Executor
+from pipelines.executor.images import Image
+from pipelines.executor.runs import load_runs
+from pipelines.executor.store import LocalStore
+from pipelines.registry.mlflow_registry import MlflowRegistry
+from pipelines.registry.protocol import register_callback
+from pipelines.tracking.listener import MlflowTracker
 
 MAKE = """
 import io, json, pathlib, sys, tarfile

@@ -13,9 +13,9 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from pipelines.tracking import ui_command, ui_environment
 from pipelines.tracking.managed import find_tracking
-from steps.core.errors import UserError
+from pipelines.tracking.ui import ui_command, ui_environment
+from steps.core.common.errors import UserError
 
 APP = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-app/app-ABCDEFGH"
 SERVER = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/tilegate-dev"

@@ -9,11 +9,11 @@ from mlflow.exceptions import MlflowException
 from moto import mock_aws
 
 from infra.handlers import recorder
-from pipelines.cli.tracking import track
+from pipelines.cli.track import track
 from pipelines.environment import Environment
-from pipelines.storage import S3Objects
+from pipelines.storage.s3 import S3Objects
 from pipelines.tracking.database import database_uri, experiment_id
-from steps.core.errors import UserError
+from steps.core.common.errors import UserError
 from tests.pipelines.tracking.service import ARN, whole_night
 
 
@@ -36,7 +36,7 @@ def deployed(service, played, monkeypatch):
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("TILEGATE_TRACKING_URI", database_uri(played.home))
     monkeypatch.setattr("infra.handlers.variables.open_environment", Deployed)
-    monkeypatch.setattr("pipelines.aws.session.open_environment", Deployed)
+    monkeypatch.setattr("pipelines.aws.session.session.open_environment", Deployed)
     with mock_aws():
         s3 = boto3.client("s3", **known)
         buckets = []

@@ -1,6 +1,6 @@
 """What an execution looks like in MLflow."""
 
-from pipelines.local.events import (
+from pipelines.executor.events import (
     ConditionDecided,
     ExecutionFinished,
     StepFailedEvent,
@@ -14,7 +14,7 @@ from pipelines.local.events import (
     TrialFinished,
     TrialStarted,
 )
-from pipelines.local.results import StepResult, StoredOutput
+from pipelines.executor.results import StepResult, StoredOutput
 
 DIGEST = "0123456789abcdef" * 4
 DATASET = f"s3://bucket/datasets/{DIGEST}/manifest.jsonl"

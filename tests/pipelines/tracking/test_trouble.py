@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines.local.events import ExecutionFinished, StepReused, StepStarted, StepSucceeded
-from pipelines.local.results import StepResult
-from pipelines.registry import MlflowRegistry
-from pipelines.tracking import MlflowTracker
+from pipelines.executor.events import ExecutionFinished, StepReused, StepStarted, StepSucceeded
+from pipelines.executor.results import StepResult
+from pipelines.locks import exclusive
+from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.tracking.database import open_client
-from pipelines.tracking.locks import exclusive
+from pipelines.tracking.listener import MlflowTracker
 
 DONE = ExecutionFinished("Succeeded", None, None, 1.0)
 OTHER = "20261124-000000-aaaa"

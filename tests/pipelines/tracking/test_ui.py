@@ -9,8 +9,8 @@ import urllib.request
 
 import pytest
 
-from pipelines.local.events import ExecutionFinished
-from pipelines.tracking import run_url, ui_command, ui_environment
+from pipelines.executor.events import ExecutionFinished
+from pipelines.tracking.ui import run_url, ui_command, ui_environment
 
 
 def test_the_ui_listens_on_loopback_only(tmp_path):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from steps.core.reducers import Reducer
-from steps.core.spec import PreprocessingSpec
-from steps.runtime import start_tensorflow
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.network.reducer import Reducer
+from steps.network.runtime import start_tensorflow
 
 SPEC = PreprocessingSpec(tile_size=32)
 REDUCER = Reducer("attention", scale=2e-5, offset=-3.0)
@@ -35,7 +35,7 @@ def telling():
 
 @pytest.fixture(scope="session")
 def converted(telling, tmp_path_factory):
-    from steps.device.converting import export
+    from steps.device.export import export
 
     path = tmp_path_factory.mktemp("converted") / "model.tflite"
     export(telling.model, REDUCER, SPEC, path)

@@ -9,10 +9,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from steps.core.cutting import cut_tiles
-from steps.core.errors import UserError
-from steps.core.images import read_image
-from steps.core.tiles import plan_tiles
+from steps.core.common.errors import UserError
+from steps.core.tiles.cutting import cut_tiles
+from steps.core.tiles.decode import read_image
+from steps.core.tiles.tiling import plan_tiles
 from steps.device.check import check, main
 from steps.device.golden import FOLDER, Golden, write_golden
 from tests.steps.device.conftest import REDUCER, SPEC

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from steps.core.cutting import cut_tiles
-from steps.core.errors import UserError
-from steps.core.images import MAX_ASPECT
-from steps.core.reducers import Reducer
-from steps.core.spec import PreprocessingSpec
+from steps.core.common.errors import UserError
+from steps.core.tiles.cutting import cut_tiles
+from steps.core.tiles.decode import MAX_ASPECT
+from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.flatbuffer import model_bytes, read_model
 from steps.device.runtime import LiteModel
+from steps.network.reducer import Reducer
 from tests.steps.device.conftest import REDUCER, SPEC
 
 SIDES = st.integers(1, 420)
@@ -92,7 +92,7 @@ def test_a_runtime_gets_no_leave_to_compute_in_sixteen_bits(converted, tmp_path)
 
 
 def test_a_reducer_or_a_spec_of_another_model_is_refused(telling, tmp_path):
-    from steps.device.converting import export
+    from steps.device.export import export
 
     with pytest.raises(UserError, match="all three must be of one training"):
         export(telling.model, Reducer("max"), SPEC, tmp_path / "m.tflite")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from flatbuffers.table import Table
 
-from steps.core.errors import UserError
-from steps.core.reducers import Reducer
-from steps.core.spec import PreprocessingSpec
+from steps.core.common.errors import UserError
+from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.flatbuffer import read_model
 from steps.device.metadata import NAME, finish
 from steps.device.operators import demands
 from steps.device.runtime import LiteModel
+from steps.network.reducer import Reducer
 from tests.steps.device.conftest import REDUCER, SPEC
 
 

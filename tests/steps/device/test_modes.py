@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from steps.core.cutting import cut_tiles
-from steps.core.reducers import Reducer
-from steps.device.converting import export
+from steps.core.tiles.cutting import cut_tiles
+from steps.device.export import export
 from steps.device.flatbuffer import read_model
 from steps.device.operators import demands
 from steps.device.runtime import LiteModel
+from steps.network.reducer import Reducer
 from tests.steps.device.conftest import REDUCER, SPEC
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore::UserWarning")]

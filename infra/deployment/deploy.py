@@ -1,0 +1,136 @@
+"""`tilegate deploy`: bring an environment's stacks to what their templates say, after showing what changes."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.deployment.change_sets import Proposal, carry_out, discard, propose
+from infra.deployment.changes import in_order
+from infra.deployment.choices import Choices, choose, remembered, remembering
+from infra.deployment.deploy_bucket import source_of
+from infra.deployment.images_in_aws import check_images, how_to_push
+from infra.deployment.seeding import seed, upload_weights, weights_folder
+from infra.deployment.stacks_in_aws import Sleep, Stacks, Tell
+from pipelines.aws.session import aws_errors
+from pipelines.environment import Environment
+from pipelines.storage.s3 import S3Objects
+
+if TYPE_CHECKING:
+    from pipelines.aws.session import Deployment
+
+Confirm = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`given` are images and options by their names, None for those to leave as they are; `weights` is a file or None.
+
+    With `dry_run` nothing changes, except that the template may be uploaded.
+    """
+
+    given: Mapping[str, Any]
+    weights: Path | None = None
+    dry_run: bool = False
+
+
+def deploy(
+    deployment: "Deployment", wanted: Wanted, *, tell: Tell, confirm: Confirm, sleep: Sleep = time.sleep
+) -> bool:
+    """Deploy, and return whether it was done to the end: False if somebody said no. Doing it again changes nothing.
+
+    `confirm` is asked before something with contents is removed or replaced. Raises UserError.
+    """
+    environment = deployment.environment
+    stacks = Stacks(deployment.client("cloudformation"), tell, sleep)
+    choices = _chosen(deployment, wanted, stacks)
+    if choices.images:
+        check_images(choices.images, environment, deployment.client("ecr"))
+    for name, template in _templates(environment, choices).items():
+        source = source_of(template, name, environment, deployment.client("s3"))
+        proposal = propose(stacks, name, source, {"project": environment.project, "environment": environment.name})
+        if proposal is None:
+            tell(f"Stack {name}: nothing to change.")
+        elif not _decided(stacks, proposal, wanted, tell, confirm):
+            return False
+        _protect(stacks, environment, name, wanted)
+    if wanted.dry_run:
+        return True
+    if choices.images is None:
+        tell(how_to_push(environment))
+    else:
+        _fill(deployment, wanted, tell)
+    return True
+
+
+def _chosen(deployment: "Deployment", wanted: Wanted, stacks: Stacks) -> Choices:
+    from infra.template.synth import toolkit
+
+    with toolkit(validate=False):  # CDK starts its Node where it is imported first
+        from infra.template.network import find_s3_prefix_list
+    environment = deployment.environment
+    with aws_errors("ask for the addresses of S3"):
+        prefixes = find_s3_prefix_list(deployment.client("ec2"), environment.region)
+    choices = choose(wanted.given, remembered(stacks, environment), prefixes)
+    if wanted.weights:
+        choices = replace(choices, options=replace(choices.options, weights=weights_folder(wanted.weights)))
+    return choices
+
+
+def _templates(environment: Environment, choices: Choices) -> dict[str, Any]:
+    from infra.template.synth import synthesise
+
+    templates = synthesise(environment, choices.images, choices.options)
+    if environment.project in templates:
+        templates[environment.project] = remembering(templates[environment.project], choices)
+    return templates
+
+
+def _decided(stacks: Stacks, proposal: Proposal, wanted: Wanted, tell: Tell, confirm: Confirm) -> bool:
+    """Show a proposal, and carry it out if it may be. Returns whether to go on."""
+    for line in _shown(proposal):
+        tell(line)
+    if wanted.dry_run:
+        discard(stacks, proposal)
+        return True
+    lost = [change.name for change in proposal.changes if change.loses]
+    if lost and not confirm(f"The contents of {', '.join(lost)} will be lost for good. Go on?"):
+        discard(stacks, proposal)
+        return False
+    carry_out(stacks, proposal)
+    return True
+
+
+def _shown(proposal: Proposal) -> list[str]:
+    name, changes = proposal.stack.name, in_order(proposal.changes)
+    if not proposal.is_new:
+        return [
+            f"Stack {name}: {len(changes)} {'change' if len(changes) == 1 else 'changes'}",
+            *(f"  {change}" for change in changes),
+        ]
+    kinds = Counter(change.kind for change in changes)
+    return [
+        f"Stack {name}: new, {len(changes)} resources",
+        *(f"  + {n:>3} {kind}" for kind, n in sorted(kinds.items())),
+    ]
+
+
+def _protect(stacks: Stacks, environment: Environment, name: str, wanted: Wanted) -> None:
+    """Keep a stack of prod from being deleted by mistake."""
+    state = stacks.state(name)
+    if environment.name == "prod" and state and not wanted.dry_run:
+        stacks.protect(state, protected=True)
+
+
+def _fill(deployment: "Deployment", wanted: Wanted, tell: Tell) -> None:
+    environment = deployment.environment
+    artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
+    with aws_errors(f"write to {environment.artifact_bucket}"):
+        made = seed(artifacts)
+        if wanted.weights and (key := upload_weights(wanted.weights, artifacts)):
+            made.append(key)
+    for key in made:
+        tell(f"Wrote {artifacts.uri(key)}")
+    tell(f"{environment.project} is deployed.")

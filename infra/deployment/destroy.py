@@ -1,0 +1,131 @@
+"""`tilegate destroy`: remove an environment's stacks, and say before what goes with them and what stays."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from infra.deployment.stacks_in_aws import Sleep, Stacks, StackState, Tell
+from pipelines.aws.session import aws_errors
+from pipelines.environment import Environment
+from pipelines.runs.sagemaker_executions import SageMakerExecutions
+from steps.core.common.errors import UserError
+
+if TYPE_CHECKING:
+    from pipelines.aws.session import Deployment
+
+_RETAINING = ("Retain", "RetainExceptOnCreate")
+_BUCKET, _GROUP, _PIPELINE = "AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup", "AWS::SageMaker::Pipeline"
+_WITH_CONTENTS = (_BUCKET, _GROUP, "AWS::KMS::Key", "AWS::ECR::Repository")
+_NAMES = ("BucketName", "RepositoryName", "ModelPackageGroupName", "Description", "Name")
+
+
+def destroy(deployment: "Deployment", *, tell: Tell, confirm: Callable[[str], bool], sleep: Sleep = time.sleep) -> bool:
+    """Remove both stacks and the bucket of templates; return False if `confirm` said no. Raises UserError.
+
+    A stack goes with its contents where its template does not keep them: buckets are emptied of all versions before.
+    """
+    environment = deployment.environment
+    stacks = Stacks(deployment.client("cloudformation"), tell, sleep)
+    found = [state for name in (environment.project, environment.images_stack) if (state := stacks.state(name))]
+    if not found:
+        tell(f"There is no {environment.project} in {environment.region}.")
+        return True
+    resources = [item for state in found for item in _resources(stacks, state)]
+    if any(kind == _PIPELINE for kind, _, _ in resources):
+        _nothing_runs(deployment)
+    stays = [(kind, name) for kind, name, is_kept in resources if is_kept]
+    goes = [(kind, name) for kind, name, is_kept in resources if kind in _WITH_CONTENTS and not is_kept]
+    # Access logs of a bucket's emptying still arrive in theirs: it comes last.
+    goes.sort(key=lambda item: (item[1] == environment.access_log_bucket, item))
+    for what, names in (("Is removed with all that is in it", goes), ("Stays", stays)):
+        for kind, name in names:
+            tell(f"{what}: {kind} {name}")
+    if not confirm(f"Remove {environment.project} from account {environment.account}, {environment.region}?"):
+        return False
+    for state in found:
+        stacks.protect(state, protected=False)
+    _remove_contents(deployment, goes)
+    for state in found:
+        try:
+            stacks.delete(state)
+        except UserError as error:
+            tell(f"{error}. Once more, because access logs may have arrived meanwhile.")
+            _remove_contents(deployment, goes)
+            stacks.delete(state)
+    _remove_deploy_bucket(deployment.client("s3"), environment)
+    tell(f"{environment.project} is gone." + (f" {len(stays)} things stay, as said." if stays else ""))
+    return True
+
+
+def _resources(stacks: Stacks, state: StackState) -> Iterator[tuple[str, str, bool]]:
+    """Yield kind and name of each resource of a stack, and whether it stays."""
+    if state.status == "REVIEW_IN_PROGRESS":
+        return
+    for logical, resource in stacks.template(state.name).get("Resources", {}).items():
+        properties = resource.get("Properties", {})
+        name = next((properties[key] for key in _NAMES if isinstance(properties.get(key), str)), logical)
+        yield resource["Type"], name, resource.get("DeletionPolicy") in _RETAINING
+
+
+def _nothing_runs(deployment: "Deployment") -> None:
+    environment = deployment.environment
+    executing = SageMakerExecutions(deployment.client("sagemaker"), environment.pipeline_arn).executing()
+    if executing:
+        raise UserError(
+            f"the execution {executing} goes on: wait for its end, or `tilegate stop {executing} --env "
+            f"{environment.name} --reason …`"
+        )
+
+
+def _remove_contents(deployment: "Deployment", goes: list[tuple[str, str]]) -> None:
+    for kind, name in goes:
+        if kind == _BUCKET:
+            _empty(deployment.client("s3"), name, deployment.environment)
+        if kind == _GROUP:
+            _remove_versions(deployment.client("sagemaker"), name)
+
+
+def _empty(s3: Any, bucket: str, environment: Environment) -> None:
+    """Remove every version of every object; nothing happens if there is no such bucket."""
+    from botocore.exceptions import ClientError
+
+    owner = {"ExpectedBucketOwner": environment.account}
+    with aws_errors(f"empty the bucket {bucket}"):
+        try:
+            for batch in _versions(s3, bucket, owner):
+                told = s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True}, **owner)
+                if told.get("Errors"):
+                    first = told["Errors"][0]
+                    raise UserError(f"{bucket}/{first['Key']} cannot be removed: {first.get('Message', first['Code'])}")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchBucket":
+                raise
+
+
+def _versions(s3: Any, bucket: str, owner: dict[str, str]) -> Iterator[list[dict[str, str]]]:
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, **owner):
+        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        if found:
+            yield [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+
+
+def _remove_versions(client: Any, group: str) -> None:
+    """Remove the versions of a group: one that has any cannot be deleted."""
+    with aws_errors(f"remove the versions of {group}"):
+        pages = client.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
+        arns = [item["ModelPackageArn"] for page in pages for item in page["ModelPackageSummaryList"]]
+        for arn in arns:
+            client.delete_model_package(ModelPackageName=arn)
+
+
+def _remove_deploy_bucket(s3: Any, environment: Environment) -> None:
+    from botocore.exceptions import ClientError
+
+    bucket = environment.deploy_bucket
+    _empty(s3, bucket, environment)
+    with aws_errors(f"remove the bucket {bucket}"):
+        try:
+            s3.delete_bucket(Bucket=bucket, ExpectedBucketOwner=environment.account)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchBucket":
+                raise

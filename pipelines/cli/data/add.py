@@ -1,0 +1,98 @@
+"""`tilegate data add`: labelled screenshots into the store."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipelines.cli.data.options import attribute_of, labels_options, open_catalogue
+from pipelines.cli.environment import environment_options
+from pipelines.cli.home import home_option
+from pipelines.environment import LOCAL
+
+if TYPE_CHECKING:
+    from pipelines.data.source import Added
+
+_KINDS = ("labels", "review", "reference")
+_REASONS_SHOWN = 5
+
+
+@click.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--kind",
+    type=click.Choice(_KINDS),
+    default=_KINDS[0],
+    show_default=True,
+    help="Labels; a reviewer's decisions, which go before labels; or unlabelled pictures to compare with.",
+)
+@click.option("--labels", metavar="FILE", help="The labels file in PATH, where there are several.")
+@labels_options
+@click.option("--by", default="", metavar="NAME", help="Who adds it; kept with the batch.")
+@click.option("--note", default="", metavar="TEXT", help="What it is; kept with the batch.")
+@home_option
+@environment_options
+def add(  # noqa: PLR0917 (Click passes them by name)
+    path: Path,
+    kind: str,
+    labels: str | None,
+    classes: str,
+    label_attribute: str,
+    by: str,
+    note: str,
+    home: Path,
+    environment: str,
+    region: str | None,
+) -> None:
+    """Add PATH, a folder or a labels file in one, to the labelled data, as one immutable batch.
+
+    Files are copied to this machine's store, or with --env to an environment's data bucket; data that are there
+    already are not added again.
+    """
+    from pipelines.cli.data.progress import FileProgress
+    from steps.core.dataset.classes import Classes
+
+    options: Any = {
+        "classes": Classes.parse(classes),
+        "kind": kind,
+        "labels": labels,
+        "attribute": attribute_of(label_attribute),
+        "note": note,
+        "by": by,
+        "progress": FileProgress(sys.stdout),
+    }
+    if environment == LOCAL:
+        _tell(open_catalogue(home).add(path, **options))
+        click.echo("Next         `tilegate run` learns from all batches; `tilegate data status` lists them")
+        return
+    from pipelines.aws.session import aws_errors, open_environment
+    from pipelines.data.add import add_source
+    from pipelines.storage.s3 import S3Objects
+
+    deployment = open_environment(environment, region)
+    with aws_errors(f"add data to {environment}"):
+        data = S3Objects(deployment.client("s3"), deployment.environment.data_bucket)
+        _tell(add_source(data, path, **options))
+    click.echo(f"Next         the nights of {environment} learn from all batches")
+
+
+def _tell(added: "Added") -> None:
+    from steps.core.common.text import printable
+
+    usable = added.rows - len(added.refused)
+    labels = "".join(f", {count:,} {name}" for name, count in added.per_label.items() if count)
+    click.echo(f"Rows         {usable:,} of {added.rows:,} usable{labels}")
+    for row in added.refused[:_REASONS_SHOWN]:
+        click.echo(
+            f"  refused    row {row.row}, {printable(row.source_ref, 60)!r}: {row.reason}, {printable(row.detail)}"
+        )
+    if len(added.refused) > _REASONS_SHOWN:
+        click.echo(f"  refused    {len(added.refused) - _REASONS_SHOWN:,} more")
+    click.echo(
+        f"Screenshots  {added.screenshots:,}, of which {added.screenshots - added.new_screenshots:,} were there already"
+    )
+    if added.already:
+        click.echo(f"Batch        {added.batch.name} holds exactly this already: nothing was added")
+    else:
+        click.echo(f"Batch        {added.batch.name}")

@@ -1,0 +1,142 @@
+"""`tilegate data show`: one batch, or one screenshot wherever it occurs."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipelines.cli.data.options import labels_options, megabytes, open_catalogue, reading_of
+from pipelines.cli.home import home_option
+
+if TYPE_CHECKING:
+    from pipelines.data.catalogue import Catalogue
+    from steps.core.dataset.classes import Classes
+
+_ROWS_SHOWN = 10
+_PREFIX = re.compile(r"[0-9a-fA-F]{4,64}")
+
+
+@click.command()
+@click.argument("what", metavar="BATCH|SHA256")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with the screenshot and its tiles to this file.",
+)
+@labels_options
+@home_option
+def show(what: str, html: Path | None, classes: str, label_attribute: str, home: Path) -> None:
+    """Show a batch, or a screenshot by the first four or more digits of its sha256: every row that labels it."""
+    from steps.core.common.errors import UserError
+
+    catalogue = open_catalogue(home)
+    parsed, attribute = reading_of(home, classes, label_attribute)
+    if what in {batch.name for batch in catalogue.batches()}:
+        if html is not None:
+            raise UserError("--html is for a screenshot: name one by its sha256")
+        _show_batch(catalogue, what, parsed, attribute)
+    else:
+        _show_screenshot(catalogue, _resolve(catalogue, what), parsed, attribute, html)
+
+
+def _resolve(catalogue: "Catalogue", what: str) -> str:
+    from pipelines.data.lookup import matching_screenshots
+    from steps.core.common.errors import UserError
+
+    found = matching_screenshots(catalogue, what) if _PREFIX.fullmatch(what) else []
+    if not found:
+        raise UserError(
+            f"{what!r} is neither a batch nor the beginning (4 digits at least) of the sha256 of a screenshot here; "
+            "`tilegate data status` lists the batches"
+        )
+    if len(found) > 1:
+        raise UserError(
+            f"{len(found):,} screenshots begin with {what!r}, {found[0]} and {found[1]} among them: give more digits"
+        )
+    return found[0]
+
+
+def _show_batch(catalogue: "Catalogue", name: str, classes: "Classes", attribute: str | None) -> None:
+    from steps.core.common.text import printable
+
+    card = catalogue.card(name)
+    listing = catalogue.listing(name)
+    facts = {
+        "batch": card.name,
+        "kind": card.kind,
+        "added": f"{card.added}{f' by {card.by}' if card.by else ''}, from {card.source}",
+        "note": card.note,
+        "labels": card.labels,
+        "sha256": card.sha256,
+        "rows": f"{card.rows:,}, {card.refused:,} refused when it was added",
+        "screenshots": f"{listing['sha256'].nunique():,}",
+        "size": megabytes(card.bytes),
+        "place": catalogue.folder(card.batch),
+    }
+    for key, value in facts.items():
+        if value:
+            click.echo(f"{key:<11}  {printable(str(value), 1000)}")
+    rows, refused = catalogue.rows(card.batch, classes, attribute)
+    for row in rows.head(_ROWS_SHOWN).to_dict("records"):
+        name = printable(row["source_ref"], 80)
+        click.echo(f"row {row['row']:>6}   {_label(row)}  {row['id'][:12]}  {name}{_decision(row)}")
+    for refusal in refused[:_ROWS_SHOWN]:
+        click.echo(f"row {refusal.row:>6}   refused, {refusal.reason}: {printable(refusal.detail)}")
+    if more := max(len(rows) - _ROWS_SHOWN, 0) + max(len(refused) - _ROWS_SHOWN, 0):
+        click.echo(f"and {more:,} more rows")
+
+
+def _show_screenshot(
+    catalogue: "Catalogue", screenshot: str, classes: "Classes", attribute: str | None, html: Path | None
+) -> None:
+    from pipelines.data.lookup import sightings
+    from steps.core.common.errors import UserError
+    from steps.core.common.text import printable
+    from steps.core.tiles.decode import ImageRefusedError, read_image
+    from steps.core.tiles.tiling import plan_tiles
+
+    seen = list(sightings(catalogue, screenshot, classes, attribute))
+    files = [catalogue.folder(s.batch) / s.path for s in seen if s.path is not None]
+    click.echo(f"sha256  {screenshot}")
+    for file in files:
+        click.echo(f"place   {printable(str(file), 1000)}")
+    for sighting in seen:
+        for row in sighting.rows.to_dict("records"):
+            click.echo(
+                f"label   {_label(row)} by row {row['row']} of {sighting.batch.name} ({sighting.batch.kind}): "
+                f"{printable(row['source_ref'], 80)}{_decision(row)}"
+            )
+        if sighting.rows.empty:
+            click.echo(f"label   none by {sighting.batch.name} ({sighting.batch.kind})")
+    try:
+        pixels, facts = read_image(files[0])
+    except ImageRefusedError as error:
+        if html is not None:
+            raise UserError(f"{screenshot} is no picture that a page could show: {error}") from None
+        click.echo(f"size    unreadable: {error}")
+        return
+    click.echo(f"size    {facts.width} x {facts.height} pixels, {facts.format}, {files[0].stat().st_size:,} bytes")
+    for index, tile in enumerate(plan_tiles(facts.width, facts.height)):
+        click.echo(f"tile {index}  left {tile.left}, top {tile.top}, {tile.width} x {tile.height}")
+    if html is not None:
+        from pipelines.data.page import write_screenshot_page
+
+        write_screenshot_page(html, screenshot, pixels, seen)
+        click.echo(f"page    {html}")
+
+
+def _label(row: Mapping[Any, Any]) -> str:
+    """Write a row's label; a reviewer's row may have none."""
+    import pandas as pd
+
+    return "-" if pd.isna(row["label"]) else str(row["label"])
+
+
+def _decision(row: Mapping[Any, Any]) -> str:
+    """Write what only a reviewer's row says."""
+    from steps.core.common.text import printable
+
+    said = ((name, row[name]) for name in ("waive", "by", "reason"))
+    return "".join(f", {name} {printable(value, 80)}" for name, value in said if isinstance(value, str))

@@ -1,0 +1,48 @@
+"""`tilegate data validate`: whether the data may be learned from."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipelines.cli.data.options import labels_options
+from pipelines.cli.home import home_option
+from steps.core.common.choices import BACKBONES
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="Labelled screenshots that need not be added: a folder, or a labels file in one.",
+)
+@click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, path_type=Path),
+    help="Pretrained backbone, as for a run: with it drift is looked for in its features as well.",
+)
+@click.option("--backbone", type=click.Choice(BACKBONES), help="What the weights are of.")
+@labels_options
+@click.option(
+    "--max-label-changes", type=float, help="Largest share of labels that may have changed since the last run, 0 to 1."
+)
+@home_option
+def validate(home: Path, data: Path | None, weights: Path | None, *, sample: bool, **given: str | float | None) -> None:
+    """Hold the labelled data against every rule, as a run does before it learns from them; nothing is trained.
+
+    A later `tilegate run` with the same parameters takes the result over. Exit code 0: good to learn from; 1: not.
+    """
+    from pipelines.definition.settings import Settings
+    from pipelines.runs.validate_only import ValidateRequest, validate_data
+
+    if data and sample:
+        raise click.UsageError("--data and --sample name different data: give one of them")
+    names = {
+        "classes": "Classes",
+        "label_attribute": "LabelAttribute",
+        "max_label_changes": "MaxLabelChanges",
+        "backbone": "Backbone",
+    }
+    parameters = {names[option]: value for option, value in given.items() if value not in (None, "auto")}
+    sys.exit(0 if validate_data(ValidateRequest(home, data, sample, weights, parameters), Settings()) else 1)

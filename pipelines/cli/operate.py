@@ -1,0 +1,170 @@
+"""`tilegate start`, `status`, `logs` and `stop`: the executions of an environment in AWS."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipelines.cli.environment import deployment_options
+from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED, parameter_options
+
+if TYPE_CHECKING:
+    from pipelines.aws.session import Deployment
+    from pipelines.runs.aws_executions import ExecutionsSeen, Job
+    from pipelines.runs.aws_logs import Line
+    from pipelines.runs.aws_status import Standing
+
+_WATCH_SECONDS = 15.0
+_EXIT_CODES = {"Succeeded": 0, "Rejected": EXIT_REJECTED, "Failed": EXIT_ERROR, "Stopped": EXIT_ERROR}
+
+
+@click.command()
+@deployment_options
+@click.option("--reason", required=True, help="Why, besides the nights; kept with the execution.")
+@parameter_options
+def start(environment: str, region: str | None, reason: str, **given: Any) -> None:
+    """Start an execution now, as a night would if there were something to decide.
+
+    Parameters that are not given are those of the deployed pipeline. Nothing starts beside another execution.
+    """
+    from pipelines.aws.session import open_environment
+    from pipelines.nightly.decide import Rules, Start
+    from pipelines.nightly.lease import NightBusyError
+    from pipelines.nightly.night import hold_night
+    from pipelines.nightly.opening import open_cloud_site
+    from steps.core.common.errors import UserError
+
+    deployment = open_environment(environment, region)
+    site = open_cloud_site(deployment, {name: value for name, value in given.items() if value is not None})
+    try:
+        held = hold_night(site, Rules(force=True), reason=f"{reason} ({deployment.identity})", tell=click.echo)
+    except NightBusyError as busy:
+        raise UserError(str(busy)) from None
+    click.echo(held.line)
+    if not isinstance(held.decision, Start):
+        sys.exit(EXIT_ERROR)
+    click.echo(f"Look at it with: tilegate status {held.execution} --env {environment} --watch")
+
+
+@click.command()
+@click.argument("execution", required=False)
+@deployment_options
+@click.option("--watch", is_flag=True, help="Go on telling until it has ended; the exit code is then that of a run.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def status(execution: str | None, environment: str, region: str | None, *, watch: bool, as_json: bool) -> None:
+    """Show how an execution stands: its steps, why one failed, and the verdict.
+
+    EXECUTION is its id, its ARN or its night's name; without one it is the newest. Exit codes with --watch: 0 it
+    succeeded, 3 the gate rejected it, 1 it failed or was stopped.
+    """
+    import json
+
+    from pipelines.aws.session import open_environment
+    from pipelines.runs.aws_status import document_of, lines_of, standing
+
+    deployment = open_environment(environment, region)
+    found = standing(deployment, execution)
+    if watch:
+        found = _watched(deployment, found, quiet=as_json)
+    now = _now()
+    if as_json:
+        click.echo(json.dumps(document_of(found, now), indent=1))
+    else:
+        for line in lines_of(found, now):
+            click.echo(line)
+    if watch:
+        sys.exit(_EXIT_CODES.get(found.status, EXIT_ERROR))
+
+
+def _watched(deployment: "Deployment", found: "Standing", *, quiet: bool) -> "Standing":
+    """Tell each step's changes until an execution has ended."""
+    import time
+
+    from pipelines.runs.aws_status import standing, step_line
+
+    told: dict[str, str] = {}
+    while True:
+        for step in found.steps:
+            if not quiet and told.get(step.name) != step.status:
+                told[step.name] = step.status
+                click.echo(step_line(step, _now()))
+        if not found.execution.goes_on:
+            return found
+        time.sleep(_WATCH_SECONDS)
+        found = standing(deployment, found.execution.arn)
+
+
+@click.command()
+@click.argument("execution", required=False)
+@click.argument("step", required=False)
+@deployment_options
+@click.option("--follow", is_flag=True, help="Go on until the execution, or the step, has ended.")
+def logs(execution: str | None, step: str | None, environment: str, region: str | None, *, follow: bool) -> None:
+    """Show what the jobs of an execution have printed, in the order of time.
+
+    EXECUTION as for `tilegate status`, by default the newest; STEP is the name of one of its steps.
+    """
+    from pipelines.aws.session import open_environment
+    from pipelines.runs.aws_executions import ExecutionsSeen
+
+    deployment = open_environment(environment, region)
+    seen = ExecutionsSeen(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
+    found = seen.find(execution)
+    for line in _log_lines(deployment, seen, found.arn, step, follow=follow):
+        click.echo(f"{line.stream.partition('/')[0]}  {line.text}")
+
+
+def _log_lines(
+    deployment: "Deployment", seen: "ExecutionsSeen", arn: str, step: str | None, *, follow: bool
+) -> Iterator["Line"]:
+    from pipelines.runs.aws_logs import follow_logs, read_logs
+
+    client = deployment.client("logs")
+
+    def look() -> tuple[Sequence["Job"], bool]:
+        return _jobs(seen, arn, step, is_early=follow)
+
+    return follow_logs(client, look) if follow else iter(read_logs(client, look()[0]))
+
+
+def _jobs(seen: "ExecutionsSeen", arn: str, step: str | None, *, is_early: bool) -> tuple[Sequence["Job"], bool]:
+    """Return the jobs to read, and whether more may come; `is_early`: a step may not have begun yet."""
+    from steps.core.common.errors import UserError
+
+    execution = seen.describe(arn)
+    steps = seen.steps(execution)
+    chosen = [state for state in steps if step in (None, state.name)]
+    if step and not chosen and not (is_early and execution.goes_on):
+        names = ", ".join(state.name for state in steps if state.job) or "none"
+        raise UserError(f"{execution.id} has no step {step!r} that has begun: {names}")
+    goes_on = any(state.goes_on for state in chosen) if step and chosen else execution.goes_on
+    return [job for state in chosen for job in seen.jobs(state)], goes_on
+
+
+@click.command()
+@click.argument("execution")
+@deployment_options
+@click.option("--reason", required=True, help="Why; kept with the execution.")
+def stop(execution: str, environment: str, region: str | None, reason: str) -> None:
+    """Stop an execution and its jobs. The next night tries the same data again, if nothing was decided on them.
+
+    EXECUTION as for `tilegate status`.
+    """
+    import hashlib
+
+    from pipelines.aws.session import open_environment
+    from pipelines.runs.aws_executions import ExecutionsSeen
+
+    deployment = open_environment(environment, region)
+    seen = ExecutionsSeen(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
+    found = seen.find(execution)
+    note = f"Stopped by {deployment.identity}: {reason}"
+    seen.stop(found, note, hashlib.sha256(f"stop {found.arn}".encode()).hexdigest())
+    click.echo(f"{found.id} is being stopped.")
+
+
+def _now() -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)

@@ -1,0 +1,81 @@
+"""`tilegate run`: the whole pipeline on this machine."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipelines.cli.home import home_option
+from pipelines.definition.parameters import SAMPLE_PARAMETERS, Parameter, pipeline_parameters
+from pipelines.definition.settings import Settings
+
+_SETTINGS = Settings()
+# Set by the run itself: where the data, the weights and what a candidate is judged against lie in the store.
+_OWN = (
+    "DatasetUri",
+    "PlanUri",
+    "PretrainedWeightsUri",
+    "ChampionUri",
+    "LedgerUri",
+    "ProcessingInstanceType",
+    "TrainingInstanceType",
+)
+_PARAMETERS = tuple(p for p in pipeline_parameters(_SETTINGS) if p.name not in _OWN)
+
+EXIT_ERROR = 1
+EXIT_REJECTED = 3
+
+
+def _flag(name: str) -> str:
+    return "--" + re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+
+
+def parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each parameter of a run; one that is not given is None."""
+    for parameter in reversed(_PARAMETERS):
+        command = click.option(
+            _flag(parameter.name), parameter.name, type=_click_type(parameter), help=_help(parameter)
+        )(command)
+    return command
+
+
+def _click_type(parameter: Parameter) -> Any:
+    return click.Choice(parameter.choices) if parameter.choices else parameter.kind
+
+
+def _help(parameter: Parameter) -> str:
+    text = parameter.help[0].upper() + parameter.help[1:]
+    sample = SAMPLE_PARAMETERS.get(parameter.name)
+    return f"{text}.  [{parameter.default}{'' if sample is None else f'; sample: {sample}'}]"
+
+
+@click.command()
+@home_option
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="Labelled screenshots: a folder, or a labels file in one. Without it, the batches that `tilegate data add` "
+    "has added, or the embedded synthetic sample if there are none.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, path_type=Path),
+    help="Pretrained backbone: a Keras *.weights.h5, or a folder of them. Without it, random weights.",
+)
+@click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
+@click.option("--resume", metavar="RUN", help="Go on with an interrupted run instead of starting a new one.")
+@parameter_options
+def run(home: Path, data: Path | None, weights: Path | None, resume: str | None, *, sample: bool, **given: Any) -> None:
+    """Run the whole pipeline on this machine, from labelled screenshots to a registered TFLite model.
+
+    Steps whose inputs, code and arguments have not changed are reused. Exit code 0: a model waits for approval; 3: the
+    gate rejected it; 1: an error.
+    """
+    from pipelines.runs.local_run import RunRequest, run_pipeline
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    outcome = run_pipeline(RunRequest(home, data, sample, weights, resume, chosen), _SETTINGS)
+    sys.exit({"Succeeded": 0, "Rejected": EXIT_REJECTED}.get(outcome, EXIT_ERROR))

@@ -1,0 +1,1 @@
+"""Labelled data: batches added once and never changed, the inbox, reviews, the quarantine, and garbage."""

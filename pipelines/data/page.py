@@ -1,0 +1,53 @@
+"""A page about one screenshot: the picture, the squares of its tile plan, and every row that labels it."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from PIL import Image
+
+from pipelines.data.lookup import Sighting
+from steps.core.common.files import write_text
+from steps.core.tiles.resize import Pixels
+from steps.core.tiles.tiling import plan_squares
+
+_QUALITY = 90
+_COLOURS = ("#ff2d55", "#0a84ff", "#34c759", "#ff9f0a")
+
+
+def write_screenshot_page(path: Path, screenshot: str, pixels: Pixels, sightings: Sequence[Sighting]) -> None:
+    """Write one self-contained HTML file; `pixels` are uint8 RGB [height, width, 3].
+
+    The picture is made of the decoded pixels: the file's own bytes, which come from anywhere, are not handed on.
+    """
+    height, width = pixels.shape[:2]
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
+    template = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipelines.data"), autoescape=True, undefined=jinja2.StrictUndefined
+    ).get_template("screenshot.html.j2")
+    tiles = plan_squares(width, height)
+    rows = [
+        {"batch": seen.batch.name, "kind": seen.batch.kind, **row} for seen in sightings for row in _plain(seen.rows)
+    ]
+    page = template.render(
+        screenshot=screenshot,
+        width=width,
+        height=height,
+        picture=f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}",
+        tiles=[(tile, _COLOURS[index % len(_COLOURS)]) for index, tile in enumerate(tiles)],
+        rows=rows,
+    )
+    write_text(path, page)
+
+
+def _plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what the page shows of rows; a reviewer's row may have no label."""
+    shown = rows[["row", "label", "source_ref"]].astype(object)
+    return [
+        {str(key): value for key, value in row.items()} for row in shown.where(rows.notna(), None).to_dict("records")
+    ]

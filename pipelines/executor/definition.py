@@ -1,0 +1,174 @@
+"""A pipeline definition, read and checked before anything of it runs."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.executor.durations import seconds_of
+from pipelines.executor.errors import DefinitionError
+from pipelines.executor.expressions import references
+
+STEP_TYPES = ("Processing", "Training", "Tuning", "Condition", "Fail", "RegisterModel")
+BRANCHES = ("IfSteps", "ElseSteps")
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyFile:
+    output: str
+    file_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Up to `max_attempts` retries of a failure of one of these kinds, none once `expire_seconds` have passed."""
+
+    kinds: frozenset[str]
+    interval_seconds: float
+    backoff_rate: float
+    max_attempts: int
+    expire_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """The place of a step inside a Condition: `condition` must have come out as `outcome`."""
+
+    condition: str
+    outcome: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`depends_on` holds the names of DependsOn, of each reference and of the enclosing Condition."""
+
+    name: str
+    type: str
+    arguments: Mapping[str, Any]
+    depends_on: frozenset[str]
+    branch: Branch | None
+    cached: bool
+    expire_seconds: float | None
+    retry_policies: tuple[RetryPolicy, ...]
+    property_files: Mapping[str, PropertyFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """The steps of all branches by name, in the order of the document."""
+
+    steps: Mapping[str, Step]
+    parameters: tuple[Mapping[str, Any], ...]
+    digest: str
+
+
+def parse(document: Mapping[str, Any]) -> Definition:
+    """Read a definition; raises DefinitionError for the first thing in it that could not run."""
+    if not isinstance(document.get("Steps"), list) or not document["Steps"]:
+        raise DefinitionError("the definition has no list of Steps: give the JSON that Pipeline.definition() returns")
+    steps: dict[str, Step] = {}
+    for step in _steps(document["Steps"], None):
+        if step.name in steps:
+            raise DefinitionError(f"two steps are called {step.name!r}: give each step a name of its own")
+        steps[step.name] = step
+    parameters = tuple(document.get("Parameters") or ())
+    _check_references(steps, {str(parameter.get("Name")) for parameter in parameters})
+    _check_cycles(steps)
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return Definition(steps, parameters, hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _steps(documents: list[Any], branch: Branch | None) -> Iterator[Step]:
+    for document in documents:
+        step = _step(document, branch)
+        yield step
+        if step.type == "Condition":
+            for key in BRANCHES:
+                yield from _steps(step.arguments.get(key) or [], Branch(step.name, key == "IfSteps"))
+
+
+def _step(document: Mapping[str, Any], branch: Branch | None) -> Step:
+    name, kind = document.get("Name"), document.get("Type")
+    if not isinstance(name, str) or not name or any(part in name for part in "./\\\0"):
+        raise DefinitionError(f"a step is called {name!r}: wanted a name of letters, digits, '-' and '_'")
+    if kind not in STEP_TYPES:
+        raise DefinitionError(
+            f"the step {name} is of type {kind!r}, which does not run on one machine: supported are "
+            f"{', '.join(STEP_TYPES)}"
+        )
+    arguments = document.get("Arguments") or {}
+    inside = {key: value for key, value in arguments.items() if not (kind == "Condition" and key in BRANCHES)}
+    try:
+        named = {reference.name for reference in references(inside) if reference.kind == "Steps"}
+        cache = document.get("CacheConfig") or {}
+        return Step(
+            name=name,
+            type=kind,
+            arguments=arguments,
+            depends_on=frozenset({*named, *(document.get("DependsOn") or ()), *([branch.condition] if branch else ())}),
+            branch=branch,
+            cached=bool(cache.get("Enabled")),
+            expire_seconds=seconds_of(cache["ExpireAfter"]) if cache.get("ExpireAfter") else None,
+            retry_policies=tuple(_retry_policy(policy) for policy in document.get("RetryPolicies") or ()),
+            property_files={
+                item["PropertyFileName"]: PropertyFile(item["OutputName"], item["FilePath"])
+                for item in document.get("PropertyFiles") or ()
+            },
+        )
+    except DefinitionError as error:
+        raise DefinitionError(f"step {name}: {error}") from None
+    except KeyError as error:
+        raise DefinitionError(f"step {name}: a property file lacks {error}: give it name, output and path") from None
+
+
+def _retry_policy(policy: Mapping[str, Any]) -> RetryPolicy:
+    expires = policy.get("ExpireAfterMin")
+    # A policy has either a number of attempts or a time; without the number, the time alone ends it.
+    return RetryPolicy(
+        kinds=frozenset(policy.get("ExceptionType") or ()),
+        interval_seconds=float(policy.get("IntervalSeconds", 1)),
+        backoff_rate=float(policy.get("BackoffRate", 2.0)),
+        max_attempts=int(policy.get("MaxAttempts") or (1_000_000 if expires else 1)),
+        expire_seconds=float(expires) * 60 if expires else float("inf"),
+    )
+
+
+def _check_references(steps: Mapping[str, Step], parameters: set[str]) -> None:
+    for step in steps.values():
+        for reference in references(_own_arguments(step)):
+            if reference.kind == "Parameters" and reference.name not in parameters:
+                raise DefinitionError(
+                    f"step {step.name} refers to the parameter {reference.name!r}, which the definition does not "
+                    f"declare: it has {_listed(parameters)}"
+                )
+            if reference.kind == "Steps" and reference.name in steps and reference.path[0] == "PropertyFiles":
+                wanted = ".".join(map(str, reference.path[1:]))
+                if wanted not in steps[reference.name].property_files:
+                    raise DefinitionError(
+                        f"step {step.name} reads the property file {wanted!r} of {reference.name}, which has "
+                        f"{_listed(steps[reference.name].property_files)}: declare it in that step's PropertyFiles"
+                    )
+        for name in sorted(step.depends_on - steps.keys()):
+            raise DefinitionError(
+                f"step {step.name} depends on {name!r}, which is no step of the definition: it has {_listed(steps)}"
+            )
+
+
+def _own_arguments(step: Step) -> Mapping[str, Any]:
+    return {key: value for key, value in step.arguments.items() if not (step.type == "Condition" and key in BRANCHES)}
+
+
+def _check_cycles(steps: Mapping[str, Step]) -> None:
+    waiting = {name: set(step.depends_on) for name, step in steps.items()}
+    while free := [name for name, needs in waiting.items() if not needs]:
+        for name in free:
+            del waiting[name]
+        for needs in waiting.values():
+            needs.difference_update(free)
+    if waiting:
+        raise DefinitionError(f"the steps {_listed(waiting)} wait for each other in a circle: remove one dependency")
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -1,0 +1,373 @@
+"""Running a pipeline definition on this machine: which step is ready, and how it all ends."""
+
+import contextlib
+import os
+import queue
+import re
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from pipelines.executor import checks
+from pipelines.executor.definition import Step, parse
+from pipelines.executor.errors import DefinitionError, RunStopped, StepFailed
+from pipelines.executor.events import (
+    Event,
+    ExecutionFinished,
+    ExecutionStarted,
+    Listener,
+    StepFailedEvent,
+    StepReused,
+    StepSkipped,
+)
+from pipelines.executor.expressions import Scope
+from pipelines.executor.files import write_json
+from pipelines.executor.images import ImageResolver
+from pipelines.executor.parameters import Value, bind
+from pipelines.executor.registry import JsonRegistry, Register
+from pipelines.executor.results import ExecutionResult, StepResult
+from pipelines.executor.retries import Sleep
+from pipelines.executor.runs import MANIFEST, existing_run, locked, new_run, write_manifest
+
+if TYPE_CHECKING:
+    from pipelines.executor.launch import Launch
+    from pipelines.executor.steps import FirstTrials, Stepper
+    from pipelines.executor.watchdog import Watchdog
+
+_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,255}")
+_Done = tuple[str, StepResult | BaseException]
+
+
+class Executor:
+    """One execution of a definition. Everything that can be checked before a step runs is checked on construction.
+
+    definition: what `Pipeline.definition()` returns, parsed.
+    home: where store, runs, cache and registry live.
+    name: the pipeline's name, which the definition does not contain; caches are kept apart by it.
+    images: tells how to start a container image here, and which code it stands for.
+    launch: starts a job, by default as a process of this machine; `ContainerEngine.launch` does so in a container.
+    parameters: values over the definition's defaults, as text or in their own type.
+    register: the effect of RegisterModel; by default an append-only folder of JSON files in the home.
+    first_trials: hyperparameters (text by name) that a tuning step tries before any other, by the step's name.
+    max_parallel: how many jobs run at the same time, by default as many as there are cores.
+    environment: variables for every job, on top of all others; not part of what the cache compares.
+    resume: the id of an execution of this definition that goes on where it ended.
+    code_note: what to remember of the code that runs, for people (a revision).
+    sleep: waits between attempts; by default until the time is over or the run is stopped.
+
+    Raises DefinitionError.
+    """
+
+    def __init__(
+        self,
+        definition: Mapping[str, Any],
+        *,
+        home: Path,
+        name: str = "pipeline",
+        images: ImageResolver,
+        launch: "Launch | None" = None,
+        parameters: Mapping[str, Value] | None = None,
+        listeners: Sequence[Listener] = (),
+        register: Register | None = None,
+        first_trials: "FirstTrials | None" = None,
+        max_parallel: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        resume: str | None = None,
+        code_note: str = "",
+        sleep: Sleep | None = None,
+    ) -> None:
+        if not _NAME.fullmatch(name):
+            raise DefinitionError(f"the pipeline is called {name!r}: wanted letters, digits and '-', as SageMaker does")
+        if max_parallel is not None and max_parallel < 1:
+            raise DefinitionError(f"max_parallel is {max_parallel}: wanted at least 1")
+        self._document = definition
+        self._definition = parse(definition)
+        checks.check(self._definition)
+        self._home = home.absolute()
+        self._name = name
+        self._resumed: Mapping[str, Any] | None = None
+        self._run_dir: Path | None = None
+        if resume is not None:
+            self._run_dir, self._resumed = existing_run(self._home, resume)
+            parameters = self._check_resumed(self._resumed, parameters or {})
+        self._parameters = bind(self._definition.parameters, parameters or {})
+        self._images = images
+        self._launch = launch
+        self._listeners = list(listeners)
+        self._register = register or JsonRegistry(self._home)
+        self._first_trials = dict(first_trials or {})
+        self._max_parallel = max_parallel or os.cpu_count() or 1
+        self._environment = dict(environment or {})
+        self._code_note = code_note
+        self._sleep = sleep
+        self._stop = threading.Event()
+        self._telling = threading.RLock()
+        self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
+        self._results: dict[str, StepResult] = {}
+        self._properties: dict[str, Mapping[str, Any]] = {}
+        self._failure: StepFailed | None = None
+        self._cut_short = False
+        self._reported: set[int] = set()
+
+    def stop(self) -> None:
+        """Ask the run to end: running jobs get SIGTERM, then SIGKILL. May be called from anywhere."""
+        self._stop.set()
+        self._done.put(None)
+
+    def run(self) -> ExecutionResult:
+        """Run to the end and return how it ended; SIGINT and SIGTERM stop it. Failures are results, not exceptions.
+
+        Raises DefinitionError if the run is executing in another process.
+        """
+        run_dir = self._run_dir = self._run_dir or new_run(self._home)
+        from pipelines.executor.watchdog import Watchdog
+
+        with locked(run_dir), self._signals():
+            began, earlier = time.time(), dict(self._resumed or {})
+            state = {
+                "execution_id": run_dir.name,
+                "pipeline_name": self._name,
+                "definition_digest": self._definition.digest,
+                "parameters": self._parameters,
+                "code_note": self._code_note,
+                "started": earlier.get("started", began),
+                "resumed": began,
+                "seconds": earlier.get("seconds", 0.0),
+                "status": "Executing",
+                "failed_step": None,
+                "reason": None,
+                "steps": {},
+            }
+            (run_dir / MANIFEST).unlink(missing_ok=True)
+            write_json(run_dir / "definition.json", self._document)
+            write_json(run_dir / "state.json", state)
+            self._emit(ExecutionStarted(run_dir.name, self._name, self._parameters, self._definition.digest, run_dir))
+            with Watchdog() as watchdog:
+                self._schedule(self._stepper(run_dir, watchdog, float(state["started"])), state)
+            status = "Failed" if self._failure else "Stopped" if self._cut_short else "Succeeded"
+            seconds = time.time() - began
+            state |= {
+                "status": status,
+                "seconds": state["seconds"] + seconds,
+                "failed_step": self._failure.step if self._failure else None,
+                "reason": self._failure.reason
+                if self._failure
+                else "stopped on request"
+                if status == "Stopped"
+                else None,
+            }
+            self._write_state(state)
+            write_manifest(run_dir)
+        result = ExecutionResult(
+            execution_id=run_dir.name,
+            status=status,
+            failed_step=state["failed_step"],
+            reason=state["reason"],
+            exit_code=self._failure.exit_code if self._failure else None,
+            steps=dict(self._results),
+            run_dir=run_dir,
+            seconds=seconds,
+        )
+        self._emit(ExecutionFinished(status, result.failed_step, result.reason, seconds))
+        return result
+
+    def _check_resumed(self, state: Mapping[str, Any], given: Mapping[str, Value]) -> Mapping[str, Value]:
+        if state["definition_digest"] != self._definition.digest or state["pipeline_name"] != self._name:
+            raise DefinitionError(
+                f"the run {state['execution_id']} is of another definition or pipeline ({state['pipeline_name']}): "
+                "resume it with its own definition.json, or start a new run"
+            )
+        stored: Mapping[str, Value] = state["parameters"]
+        asked = bind(self._definition.parameters, {**stored, **given})
+        changed = sorted(name for name in given if asked[name] != stored[name])
+        if changed:
+            raise DefinitionError(
+                f"the run {state['execution_id']} has {changed[0]} = {stored[changed[0]]!r}, which a resumed run "
+                "keeps: leave the parameter out, or start a new run"
+            )
+        return stored
+
+    def _stepper(self, run_dir: Path, watchdog: "Watchdog", started: float) -> "Stepper":
+        from pipelines.executor.claims import Claims
+        from pipelines.executor.launch import as_subprocess
+        from pipelines.executor.runner import Machine
+        from pipelines.executor.steps import Stepper, read_object, read_property_file
+        from pipelines.executor.store import LocalStore
+
+        store = LocalStore(self._home / "store")
+        store.sweep()
+        machine = Machine(
+            store=store,
+            images=self._images,
+            emit=self._emit,
+            stop=self._stop,
+            slots=threading.Semaphore(self._max_parallel),
+            watchdog=watchdog,
+            claims=Claims(),
+            environment=self._environment,
+            cores=os.cpu_count() or 1,
+            max_parallel=self._max_parallel,
+            launch=self._launch or as_subprocess,
+        )
+        arn = f"arn:aws:sagemaker:local:000000000000:pipeline/{self._name}"
+        scope = Scope(
+            parameters=self._parameters,
+            execution={
+                "PipelineExecutionId": run_dir.name,
+                "PipelineExecutionArn": f"{arn}/execution/{run_dir.name}",
+                "PipelineName": self._name,
+                "PipelineArn": arn,
+                "StartDateTime": _timestamp(started),
+                "CurrentDateTime": _timestamp(time.time()),
+            },
+            steps=self._properties,
+            read_property_file=read_property_file(self._definition.steps, self._properties, machine),
+            read_object=read_object(machine),
+        )
+        return Stepper(
+            machine=machine,
+            scope=scope,
+            execution_id=run_dir.name,
+            run_dir=run_dir,
+            cache_dir=self._home / "cache" / self._name,
+            register=self._register,
+            sleep=self._sleep,
+            first_trials=self._first_trials,
+        )
+
+    def _schedule(self, stepper: "Stepper", state: dict[str, Any]) -> None:
+        waiting = dict(self._definition.steps)
+        running: dict[str, threading.Thread] = {}
+        if self._resumed is not None:
+            self._take_over(stepper, waiting)
+        while True:
+            self._skip(waiting)
+            for step in [step for step in waiting.values() if self._ready(step)]:
+                if len(running) >= self._max_parallel or self._failure or self._stop.is_set():
+                    break
+                del waiting[step.name]
+                running[step.name] = threading.Thread(target=self._perform, args=(stepper, step), name=step.name)
+                running[step.name].start()
+            self._write_state(state)
+            if not running:
+                break
+            done = self._done.get()
+            if done is not None:
+                name, ended = done
+                running.pop(name).join()
+                self._settle(stepper, self._definition.steps[name], ended)
+        # A stop that comes when everything is done has stopped nothing.
+        self._cut_short = bool(waiting) or any(result.status == "Stopped" for result in self._results.values())
+        why = "the run was stopped" if self._failure is None else f"{self._failure.step} failed"
+        for name in waiting:
+            self._skipped(name, why)
+
+    def _take_over(self, stepper: "Stepper", waiting: dict[str, Step]) -> None:
+        """Keep the results that this execution already has; what depends on a lost one runs again."""
+        looked_at: set[str] = set()
+        while ready := [s for s in waiting.values() if s.name not in looked_at and not s.depends_on & waiting.keys()]:
+            for step in ready:
+                looked_at.add(step.name)
+                result = stepper.taken_over(step)
+                if result is not None:
+                    del waiting[step.name]
+                    self._results[step.name], self._properties[step.name] = result, result.properties
+                    reason = "done before this execution was resumed"
+                    self._emit(StepReused(step.name, step.type, reason, stepper.execution_id, result, result.seconds))
+
+    def _ready(self, step: Step) -> bool:
+        return all(self._status(name) == "Succeeded" for name in step.depends_on)
+
+    def _status(self, name: str) -> str | None:
+        return self._results[name].status if name in self._results else None
+
+    def _skip(self, waiting: dict[str, Step]) -> None:
+        """Drop the steps that will never run: of branches not taken, and those that need such a step."""
+        for step in list(waiting.values()):
+            branch = step.branch
+            decided = self._properties.get(branch.condition) if branch else None
+            if branch and decided is not None and decided["Outcome"] is not branch.outcome:
+                why = f"branch not taken: {branch.condition} is {str(decided['Outcome']).lower()}"
+            elif gone := [name for name in sorted(step.depends_on) if self._status(name) not in {None, "Succeeded"}]:
+                why = f"it needs {gone[0]}, which {'was skipped' if self._status(gone[0]) == 'Skipped' else 'failed'}"
+            else:
+                continue
+            del waiting[step.name]
+            self._skipped(step.name, why)
+            self._skip(waiting)
+            return
+
+    def _skipped(self, name: str, why: str) -> None:
+        self._results[name] = StepResult("Skipped", reason=why)
+        self._emit(StepSkipped(name, why))
+
+    def _perform(self, stepper: "Stepper", step: Step) -> None:
+        try:
+            self._done.put((step.name, stepper.run(step)))
+        except BaseException as error:  # noqa: BLE001 (a thread's error must reach the scheduler, whatever it is)
+            self._done.put((step.name, error))
+
+    def _settle(self, stepper: "Stepper", step: Step, ended: StepResult | BaseException) -> None:
+        if isinstance(ended, StepResult):
+            self._results[step.name], self._properties[step.name] = ended, ended.properties
+        elif isinstance(ended, RunStopped):
+            self._results[step.name] = StepResult("Stopped", reason="the run was stopped")
+        else:
+            failure = ended if isinstance(ended, StepFailed) else StepFailed(step.name, f"executor error: {ended!r}")
+            if failure is not ended:
+                traceback.print_exception(ended)
+            self._results[step.name] = StepResult("Failed", reason=failure.reason)
+            self._failure = self._failure or failure
+            folder = stepper.folder(step)
+            folder.mkdir(parents=True, exist_ok=True)
+            document = {"step": step.name, "type": step.type, **self._results[step.name].as_json()}
+            write_json(folder / "result.json", {**document, "exit_code": failure.exit_code})
+            log = folder / "log.txt"
+            found = log if log.exists() else None
+            self._emit(StepFailedEvent(step.name, failure.reason, failure.exit_code, found, failure.uris))
+
+    def _write_state(self, state: dict[str, Any]) -> None:
+        state["steps"] = {
+            name: {"status": result.status, "seconds": result.seconds, "reused": result.reused, "reason": result.reason}
+            for name, result in self._results.items()
+        }
+        if self._run_dir is not None:
+            write_json(self._run_dir / "state.json", state)
+
+    def _emit(self, event: Event) -> None:
+        with self._telling:
+            for listener in self._listeners:
+                try:
+                    listener(event)
+                except Exception as error:  # noqa: BLE001 (whoever watches a run must not be able to change it)
+                    if id(listener) not in self._reported:
+                        self._reported.add(id(listener))
+                        print(f"warning: a listener failed, which does not change the run: {error!r}", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM stop the run, where Python allows handlers: in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(_: int, __: FrameType | None) -> None:
+            self.stop()
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, handle) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _timestamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

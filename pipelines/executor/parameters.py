@@ -1,0 +1,74 @@
+"""The values of a pipeline's parameters: given ones over defaults, cast by their declared type."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pipelines.executor.errors import DefinitionError
+from pipelines.executor.expressions import to_text
+
+Value = str | int | float | bool
+
+
+def bind(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Value]) -> dict[str, Value]:
+    """Return each declared parameter's value; raises DefinitionError for unknown names and wrong values.
+
+    A value may be a string, as StartPipelineExecution sends it, or of the parameter's own type.
+    """
+    names = [str(parameter.get("Name")) for parameter in declared]
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise DefinitionError(f"unknown parameter {', '.join(unknown)}: the pipeline has {', '.join(names) or 'none'}")
+    return {name: _value(name, parameter, given) for name, parameter in zip(names, declared, strict=True)}
+
+
+def _value(name: str, parameter: Mapping[str, Any], given: Mapping[str, Value]) -> Value:
+    raw = given.get(name, parameter.get("DefaultValue"))
+    kind = str(parameter.get("Type"))
+    if kind not in _CASTS:
+        raise DefinitionError(f"the parameter {name} has the type {kind!r}: wanted one of {', '.join(_CASTS)}")
+    if raw is None:
+        raise DefinitionError(f"the parameter {name} ({kind}) has no default: give it a value")
+    try:
+        value = _CASTS[kind](raw)
+    except (TypeError, ValueError):
+        raise DefinitionError(f"the parameter {name} is {raw!r}: wanted {_WANTED[kind]}") from None
+    allowed = [_CASTS[kind](choice) for choice in parameter.get("EnumValues") or ()]
+    if allowed and value not in allowed:
+        choices = ", ".join(map(to_text, allowed))
+        raise DefinitionError(f"the parameter {name} is {to_text(value)!r}: wanted one of {choices}")
+    return value
+
+
+def _integer(raw: Any) -> int:
+    if isinstance(raw, bool) or (isinstance(raw, float) and not raw.is_integer()):
+        raise ValueError
+    return int(raw)
+
+
+def _float(raw: Any) -> float:
+    value = float(raw)
+    if isinstance(raw, bool) or not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _boolean(raw: Any) -> bool:
+    text = to_text(raw).lower()
+    if text not in {"true", "false"}:
+        raise ValueError
+    return text == "true"
+
+
+_CASTS: Mapping[str, Callable[[Any], Value]] = {
+    "String": to_text,
+    "Integer": _integer,
+    "Float": _float,
+    "Boolean": _boolean,
+}
+_WANTED = {
+    "String": "text",
+    "Integer": "a whole number",
+    "Float": "a finite number",
+    "Boolean": "true or false",
+}

@@ -1,0 +1,54 @@
+"""What a person sees of a run: a live table on a terminal, elsewhere a line for each thing that happens."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from pipelines.executor.event_text import NAME_WIDTH, line_of
+from pipelines.executor.events import (
+    Event,
+    ExecutionFinished,
+    ExecutionStarted,
+    StepProgress,
+)
+
+if TYPE_CHECKING:
+    from pipelines.executor.live import LiveTable
+
+_PROGRESS_SECONDS = 10.0
+
+
+class ConsoleProgress:
+    """A listener that writes to `stream`. `close` takes the live table off the terminal; the end of a run does too."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._live: LiveTable | None = None
+        self._told_progress = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, ExecutionStarted) and self._stream.isatty():
+            from pipelines.executor.live import LiveTable
+
+            self._live = LiveTable(event.run_dir, self._stream)
+        if self._live is not None:
+            self._live.show(event)
+        if isinstance(event, ExecutionFinished):
+            self.close()
+        if isinstance(event, StepProgress):
+            if self._live is None and time.monotonic() - self._told_progress >= _PROGRESS_SECONDS:
+                self._told_progress = time.monotonic()
+                self._write(f"{event.step:<{NAME_WIDTH}} ... {event.line}")
+            return
+        # The table shows how the steps stand; what stays on the terminal is the beginning and the end.
+        if self._live is None and (line := line_of(event)):
+            self._write(line)
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.close()
+            self._live = None
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()

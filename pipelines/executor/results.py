@@ -1,0 +1,89 @@
+"""What a run leaves behind: the result of each step and of the execution."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.executor.expressions import parse_path, walk
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOutput:
+    """Something a step left in the store, with the digest of its content at that time.
+
+    `keys` are the objects that are the step's own where it shares a prefix with others; None says that all are.
+    """
+
+    uri: str
+    digest: str
+    keys: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """`status` is Succeeded, Failed, Stopped or Skipped; `reason` why it ran, was reused, failed or was skipped."""
+
+    status: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    reused: bool = False
+    reason: str | None = None
+    outputs: Mapping[str, StoredOutput] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            "properties": self.properties,
+            "seconds": self.seconds,
+            "reused": self.reused,
+            "reason": self.reason,
+            "outputs": outputs_as_json(self.outputs),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "StepResult":
+        return cls(
+            status=document["status"],
+            properties=document["properties"],
+            seconds=document["seconds"],
+            reused=document["reused"],
+            reason=document["reason"],
+            outputs=outputs_from_json(document["outputs"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResult:
+    """How an execution ended. `exit_code` is that of the job that failed, None if no job did."""
+
+    execution_id: str
+    status: str
+    failed_step: str | None
+    reason: str | None
+    exit_code: int | None
+    steps: Mapping[str, StepResult]
+    run_dir: Path
+    seconds: float
+
+    def properties(self, step: str, path: str = "") -> Any:
+        """Return the properties of a step, or what lies at `path` in them (`ModelArtifacts.S3ModelArtifacts`).
+
+        Raises KeyError if the step has no result, DefinitionError if nothing lies at the path.
+        """
+        properties = self.steps[step].properties
+        return walk(properties, parse_path(path), f"Steps.{step}.{path}") if path else properties
+
+
+def outputs_as_json(outputs: Mapping[str, StoredOutput]) -> dict[str, Any]:
+    return {
+        name: {"uri": output.uri, "digest": output.digest, **({} if output.keys is None else {"keys": output.keys})}
+        for name, output in outputs.items()
+    }
+
+
+def outputs_from_json(document: Mapping[str, Any]) -> dict[str, StoredOutput]:
+    return {
+        name: StoredOutput(output["uri"], output["digest"], tuple(output["keys"]) if "keys" in output else None)
+        for name, output in document.items()
+    }

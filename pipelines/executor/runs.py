@@ -1,0 +1,142 @@
+"""The folder of a run: its identity, its lock, its state, and the list of all runs."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import string
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.executor.errors import DefinitionError
+from pipelines.executor.files import read_json, replacing, walk_files
+
+_ALPHABET = string.digits + string.ascii_lowercase
+_LOCK_PATIENCE_SECONDS = 1.0
+MANIFEST = "MANIFEST.sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """`status` is Executing, Succeeded, Failed, Stopped or Interrupted (it was executing, and nobody is any more)."""
+
+    id: str
+    pipeline: str
+    status: str
+    started: float
+    seconds: float
+    parameters: Mapping[str, Any]
+    failed_step: str | None
+    reason: str | None
+    code_note: str
+    run_dir: Path
+
+
+def runs_folder(home: Path) -> Path:
+    return home / "runs"
+
+
+def new_run(home: Path) -> Path:
+    """Make the folder of a new run; its name, the execution id, sorts by time (to a millisecond) and is unique."""
+    base = len(_ALPHABET)
+    while True:
+        now = time.time()
+        high, low = divmod(int(now % 1 * base * base), base)
+        tail = _ALPHABET[high] + _ALPHABET[low] + "".join(secrets.choice(_ALPHABET) for _ in range(2))
+        folder = runs_folder(home) / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{tail}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+
+
+def existing_run(home: Path, execution_id: str) -> tuple[Path, Mapping[str, Any]]:
+    """Return the folder and the state of a run to go on with; raises DefinitionError if there is none."""
+    folder = runs_folder(home) / execution_id
+    state = read_json(folder / "state.json") if execution_id and "/" not in execution_id else None
+    if state is None:
+        known = ", ".join(run.id for run in load_runs(home)[-3:]) or "none"
+        raise DefinitionError(f"there is no run {execution_id!r} to resume in {home}: the newest are {known}")
+    return folder, state
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Hold the run; raises DefinitionError if another process does. The kernel lets go of it when we are killed."""
+    with (run_dir / "lock").open("ab") as stream:
+        deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
+        while not _try_lock(stream.fileno(), fcntl.LOCK_EX):
+            # Somebody who lists the runs holds it for an instant; another executor holds it for good.
+            if time.monotonic() > deadline:
+                raise DefinitionError(f"the run {run_dir.name} is executing in another process: wait for it or stop it")
+            time.sleep(0.02)
+        yield
+
+
+def load_runs(home: Path) -> list[RunSummary]:
+    """Return every run of a home, the oldest first."""
+    found = []
+    for folder in sorted(runs_folder(home).glob("*")):
+        state = read_json(folder / "state.json")
+        if state is None:
+            continue
+        status, seconds = state["status"], state["seconds"]
+        if status == "Executing":
+            if _held(folder):
+                seconds += time.time() - state["resumed"]
+            else:
+                status = "Interrupted"
+        found.append(
+            RunSummary(
+                id=state["execution_id"],
+                pipeline=state["pipeline_name"],
+                status=status,
+                started=state["started"],
+                seconds=seconds,
+                parameters=state["parameters"],
+                failed_step=state["failed_step"],
+                reason=state["reason"],
+                code_note=state["code_note"],
+                run_dir=folder,
+            )
+        )
+    return found
+
+
+def write_manifest(run_dir: Path) -> None:
+    """Write the hashes of what tells the story of a run (not of the jobs' own files), for `sha256sum -c`."""
+    lines = []
+    for key, path in walk_files_outside_jobs(run_dir):
+        with path.open("rb") as stream:
+            lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {key}\n")
+    with replacing(run_dir / MANIFEST) as beside:
+        beside.write_text("".join(lines), encoding="utf-8")
+
+
+def walk_files_outside_jobs(run_dir: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the definition, the state, and the logs and results of steps and trials."""
+    for key, path in walk_files(run_dir, skip="opt/ml"):
+        if path.suffix in {".json", ".txt"}:
+            yield key, path
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held(run_dir: Path) -> bool:
+    try:
+        descriptor = os.open(run_dir / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _try_lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)

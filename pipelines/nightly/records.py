@@ -1,0 +1,230 @@
+"""What nights leave behind: `nights/<token>/` with `claim.json`, then `started.json`, and at the end `outcome.json`.
+
+A token stands for one attempt at one question, the same for everybody who asks it. Whoever writes the claim first may
+start its execution; a claim whose maker was killed is taken over, with the parameters that it names, by whoever holds
+the lease. An outcome repeats all that is in the other two, so that the history is read with one request a night.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from pipelines.nightly.lease import NightBusyError
+from pipelines.planning.earlier_runs import NOTHING_KNOWN_YET
+from pipelines.runs.executions import Outcome, Status
+from pipelines.storage.protocol import LostRace, ObjectStore
+from steps.core.common.errors import UserError
+
+PREFIX = "nights/"
+CLAIM, STARTED, OUTCOME = "claim.json", "started.json", "outcome.json"
+_VERSION = 1
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an execution answers: `settings` is the digest of the definition and the parameters that were chosen."""
+
+    dataset_uri: str
+    settings: str
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.dataset_uri, self.settings)
+
+    def token(self, attempt: int) -> str:
+        """Return the token of an attempt, 64 hexadecimal digits."""
+        return _digest(self.dataset_uri, self.settings, attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class NightRecord:
+    """One attempt as its files tell it; an earlier run to those that come after it.
+
+    `batches` are the names of the dataset's, `at` is when it was claimed (ISO 8601, UTC), `holder` whose claim it is.
+    Without an execution it is not known to have started; `entered` are the looks that it left in the ledger.
+    """
+
+    token: str
+    pipeline: str
+    question: Question
+    attempt: int
+    batches: tuple[str, ...]
+    parameters: Mapping[str, str]
+    reason: str
+    at: str
+    holder: str
+    execution: str = ""
+    outcome: Outcome = field(default_factory=lambda: Outcome(Status.ANNOUNCED))
+    entered: tuple[str, ...] = ()
+
+    @property
+    def display_name(self) -> str:
+        return f"night-{self.token[:16]}"
+
+    @property
+    def id(self) -> str:
+        return self.execution
+
+    @property
+    def has_validated(self) -> bool:
+        outcome = self.outcome
+        return outcome.status.is_answer or outcome.failed_step not in ("", *NOTHING_KNOWN_YET)
+
+    def looks(self) -> Collection[str]:
+        return self.entered
+
+    def tuning_job(self) -> str | None:
+        return self.outcome.tuning_job or None
+
+
+class Records:
+    """The records of all nights, in the artefact bucket."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    def all(self) -> list[NightRecord]:
+        """Return every attempt, the oldest first; raises UserError that names a file which is no record."""
+        files: dict[str, set[str]] = {}
+        for info in self._objects.list(PREFIX):
+            token, _, name = info.key.removeprefix(PREFIX).partition("/")
+            if name:
+                files.setdefault(token, set()).add(name)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            whole = ((token, names) for token, names in files.items() if {CLAIM, OUTCOME} & names)
+            found = list(pool.map(lambda night: self._read(*night), whole))
+        return sorted(found, key=lambda record: (record.at, record.attempt, record.token))
+
+    def claim(self, record: NightRecord) -> NightRecord:
+        """Announce an attempt, or take over what somebody announced and did not start, with the parameters it has.
+
+        The caller holds the lease. Raises NightBusyError if somebody else does the same at this moment.
+        """
+        key, mine = _key(record.token, CLAIM), replace(record, holder=secrets.token_hex(8))
+        try:
+            self._objects.put(key, _claim_bytes(mine), only_if_absent=True)
+        except LostRace:
+            data, etag = self._objects.get_with_etag(key)
+            mine = replace(_claim_of(data, self._objects.uri(key)), holder=mine.holder)
+            try:
+                self._objects.put(key, _claim_bytes(mine), only_if_etag=etag)
+            except LostRace:
+                raise NightBusyError("another starter has taken over the same execution") from None
+        return mine
+
+    def check_held(self, record: NightRecord) -> None:
+        """Raise NightBusyError if the claim has been taken over: whoever was too slow must not start anything."""
+        key = _key(record.token, CLAIM)
+        if _claim_of(self._objects.get(key), self._objects.uri(key)).holder != record.holder:
+            raise NightBusyError("another starter has taken over this execution meanwhile")
+
+    def execution_of(self, record: NightRecord) -> str | None:
+        """Return which execution an attempt is noted to have become, None if there is no note."""
+        key = _key(record.token, STARTED)
+        if self._objects.info(key) is None:
+            return None
+        return str(_parsed(self._objects.get(key), self._objects.uri(key))["execution"])
+
+    def started(self, record: NightRecord, execution: str) -> NightRecord:
+        """Note which execution an attempt has become; the first note stays."""
+        with suppress(LostRace):
+            data = {"version": _VERSION, "execution": execution}
+            self._objects.put(_key(record.token, STARTED), _bytes(data), only_if_absent=True)
+        return replace(record, execution=execution, outcome=Outcome(Status.EXECUTING))
+
+    def ended(self, record: NightRecord, outcome: Outcome, entered: Sequence[str]) -> NightRecord:
+        """Note how an attempt has ended and which looks it left; the first note stays."""
+        ended = replace(record, outcome=outcome, entered=tuple(entered))
+        with suppress(LostRace):
+            self._objects.put(_key(record.token, OUTCOME), _bytes(_to_json(ended)), only_if_absent=True)
+        return ended
+
+    def _read(self, token: str, names: Collection[str]) -> NightRecord:
+        key = _key(token, OUTCOME if OUTCOME in names else CLAIM)
+        record = _claim_of(self._objects.get(key), self._objects.uri(key))
+        if OUTCOME in names or STARTED not in names:
+            return record
+        return replace(record, execution=self.execution_of(record) or "", outcome=Outcome(Status.EXECUTING))
+
+
+def new_record(
+    question: Question,
+    attempt: int,
+    *,
+    pipeline: str,
+    batches: Sequence[str],
+    parameters: Mapping[str, str],
+    reason: str,
+    now: datetime,
+) -> NightRecord:
+    return NightRecord(
+        token=question.token(attempt),
+        pipeline=pipeline,
+        question=question,
+        attempt=attempt,
+        batches=tuple(batches),
+        parameters=dict(parameters),
+        reason=reason,
+        at=now.isoformat(timespec="milliseconds"),
+        holder="",
+    )
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _key(token: str, name: str) -> str:
+    return f"{PREFIX}{token}/{name}"
+
+
+def _bytes(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _to_json(record: NightRecord) -> dict[str, Any]:
+    return {"version": _VERSION, **asdict(record)}
+
+
+def _claim_bytes(record: NightRecord) -> bytes:
+    return _bytes(_to_json(replace(record, execution="", outcome=Outcome(Status.ANNOUNCED), entered=())))
+
+
+def _parsed(data: bytes, uri: str) -> Any:
+    try:
+        value = json.loads(data)
+        version = value["version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise _no_record(uri, repr(error)) from None
+    if version != _VERSION:
+        raise _no_record(uri, f"version {version!r} instead of {_VERSION}")
+    return value
+
+
+def _claim_of(data: bytes, uri: str) -> NightRecord:
+    value = _parsed(data, uri)
+    try:
+        fields = {name: value[name] for name in NightRecord.__dataclass_fields__}
+        outcome = fields["outcome"]
+        return NightRecord(
+            **fields
+            | {
+                "question": Question(**fields["question"]),
+                "batches": tuple(fields["batches"]),
+                "outcome": Outcome(**outcome | {"status": Status(outcome["status"])}),
+                "entered": tuple(fields["entered"]),
+            }
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise _no_record(uri, repr(error)) from None
+
+
+def _no_record(uri: str, fault: str) -> UserError:
+    return UserError(f"{uri} is no record of a night ({fault}): restore it, or remove its folder")

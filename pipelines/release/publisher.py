@@ -1,0 +1,157 @@
+"""What people and approvals do to a channel: publish, widen a rollout, roll back. Only the publisher does this."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pipelines.registry.protocol import REJECTED, Decision, ModelRegistry, ModelVersion, RegistryError
+from pipelines.release.channels import WHOLE, Channels, State
+from pipelines.release.store import Release, ReleaseStore
+from steps.core.common.errors import UserError
+
+
+class RefusedError(UserError):
+    """A person has to do something else first; trying the same again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """`group` is the group of models that the channels offer."""
+
+    registry: ModelRegistry
+    group: str
+    store: ReleaseStore
+    channels: Channels
+
+    def publish(self, version: int, channel: str, percent: int, *, by: str, reason: str) -> State:
+        """Offer a version in a channel, to a share of the installations; released first if it was not yet.
+
+        Nothing changes if the channel offers it to that share already. Raises RefusedError if another version is still
+        being rolled out.
+        """
+        percent, by, reason = _checked(percent, by, reason)
+        found = self.registry.get(self.group, version)
+        release = self.store.release(self.registry, found)
+        approved = found.approval.at if found.approval else ""
+        return self.channels.move(
+            channel, self._publication(channel, release, percent, by=by, reason=reason, approved=approved)
+        )
+
+    def follow(self, version: int, channel: str, percent: int) -> State | None:
+        """Publish what was approved, because of the approval; None if it is not the group's last one.
+
+        Nothing moves if this approval has moved the channel before: events come late, in any order and several times,
+        and must undo neither a rollback nor a newer version. A version that the channel has offered before was approved
+        again to go back to it: it is offered to all. Raises RefusedError for a version that nobody has approved by name
+        and reason.
+        """
+        found, approval = self._approved(version)
+        history = list(self.channels.history(channel))
+        if any(state.release.version == version and state.approved == approval.at for state in history):
+            # Also lets phones read a move that was begun by a publisher that was killed.
+            return self.channels.move(channel, lambda _: None)
+        if not found.is_champion:
+            return None
+        if any(state.release.version == version for state in history):
+            return self._return(channel, version, by=approval.by, reason=approval.reason, approved=approval.at)
+        return self.publish(version, channel, percent, by=approval.by, reason=approval.reason)
+
+    def rollout(self, channel: str, percent: int, *, by: str, reason: str) -> State:
+        """Change the share of the installations that run a channel's version, whose files are verified again."""
+        percent, by, reason = _checked(percent, by, reason)
+
+        def change(state: State | None) -> State | None:
+            if state is None or state.percent == percent:
+                return None
+            self.store.manifest_of(state.release)
+            sequence, moment = self.channels.next(state)
+            return replace(state, sequence=sequence, moment=moment, percent=percent, by=by, reason=reason)
+
+        return self.channels.move(channel, change)
+
+    def rollback(self, channel: str, to: int, *, by: str, reason: str) -> State:
+        """Offer the earlier release `to` to all; its files are those that were released then, verified again.
+
+        Raises UserError if there is no such release, and for a version that was rejected since.
+        """
+        _, by, reason = _checked(WHOLE, by, reason)
+        if self.channels.latest(channel) is None:
+            raise _no_channel(channel)
+        return self._return(channel, to, by=by, reason=reason)
+
+    def former(self, channel: str) -> int:
+        """Return the version to roll back to: the last other one that the channel offered to all.
+
+        Asked apart from `rollback`, so that a request which is sent twice does not go back by two.
+        """
+        present = self.channels.latest(channel)
+        if present is None:
+            raise _no_channel(channel)
+        if present.otherwise:
+            return present.otherwise.version
+        # What was rolled back from is no way back: of the states before the present version came, the last.
+        whole = [state.release for state in self.channels.history(channel) if state.percent == WHOLE]
+        earlier = whole[: whole.index(present.release)] if present.release in whole else whole
+        if not earlier:
+            raise UserError(
+                f"{channel} has offered no release to all before version {present.release.version}: name one with "
+                "--to, or take the version from all phones with `tilegate release rollout --percent 0`"
+            )
+        return earlier[-1].version
+
+    def _return(self, channel: str, version: int, *, by: str, reason: str, approved: str = "") -> State:
+        release = self.store.find(version)
+        found = self.registry.get(self.group, version)
+        if REJECTED in (found.status, found.outside):
+            raise UserError(f"version {version} was rejected: roll back to another one with --to")
+
+        def change(state: State | None) -> State | None:
+            if state and state.release == release and state.percent == WHOLE:
+                return None
+            sequence, moment = self.channels.next(state)
+            return State(channel, sequence, moment, release, WHOLE, None, by, reason, approved)
+
+        return self.channels.move(channel, change)
+
+    def _approved(self, version: int) -> tuple[ModelVersion, Decision]:
+        try:
+            found = self.registry.get(self.group, version)
+        except RegistryError as error:
+            raise RefusedError(f"nothing is released: {error}") from None
+        if found.approval is None:
+            raise RefusedError(
+                f"{self.group} version {version} is {found.outside or found.status} without a name and a reason: "
+                f"nothing is released; `tilegate models approve {version}` asks for both"
+            )
+        return found, found.approval
+
+    def _publication(
+        self, channel: str, release: Release, percent: int, *, by: str, reason: str, approved: str
+    ) -> Callable[[State | None], State | None]:
+        def change(state: State | None) -> State | None:
+            if state and state.release == release and state.percent == percent:
+                return None
+            if state and state.release != release and state.percent != WHOLE:
+                raise RefusedError(
+                    f"{channel} is at {state.percent} % of version {state.release.version}: finish its rollout "
+                    f"(`tilegate release rollout --percent 100`) or roll it back before another version follows"
+                )
+            otherwise = state.release if state else None
+            if state and state.release == release:
+                otherwise = state.otherwise
+            sequence, moment = self.channels.next(state)
+            return State(channel, sequence, moment, release, percent, otherwise, by, reason, approved)
+
+        return change
+
+
+def _no_channel(name: str) -> UserError:
+    return UserError(f"there is no channel {name}: nothing can be rolled back")
+
+
+def _checked(percent: int, by: str, reason: str) -> tuple[int, str, str]:
+    if not 0 <= percent <= WHOLE:
+        raise UserError(f"percent {percent!r}: a whole number from 0 to 100 is wanted")
+    by, reason = by.strip(), reason.strip()
+    if not by or not reason:
+        raise UserError("a name and a reason are wanted: they are kept with the channel")
+    return percent, by, reason

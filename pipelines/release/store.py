@@ -1,0 +1,220 @@
+"""A release: the files of an approved version in the release bucket, and a signed manifest of them, written last."""
+
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.registry.artifact import BUNDLE, stage
+from pipelines.registry.protocol import ModelRegistry, ModelVersion
+from pipelines.release.signers import Signer, sealed
+from pipelines.release.verify import (
+    FORMAT,
+    MANIFEST_TYPE,
+    PublicKeys,
+    VerificationError,
+    check_files,
+    is_plain,
+    opened,
+    read_keys,
+    verify_release,
+)
+from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
+from steps.convert.summary import SUMMARY
+from steps.core.common.errors import UserError
+from steps.core.common.files import sha256_file
+
+RELEASES, MANIFEST, KEYS = "releases", "manifest.json", "keys"
+# As in steps.convert.bundle, whose import costs a function's cold start a second.
+TFLITE_FILE = "model.tflite"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version that phones can load: the key of its manifest, and the manifest's sha256."""
+
+    version: int
+    manifest: str
+    manifest_sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"version": self.version, "manifest": self.manifest, "manifest_sha256": self.manifest_sha256}
+
+
+class ReleaseStore:
+    """Releases of one group of models. Whatever lies in the bucket already is verified before it is relied on."""
+
+    def __init__(self, releases: ObjectStore, signer: Signer) -> None:
+        self.objects, self.signer = releases, signer
+        self._trusted: PublicKeys | None = None
+
+    def trusted(self) -> PublicKeys:
+        """Return the signer's own public key, and those of the keys that it has replaced; they are read once.
+
+        Raises UserError for a file among them that is no key, or that bears another key's name.
+        """
+        if self._trusted is None:
+            found = dict(read_keys([self.signer.public_pem]))
+            for info in self.objects.list(f"{KEYS}/"):
+                found |= self._read_key(info.key)
+            self._trusted = found
+        return self._trusted
+
+    def release(self, registry: ModelRegistry, version: ModelVersion) -> Release:
+        """Write an approved version's release, or take it as it is if it is there, and return it.
+
+        Raises UserError for a version without an approval by name and reason, or whose metadata do not say that it
+        passed the gate, for an artefact that is not what was registered, and for a file in the bucket that is another
+        than the one to be released.
+        """
+        approval = version.approval
+        what = f"{version.group} version {version.version}"
+        if approval is None:
+            outside = f"{version.outside} outside of tilegate" if version.outside else version.status
+            raise UserError(
+                f"{what} is {outside}: only what was approved with a name and a reason is released; "
+                f"`tilegate models approve {version.version} --by NAME --reason TEXT` does so"
+            )
+        if approval.sha256 not in {"", version.sha256}:
+            raise UserError(f"{what} has sha256 {version.sha256}, but {approval.sha256} was approved: approve it anew")
+        self._keep_key()
+        if found := self._present(version):
+            return found
+        with tempfile.TemporaryDirectory(prefix="tilegate-release-") as name:
+            staged = Path(name)
+            stage(registry.download(version, staged / "registered"), staged)
+            paths = _files_of(staged / BUNDLE, version, what)
+            files = [self._put_file(version, path, name) for name, path in paths.items()]
+        payload = {
+            "format": FORMAT,
+            "group": version.group,
+            "version": version.version,
+            "archive_sha256": version.sha256,
+            "files": files,
+            "approval": {"by": approval.by, "reason": approval.reason, "at": approval.at},
+            "gate": {name: version.metadata[name] for name in SUMMARY if name in version.metadata},
+            "previous": self._before(version.version),
+        }
+        with contextlib.suppress(LostRace):  # somebody else may have been faster with the same version
+            manifest = sealed(payload, MANIFEST_TYPE, self.signer)
+            self.objects.put(self._key(version.version, MANIFEST), manifest, only_if_absent=True)
+        return self._present(version) or _vanished(what)
+
+    def find(self, version: int) -> Release:
+        """Return an earlier release, verified down to its files; raises UserError if there is none or it is damaged."""
+        key = self._key(version, MANIFEST)
+        try:
+            data = self.objects.get(key)
+        except NoSuchObject:
+            known = ", ".join(map(str, self.versions())) or "none"
+            raise UserError(f"version {version} was never released: released are {known}") from None
+        release = Release(version, key, hashlib.sha256(data).hexdigest())
+        self.manifest_of(release)
+        return release
+
+    def manifest_of(self, release: Release) -> Mapping[str, Any]:
+        """Verify a release down to its files and return its manifest; raises UserError."""
+        try:
+            return verify_release(release.to_dict(), self._read, self.trusted())
+        except VerificationError as error:
+            raise UserError(
+                f"{error}; restore the object from the version of the bucket before it was changed"
+            ) from None
+
+    def versions(self) -> list[int]:
+        """Return the numbers of all finished releases."""
+        folders = sorted(int(name) for name in self.objects.folders(f"{RELEASES}/") if name.isdecimal())
+        return [number for number in folders if self.objects.info(self._key(number, MANIFEST))]
+
+    def _present(self, version: ModelVersion) -> Release | None:
+        key = self._key(version.version, MANIFEST)
+        try:
+            data = self.objects.get(key)
+        except NoSuchObject:
+            return None
+        try:
+            manifest = opened(data, MANIFEST_TYPE, self.trusted(), key)
+            check_files(manifest, self._read, key.rpartition("/")[0])
+        except VerificationError as error:
+            raise UserError(f"{error}; a release is never written over: look who changed it") from None
+        named = {"group": version.group, "version": version.version, "archive_sha256": version.sha256}
+        if any(manifest[name] != value for name, value in named.items()):
+            raise UserError(
+                f"{key} is of {manifest['group']} version {manifest['version']} with sha256 "
+                f"{manifest['archive_sha256']}, and {version.sha256} was approved: a release is never written over"
+            )
+        return Release(version.version, key, hashlib.sha256(data).hexdigest())
+
+    def _before(self, version: int) -> dict[str, Any] | None:
+        """Return number and manifest sha256 of the release before a version, by their numbers; None if it is the first.
+
+        So the manifests are a chain: nobody can take one out of it, or put in another, without a later one telling.
+        """
+        earlier = [number for number in self.versions() if number < version]
+        if not earlier:
+            return None
+        manifest = self.objects.get(self._key(earlier[-1], MANIFEST))
+        return {"version": earlier[-1], "manifest_sha256": hashlib.sha256(manifest).hexdigest()}
+
+    def _put_file(self, version: ModelVersion, path: Path, name: str) -> dict[str, Any]:
+        """Put a file where there is none, and hold one that is there against it; an upload is never left half-done."""
+        key, sha256 = self._key(version.version, name), sha256_file(path)
+        try:
+            self.objects.put(key, path.read_bytes(), only_if_absent=True)
+        except LostRace:
+            found = hashlib.sha256(self.objects.get(key)).hexdigest()
+            if found != sha256:
+                raise UserError(
+                    f"{self.objects.uri(key)} has sha256 {found}, and {sha256} was approved: a release is never "
+                    "written over; look who put it there, and remove it"
+                ) from None
+        return {"path": name, "sha256": sha256, "bytes": path.stat().st_size}
+
+    def _keep_key(self) -> None:
+        (identity,) = read_keys([self.signer.public_pem])
+        key = f"{KEYS}/{identity}.pem"
+        if self.objects.info(key) is None:
+            with contextlib.suppress(LostRace):
+                self.objects.put(key, self.signer.public_pem, only_if_absent=True)
+
+    def _read_key(self, key: str) -> PublicKeys:
+        try:
+            keys = read_keys([self.objects.get(key)])
+        except VerificationError as error:
+            raise UserError(f"{key}: {error}; only the publisher writes keys there, remove what is none") from None
+        if [f"{KEYS}/{identity}.pem" for identity in keys] != [key]:
+            raise UserError(f"{key} holds another key than its name says: only the publisher writes there, remove it")
+        return keys
+
+    def _read(self, key: str) -> bytes:
+        try:
+            return self.objects.get(key)
+        except NoSuchObject as error:
+            raise VerificationError(f"{key} is missing ({error})") from None
+
+    @staticmethod
+    def _key(version: int, name: str) -> str:
+        return f"{RELEASES}/{version}/{name}"
+
+
+def _files_of(bundle: Path, version: ModelVersion, what: str) -> dict[str, Path]:
+    """Return a bundle's files by their names; raises UserError for a bundle that no phone could use."""
+    found = {path.relative_to(bundle).as_posix(): path for path in sorted(bundle.rglob("*")) if path.is_file()}
+    if TFLITE_FILE not in found:
+        raise UserError(f"{what} has no {TFLITE_FILE}: its archive is no bundle, reject it")
+    judged = version.metadata.get("tflite_sha256")
+    if not judged or version.metadata.get("failed_checks") != "0":
+        raise UserError(f"nothing says that the {TFLITE_FILE} of {what} has passed the gate: reject it")
+    if judged != (sha256 := sha256_file(found[TFLITE_FILE])):
+        raise UserError(f"the {TFLITE_FILE} of {what} has sha256 {sha256}, but {judged} was judged: reject it")
+    for name in found:
+        if name == MANIFEST or not is_plain(name):
+            raise UserError(f"{what} has a file {name!r}, which cannot be released under that name: reject it")
+    return found
+
+
+def _vanished(what: str) -> Release:
+    raise UserError(f"the manifest of {what} vanished while it was written: nothing may be removed from a release")

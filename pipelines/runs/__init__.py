@@ -1,0 +1,1 @@
+"""Executions, here and in AWS: starting one, following it, its status and verdict."""

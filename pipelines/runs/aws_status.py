@@ -1,0 +1,112 @@
+"""How an execution stands, for a person and for a program."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pipelines.executor.event_text import duration
+from pipelines.runs.aws_executions import Execution, ExecutionsSeen, StepState
+from pipelines.runs.sagemaker_executions import SageMakerExecutions
+from pipelines.runs.verdict import figures
+from pipelines.storage.protocol import NoSuchObject, ObjectStore
+from pipelines.storage.s3 import S3Objects
+
+if TYPE_CHECKING:
+    from pipelines.aws.session import Deployment
+
+# Where a verdict lies, the one on what ships first.
+_VERDICTS = (("ConvertToTFLite", "bundle/evidence/evaluation.json"), ("EvaluateModel", "evaluation/evaluation.json"))
+_NAME_WIDTH, _STATUS_WIDTH, _TIME_WIDTH = 22, 10, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`status` is SageMaker's, or Rejected where the gate ended it; `verdict` an `evaluation.json`, if there is one."""
+
+    execution: Execution
+    status: str
+    steps: tuple[StepState, ...]
+    verdict: Mapping[str, Any] | None = None
+
+
+def standing(deployment: "Deployment", wanted: str | None) -> Standing:
+    """Look at an execution, by default the newest."""
+    environment, client = deployment.environment, deployment.client("sagemaker")
+    seen = ExecutionsSeen(client, environment.pipeline_arn)
+    execution = seen.find(wanted)
+    steps = tuple(seen.steps(execution))
+    artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
+    return Standing(execution, status_of(execution, deployment), steps, _verdict(artifacts, execution, steps))
+
+
+def status_of(execution: Execution, deployment: "Deployment") -> str:
+    """Return SageMaker's status, or Rejected where it was the gate that ended an execution: that is no failure."""
+    if execution.status != "Failed":
+        return execution.status
+    executions = SageMakerExecutions(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
+    return str(executions.outcome(execution.id).status)
+
+
+def lines_of(found: Standing, now: datetime) -> Iterator[str]:
+    """Yield it as a person reads it."""
+    execution = found.execution
+    took = duration(((execution.ended or now) - execution.started).total_seconds())
+    yield f"{execution.id}  {execution.name}".rstrip()
+    yield f"{found.status}, {'for' if execution.goes_on else 'after'} {took}, from {execution.started:%Y-%m-%d %H:%M}"
+    yield from execution.note.splitlines()
+    for step in found.steps:
+        yield "  " + step_line(step, now)
+    if execution.reason and not any(step.reason for step in found.steps):
+        yield f"Reason: {execution.reason}"
+    if found.verdict:
+        for label, text in figures(found.verdict):
+            yield f"{label}: {text}"
+
+
+def step_line(step: StepState, now: datetime) -> str:
+    seconds = step.seconds(now)
+    took = f"as in {step.source}" if step.source else "" if seconds is None else duration(seconds)
+    told = "; ".join(filter(None, (step.told, " ".join(step.reason.split()))))
+    return f"{step.name:<{_NAME_WIDTH}}  {step.status:<{_STATUS_WIDTH}}  {took:<{_TIME_WIDTH}}  {told}".rstrip()
+
+
+def document_of(found: Standing, now: datetime) -> dict[str, Any]:
+    """Return it as JSON has it."""
+    execution = found.execution
+    return {
+        "execution": execution.id,
+        "name": execution.name,
+        "status": found.status,
+        "started": execution.started.isoformat(),
+        "ended": execution.ended.isoformat() if execution.ended else None,
+        "reason": execution.reason,
+        "note": execution.note,
+        "steps": [
+            {
+                "name": step.name,
+                "status": step.status,
+                "seconds": step.seconds(now),
+                "reason": step.reason,
+                "source": step.source,
+                "told": step.told,
+                "job": step.job.name if step.job else "",
+            }
+            for step in found.steps
+        ],
+        "gate": found.verdict["gate"] if found.verdict else None,
+    }
+
+
+def _verdict(artifacts: ObjectStore, execution: Execution, steps: Sequence[StepState]) -> Mapping[str, Any] | None:
+    by_name = {step.name: step for step in steps}
+    for name, rest in _VERDICTS:
+        step = by_name.get(name)
+        if step is None or step.status != "Succeeded":
+            continue
+        try:
+            return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{name}/{rest}")))
+        except NoSuchObject:
+            continue
+    return None

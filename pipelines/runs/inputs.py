@@ -1,0 +1,80 @@
+"""Labelled data and pretrained weights on their way into the store: as immutable, content-named folders."""
+
+import json
+from pathlib import Path
+
+from pipelines.data.snapshots import Snapshot, current_dataset, publish_snapshot
+from pipelines.data.source_files import copy_files, take_in
+from pipelines.definition.settings import Settings
+from pipelines.executor.store import LocalStore
+from pipelines.storage.folder import FolderObjects
+from steps.core.common.errors import UserError
+from steps.core.common.files import sha256_file
+from steps.core.dataset.classes import Classes
+from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch, write_listing
+from steps.network.weights import RANDOM_FILE, WEIGHTS_SUFFIX
+
+
+def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Classes) -> Snapshot:
+    """Bring the labelled data at `source` (a folder, or a labels file in one) into the store, as one batch for itself.
+
+    It does not become one of the catalogue's batches: those are added on purpose, and stay. A row that points out of
+    the folder stays a row, and ValidateData puts it into quarantine. Data that the store already holds are read, but
+    not copied again. Raises UserError if there are none.
+    """
+    intake = take_in(source, kind=LABELS, classes=classes, store=store.root)
+    if intake.listing.empty:
+        raise UserError(f"{intake.folder / intake.labels} names no readable file inside {intake.folder}")
+    batch = Batch.of(intake.labels, intake.objects)
+    uri, listing = settings.uri(AD_HOC.labelled, batch.name), settings.uri(AD_HOC.catalogue, f"{batch.name}.parquet")
+    if not store.exists(listing):
+        with store.scratch() as staged:
+            copy_files(intake.folder, intake.objects, staged / "batch")
+            store.commit(staged / "batch", uri, give_up=True)
+            write_listing(staged / "listing.parquet", intake.listing)
+            # Last, because a batch without a listing is not there.
+            store.put_file(staged / "listing.parquet", listing, give_up=True)
+    return publish_snapshot(data_here(store, settings), [batch], AD_HOC)
+
+
+def catalogue_snapshot(store: LocalStore, settings: Settings) -> Snapshot | None:
+    """Return the snapshot of all batches that were added, None if there are no labels among them."""
+    return current_dataset(data_here(store, settings))
+
+
+def data_here(store: LocalStore, settings: Settings) -> FolderObjects:
+    """Return the data on this machine, as objects."""
+    return FolderObjects(store.path(settings.uri()), settings.bucket)
+
+
+def weights_of(source: Path | None, backbone: str, store: LocalStore, settings: Settings) -> str:
+    """Bring pretrained weights into the store and return their URI; None stands for random weights.
+
+    `source` is a Keras `*.weights.h5` or a folder in which exactly one is named after the backbone.
+    """
+    if source is None:
+        uri = settings.artifact_uri("weights", "random")
+        if not store.exists(uri):
+            marker = json.dumps({"initialisation": "random"}) + "\n"
+            store.put_bytes(marker.encode(), f"{uri}/{RANDOM_FILE}")
+        return uri
+    path = _weights_file(source, backbone)
+    uri = settings.artifact_uri("weights", sha256_file(path)[:32])
+    if not store.exists(uri):
+        # One name, whatever the file was called: the digest already says which it is.
+        store.put_file(path, f"{uri}/pretrained{WEIGHTS_SUFFIX}")
+    return uri
+
+
+def _weights_file(source: Path, backbone: str) -> Path:
+    if source.is_file():
+        if not source.name.endswith(WEIGHTS_SUFFIX):
+            raise UserError(f"{source} is no *{WEIGHTS_SUFFIX}: save the backbone with Keras's `save_weights`")
+        return source
+    wanted, minimalistic = backbone.replace("-", "_"), backbone.endswith("minimalistic")
+    found = [p for p in sorted(source.glob(f"*{WEIGHTS_SUFFIX}")) if wanted in p.name]
+    found = [p for p in found if minimalistic or "minimalistic" not in p.name]
+    if len(found) != 1:
+        names = ", ".join(p.name for p in found) or "none"
+        raise UserError(f"{source} holds {names} for the backbone {backbone!r}: name one *{WEIGHTS_SUFFIX} file")
+    return found[0]

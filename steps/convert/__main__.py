@@ -1,0 +1,178 @@
+"""ConvertToTFLite: make the wanted forms of the model, run the gate on the exact bytes of each, pack the best.
+
+`bundle/` holds what ships: `model.tflite`, `model.json` (the device contract), `preprocessing.json`, `reducer.json`,
+`evaluation.json`, `golden/` and `MODEL_CARD.md`; `model.tar.gz` holds the same. `evidence/` holds what people look at
+and what never ships, because it shows screenshots: `report.html`, `scores.parquet` and `variants.json`, the table of
+all variants. Which one is the best is the rule of `steps.convert.variants`. If none may ship, nothing is packed and the
+program ends with exit code 3.
+
+The ledger gets one look at the test split, the chosen variant's: all that may ship decide alike but for the few flips
+that are allowed.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from steps.convert.bundle import device_contract, model_card, write_summary
+from steps.convert.variants import MAX_FLIPPED, Variant, choose, mark, refusal, table, write_variants
+from steps.core.common.choices import ALL_THERE_IS, COMPRESSIONS, CONVERSIONS, PREFERENCES, VARIANTS, wanted_variants
+from steps.core.common.errors import UserError
+from steps.core.common.files import write_json, write_text
+from steps.core.common.program import PROCESSING, RejectedError, granted_cpus, run
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
+from steps.evaluate.arguments import add_arguments, limits_of
+from steps.network.archive import FILE_NAME as MODEL_ARCHIVE
+from steps.network.archive import pack, unpacked
+from steps.network.compression.files import variant_path
+from steps.network.reducer import Reducer
+from steps.network.runtime import start_tensorflow
+
+if TYPE_CHECKING:
+    from steps.convert.gate_variants import Judged
+    from steps.device.golden import Golden
+
+CARD_FILE = "MODEL_CARD.md"
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steps.convert", description=__doc__)
+    add_arguments(parser)
+    add = parser.add_argument
+    add("--evaluation", type=Path, default=PROCESSING / "input/evaluation", help="EvaluateModel's output")
+    add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
+    known = ", ".join(VARIANTS)
+    add("--variants", default=ALL_THERE_IS, help=f"forms to try, of {known}; {ALL_THERE_IS}: those that can be made")
+    add("--prefer", choices=PREFERENCES, default="balanced", help="balanced: not slower than float32; size: smallest")
+    add(
+        "--max-flipped",
+        type=float,
+        default=MAX_FLIPPED,
+        help="share of decisions that may differ from the Keras model's",
+    )
+    return parser.parse_args(argv)
+
+
+def _main(args: argparse.Namespace) -> None:
+    limits = limits_of(args)
+    wanted = wanted_variants(args.variants)
+    if not 0 <= args.max_flipped <= 1:
+        raise UserError(f"max-flipped {args.max_flipped}: a share between 0 and 1 is wanted, such as 0.005 for 0.5 %")
+    start_tensorflow()
+    from steps.convert.build import Ingredients
+    from steps.convert.gate_variants import judge_all, read_decisions
+    from steps.convert.representative_data import write_representative
+    from steps.device.runtime import LiteModel
+    from steps.evaluate.step import enter_look, judge_variant, load_candidate, write_evidence
+
+    candidate = load_candidate(args)
+    decisions = read_decisions(args.evaluation)
+    with TemporaryDirectory(prefix="tilegate-variants-") as name, unpacked(args.model) as archive:
+        scratch = Path(name)
+        tiles = write_representative(candidate.source, scratch)
+        ingredients = Ingredients(archive, tiles, candidate.reducer, candidate.source.spec)
+        trained = [kind for kind in COMPRESSIONS if variant_path(archive, kind).is_file()]
+        judged = judge_all(
+            wanted or (*CONVERSIONS, *trained),
+            ingredients,
+            lambda lite, variant: judge_variant(lite, candidate, limits, _subject(variant, candidate.subject)),
+            decisions,
+            folder=scratch,
+            cpus=granted_cpus(),
+        )
+        choice = _settle(judged, candidate.source.spec, candidate.reducer, args, scratch / "bundle")
+        rows = choice.rows
+        print(table(rows), flush=True)
+        evidence: Path = args.output / "evidence"
+        write_variants(evidence, rows, max_flipped=args.max_flipped, prefer=args.prefer)
+        # A rejection is looked at as well, by the variant that came nearest to what the trained model was.
+        shown = choice.told or next((one for one in judged if one.evaluation), None)
+        if shown and shown.evaluation:
+            enter_look(args.new_ledger, shown.evaluation)
+            scorer = LiteModel(shown.path, granted_cpus()).evidence
+            write_evidence(
+                *(evidence, shown.evaluation, scorer, candidate),
+                title=f"TFLite model, {shown.variant.name}",
+                variants=[row.to_dict() for row in rows],
+            )
+        if choice.told is None:
+            raise RejectedError(f"No converted model may ship. {refusal(rows, args.max_flipped)}")
+        shutil.copytree(scratch / "bundle", args.output / "bundle", dirs_exist_ok=True)
+        _finish(args.output, choice, candidate.source.spec, candidate.reducer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """All variants, and the one that ships, if any, with its golden screenshots."""
+
+    rows: Sequence[Variant]
+    told: "Judged | None" = None
+    golden: "Golden | None" = None
+
+
+def _settle(
+    judged: Sequence["Judged"], spec: PreprocessingSpec, reducer: Reducer, args: argparse.Namespace, staging: Path
+) -> _Choice:
+    """Choose the variant that ships, and stage its files; where its golden screenshots fail, the next one is in."""
+    from steps.device.golden import write_golden
+
+    variants = [one.variant for one in judged]
+    while chosen := choose(variants, max_flipped=args.max_flipped, prefer=args.prefer):
+        told = next(one for one in judged if one.variant.name == chosen)
+        point = told.evaluation.verdict.point if told.evaluation else None
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        shutil.copyfile(told.path, staging / TFLITE_FILE)
+        spec.write(staging)
+        reducer.write(staging)
+        try:
+            golden = write_golden(staging, point.threshold if point else float("nan"))
+        except UserError as error:
+            variants = [replace(v, reason=str(error)) if v.name == chosen else v for v in variants]
+            continue
+        return _Choice(mark(variants, chosen, args.max_flipped), told, golden)
+    return _Choice(mark(variants, None, args.max_flipped))
+
+
+def _subject(variant: Variant, shared: Any) -> dict[str, Any]:
+    return {"model": variant.sha256, "quantization": variant.name, "bytes": variant.bytes, **shared}
+
+
+def _finish(output: Path, choice: _Choice, spec: PreprocessingSpec, reducer: Reducer) -> None:
+    from steps.device.operators import demands
+
+    bundle, best, golden = output / "bundle", choice.told, choice.golden
+    if best is None or golden is None or best.evaluation is None:
+        raise UserError("a model that was not judged cannot ship")
+    evaluation = best.evaluation
+    subject = {**evaluation.subject, "flipped_decisions": best.variant.flipped}
+    contract = device_contract(
+        evaluation,
+        spec,
+        reducer,
+        subject,
+        demands=demands(bundle / TFLITE_FILE).to_dict(),
+        golden=golden.to_dict(),
+        variants=[row.to_dict() for row in choice.rows],
+    )
+    replace(evaluation, subject=subject).write_verdict(bundle)
+    write_json(bundle / CONTRACT_FILE, contract)
+    write_text(bundle / CARD_FILE, model_card(evaluation, contract))
+    pack(bundle, output / MODEL_ARCHIVE)
+    write_summary(output, contract, evaluation, output / MODEL_ARCHIVE)
+    print(f"Bundled {best.variant.name}: {contract['bytes']:,} bytes, sha256 {contract['sha256'][:12]}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _arguments(argv)
+    return run(lambda: _main(args), args.message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

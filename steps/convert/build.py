@@ -1,0 +1,117 @@
+"""Making the files, each in a process of its own: a converter that crashes or fills the memory costs one variant."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from steps.core.common.choices import COMPRESSIONS
+from steps.core.common.errors import UserError
+from steps.core.common.worker_pool import die_with_parent
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.device.contract import TFLITE_FILE
+from steps.network.archive import MODEL_FILE
+from steps.network.reducer import Reducer
+
+FLOAT_MODES = ("float32", "float16", "dynamic")
+# These compute with integers; the others unpack their weights to floats.
+INTEGER = ("int8", "qat", "prune-qat")
+_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What variants are made of: the unpacked model archive, a .npy file of calibration tiles uint8 [n, S, S, 3]."""
+
+    archive: Path
+    tiles: Path
+    reducer: Reducer
+    spec: PreprocessingSpec
+
+
+def make_all(
+    names: Sequence[str], ingredients: Ingredients, folder: Path, workers: int
+) -> Iterator[tuple[str, Path, str]]:
+    """Make each variant as `folder / name / model.tflite`, `workers` at a time.
+
+    Yields (name, path, reason) in the order of `names`; the reason is "" or says why there is no such file.
+    """
+    with ThreadPoolExecutor(workers) as threads:
+        paths = {name: folder / name / TFLITE_FILE for name in names}
+        made = {name: threads.submit(_in_a_child, name, ingredients, paths[name]) for name in names}
+        for name in names:
+            yield name, paths[name], made[name].result()
+
+
+def _in_a_child(name: str, ingredients: Ingredients, path: Path) -> str:
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=die_with_parent) as pool:
+        try:
+            pool.submit(make, name, ingredients, path).result()
+        except UserError as error:
+            return str(error)
+        except BrokenProcessPool:
+            return "its conversion was killed: it needs more memory than there is"
+        # TensorFlow raises whatever it likes, and one variant's trouble is not the others'.
+        except Exception as error:  # noqa: BLE001
+            return f"its conversion failed: {type(error).__name__}: {str(error)[:300]}"
+    return ""
+
+
+def make(name: str, ingredients: Ingredients, path: Path) -> None:
+    """Make one variant, metadata included; raises UserError if what it needs is not there."""
+    from steps.network.runtime import start_tensorflow
+
+    start_tensorflow()
+    from steps.device.export import export
+    from steps.device.metadata import finish
+    from steps.network.compression.post_training import weights_to_int8
+
+    if name in FLOAT_MODES:
+        export(_trained(ingredients), ingredients.reducer, ingredients.spec, path, mode=name)
+    elif name in INTEGER:
+        export(_integer(name, ingredients), ingredients.reducer, ingredients.spec, path, mode="fake-quant")
+    else:
+        export(_rounded(name, ingredients), ingredients.reducer, ingredients.spec, path, mode="float32")
+        weights_to_int8(path)
+    finish(path, ingredients.reducer, ingredients.spec)
+
+
+def _trained(ingredients: Ingredients) -> Any:
+    from steps.network.backbone import load_model
+
+    return load_model(ingredients.archive / MODEL_FILE)
+
+
+def _source(name: str, ingredients: Ingredients) -> Any:
+    from steps.network.compression.kinds import load_variant
+
+    return load_variant(ingredients.archive, name) if name in COMPRESSIONS else _trained(ingredients)
+
+
+def _rounded(name: str, ingredients: Ingredients) -> Any:
+    from steps.network.compression.rounding import rounded
+
+    return rounded(_source(name, ingredients), _batches(ingredients), depthwise=False)
+
+
+def _integer(name: str, ingredients: Ingredients) -> Any:
+    if name in COMPRESSIONS:
+        return _source(name, ingredients)
+    from steps.network.compression.quantizing import observe, simulated
+    from steps.network.compression.rounding import rounded
+
+    simulation = simulated(rounded(_trained(ingredients), _batches(ingredients)))
+    observe(simulation, _batches(ingredients))
+    return simulation
+
+
+def _batches(ingredients: Ingredients) -> Iterator[npt.NDArray[np.float32]]:
+    tiles = np.load(ingredients.tiles, mmap_mode="r")
+    for first in range(0, len(tiles), _BATCH):
+        yield tiles[first : first + _BATCH].astype(np.float32)

@@ -1,0 +1,145 @@
+"""The forms a model was converted to, what each was measured to be, and which of them ships.
+
+The rule, in this order:
+1. A variant may ship if its own bytes pass the gate at their own threshold, and at most `max_flipped` of the held-out
+   screenshots are decided otherwise than by the trained model.
+2. With the preference "balanced", those slower than float32 by more than 10 % are out, unless all are (files of
+   the same arithmetic were measured up to 8 % apart on a busy machine). Latency is that
+   of the machine that converts, as a rule an x86 server, where 8-bit integer arithmetic takes two to three times as
+   long as float arithmetic while on phones it is faster. So "size" does not look at latency.
+3. The smallest file ships, compressed as in an app's package; of equally small ones the faster, then the one whose name
+   comes first.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from steps.core.common.choices import PREFERENCES
+from steps.core.common.errors import UserError
+from steps.core.common.files import write_json
+
+FILE_NAME = "variants.json"
+REFERENCE = "float32"
+MAX_FLIPPED = 0.005
+SLOWER = 1.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A row of the table; None is what was not measured.
+
+    reason: why it was not made or not judged, "" if it was. bytes, deflated: of the file, raw and as an APK stores it
+    (deflate, the hardest level). latency_ms: median milliseconds for a phone's screenshot on one core. flipped: share
+    of the held-out screenshots, 0 to 1, decided otherwise than by the trained model, each at its own threshold.
+    operators: how many of each the file holds. float_operators: how many operators of the tile signature compute with
+    floats, for variants that are meant to compute with integers. passed, message, threshold, fpr, tpr and their bounds
+    are the gate's, on the very bytes. may_ship, chosen: what the rule says of it, see `mark`.
+    """
+
+    name: str
+    reason: str = ""
+    sha256: str | None = None
+    bytes: int | None = None
+    deflated: int | None = None
+    latency_ms: float | None = None
+    operators: Mapping[str, int] = field(default_factory=dict)
+    float_operators: int | None = None
+    min_runtime_version: str | None = None
+    passed: bool = False
+    message: str = ""
+    threshold: float | None = None
+    fpr: float | None = None
+    fpr_upper: float | None = None
+    tpr: float | None = None
+    tpr_lower: float | None = None
+    flipped: float | None = None
+    may_ship: bool = False
+    chosen: bool = False
+
+    def qualifies(self, max_flipped: float) -> bool:
+        measured = not self.reason and self.passed and self.deflated is not None and self.flipped is not None
+        return measured and self.flipped is not None and self.flipped <= max_flipped
+
+    def refusal(self, max_flipped: float) -> str:
+        """Return a sentence that says why it may not ship, "" if it may."""
+        if self.reason:
+            return f"{self.name}: {self.reason}"
+        if not self.passed:
+            return f"{self.name} does not pass the gate. {self.message}"
+        if not self.qualifies(max_flipped):
+            flipped = "an unknown share" if self.flipped is None else f"{self.flipped:.2%}"
+            return (
+                f"{self.name} decides otherwise than the trained model on {flipped} of the held-out screenshots; "
+                f"{max_flipped:.2%} is the most"
+            )
+        return ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def choose(variants: Sequence[Variant], *, max_flipped: float = MAX_FLIPPED, prefer: str = "balanced") -> str | None:
+    """Return the name of the variant that ships by the rule above, None if none may; their order does not matter.
+
+    Without a measured float32, or without a latency of its own, no variant counts as slow.
+    """
+    if prefer not in PREFERENCES:
+        raise UserError(f"preference {prefer!r}: one of {', '.join(PREFERENCES)} is wanted")
+    able = [variant for variant in variants if variant.qualifies(max_flipped)]
+    if prefer == "balanced":
+        able = [variant for variant in able if not _slow(variant, _reference(variants))] or able
+    if not able:
+        return None
+    return min(able, key=lambda v: (v.deflated, float("inf") if v.latency_ms is None else v.latency_ms, v.name)).name
+
+
+def mark(variants: Iterable[Variant], chosen: str | None, max_flipped: float) -> tuple[Variant, ...]:
+    """Return the variants with `may_ship` and `chosen` filled in."""
+    return tuple(replace(v, may_ship=v.qualifies(max_flipped), chosen=v.name == chosen) for v in variants)
+
+
+def refusal(variants: Sequence[Variant], max_flipped: float) -> str:
+    """Return why none may ship, by the one that came nearest: over the flips, then over the gate, then not made.
+
+    Among equals the first is told, which is the least altered one where the order is that of VARIANTS.
+    """
+
+    def distance(variant: Variant) -> int:
+        return 2 if variant.reason else 0 if variant.passed else 1
+
+    if not variants:
+        return "no variant was wanted"
+    told = min(variants, key=distance).refusal(max_flipped)
+    others = len(variants) - 1
+    return f"{told} (and {others} more variants may not ship either)" if others else told
+
+
+def write_variants(folder: Path, variants: Sequence[Variant], *, max_flipped: float, prefer: str) -> None:
+    """Write `variants.json`: the table, and by what the choice was made."""
+    told = {"version": 1, "max_flipped": max_flipped, "prefer": prefer, "variants": [v.to_dict() for v in variants]}
+    write_json(folder / FILE_NAME, told)
+
+
+def table(variants: Sequence[Variant]) -> str:
+    """Return the variants as lines of text for a log."""
+    lines = [f"{'variant':<12} {'kB':>7} {'APK kB':>7} {'ms':>7} {'flips':>7} {'FPR':>7} {'TPR':>7}  verdict"]
+    for v in variants:
+        size = [_cell(v.bytes, "{:.0f}", 1e-3), _cell(v.deflated, "{:.0f}", 1e-3), _cell(v.latency_ms, "{:.2f}")]
+        rates = [_cell(value, "{:.2f}%", 100) for value in (v.flipped, v.fpr, v.tpr)]
+        said = v.reason or ("passed" if v.passed else "rejected")
+        lines.append(f"{v.name:<12} " + " ".join(f"{c:>7}" for c in size + rates) + f"  {'* ' * v.chosen}{said}"[:160])
+    return "\n".join(lines)
+
+
+def _reference(variants: Sequence[Variant]) -> float | None:
+    return next((variant.latency_ms for variant in variants if variant.name == REFERENCE), None)
+
+
+def _slow(variant: Variant, reference: float | None) -> bool:
+    return reference is not None and variant.latency_ms is not None and variant.latency_ms > SLOWER * reference
+
+
+def _cell(value: float | None, form: str, factor: float = 1.0) -> str:
+    return "-" if value is None else form.format(factor * value)

@@ -1,0 +1,1 @@
+"""Errors, files, worker processes, and the frame of a step program."""

@@ -1,0 +1,35 @@
+"""The names that a run may choose from, spelled once for the steps, the definition and the command line."""
+
+from collections.abc import Sequence
+
+from steps.core.common.errors import UserError
+
+BACKBONES = ("small", "large", "small-minimalistic", "large-minimalistic")
+# How the evidence of tiles becomes the score of a screenshot (`steps.network.reducer`).
+REDUCERS = ("blend", "attention", "max", "mean", "noisy-or", "lse", "top2")
+# What training makes of the model beside the float one, and conversion ships if it is the best.
+COMPRESSIONS = ("prune", "cluster", "qat", "prune-qat")
+# Forms of the TFLite model: those that come from the float model without any training, and those that are trained.
+CONVERSIONS = ("float32", "float16", "dynamic", "weight-int8", "int8")
+VARIANTS = (*CONVERSIONS, *COMPRESSIONS)
+# All conversions, and what was trained.
+ALL_THERE_IS = "all"
+PREFERENCES = ("balanced", "size")
+
+
+def several(given: str, known: Sequence[str], what: str) -> tuple[str, ...]:
+    """Read names separated by commas, each once and in the order of `known`; raises UserError for an unknown one."""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(f"{what} {unknown[0]!r}: names of {', '.join(known)}, separated by commas, are wanted")
+    return tuple(name for name in known if name in names)
+
+
+def wanted_variants(given: str) -> tuple[str, ...]:
+    """Read which variants are wanted: none named for `ALL_THERE_IS`; raises UserError for an unknown one, or none."""
+    if given.strip() == ALL_THERE_IS:
+        return ()
+    names = several(given, VARIANTS, "variant")
+    if not names:
+        raise UserError(f"no variant is wanted: name some of {', '.join(VARIANTS)}, or {ALL_THERE_IS}")
+    return names

@@ -1,0 +1,65 @@
+"""Whole files or none: everything is written beside its place and renamed into it."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from steps.core.common.errors import UserError
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def unfinished(folder: Path) -> Iterator[Path]:
+    """Yield a hidden file in `folder`, for the block to write and to rename; it vanishes if it is still there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".unfinished.", dir=folder)
+    os.close(handle)
+    beside = Path(name)
+    beside.chmod(0o644)
+    try:
+        yield beside
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that becomes `path` if the block ends well, and vanishes if not."""
+    with unfinished(path.parent) as beside:
+        yield beside
+        beside.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON (no NaN, no infinity): a number that is not one must be settled before it is written."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that another step wrote; raises UserError that names the file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path.name} is missing in {path.parent}: run the step that writes it first") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is not readable JSON ({error}): it must be written again by its step") from None
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in lower-case hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

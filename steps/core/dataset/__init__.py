@@ -1,0 +1,1 @@
+"""Labelled data: rows, labels, classes, splits, snapshots and plans."""

@@ -1,0 +1,164 @@
+"""The labelled rows of a batch as a table: each joined to the file that it names, or refused with its reason.
+
+The batch's listing says which files there are; no image is looked at, and nothing is asked of the disk for a row.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from steps.core.common.text import printable
+from steps.core.dataset.classes import Classes
+from steps.core.dataset.labels import (
+    DECISION_KEYS,
+    FOLDER_PER_CLASS,
+    LabelledRow,
+    RefusedRow,
+    ReviewedRow,
+    read_labels,
+    read_review,
+    rows_of_folders,
+)
+from steps.core.dataset.paths import Files, PathRefusedError
+from steps.core.dataset.row_schema import check_rows
+from steps.core.dataset.snapshot import REVIEW, Batch
+from steps.core.dataset.splits import GROUP_KEYS
+from steps.core.dataset.tables import SLICE_PREFIX, Quarantined
+
+ROW_COLUMNS = ("batch", "row", "source_ref", "path", "id", "label", "group", *DECISION_KEYS)
+_MAX_SENTENCES = 3
+_CHUNK_ROWS = 50_000  # in memory, rows as Python objects are some five times the table
+
+
+def read_rows(
+    batch: Batch, folder: Path, listing: pd.DataFrame, classes: Classes, attribute: str | None
+) -> tuple[pd.DataFrame, list[Quarantined]]:
+    """Return the usable rows of a batch of labels or of review, and the refused ones; each row is on one side.
+
+    `folder` holds the labels file; `listing` has the columns path (posix, relative to the batch) and sha256 of its
+    regular files. `attribute` names the manifest's label attribute where it has several.
+
+    The table has `ROW_COLUMNS` and, in alphabetical order, `slice:<name>` for every other column; text is `str` with
+    NaN where there is none, `row` int64 from 1 as an editor counts lines, `label` int8 0 or 1. `id` is the listed
+    sha256, `group` what the row states (group, else app, else session). Of review, `label` is Int8, null where a row
+    only waives rules; `by`, `reason` and `waive` are set; a row that names a screenshot by its sha256 alone has that
+    as `source_ref` and `id`, and no `path`.
+
+    Raises UserError if the labels file as a whole cannot be read.
+    """
+    files, frames, refused = Files.of(listing), [], list[Quarantined]()
+    for frame, bad in row_tables(_rows(batch, folder, files, classes, attribute), batch, files):
+        frames.append(frame)
+        refused += bad
+    checked, bad = check_table(batch, _joined(frames))
+    return checked, sorted([*refused, *bad], key=lambda q: q.row)
+
+
+def row_tables(
+    rows: Iterable[LabelledRow | ReviewedRow | RefusedRow], batch: Batch, files: Files
+) -> Iterator[tuple[pd.DataFrame, list[Quarantined]]]:
+    """Yield tables of rows joined to their files, with the rows that are refused on the way; 50,000 at a time.
+
+    The values are not checked yet, see `check_table`; at least one table is yielded.
+    """
+    columns, refused = _Columns(), list[Quarantined]()
+    for row in rows:
+        if isinstance(row, RefusedRow):
+            refused.append(_refuse(batch, row.row, row.source_ref, row.reason, row.detail))
+            continue
+        try:
+            columns.add(row, files)
+        except PathRefusedError as error:
+            refused.append(_refuse(batch, row.row, row.source_ref, error.reason, str(error)))
+        if len(columns) == _CHUNK_ROWS:
+            yield columns.frame(batch), refused
+            columns, refused = _Columns(), []
+    yield columns.frame(batch), refused
+
+
+def no_rows() -> pd.DataFrame:
+    """Return the table of no row at all."""
+    return _Columns().frame(Batch("", "", ""))
+
+
+def _rows(
+    batch: Batch, folder: Path, files: Files, classes: Classes, attribute: str | None
+) -> Iterator[LabelledRow | ReviewedRow | RefusedRow]:
+    if batch.labels == FOLDER_PER_CLASS:
+        return rows_of_folders(files.sha256, classes)
+    read = read_review if batch.kind == REVIEW else read_labels
+    return read(folder, batch.labels, classes, attribute)
+
+
+class _Columns:
+    """The table as it grows, a list a column."""
+
+    def __init__(self) -> None:
+        self._rows: list[LabelledRow | ReviewedRow] = []
+        self._paths: list[str | None] = []
+        self._ids: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, row: LabelledRow | ReviewedRow, files: Files) -> None:
+        """Take a row; raises PathRefusedError if it names no file."""
+        if isinstance(row, ReviewedRow) and row.sha256 is not None:
+            path, screenshot = None, row.sha256
+        else:
+            path = files.locate(row.source_ref)
+            screenshot = files.sha256[path]
+        self._rows.append(row)
+        self._paths.append(path)
+        self._ids.append(screenshot)
+
+    def frame(self, batch: Batch) -> pd.DataFrame:
+        rows, labels = self._rows, "Int8" if batch.kind == REVIEW else "int8"
+        slices = [row.slices for row in rows]
+        decisions = [row.decision if isinstance(row, ReviewedRow) else {} for row in rows]
+        return pd.DataFrame(
+            {
+                "batch": _text([batch.name] * len(rows)),
+                "row": pd.Series([row.row for row in rows], dtype="int64"),
+                "source_ref": _text([row.source_ref for row in rows]),
+                "path": _text(self._paths),
+                "id": _text(self._ids),
+                "label": pd.Series([row.label for row in rows], dtype=labels),
+                "group": _text([next((own[key] for key in GROUP_KEYS if key in own), None) for own in slices]),
+                **{key: _text([decision.get(key) for decision in decisions]) for key in DECISION_KEYS},
+                **{
+                    SLICE_PREFIX + name: _text([own.get(name) for own in slices])
+                    for name in sorted({name for own in slices for name in own})
+                },
+            }
+        )
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[[*ROW_COLUMNS, *sorted(name for name in frame.columns if name not in ROW_COLUMNS)]]
+
+
+def _text(values: Sequence[str | None]) -> pd.Series:
+    return pd.Series(values, dtype="str")
+
+
+def check_table(batch: Batch, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Quarantined]]:
+    """Return the rows whose values satisfy the schema, and the others, refused."""
+    kept, failures = check_rows(frame)
+    sentences: dict[int, list[str]] = defaultdict(list)
+    for failure in failures:
+        name = failure.column.removeprefix(SLICE_PREFIX)
+        sentences[failure.index].append(f"{name} is {printable(str(failure.value), 80)!r}, wanted is {failure.wanted}")
+    bad = frame.loc[list(sentences)]
+    refused = [
+        _refuse(batch, int(row), str(ref), "schema", "; ".join(said[:_MAX_SENTENCES]))
+        for row, ref, said in zip(bad["row"], bad["source_ref"], sentences.values(), strict=True)
+    ]
+    return kept.reset_index(drop=True), refused
+
+
+def _refuse(batch: Batch, row: int, source_ref: str, reason: str, detail: str) -> Quarantined:
+    return Quarantined(batch.name, batch.labels, row, printable(source_ref), "", reason, detail)

@@ -1,0 +1,1 @@
+"""Screenshots to tiles: decoding, the tile plan, resizing, shards, the tile store."""

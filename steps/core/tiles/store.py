@@ -1,0 +1,102 @@
+"""The tile store: what was cut once is never cut again.
+
+`<spec>/<part>/` holds the tiles of one part of the labelled data under one preprocessing spec: shards named by their
+own content, and `tiles.parquet`, which says where each tile lies. Tiles know nothing of labels and verdicts, so every
+readable image of a part is cut, whatever validation makes of it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from steps.core.common.errors import UserError
+from steps.core.common.files import sha256_file, unfinished, write_text
+from steps.core.dataset.plan import SHARDS_MANIFEST
+from steps.core.dataset.tables import TileRecord, read_tiles, tile_frame, write_tiles
+from steps.core.tiles.cutting import CutScreenshot
+from steps.core.tiles.shards import ShardWriter
+from steps.core.tiles.spec import PreprocessingSpec
+
+_SCREENSHOTS_PER_SHARD = 512
+
+
+def part_key(spec: PreprocessingSpec, part: str) -> str:
+    """Return where a part's tiles lie in the store, without a trailing slash."""
+    return f"{spec.digest[:16]}/{part}"
+
+
+def write_part(store: Path, key: str, cuts: Iterable[tuple[str, CutScreenshot]]) -> pd.DataFrame:
+    """Write the tiles of a part, given as (screenshot id, its tiles) in the order of the ids; return their index."""
+    # What does not open leaves no tile, and a chunk of such screenshots no shard.
+    indexes = [_write_shard(store, key, chunk) for chunk in _chunks(cuts) if any(cut.encoded for _, cut in chunk)]
+    index = pd.concat(indexes, ignore_index=True) if indexes else tile_frame([])
+    write_tiles(store / key, index)
+    return index
+
+
+def read_part(store: Path, key: str) -> pd.DataFrame:
+    return read_tiles(store / key)
+
+
+def write_index(folder: Path, tiles: pd.DataFrame, spec: PreprocessingSpec, store_uri: str) -> None:
+    """Write what the later steps read: the index of the tiles, their spec, and a ManifestFile of their shards."""
+    spec.write(folder)
+    write_tiles(folder, tiles)
+    shards = sorted(set(tiles["shard"]))
+    manifest = [{"prefix": store_uri.rstrip("/") + "/"}, *shards]
+    write_text(folder / SHARDS_MANIFEST, json.dumps(manifest, indent=0) + "\n")
+
+
+def tiles_of_dataset(tiles: pd.DataFrame, dataset: pd.DataFrame) -> pd.DataFrame:
+    """Return the tiles of all shards that hold one of an accepted screenshot; raises UserError if one has none.
+
+    A shard's index stays whole, because reading a shard means counting its records.
+    """
+    missing = dataset[~dataset["id"].isin(tiles["id"])]
+    if len(missing):
+        raise UserError(
+            f"{len(missing)} accepted screenshots have no tiles, {missing['uri'].iloc[0]} first: "
+            "it no longer opens as it did when it was validated; put the file that was added back, or, if it is in its "
+            "place, remove the part without it from the tile store"
+        )
+    return tiles[tiles["shard"].isin(tiles.loc[tiles["id"].isin(dataset["id"]), "shard"].unique())]
+
+
+def _chunks(cuts: Iterable[tuple[str, CutScreenshot]]) -> Iterator[list[tuple[str, CutScreenshot]]]:
+    chunk: list[tuple[str, CutScreenshot]] = []
+    for cut in cuts:
+        chunk.append(cut)
+        if len(chunk) == _SCREENSHOTS_PER_SHARD:
+            yield chunk
+            chunk = []
+    yield chunk
+
+
+def _write_shard(store: Path, key: str, cuts: list[tuple[str, CutScreenshot]]) -> pd.DataFrame:
+    records: list[TileRecord] = []
+    with unfinished(store / key) as beside:
+        with ShardWriter(beside, "") as writer:
+            for screenshot, cut in cuts:
+                for index, (tile, data) in enumerate(zip(cut.plan, cut.encoded, strict=True)):
+                    at = writer.append(data)
+                    records.append(
+                        TileRecord(
+                            id=screenshot,
+                            index=index,
+                            count=len(cut.plan),
+                            left=tile.left,
+                            top=tile.top,
+                            tile_width=tile.width,
+                            tile_height=tile.height,
+                            shard="",
+                            record=len(records),
+                            offset=at.offset,
+                            length=at.length,
+                        )
+                    )
+        # Named by its content: two writers of one part never replace each other's shard by a different one.
+        name = f"tiles-{sha256_file(beside)[:16]}.tfrecord"
+        beside.replace(store / key / name)
+    return tile_frame(records).assign(shard=f"{key}/{name}")

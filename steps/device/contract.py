@@ -1,0 +1,3 @@
+"""The names of the files that a bundle is made of, as the phone reads them."""
+
+BUNDLE, TFLITE_FILE, CONTRACT_FILE = "bundle", "model.tflite", "model.json"

@@ -1,0 +1,64 @@
+"""What the released model decides on the held-out screenshots: its own bytes, its own threshold."""
+
+from pathlib import Path
+
+import numpy as np
+
+from steps.core.common.errors import UserError
+from steps.core.common.files import read_json, sha256_file
+from steps.core.common.program import granted_cpus
+from steps.core.dataset.splits import Split
+from steps.core.gate.champion import Champion, ChampionUnreadable
+from steps.core.tiles.spec import PreprocessingSpec, check_spec
+from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
+from steps.device.runtime import LiteModel
+from steps.network.archive import unpacked
+from steps.network.reducer import Reducer
+from steps.network.tile_input import TileSource, screenshot_codes
+
+NO_CHAMPION = "champion.json"
+
+
+def read_champion(folder: Path, source: TileSource) -> Champion | ChampionUnreadable | None:
+    """Let the champion decide the test split; None if `champion.json` says that there is none.
+
+    A champion that cannot be read, or that was made for other tiles, is `ChampionUnreadable`: the gate then fails.
+    """
+    try:
+        if _is_none(folder):
+            return None
+        with unpacked(folder) as bundle:
+            return _decide(bundle, source)
+    except UserError as error:
+        return ChampionUnreadable(str(error))
+
+
+def _is_none(folder: Path) -> bool:
+    if not (folder / NO_CHAMPION).is_file():
+        return False
+    if read_json(folder / NO_CHAMPION) != {"champion": None}:
+        raise UserError(f'{folder / NO_CHAMPION} is not {{"champion": null}}, which says that there is none')
+    return True
+
+
+def _decide(bundle: Path, source: TileSource) -> Champion:
+    contract = read_json(bundle / CONTRACT_FILE)
+    try:
+        sha256, threshold = str(contract["sha256"]), float(contract["threshold"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"the champion's {CONTRACT_FILE} has no sha256 and threshold: register it again") from None
+    if not np.isfinite(threshold):
+        raise UserError(f"the champion's threshold is {threshold}: register it again")
+    if not (bundle / TFLITE_FILE).is_file() or sha256_file(bundle / TFLITE_FILE) != sha256:
+        raise UserError(
+            f"the champion's {TFLITE_FILE} is not the file that its {CONTRACT_FILE} names: register it again"
+        )
+    check_spec(PreprocessingSpec.read(bundle), source.spec)
+    reducer, model = Reducer.read(bundle), LiteModel(bundle / TFLITE_FILE, granted_cpus())
+    rows = source.rows(Split.TEST)
+    evidence = model.evidence(source, rows)
+    scores = reducer.scores(evidence, rows["index"].to_numpy(), screenshot_codes(rows))
+    if not np.isfinite(scores).all():
+        raise UserError("the champion scores some screenshots as no number: it proves nothing")
+    flagged = dict(zip(rows["id"].unique(), (scores > threshold).tolist(), strict=True))
+    return Champion(f"champion {sha256[:12]}", flagged)

@@ -1,0 +1,228 @@
+"""The page a release manager reads: the verdict first, then what it rests on and what it means for people.
+
+One HTML file that asks for nothing from outside: its own policy forbids that, and lets only the page's one script run,
+which moves a slider and multiplies. Without it the page lacks nothing but that. The same plots and tables are written
+beside it as files, for whoever tracks runs.
+"""
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from steps.core.common.files import write_text
+from steps.core.dataset.splits import Split
+from steps.core.gate.limits import Fleet
+from steps.core.gate.slices import Status
+from steps.core.html import environment, text
+from steps.core.html.album import Album
+from steps.evaluate.report import documents, plots, views
+from steps.evaluate.report.curves import Curve, curve
+from steps.evaluate.report.model import Box, Document, Gallery, Page, Shot
+from steps.evaluate.report.pictures import Cams, bands, farthest, gallery
+from steps.evaluate.report.tables import write_slices, write_variants
+
+__all__ = [
+    "FILE_NAME",
+    "Box",
+    "Cams",
+    "Document",
+    "Fleet",
+    "Gallery",
+    "Page",
+    "Shot",
+    "gallery",
+    "page_of",
+    "shown_on_page",
+    "write_report",
+]
+
+FILE_NAME = "report.html"
+# Characters of pictures; plots and tables stay far below a megabyte.
+_PICTURES = 3_200_000
+# Lists beyond say what they leave out.
+_LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "operators": 60, "trials": 10, "findings": 20, "drifted": 20}
+_STATUSES = {
+    Status.FAILED: "fail",
+    Status.PROVEN: "are proven",
+    Status.OPEN: "are open",
+    Status.NOT_JUDGED: "too small",
+}
+_MARKER = Markup('<circle class="marker" r="5.5" cx="0" cy="0" hidden/>')
+_LINE = Markup('<line class="marker" x1="0" x2="0" y1="0" y2="100%" hidden/>')
+
+
+def page_of(
+    title: str,
+    evaluation: Document,
+    scored: pd.DataFrame,
+    tiles: pd.DataFrame,
+    shards: Path,
+    *,
+    cams: Cams | None = None,
+    **parts: Any,
+) -> Page:
+    """Put a page together from what an evaluation has.
+
+    evaluation: what `evaluation.json` holds. scored and tiles: as `gallery` wants them, screenshots of other splits
+    than the test split are left out; parts: further fields of `Page`. The galleries against the champion are of the
+    ids that its document in the gate lists as newly broken and newly fixed.
+    """
+    gate = documents.document(evaluation.get("gate"))
+    test, sides = _test_of(scored), _sides(gate, scored)
+    galleries = {name: gallery(rows, tiles, shards, cams) for name, rows in sides.items()}
+    known: dict[str, Any] = {
+        "metrics": documents.document(evaluation.get("binary_classification_metrics")),
+        "subject": documents.document(evaluation.get("subject")),
+    }
+    if ranking := evaluation.get("ranking"):
+        known["metrics"] = {**known["metrics"], "ranking": ranking}
+    scores, labels = test["score"].to_numpy(np.float64), test["label"].to_numpy(np.int64)
+    return Page(title, gate, scores, labels, **{**known, **galleries, **parts})
+
+
+def shown_on_page(gate: Document, scored: pd.DataFrame) -> list[str]:
+    """Return the ids of the screenshots whose pictures the page of such a gate shows: of no other it needs tiles."""
+    return list(dict.fromkeys(str(key) for rows in _sides(gate, scored).values() for key in farthest(rows)["id"]))
+
+
+def _test_of(scored: pd.DataFrame) -> pd.DataFrame:
+    return scored[scored["split"] == str(Split.TEST)] if "split" in scored else scored
+
+
+def _sides(gate: Document, scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return what the page has galleries of, by name, none of them empty."""
+    test = _test_of(scored)
+    sides = {"false_alarms": test[test["label"] == 0], "misses": test[test["label"] == 1]}
+    champion = documents.document(gate.get("champion"))
+    for name, key in (("broken", "newly_broken"), ("fixed", "newly_fixed")):
+        if ids := champion.get(key):
+            sides[name] = test[test["id"].isin(list(ids))]
+    return {name: rows for name, rows in sides.items() if len(rows)}
+
+
+def write_report(folder: Path, page: Page) -> None:
+    """Write `report.html`, and beside it the plots as PNG and the tables as CSV."""
+    found = curve(page.scores, page.labels, views.threshold(page.gate))
+    slices, variants = views.slices(page.gate), views.variants(page.variants)
+    drawn = _plots(page, found, variants)
+    for plot in drawn.values():
+        plot.save(folder)
+    if slices:
+        write_slices(folder / "slices.csv", slices)
+    if variants:
+        write_variants(folder / "variants.csv", variants)
+    fleet = views.fleet_of(page.gate, page.fleet)
+    pictures, numbers = _inline(drawn, found)
+    rates = views.rates(page.gate)
+    if rates.fpr and rates.tpr:
+        numbers["rates"] = list(zip(rates.fpr, rates.tpr, strict=True))
+    album = Album({}, _PICTURES)
+    templates = environment(
+        "steps.evaluate.report",
+        most=_LIMITS,
+        show=album.show,
+        embed=album.embed,
+        bands=bands,
+        said=documents.said,
+        grid=documents.grid,
+    )
+    templates.filters |= {
+        "flat": documents.flat,
+        "figure": documents.figure,
+        "amount": _amount,
+        "plain": lambda value: f"{value:.12g}",
+        "place": lambda value: f"{value:.3f}%",
+        "mega": lambda value: text.number(math.nan if value is None else value / 1e6),
+        "number3": lambda value: f"{value:.3f}",
+    }
+    script = _source(templates, "report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    galleries = (page.false_alarms, page.misses, page.broken, page.fixed)
+    html = templates.get_template("report.html.j2").render(
+        page=page,
+        confidence=documents.figure(page.gate.get("confidence")),
+        fpr=documents.document(page.gate.get("fpr")),
+        tpr=documents.document(page.gate.get("tpr")),
+        reasons=list(page.gate.get("reasons") or ()),
+        champion=documents.document(page.gate.get("champion")),
+        passed=page.gate.get("passed") is True,
+        rates=rates,
+        threshold=views.threshold(page.gate),
+        checks=views.checks(page.gate),
+        warnings=views.warnings(page.gate),
+        people=views.people(page.gate, fleet),
+        fleet=fleet,
+        curve=found,
+        plots=pictures,
+        slices=slices,
+        variants=variants,
+        statuses=_STATUSES,
+        differences=views.differences(page.gate),
+        message=views.message(page.gate),
+        dependence=views.dependence(page.gate),
+        data=views.data(page.data),
+        metrics=views.metrics(page.metrics),
+        subject=documents.sections(page.subject),
+        cams=any(shot.cams for one in galleries if one for shot in one.shots),
+        script=script,
+        policy=Markup(f"'sha256-{digest}'"),  # noqa: S704 - base64
+        numbers=Markup(json.dumps(numbers, allow_nan=False).replace("<", "\\u003c")),  # noqa: S704 - numbers alone
+    )
+    write_text(folder / FILE_NAME, html)
+
+
+def _plots(page: Page, found: Curve | None, variants: list[views.Variant]) -> dict[str, plots.Plot]:
+    drawn: list[plots.Plot | None] = []
+    rates = views.rates(page.gate)
+    if found:
+        drawn += [plots.det(found, rates), plots.roc(found, rates)]
+        drawn.append(plots.scores(page.scores, page.labels, views.threshold(page.gate)))
+    if points := views.candidates(variants):
+        drawn.append(plots.pareto(points))
+    drawn += [plots.training(page.history, losses=losses) for losses in (False, True)]
+    return {plot.name: plot for plot in drawn if plot}
+
+
+def _inline(drawn: Mapping[str, plots.Plot], found: Curve | None) -> tuple[dict[str, Markup], dict[str, Any]]:
+    """Return the plots as SVG, and for the script what each stop of the slider has done and where it lies on them."""
+    pictures: dict[str, Markup] = {}
+    numbers: dict[str, Any] = {}
+    if found:
+        level = np.zeros(len(found.thresholds))
+        places = {
+            "det": (plots.det_points(found), _MARKER),
+            "roc": ((found.fpr, found.tpr), _MARKER),
+            "scores": ((found.thresholds, level), _LINE),
+        }
+        numbers = {
+            "thresholds": found.thresholds.tolist(),
+            "false": found.false_positives.tolist(),
+            "true": found.true_positives.tolist(),
+            "negatives": found.negatives,
+            "positives": found.positives,
+            "frozen": found.frozen,
+            "places": {},
+        }
+        for name, (points, marker) in places.items():
+            pictures[name], numbers["places"][name] = drawn[name].inline(points, marker)
+    return {**{name: plot.inline()[0] for name, plot in drawn.items() if name not in pictures}, **pictures}, numbers
+
+
+def _source(templates: jinja2.Environment, name: str) -> Markup:
+    if templates.loader is None:
+        raise ValueError("an environment without templates")
+    return Markup(templates.loader.get_source(templates, name)[0])  # noqa: S704 - our own file
+
+
+def _amount(value: float) -> str:
+    """Return a number of things or hours: one decimal where it says something."""
+    return f"{value:,.1f}" if 0 < abs(value) < 10 else f"{value:,.0f}"  # noqa: PLR2004

@@ -1,0 +1,88 @@
+"""What the release manager's page shows. Only the verdict and the scores behind it have to be there.
+
+Documents of other steps (`Verdict.to_dict()`, `validation.json`, rows of `variants.json`, `history.json`) come as they
+are read: what they lack is not shown. Every text in them may be a stranger's: the page cleans, shortens and escapes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from steps.core.gate.limits import Fleet
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A square of the tile plan in percent of the screenshot's sides, and its own score, 0 to 1 or NaN."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A screenshot to look at.
+
+    picture: the JPEG of its overview tile, which the page stretches back to width x height; b"" if there is none.
+    whole: the overview's own score, NaN if unknown. cams: heat maps over the whole screenshot as PNGs, by the name of
+    what was looked at ("overview", "squares"). wrong: its decision is not its label.
+    """
+
+    id: str
+    label: int
+    group: str
+    width: int
+    height: int
+    score: float
+    wrong: bool
+    picture: bytes = b""
+    whole: float = float("nan")
+    boxes: Sequence[Box] = ()
+    cams: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Screenshots worst first, at most as many as the page has room for; of `total`, `wrong` are decided wrongly."""
+
+    shots: Sequence[Shot]
+    total: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """All of it.
+
+    gate: `Verdict.to_dict()`. scores: float64 [n] and labels: 0 or 1 [n], of the test split. classes: the names of the
+    negative and of the positive class. metrics: Model Monitor's names, and `ranking`. false_alarms: negatives by
+    falling score; misses: positives by rising score. broken and fixed: what the champion decides rightly and the
+    candidate wrongly, and the other way round. fleet: None for the verdict's. variants: the rows of
+    `variants.json`. history: one for each
+    epoch. tuning: `best` and `trials`. data: `validation.json`. subject: what was judged, and where it comes from.
+    """
+
+    title: str
+    gate: Document
+    scores: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, str] = ("negative", "positive")
+    metrics: Document = field(default_factory=dict)
+    fleet: Fleet | None = None
+    false_alarms: Gallery | None = None
+    misses: Gallery | None = None
+    broken: Gallery | None = None
+    fixed: Gallery | None = None
+    variants: Sequence[Document] = ()
+    history: Sequence[Document] = ()
+    tuning: Document = field(default_factory=dict)
+    data: Document = field(default_factory=dict)
+    subject: Document = field(default_factory=dict)

@@ -1,0 +1,289 @@
+"""The report's plots: each drawn once, in the page's colours for the page and on paper for a file of its own."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from steps.core.common.files import replacing
+from steps.core.html.drawing import PAGE, PAPER, style, svg
+from steps.evaluate.report.curves import Curve, deviate
+
+Colours = Mapping[str, str]
+Floats = npt.NDArray[np.float64]
+
+_POINTS = 72  # an inch of SVG
+_WIDE, _HIGH = 310, 190  # about what the axes of the Pareto plot take of it
+_DPI = 160
+_TICKS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
+_NAME = re.compile(r"[A-Za-z0-9][\w:@ .+-]{0,39}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rates:
+    """The operating point with its one-sided bounds, and what the gate asks for: rates between 0 and 1.
+
+    fpr and tpr: (measured, lower, upper), None where they were not measured.
+    """
+
+    fpr: tuple[float, float, float] | None
+    tpr: tuple[float, float, float] | None
+    limit: float | None
+    floor: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A variant as a point: compressed bytes, milliseconds for a screenshot, and what became of it."""
+
+    name: str
+    size: float
+    latency: float
+    passed: bool
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plot:
+    """How to draw something: `draw(axes, colours)`, on a figure of `size` inches.
+
+    The page says in HTML what a file of its own needs a `title` and a legend for.
+    """
+
+    name: str
+    title: str
+    size: tuple[float, float]
+    draw: Callable[[Any, Colours], None]
+
+    def inline(self, points: tuple[Floats, Floats] | None = None, marker: str = "") -> tuple[Markup, list[list[float]]]:
+        """Return the SVG, and where on it `points` of the axes lie, in units of its viewBox.
+
+        `marker` is put into the SVG as its last element, above everything else.
+        """
+        with style(PAGE, self.name):
+            figure, axes = self._figure(PAGE, _POINTS)
+            drawn = svg(figure)
+            places: list[list[float]] = []
+            if points is not None:
+                x, y = axes.transData.transform(np.column_stack(points)).T
+                height = self.size[1] * _POINTS
+                places = np.column_stack([x, height - y]).round(2).tolist()
+        named = str(drawn).replace("<svg ", f'<svg role="img" aria-label="{self.title}" ', 1)
+        return Markup(named.replace("</svg>", f"{marker}</svg>")), places  # noqa: S704 - our own words
+
+    def save(self, folder: Path) -> None:
+        """Write the plot as a PNG named after it."""
+        with style(PAPER, self.name), replacing(folder / f"{self.name}.png") as beside:
+            figure, axes = self._figure(PAPER, _DPI)
+            axes.set_title(self.title, fontsize=9)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(loc="best", frameon=False)
+            figure.savefig(beside, format="png", facecolor="white", metadata={"Software": None})
+
+    def _figure(self, colours: Colours, dpi: int) -> tuple[Any, Any]:
+        import matplotlib.figure
+
+        figure = matplotlib.figure.Figure(figsize=self.size, dpi=dpi, layout="constrained")
+        axes = figure.subplots()
+        self.draw(axes, colours)
+        return figure, axes
+
+
+def det(curve: Curve, rates: Rates) -> Plot:
+    """Return the detection error trade-off: misses against false alarms, on normal-deviate axes."""
+    negatives, positives = curve.negatives, curve.positives
+
+    def draw(axes: Any, colours: Colours) -> None:
+        x, y = det_points(curve)
+        axes.plot(x, y, color=colours["new"], linewidth=1.5, drawstyle="steps-pre")
+        if rates.limit is not None:
+            axes.axvline(_deviate(rates.limit), color=colours["bad"], linestyle="--", linewidth=1, label="limit")
+        if rates.floor is not None:
+            axes.axhline(_deviate(1 - rates.floor), color=colours["odd"], linestyle=":", linewidth=1.2, label="floor")
+        if rates.fpr and rates.tpr:
+            misses = (1 - rates.tpr[0], 1 - rates.tpr[2], 1 - rates.tpr[1])
+            across = [deviate(rate, negatives) for rate in rates.fpr]
+            down = [deviate(rate, positives) for rate in misses]
+            _cross(axes, colours, across, down)
+        _probits(axes.xaxis, negatives, rates.limit, high=0.6)
+        _probits(axes.yaxis, positives, None if rates.floor is None else 1 - rates.floor, high=0.95)
+        axes.set(xlabel="false-positive rate", ylabel="share of positives missed")
+        axes.grid(visible=True)
+
+    return Plot("det", "Detection error trade-off", (5.0, 4.0), draw)
+
+
+def det_points(curve: Curve) -> tuple[Floats, Floats]:
+    """Return the curve's stops on the axes of the DET plot."""
+    return deviate(curve.fpr, curve.negatives), deviate(1 - curve.tpr, curve.positives)
+
+
+def roc(curve: Curve, rates: Rates) -> Plot:
+    """Return the receiver operating characteristic; what matters happens at small rates, so they get the room."""
+    least = max(1 / curve.negatives, 1e-4)
+
+    def draw(axes: Any, colours: Colours) -> None:
+        axes.plot(curve.fpr, curve.tpr, color=colours["new"], linewidth=1.5, drawstyle="steps-pre")
+        axes.set_xscale("symlog", linthresh=least)
+        if rates.limit is not None:
+            axes.axvline(rates.limit, color=colours["bad"], linestyle="--", linewidth=1, label="limit")
+        if rates.floor is not None:
+            axes.axhline(rates.floor, color=colours["odd"], linestyle=":", linewidth=1.2, label="floor")
+        if rates.fpr and rates.tpr:
+            _cross(axes, colours, rates.fpr, rates.tpr)
+        ticks = [0.0, *(tick for tick in (0.0001, 0.001, 0.01, 0.1, 1.0) if tick >= least)]
+        axes.set_xticks(ticks, [_percent(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter(lambda value, _: _percent(value))
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="false-positive rate", ylabel="share of positives found")
+        axes.grid(visible=True)
+
+    return Plot("roc", "Receiver operating characteristic", (5.0, 4.0), draw)
+
+
+def scores(values: Floats, labels: npt.NDArray[np.int64], threshold: float | None) -> Plot:
+    """Return how the scores of both classes lie; counts are logarithmic, for the few that matter are among many."""
+    bins = np.linspace(0, 1, 51)
+
+    def draw(axes: Any, colours: Colours) -> None:
+        counts = [np.histogram(values[labels == label].clip(0, 1), bins)[0] for label in (0, 1)]
+        axes.stairs(counts[0], bins, fill=True, color=colours["base"], alpha=0.5, label="negatives")
+        axes.stairs(counts[1], bins, color=colours["new"], linewidth=1.4, label="positives")
+        axes.set_yscale("symlog", linthresh=1)
+        if threshold is not None:
+            axes.axvline(threshold, color=colours["ink"], linestyle="--", linewidth=1, label="threshold")
+        top = max(int(np.max(counts)), 1)
+        ticks = [0, *(10**power for power in range(len(str(top))))]
+        axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set(xlim=(0, 1), ylim=(0, 1.3 * top), xlabel="score of a screenshot", ylabel="screenshots")
+
+    return Plot("scores", "Scores of the test split", (5.2, 2.5), draw)
+
+
+def pareto(candidates: Sequence[Candidate]) -> Plot:
+    """Return compressed size against latency; the line joins those that pass and that no other one beats in both."""
+
+    def draw(axes: Any, colours: Colours) -> None:
+        front = frontier(candidates)
+        axes.plot(*_columns(front), color=colours["good"], linewidth=1, drawstyle="steps-post", alpha=0.6)
+        for one in candidates:
+            colour = colours["good" if one.passed else "bad"]
+            x, y = one.size / 1e6, one.latency
+            axes.plot([x], [y], "o" if one.passed else "x", color=colour, markersize=6)
+            if one.chosen:
+                axes.plot([x], [y], "o", markersize=12, markerfacecolor="none", markeredgecolor=colours["new"])
+        names = [one.name if _NAME.fullmatch(one.name) else f"no. {place}" for place, one in enumerate(candidates, 1)]
+        axes.set(xlabel="MB in an APK (compressed)", ylabel="ms for a screenshot, one core")
+        right, top = (1.22 * (max(values) or 1) for values in _columns(candidates))
+        axes.set(xlim=(0, right), ylim=(0, top))
+        points = [(_WIDE * one.size / 1e6 / right, _HIGH * one.latency / top) for one in candidates]
+        for name, (a, b), (x, y) in zip(names, points, _beside(points, names), strict=True):
+            where = (right * a / _WIDE, top * b / _HIGH)
+            axes.annotate(name, where, (x, y), textcoords="offset points", va="center", fontsize=7.5)
+        axes.grid(visible=True)
+
+    return Plot("pareto", "Variants: circles pass, crosses fail, the ringed one is bundled", (5.2, 3.3), draw)
+
+
+def frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the passed candidates that no other passed one beats in size and in latency, the smallest first."""
+    front: list[Candidate] = []
+    for one in sorted((c for c in candidates if c.passed), key=lambda c: (c.size, c.latency, c.name)):
+        if not front or one.latency < front[-1].latency:
+            front.append(one)
+    return front
+
+
+def training(history: Sequence[Mapping[str, Any]], *, losses: bool) -> Plot | None:
+    """Return the losses, or everything else that lies in 0..1, epoch by epoch; None if the history holds none."""
+    series: dict[str, Floats] = {}
+    for name in sorted({key for row in history for key in row}):
+        values = np.array([_number(row.get(name)) for row in history])
+        shown = np.isfinite(values).any() and name != "epoch" and _NAME.fullmatch(name)
+        if shown and ("loss" in name) == losses and (losses or np.nanmax(np.abs(values)) <= 1):
+            series[name] = values
+    if not series:
+        return None
+    kept = list(series.items())[:4]
+
+    def draw(axes: Any, colours: Colours) -> None:
+        epochs = np.arange(1, len(history) + 1)
+        for (name, values), colour in zip(kept, ("new", "odd", "good", "base"), strict=False):
+            seen = np.isfinite(values)
+            axes.plot(epochs[seen], values[seen], ".-", color=colours[colour], linewidth=1.2, markersize=4, label=name)
+        phases = [row.get("phase") for row in history]
+        for at in range(1, len(phases)):
+            if phases[at] != phases[at - 1]:
+                axes.axvline(at + 0.5, color=colours["soft"], linestyle=":", linewidth=0.8)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(xlabel="epoch")
+        axes.legend(loc="best", frameon=False)
+        axes.grid(visible=True, axis="y")
+
+    return Plot(
+        "losses" if losses else "training", "Losses" if losses else "Validation, epoch by epoch", (5.0, 2.6), draw
+    )
+
+
+def _cross(axes: Any, colours: Colours, x: Sequence[Any], y: Sequence[Any]) -> None:
+    """Draw a point with its interval in both directions: (measured, one end, the other end)."""
+    ink = colours["ink"]
+    axes.plot([x[1], x[2]], [y[0], y[0]], color=ink, linewidth=1.2, solid_capstyle="butt", marker="|", markersize=6)
+    axes.plot([x[0], x[0]], [y[1], y[2]], color=ink, linewidth=1.2, solid_capstyle="butt", marker="_", markersize=6)
+    axes.plot([x[0]], [y[0]], "o", color=ink, markersize=4.5, label="operating point, one-sided bounds")
+
+
+def _probits(axis: Any, trials: int, wanted: float | None, high: float) -> None:
+    """Give an axis of normal deviates its ends, half a count and `high`, `wanted` within, and ticks in percent."""
+    low = 0.4 / trials
+    high = min(high, 1 - low)
+    if wanted is not None:
+        low, high = min(low, 0.7 * wanted), max(high, (1 + wanted) / 2 if wanted > high else high)
+    ticks = [tick for tick in _TICKS if low <= tick <= high]
+    axis.set_ticks([_deviate(tick) for tick in ticks], labels=[_percent(tick) for tick in ticks])
+    (axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim)(_deviate(low), _deviate(high))
+
+
+def _deviate(rate: float) -> float:
+    return float(deviate(rate, 10**9))
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.3g} %"
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _columns(front: Sequence[Candidate]) -> tuple[list[float], list[float]]:
+    return [one.size / 1e6 for one in front], [one.latency for one in front]
+
+
+def _beside(points: Sequence[tuple[float, float]], names: Sequence[str]) -> list[tuple[float, float]]:
+    """Return where each name stands beside its point, all in points of the drawing: over no other point or name."""
+    taken = [(x - 5, x + 5, y - 5, y + 5) for x, y in points]
+    offsets = []
+    for (x, y), name in zip(points, names, strict=True):
+        wide = 4.4 * len(name)
+        tries = [
+            (8.0, 0.0),
+            (-8.0 - wide, 0.0),
+            *((a, b) for b in (11.0, -11.0, 20.0, -20.0) for a in (4.0, -4.0 - wide)),
+        ]
+        found = next((one for one in tries if not _covered(x + one[0], y + one[1], wide, taken)), tries[0])
+        taken.append((x + found[0], x + found[0] + wide, y + found[1] - 4, y + found[1] + 4))
+        offsets.append(found)
+    return offsets
+
+
+def _covered(x: float, y: float, wide: float, taken: Sequence[tuple[float, float, float, float]]) -> bool:
+    if x < 0:
+        return True
+    return any(x < right and left < x + wide and y - 4 < top and bottom < y + 4 for left, right, bottom, top in taken)

@@ -1,0 +1,162 @@
+"""What evaluation and conversion share: score the held-out screenshots, judge, and write verdict, look and page."""
+
+import argparse
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from steps.core.common.errors import UserError
+from steps.core.common.files import read_json, sha256_file
+from steps.core.dataset.splits import Split
+from steps.core.dataset.tables import DATASET, VALIDATION
+from steps.core.gate.champion import Champion, ChampionUnreadable
+from steps.core.gate.limits import Fleet, Limits
+from steps.core.gate.test_set_ledger import Consultation, LedgerUnreadable, read_ledger
+from steps.core.tiles.spec import PreprocessingSpec, check_spec
+from steps.device.runtime import LiteModel
+from steps.evaluate.arguments import fleet_of
+from steps.evaluate.champion import read_champion
+from steps.evaluate.evaluation import HELD_OUT, Evaluation, consultation, evaluate
+from steps.evaluate.grad_cam import class_activations
+from steps.evaluate.report import page_of, shown_on_page, write_report
+from steps.network.archive import FILE_NAME as MODEL_ARCHIVE
+from steps.network.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE, unpacked
+from steps.network.backbone import load_model
+from steps.network.reducer import Reducer
+from steps.network.tile_input import TileSource, screenshot_codes
+
+Scorer = Callable[[TileSource, pd.DataFrame], npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trained model, the held-out tiles to judge it on, what it is judged against, and what identifies all that."""
+
+    model: Any
+    reducer: Reducer
+    source: TileSource
+    subject: Mapping[str, Any]
+    history: Sequence[Mapping[str, Any]]
+    validation: Mapping[str, Any]
+    champion: Champion | ChampionUnreadable | None
+    ledger: Sequence[Consultation] | LedgerUnreadable
+    fleet: Fleet
+
+
+def load_candidate(args: argparse.Namespace) -> Candidate:
+    """Load what the shared arguments name; raises UserError if the model and the tiles do not fit each other."""
+    source = TileSource(args.tiles, args.shards, args.dataset, HELD_OUT)
+    with unpacked(args.model) as folder:
+        check_spec(PreprocessingSpec.read(folder), source.spec)
+        training, history = read_json(folder / TRAINING_FILE), read_json(folder / HISTORY_FILE)
+        reducer, model = Reducer.read(folder), load_model(folder / MODEL_FILE)
+    subject = {
+        "trained_model": sha256_file(args.model / MODEL_ARCHIVE),
+        "dataset": sha256_file(args.dataset / DATASET),
+        "preprocessing": source.spec.digest,
+        "reducer": reducer.kind,
+        "hyperparameters": training["hyperparameters"],
+    }
+    return Candidate(
+        model,
+        reducer,
+        source,
+        subject,
+        history,
+        validation=_validation(args.validation),
+        champion=read_champion(args.champion, source),
+        ledger=_ledger(args.ledger),
+        fleet=fleet_of(args),
+    )
+
+
+def _ledger(folder: Path) -> Sequence[Consultation] | LedgerUnreadable:
+    try:
+        return read_ledger(folder)
+    except UserError as error:
+        return LedgerUnreadable(str(error))
+
+
+def _validation(folder: Path) -> Mapping[str, Any]:
+    """Return what validation found, for the page to tell; nothing where the step is run without it."""
+    return dict(read_json(folder / VALIDATION)) if (folder / VALIDATION).is_file() else {}
+
+
+def judge(scorer: Scorer, candidate: Candidate, limits: Limits, subject: Mapping[str, Any]) -> Evaluation:
+    """Score every held-out screenshot by `scorer`, which gives the evidence of tiles, and judge; writes nothing."""
+    scored = []
+    for split in HELD_OUT:
+        rows = candidate.source.rows(split)
+        evidence = scorer(candidate.source, rows)
+        scores = candidate.reducer.scores(evidence, rows["index"].to_numpy(), screenshot_codes(rows))
+        scored.append(rows.drop_duplicates("id").assign(score=scores))
+    return evaluate(
+        pd.concat(scored, ignore_index=True),
+        limits,
+        subject,
+        champion=candidate.champion,
+        ledger=candidate.ledger,
+        fleet=candidate.fleet,
+        model=str(subject["model"]),
+    )
+
+
+def judge_variant(model: LiteModel, candidate: Candidate, limits: Limits, subject: Mapping[str, Any]) -> Evaluation:
+    """Judge a converted model by what its own bytes say of every held-out screenshot."""
+    return judge(model.evidence, candidate, limits, subject)
+
+
+def write_evidence(
+    folder: Path,
+    evaluation: Evaluation,
+    scorer: Scorer,
+    candidate: Candidate,
+    *,
+    title: str,
+    variants: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write evaluation.json, scores.parquet and report.html with its plots."""
+    evaluation.write(folder)
+    gate, rows = evaluation.verdict.to_dict(), candidate.source.rows(Split.TEST)
+    # What each tile says alone is for the pictures.
+    shown = shown_on_page(gate, evaluation.scored)
+    rows = rows[rows["id"].isin(shown)].reset_index(drop=True)
+    scores = candidate.reducer.tile_scores(scorer(candidate.source, rows), rows["index"].to_numpy())
+    tiles = rows.assign(tile_score=scores)
+    page = page_of(
+        title,
+        {
+            "gate": gate,
+            "binary_classification_metrics": evaluation.metrics,
+            "ranking": evaluation.ranking,
+            "subject": evaluation.subject,
+        },
+        evaluation.scored,
+        tiles,
+        candidate.source.folder,
+        cams=class_activations(candidate.model, candidate.source, tiles, shown),
+        variants=variants,
+        data=candidate.validation,
+        classes=_classes(candidate.validation),
+        history=candidate.history,
+    )
+    write_report(folder, page)
+    print(evaluation.verdict.message)
+
+
+def _classes(validation: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what people call the negative and the positive class."""
+    names = validation.get("names") or {}
+    return str(names.get("0", "negative")), str(names.get("1", "positive"))
+
+
+def enter_look(folder: Path, evaluation: Evaluation) -> None:
+    """Enter this look at the test split into the ledger, under a name made of its content."""
+    moment = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    consultation(evaluation, str(evaluation.subject["model"]), moment).write(folder)

@@ -1,0 +1,1 @@
+"""The index step: tiles of all hosts merged and indexed for training."""

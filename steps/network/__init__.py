@@ -1,0 +1,1 @@
+"""The network, as several steps use it: backbone, reducer, archive, tile input, distribution."""

@@ -1,0 +1,47 @@
+"""Model archives: `model.tar.gz` as SageMaker hands it from step to step, packed and unpacked with care."""
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from steps.core.common.errors import UserError
+from steps.core.common.files import replacing
+
+FILE_NAME = "model.tar.gz"
+# What TrainModel puts into it, beside the reducer and the preprocessing spec.
+MODEL_FILE, HISTORY_FILE, TRAINING_FILE = "model.keras", "history.json", "training.json"
+
+
+@contextmanager
+def unpacked(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder with the content of `folder / model.tar.gz`; a member that leaves it is refused."""
+    path = folder / FILE_NAME
+    with TemporaryDirectory(prefix="tilegate-model-") as name:
+        try:
+            with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+                archive.extractall(name, filter="data")
+                # Only at the very end gzip compares its checksum.
+                while stream.read(1 << 20):
+                    pass
+        except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+            raise UserError(f"{path} is not a readable model archive ({error}): train the model again") from None
+        yield Path(name)
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Pack the files of `folder` so that equal files give equal bytes: sorted, without times and owners."""
+    with (
+        replacing(archive) as beside,
+        beside.open("wb") as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            member = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            member.size, member.mode = path.stat().st_size, 0o644
+            with path.open("rb") as stream:
+                tar.addfile(member, stream)

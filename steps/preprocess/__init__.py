@@ -1,0 +1,1 @@
+"""The preprocess step: new screenshots cut into tiles."""

@@ -1,0 +1,1 @@
+"""The train step, and each trial of the tuning: a frozen backbone with a head, then fine-tuning."""

@@ -1,0 +1,108 @@
+"""What training can be told: names, types, bounds and defaults in one place."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from steps.core.common.choices import BACKBONES, COMPRESSIONS, REDUCERS
+from steps.core.common.errors import UserError
+
+
+def _one_of(choices: tuple[str, ...], default: str) -> Any:
+    return field(default=default, metadata={"choices": choices})
+
+
+def _between(default: Any, low: float, high: float) -> Any:
+    return field(default=default, metadata={"bounds": (low, high)})
+
+
+LOSSES = ("cross-entropy", "focal", "ranking")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hyperparameters:
+    """Two phases of training. On the wire names have dashes and values are strings, as SageMaker sends them.
+
+    Phase 1 trains the head alone on a frozen backbone (skipped with 0 epochs, and for random weights). Phase 2
+    fine-tunes every layer from `fine_tune_layer` on (0 is all of them, and random weights are trained all), along half
+    a cosine from `fine_tune_learning_rate` down to nothing, and keeps a moving average of the weights (`ema` 0 keeps
+    none). A batch is a number of whole screenshots. Training stops when `patience` epochs brought no better TPR at
+    `objective_fpr` on the validation screenshots.
+
+    `loss` is one of LOSSES (`steps.train.losses`), `augment` how strongly screens are altered
+    (`steps.train.augmentation`, 0 is not at all), `compress` which of COMPRESSIONS are trained after it, separated by
+    commas.
+    """
+
+    backbone: str = _one_of(BACKBONES, "small")
+    reducer: str = _one_of(REDUCERS, "blend")
+    loss: str = _one_of(LOSSES, "cross-entropy")
+    compress: str = field(default="", metadata={"some_of": COMPRESSIONS})
+    batch_size: int = _between(16, 1, 4096)
+    head_epochs: int = _between(50, 0, 1000)
+    head_learning_rate: float = _between(1e-2, 1e-7, 1)
+    fine_tune_epochs: int = _between(6, 0, 1000)
+    fine_tune_learning_rate: float = _between(5e-5, 1e-7, 1)
+    fine_tune_layer: int = _between(100, 0, 1000)
+    dropout: float = _between(0.2, 0, 0.9)
+    augment: float = _between(0.5, 0, 1)
+    label_smoothing: float = _between(0.0, 0, 0.5)
+    weight_decay: float = _between(1e-4, 0, 1)
+    ema: float = _between(0.98, 0, 0.9999)
+    negative_weight: float = _between(1.0, 1e-3, 1e3)
+    positive_weight: float = _between(1.0, 1e-3, 1e3)
+    patience: int = _between(4, 1, 1000)
+    objective_fpr: float = _between(0.05, 0, 0.5)
+    seed: int = _between(17, 0, 2**31 - 1)
+
+    @property
+    def compressions(self) -> tuple[str, ...]:
+        return tuple(name for name in self.compress.split(",") if name)
+
+    @classmethod
+    def parse(cls, given: Any) -> Self:
+        """Read hyperparameters as they arrive; raises UserError for an unknown name or a value out of bounds.
+
+        Names that begin with `_` or `sagemaker_` are the platform's own and are passed over.
+        """
+        if not isinstance(given, Mapping):
+            raise UserError(f"hyperparameters are {type(given).__name__}: an object of names and values is wanted")
+        known = {f.name.replace("_", "-"): f for f in fields(cls)}
+        values: dict[str, Any] = {}
+        for name, raw in given.items():
+            if name.startswith(("_", "sagemaker_")):
+                continue
+            if name not in known:
+                raise UserError(f"unknown hyperparameter {name!r}; known are {', '.join(sorted(known))}")
+            target = known[name]
+            values[target.name] = _parse_value(name, str(raw), type(target.default), target.metadata)
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, str | int | float]:
+        return {f.name.replace("_", "-"): getattr(self, f.name) for f in fields(self)}
+
+
+def _parse_value(name: str, raw: str, kind: type, metadata: Mapping[str, Any]) -> Any:
+    if kind is str:
+        return _parse_choice(name, raw.strip(), metadata)
+    try:
+        number = float(raw)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number) or (kind is int and not number.is_integer()):
+        raise UserError(f"hyperparameter {name}={raw!r}: {'a whole' if kind is int else 'a'} number is wanted")
+    low, high = metadata["bounds"]
+    if not low <= number <= high:
+        raise UserError(f"hyperparameter {name}={raw}: a number from {low:g} to {high:g} is wanted")
+    return kind(number)
+
+
+def _parse_choice(name: str, raw: str, metadata: Mapping[str, Any]) -> str:
+    several = metadata.get("some_of")
+    known = several or metadata["choices"]
+    given = [word.strip() for word in raw.split(",") if word.strip()] if several else [raw]
+    if unknown := [word for word in given if word not in known]:
+        wanted = "of" if several else "one of"
+        raise UserError(f"hyperparameter {name}={unknown[0]!r}: {wanted} {', '.join(known)} is wanted")
+    return ",".join(dict.fromkeys(given))

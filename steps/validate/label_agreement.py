@@ -1,0 +1,117 @@
+"""Who contradicts the others, and which labels changed: two ways in which poisoned labels show.
+
+A labeller is flagged on evidence only, when the upper bound of the rate of agreement is below the limit. Whoever
+shares screenshots with a bad labeller looks bad as well: the one who explains most of the contradictions is taken out
+first, and the rest is compared again without them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from steps.core.dataset.tables import SLICE_PREFIX
+from steps.core.gate.statistics import clopper_pearson
+
+LABELLER_COLUMNS = ("labeller", "worker", "annotator", "by")
+AGREEMENT_LIMIT = 0.8
+# Two contradictions out of two would be below the limit at 95 %, and among many labellers they are an accident.
+MIN_COMPARED = 10
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Labeller:
+    """How often a labeller's labels equal what the others, or a reviewer, say of the same screenshots.
+
+    compared: screenshots for which the others say one thing; agreed: of those, the equal ones. `upper` is the
+    one-sided 95 % Clopper-Pearson bound of the rate of agreement, 1 if nothing could be compared.
+    """
+
+    name: str
+    compared: int
+    agreed: int
+    upper: float
+    flagged: bool
+
+    @property
+    def rate(self) -> float | None:
+        return self.agreed / self.compared if self.compared else None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Ids, sorted, whose label is another than before, of `n_before` screenshots; `share` is between 0 and 1."""
+
+    changed: tuple[str, ...]
+    n_before: int
+    share: float
+
+
+def labeller_columns(columns: Iterable[str]) -> list[str]:
+    """Return the columns that say who labelled, as slices or plain: labeller, worker, annotator, by."""
+    found = frozenset(columns)
+    tried = (prefix + name for name in LABELLER_COLUMNS for prefix in (SLICE_PREFIX, ""))
+    return [column for column in tried if column in found]
+
+
+def labeller_agreement(
+    rows: pd.DataFrame, *, column: str = "labeller", limit: float = AGREEMENT_LIMIT
+) -> list[Labeller]:
+    """Compare every labeller with the others, by name.
+
+    rows: one for each label given, in the order of giving, label 0 or 1, `column` the labeller's name. What is
+    compared is the `cluster`, if there is such a column, else the `id`. Rows with `is_review`, where there is such a
+    column, are a reviewer's and count as the truth, the last one first; nobody judges reviewers. Elsewhere the truth is
+    the majority of the others, and a tie is none. Of several labels by one labeller the last counts; rows without a
+    name or a label are left out.
+    """
+    unit = "cluster" if "cluster" in rows else "id"
+    review = rows["is_review"].fillna(value=False).astype(bool) if "is_review" in rows else pd.Series(False, rows.index)
+    labelled = rows["label"].notna()
+    truth = rows[labelled & review].drop_duplicates(unit, keep="last").set_index(unit)["label"].astype(float)
+    given = rows[labelled & ~review & rows[column].notna()].drop_duplicates([unit, column], keep="last")
+    votes = pd.DataFrame(
+        {"name": given[column].astype(str), "unit": given[unit], "label": given["label"].astype("int64")}
+    )
+    votes["truth"] = votes["unit"].map(truth)
+    found: list[Labeller] = []
+    while len(votes):
+        compared = _compare(votes, limit)
+        flagged = [labeller for labeller in compared if labeller.flagged]
+        excess = {labeller.name: limit * labeller.compared - labeller.agreed for labeller in flagged}
+        # Equal ones are two who contradict each other: nothing tells which of them is wrong.
+        worst = [labeller for labeller in flagged if excess[labeller.name] == max(excess.values())]
+        found += worst or compared
+        votes = votes[~votes["name"].isin([labeller.name for labeller in worst or compared])]
+    return sorted(found, key=lambda labeller: labeller.name)
+
+
+def label_changes(before: "pd.Series[int]", after: "pd.Series[int]") -> Changes:
+    """Compare labels by id (the indices, each without repetition); screenshots that only one side knows are none."""
+    if before.index.has_duplicates or after.index.has_duplicates:
+        raise ValueError("an id occurs twice: one label for each screenshot is wanted")
+    common = before.index.intersection(after.index)
+    changed = common[before.loc[common].to_numpy() != after.loc[common].to_numpy()]
+    return Changes(tuple(sorted(map(str, changed))), len(before), len(changed) / max(1, len(before)))
+
+
+def too_many(changes: Changes, *, share_limit: float = 0.02, min_count: int = 20) -> bool:
+    """Tell whether so many labels changed that a person should have a look: few are corrections."""
+    return len(changes.changed) >= min_count and changes.share > share_limit
+
+
+def _compare(votes: pd.DataFrame, limit: float) -> Sequence[Labeller]:
+    by_unit = votes.groupby("unit")["label"]
+    others = by_unit.transform("size") - 1
+    balance = 2 * (by_unit.transform("sum") - votes["label"]) - others
+    majority = pd.Series(np.sign(balance), votes.index).map({-1: 0.0, 1: 1.0})
+    truth = votes["truth"].fillna(majority)
+    seen = pd.DataFrame({"name": votes["name"], "compared": truth.notna(), "agreed": truth == votes["label"]})
+    table = seen.groupby("name")[["compared", "agreed"]].sum()
+    found = []
+    for name, compared, agreed in zip(table.index, table["compared"], table["agreed"], strict=True):
+        upper = clopper_pearson(int(agreed), int(compared), _CONFIDENCE)[1]
+        found.append(Labeller(str(name), int(compared), int(agreed), upper, compared >= MIN_COMPARED and upper < limit))
+    return found

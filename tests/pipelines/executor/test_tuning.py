@@ -1,0 +1,154 @@
+"""Tuning: the same seed proposes the same trials, failures are trials too, and the best one is found."""
+
+import json
+
+import pytest
+
+from pipelines.executor.ranges import parse_ranges
+from pipelines.executor.search import make_search
+
+RANGES = {
+    "ContinuousParameterRanges": [
+        {"Name": "rate", "MinValue": "0.0001", "MaxValue": "0.1", "ScalingType": "Logarithmic"},
+        {"Name": "momentum", "MinValue": "0.5", "MaxValue": "0.999", "ScalingType": "ReverseLogarithmic"},
+    ],
+    "IntegerParameterRanges": [{"Name": "units", "MinValue": "32", "MaxValue": "64", "ScalingType": "Auto"}],
+    "CategoricalParameterRanges": [{"Name": "alpha", "Values": ["0.75", "1.0"]}],
+}
+GRID = {"CategoricalParameterRanges": [{"Name": "a", "Values": ["1", "2", "3"]}, {"Name": "b", "Values": ["x", "y"]}]}
+# The score is the units; the time it takes is not in the order of the trials.
+CODE = """
+import json, os, pathlib, random, time
+h = json.loads(pathlib.Path(os.environ['SM_INPUT_CONFIG_DIR'], 'hyperparameters.json').read_text())
+time.sleep(random.random() / 10)
+pathlib.Path(os.environ['SM_MODEL_DIR'], 'h.json').write_text(json.dumps(h))
+print('cpus', os.environ['SM_NUM_CPUS'])
+print('score=' + h.get('units', h.get('a', '')))
+"""
+
+
+def proposals(result, step="Tune"):
+    jobs = result.properties(step, "TrainingJobSummaries")
+    return [job["TunedHyperParameters"] for job in sorted(jobs, key=lambda job: job["TrainingJobName"])]
+
+
+@pytest.mark.parametrize("strategy", ["Bayesian", "Random"])
+def test_the_same_seed_proposes_the_same_trials_whatever_the_timing(kit, trainer, strategy):
+    """Rounds are asked and told in order; bounds and types hold, and values are text."""
+    step = kit.tuning("Tune", CODE, ranges=RANGES, jobs=5, parallel=2, strategy=strategy)
+    first, second = kit.run(step, images=trainer), kit.run(step, images=trainer)
+    assert first.status == "Succeeded", first.reason
+    assert proposals(first) == proposals(second)
+    other = kit.run(
+        kit.tuning("Tune", CODE, ranges=RANGES, jobs=5, parallel=2, strategy=strategy, seed=8), images=trainer
+    )
+    assert proposals(first) != proposals(other)
+    for tuned in proposals(first):
+        assert set(map(type, tuned.values())) == {str}
+        assert 0.0001 <= float(tuned["rate"]) <= 0.1
+        assert 0.5 <= float(tuned["momentum"]) <= 0.999
+        assert 32 <= int(tuned["units"]) <= 64
+        assert tuned["alpha"] in {"0.75", "1.0"}
+
+
+@pytest.mark.parametrize(("kind", "order"), [("Maximize", [3, 3, 2, 2, 1, 1]), ("Minimize", [1, 1, 2, 2, 3, 3])])
+def test_a_grid_tries_every_point_and_the_best_comes_first(kit, trainer, kind, order):
+    result = kit.run(kit.tuning("Tune", CODE, ranges=GRID, strategy="Grid", kind=kind, parallel=3), images=trainer)
+    summaries = result.properties("Tune", "TrainingJobSummaries")
+    values = [job["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for job in summaries]
+    assert values == order
+    assert {tuple(job["TunedHyperParameters"].values()) for job in summaries} == {(a, b) for a in "123" for b in "xy"}
+    assert result.properties("Tune", "BestTrainingJob") == summaries[0]
+    assert result.properties("Tune", "HyperParameterTuningJobStatus") == "Completed"
+
+
+def test_the_best_trial_can_be_referred_to(kit, trainer):
+    """BestTrainingJob.TunedHyperParameters and the Join of get_top_model_s3_uri, also when the tuning is reused."""
+    out = kit.join("s3://b/tuned", kit.get("Execution.PipelineExecutionId"))
+    tune = kit.tuning("Tune", CODE, ranges=GRID, strategy="Grid", cache=True, out=out)
+    top = kit.join(out, kit.get("Steps.Tune.TrainingJobSummaries[0].TrainingJobName"), "output/model.tar.gz")
+    use = kit.processing(
+        "Use",
+        "import sys, tarfile; print(tarfile.open('../processing/input/top/model.tar.gz').getnames(), sys.argv[1])",
+        inputs={"top": top},
+        arguments=[kit.get("Steps.Tune.BestTrainingJob.TunedHyperParameters['a']")],
+        outputs=(),
+    )
+    for reused in (False, True):
+        result = kit.run(tune, use, images=trainer)
+        assert result.status == "Succeeded", result.reason
+        assert result.steps["Tune"].reused is reused
+        assert kit.log(result, "Use").strip() == "['h.json'] 3"
+
+
+def test_static_hyperparameters_reach_every_trial_and_cores_are_shared(kit, trainer):
+    import os
+
+    step = kit.tuning("Tune", CODE, ranges=GRID, strategy="Grid", parallel=2)
+    step["Arguments"]["TrainingJobDefinition"]["StaticHyperParameters"] = {"epochs": "3"}
+    result = kit.run(step, images=trainer, max_parallel=2)
+    for folder in (result.run_dir / "steps" / "Tune" / "trials").iterdir():
+        assert json.loads((folder / "opt/ml/model/h.json").read_text())["epochs"] == "3"
+        assert f"cpus {max(1, os.cpu_count() // 2)}" in (folder / "log.txt").read_text()
+
+
+def test_failed_silent_and_nan_trials_are_failed_ones(kit, trainer):
+    """They are listed last with their reason; the best of the others is the result."""
+    code = (
+        "import os; a = os.environ['SM_HP_A']\n"
+        "if a == '1': print('score=nan')\n"
+        "if a == '2': raise SystemExit('broken')\n"
+        "if a == '3': print('score=3')"
+    )
+    ranges = {"CategoricalParameterRanges": [{"Name": "a", "Values": ["0", "1", "2", "3"]}]}
+    result = kit.run(kit.tuning("Tune", code, ranges=ranges, strategy="Grid"), images=trainer)
+    assert result.status == "Succeeded", result.reason
+    best, *failed = result.properties("Tune", "TrainingJobSummaries")
+    assert (best["TrainingJobStatus"], best["TunedHyperParameters"]) == ("Completed", {"a": "3"})
+    reasons = {job["TunedHyperParameters"]["a"]: job["FailureReason"] for job in failed}
+    assert reasons["0"] == "the job printed no score: the objective must be a finite number in its log"
+    assert reasons["1"].startswith("the job printed nan as its score")
+    assert reasons["2"] == "exit code 1: broken"
+    told = {event.hyperparameters["a"]: (event.status, event.objective) for event in kit.told("TrialFinished")}
+    assert told == {"0": ("Failed", None), "1": ("Failed", None), "2": ("Failed", None), "3": ("Completed", 3.0)}
+
+
+def test_a_tuning_without_any_good_trial_fails_with_the_first_reason(kit, trainer):
+    result = kit.run(kit.tuning("Tune", "raise SystemExit('no GPU')", ranges=GRID, strategy="Grid"), images=trainer)
+    assert (result.status, result.exit_code) == ("Failed", 1)
+    assert result.reason == "all 6 training jobs failed; the first: exit code 1: no GPU"
+
+
+def test_trials_are_reused_when_the_search_goes_further(kit, trainer):
+    """More jobs: the tuning runs again, but the trials that are the same are taken from the cache."""
+    kit.run(kit.tuning("Tune", CODE, ranges=RANGES, strategy="Random", jobs=2, cache=True), images=trainer)
+    step = kit.tuning("Tune", CODE, ranges=RANGES, strategy="Random", jobs=4, cache=True)
+    result = kit.run(step, images=trainer)
+    assert kit.reasons()["Tune"] == "setting MaxNumberOfTrainingJobs: 2 -> 4"
+    assert [event.reused for event in sorted(kit.told("TrialFinished"), key=lambda e: e.trial_name)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    for job in result.properties("Tune", "TrainingJobSummaries"):
+        assert kit.store.exists(f"s3://b/models/{job['TrainingJobName']}/output/model.tar.gz")
+
+
+def test_the_bayesian_search_finds_better_ones_than_chance():
+    """Over seeds, 20 jobs of a smooth objective: the best of the modelled search beats the best of random draws."""
+    ranges = parse_ranges(
+        {"ContinuousParameterRanges": [{"Name": name, "MinValue": "0", "MaxValue": "1"} for name in ("x", "y")]}
+    )
+
+    def best(strategy, seed):
+        search, found = make_search(strategy, ranges, jobs=20, maximize=True, seed=seed), []
+        for _ in range(10):
+            points = search.ask(2)
+            told = [-((float(p["x"]) - 0.7) ** 2) - (float(p["y"]) - 0.3) ** 2 for p in points]
+            search.tell(told)
+            found += told
+        return max(found)
+
+    means = {name: sum(best(name, seed) for seed in range(4)) / 4 for name in ("Bayesian", "Random")}
+    assert means["Bayesian"] > means["Random"]

@@ -1,0 +1,96 @@
+"""The digest of a step's code: it changes with what the step can run, and with nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines import code_digest
+from pipelines.definition.settings import Settings
+from pipelines.executor.errors import DefinitionError
+
+ROOT = Path(code_digest.__file__).parents[1]
+PROGRAMS = ("validate", "preprocess", "index", "train", "evaluate", "convert")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of the sources whose digests are taken instead of ours."""
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "steps", folder / "steps", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "pipelines").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code_digest, "__file__", str(folder / "pipelines" / "code_digest.py"))
+        yield folder
+    code_digest.program_digest.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def before(copy):
+    return digests()
+
+
+def digests():
+    code_digest.program_digest.cache_clear()
+    return {name: code_digest.program_digest(f"steps.{name}") for name in PROGRAMS}
+
+
+@pytest.mark.parametrize(
+    ("changed", "affected"),
+    [
+        *((f"steps/{name}/__main__.py", {name}) for name in PROGRAMS),
+        ("steps/device/preprocessing_graph.py", {"convert"}),
+        ("steps/evaluate/champion.py", {"evaluate", "convert"}),
+        ("steps/core/gate/gate.py", {"evaluate", "convert"}),
+        ("steps/evaluate/report/templates/report.html.j2", {"evaluate", "convert"}),
+        ("steps/core/dataset/labels.py", {"validate"}),
+        ("steps/network/backbone.py", {"validate", "train", "evaluate", "convert"}),
+        ("steps/network/reducer.py", {"train", "evaluate", "convert"}),
+        ("steps/core/tiles/spec.py", {"preprocess", "index", "train", "evaluate", "convert"}),
+        ("steps/core/common/errors.py", set(PROGRAMS)),
+    ],
+)
+def test_a_change_reaches_the_programs_that_can_run_it(copy, before, changed, affected):
+    path = copy / changed
+    whole = path.read_text()
+    path.write_text(whole + "\n# changed\n")
+    after = digests()
+    path.write_text(whole)
+    assert {name for name in PROGRAMS if after[name] != before[name]} == affected
+
+
+@pytest.mark.usefixtures("copy")
+def test_the_same_sources_have_the_same_digest(before):
+    assert digests() == before
+
+
+def test_both_images_train_by_default_and_run_the_module_they_are_told():
+    resolve = code_digest.LocalImages(Settings())
+    training = resolve(Settings().model_image, ())
+    assert training.entrypoint == ("python3", "-m", "steps.train")
+    assert training.digest == code_digest.program_digest("steps.train")
+    told = resolve(Settings().data_image, ("python3", "-m", "steps.validate", "--classes", "a,b"))
+    assert told.digest == code_digest.program_digest("steps.validate")
+
+
+def test_an_image_of_somebody_else_is_refused():
+    with pytest.raises(DefinitionError, match="other:latest"):
+        code_digest.LocalImages(Settings())("other:latest", ())
+
+
+@pytest.mark.usefixtures("copy")
+def test_another_version_of_a_library_is_another_digest(before, monkeypatch):
+    version = code_digest.importlib.metadata.version
+    monkeypatch.setattr(
+        code_digest.importlib.metadata, "version", lambda name: version(name) + ("+1" if name == "pyarrow" else "")
+    )
+    assert all(after != before[name] for name, after in digests().items())
+    # The phone's runtime also runs the champion that a candidate is judged against.
+    for library, affected in (("ai_edge_litert", {"evaluate", "convert"}), ("ai_edge_quantizer", {"convert"})):
+        monkeypatch.setattr(
+            code_digest.importlib.metadata,
+            "version",
+            lambda name, library=library: version(name) + ("+1" if name == library else ""),
+        )
+        assert {name for name, after in digests().items() if after != before[name]} == affected
+    code_digest.program_digest.cache_clear()

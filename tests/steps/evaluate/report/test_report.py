@@ -1,0 +1,384 @@
+"""The release manager's page: the verdict first, everything else if it is there, whatever strangers wrote into it."""
+
+import base64
+import csv
+import hashlib
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import simplejpeg
+
+from steps.core.gate.champion import Champion
+from steps.core.gate.gate import judge
+from steps.core.gate.held_out import HeldOut
+from steps.core.gate.limits import Fleet, Limits
+from steps.core.gate.review_load import people as people_of
+from steps.core.tiles.shards import ShardWriter
+from steps.core.tiles.tiling import plan_tiles
+from steps.evaluate.evaluation import evaluate
+from steps.evaluate.report import FILE_NAME, Box, Gallery, Page, Shot, page_of, write_report
+from steps.evaluate.report.views import checks, fleet_of, people
+from tests.steps.reading import HOSTILE, Reader
+
+REJECTED = {"passed": False, "message": "Not measured.", "reasons": ["The test split holds no negatives: add some."]}
+BARE = Page("A model", REJECTED, np.array([]), np.array([], np.int64))
+PLOTS = {"det.png", "roc.png", "scores.png"}
+
+
+def jpeg(height=32, width=32, *, noise=0):
+    pixels = np.random.default_rng(noise).integers(0, 255 if noise else 1, (height, width, 3), np.uint8)
+    return simplejpeg.encode_jpeg(pixels, quality=95)
+
+
+def shot(text="app", **changes):
+    boxes = (Box(0, 0, 100, 50, 0.9), Box(0, 50, 100, 50, 0.1))
+    plain = Shot("ab" * 32, 0, text, 100, 200, 0.8, wrong=True, picture=jpeg(), whole=0.7, boxes=boxes)
+    return replace(plain, **changes)
+
+
+def scored(count=3000, seed=0, columns=()):
+    """Screenshots of both held-out splits, well separated but not perfectly; every fifth is positive."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 5 == 0
+    frame = pd.DataFrame(
+        {
+            "id": [f"{number:064x}" for number in range(count)],
+            "uri": "uri",
+            "label": labels.astype(int),
+            "group": [f"app-{number % 2}-{number // 4}" for number in range(count)],
+            "split": ["calibration", "test"] * (count // 2),
+            "width": 108,
+            "height": 240,
+            "score": np.where(labels, rng.beta(6, 1.5, count), rng.beta(0.5, 8, count)),
+        }
+    )
+    return frame.assign(**dict(columns))
+
+
+def evaluated(frame=None, limits=None, **given):
+    """Return an evaluation of made-up scores as (what `evaluation.json` holds, the scored screenshots)."""
+    found = evaluate(scored() if frame is None else frame, limits or Limits(0.02), {"model": "ab" * 32}, **given)
+    document = {
+        "subject": found.subject,
+        "binary_classification_metrics": found.metrics,
+        "ranking": found.ranking,
+        "gate": found.verdict.to_dict(),
+    }
+    return document, found.scored
+
+
+def stored(folder, frame):
+    """Store tiles of the screenshots, and return their table; every square scores half of what the whole does."""
+    rows = []
+    with ShardWriter(folder / "0.tfrecord", "0.tfrecord") as writer:
+        record = writer.append(jpeg())
+    for one in frame.itertuples():
+        plan = plan_tiles(one.width, one.height)
+        rows += [
+            {
+                "id": one.id,
+                "index": index,
+                "count": len(plan),
+                "left": tile.left,
+                "top": tile.top,
+                "tile_width": tile.width,
+                "tile_height": tile.height,
+                "shard": record.shard,
+                "offset": record.offset,
+                "length": record.length,
+                "tile_score": one.score / (1 + (index > 0)),
+            }
+            for index, tile in enumerate(plan)
+        ]
+    return pd.DataFrame(rows)
+
+
+def variant(name="float16", **changes):
+    row = {"name": name, "bytes": 3e6, "deflated": 2.5e6, "latency_ms": 30.0, "flipped": 0.001, "passed": True}
+    return row | {"may_ship": True, "operators": {"CONV_2D": 34}, "min_runtime_version": "2.8.0"} | changes
+
+
+def full(text, rate=None):
+    """A page that has every part but the curves, with one text wherever a stranger's can stand."""
+    rate = rate or {"count": 1, "trials": 9, "value": 0.1, "lower": 0.05, "upper": 0.2, "groups": 3, "effective": 4}
+    difference = {"trials": 9, "worse": 1, "better": 2, "value": -0.1, "lower": -0.2, "upper": 0.1, "margin": 0.05}
+    gate = REJECTED | {
+        "message": text,
+        "reasons": [text],
+        "warnings": [text],
+        "max_fpr": 0.01,
+        "min_tpr": 0.3,
+        "confidence": 0.95,
+        "operating_point": {"threshold": 0.5, "violation": 0.04, "missing": 0},
+        "fpr": rate,
+        "tpr": rate,
+        "slices": [
+            {"column": text, "value": text, "fpr": rate, "tpr": None, "status": status, "note": text}
+            for status in ("failed", "open", text)
+        ],
+        "champion": {
+            "champion": text,
+            "rule": text,
+            "fpr": difference,
+            "tpr": None,
+            "reasons": [text],
+            "passed": False,
+        },
+        "ledger": {"looks": 3, "budget": 20},
+    }
+    gallery = Gallery([shot(text), shot(text, picture=b"no JPEG")], 20, 2)
+    return Page(
+        text,
+        gate,
+        np.array([]),
+        np.array([], np.int64),
+        classes=(text, text),
+        metrics={text: {"value": 0.5}, "confusion_matrix": {"0": {"0": 1, "1": text}}},
+        false_alarms=gallery,
+        misses=gallery,
+        broken=gallery,
+        fixed=gallery,
+        variants=[variant(text, operators={text: 1}, latency_ms=None), variant(text, reason=text, deflated=None)],
+        history=[{"phase": text, "epoch": 1, text: 0.5}],
+        tuning={"best": {text: text}, "trials": [{text: text, "objective": 0.5}]},
+        data={
+            "verdict": text,
+            "classes": {text: 1},
+            "splits": {text: {text: 1}},
+            "findings": [{"fired": True, "text": text}],
+            "drift": {text: {text: {"drifted": True, "distance": 0.4}}},
+        },
+        subject={text: text, "nested": {text: {text: [text] * 20}}},
+    )
+
+
+@pytest.fixture
+def read(tmp_path):
+    def write_and_read(page):
+        write_report(tmp_path, page)
+        return Reader((tmp_path / FILE_NAME).read_text(encoding="utf-8"))
+
+    return write_and_read
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """A folder with the report of a real evaluation, pictures, champion and variants included."""
+    folder = tmp_path_factory.mktemp("report")
+    frame = scored(columns={"slice:theme": ["dark", "light", "light"] * 1000})
+    test = frame[frame["split"] == "test"]
+    before = Champion("version 7", dict(zip(test["id"], (test["score"] > 0.2).tolist(), strict=True)))
+    document, rows = evaluated(frame, champion=before)
+    parts = {"variants": [variant(chosen=True), variant("int8", may_ship=False)], "history": [{"epoch": 1, "auc": 0.9}]}
+    write_report(folder, page_of("A model", document, rows, stored(folder, test), folder, **parts))
+    return folder, document
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_of_strangers_becomes_markup(read, text):
+    page = read(full(text))
+    assert not [attributes for _, attributes in page.tags if any(name.startswith("on") for name in attributes)]
+    assert [attributes.get("id") for attributes in page.all("script")] == ["numbers", None]
+    assert {attributes["src"].partition(",")[0] for attributes in page.all("img")} == {"data:image/jpeg;base64"}
+    assert "49" not in page.text or "7 * 7" in page.text
+
+
+def test_only_the_one_script_may_run_and_nothing_may_be_loaded(complete):
+    html = (complete[0] / FILE_NAME).read_text(encoding="utf-8")
+    page = Reader(html)
+    policy = next(tag["content"] for tag in page.all("meta") if tag.get("http-equiv") == "Content-Security-Policy")
+    script = html.rpartition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'; ")
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert not page.all("link") + page.all("iframe") + page.all("form")
+    assert all(attributes["href"].startswith("#") for attributes in page.all("a"))
+    assert "http:" not in re.sub(r'xmlns(:xlink)?="[^"]*"', "", html)
+
+
+def test_links_lead_to_sections_that_are_there(read, complete):
+    for page in (read(BARE), read(full("plain")), Reader((complete[0] / FILE_NAME).read_text())):
+        assert {attributes["href"][1:] for attributes in page.all("a")} <= set(page.ids)
+
+
+def test_a_verdict_without_a_measurement_says_why_and_no_more(read, tmp_path):
+    text = read(BARE).text
+    assert text.startswith(
+        "A model: rejected A model Rejected Not measured. The test split holds no negatives: add some."
+    )
+    assert "No curve can be drawn" in text
+    assert not {"For people", "Slices", "Pictures", "Champion", "Variants", "Training", "Data"} & set(text.split())
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_scores_that_are_not_numbers_have_no_curve(read):
+    page = replace(BARE, scores=np.array([np.nan, 0.5]), labels=np.array([0, 1]))
+    assert "No curve can be drawn" in read(page).text
+
+
+def test_verdict_bounds_reasons_and_people_come_first_and_in_this_order(read):
+    document, rows = evaluated(limits=Limits(0.0005))
+    text = read(page_of("A model", document, rows, pd.DataFrame({"id": []}), None)).text
+    gate = document["gate"]
+    assert gate["reasons"]
+    wanted = [
+        "Rejected",
+        "False-positive rate",
+        "False alarms in 100,000",
+        *gate["reasons"],
+        "What it means for people",
+    ]
+    places = [text.index(" ".join(word.split())) for word in wanted]
+    assert places == sorted(places)
+    assert text.count(gate["reasons"][0]) == 1
+
+
+def test_a_pass_lists_what_was_checked(complete):
+    folder, document = complete
+    text = Reader((folder / FILE_NAME).read_text()).text
+    assert document["gate"]["passed"], document["gate"]["reasons"]
+    assert "A model: passed" in text
+    assert len(re.findall(r"\bholds\b", text)) == 5
+
+
+@pytest.mark.parametrize(("upper", "holds"), [(0.0099, True), (0.01, True), (0.0101, False)])
+def test_a_bound_holds_up_to_its_limit(upper, holds):
+    rate = {"count": 1, "trials": 900, "value": 0.001, "lower": 0.0005, "upper": upper}
+    (check,) = checks({"max_fpr": 0.01, "fpr": rate})
+    assert check.passed == holds
+
+
+def test_names_that_are_no_plain_words_are_not_drawn(read):
+    variants = [variant(text) for text in HOSTILE]
+    history = [dict.fromkeys(HOSTILE, 0.5) | {"validation:auc": 0.9, "train:loss": 1.0}]
+    page = read(replace(BARE, variants=variants, history=history))
+    assert len(page.all("svg")) == 3
+    assert "no. 1" in page.text
+    assert "validation:auc" in page.text
+
+
+def test_people_are_told_what_the_gate_computes():
+    frame = scored()
+    held = [
+        HeldOut(*(part[name].tolist() if name in ("id", "group") else part[name].to_numpy() for name in names), {})
+        for part in (frame[frame["split"] == split] for split in ("calibration", "test"))
+        for names in [("score", "label", "id", "group")]
+    ]
+    fleet = Fleet(phones=50, screenshots_per_day=80, positive_share=0.05, seconds_per_review=20)
+    verdict = judge(*held, Limits(0.02), fleet=fleet)
+    told, document = people_of(verdict.fpr, verdict.tpr, fleet), verdict.to_dict()
+    assert fleet_of(document, None) == fleet
+    shown = people(document, fleet)
+    for span, name in ((shown.alarms, "false_alarms_per_day"), (shown.hours, "reviewer_hours_per_day")):
+        assert span == pytest.approx([told[name][part] for part in ("value", "lower", "upper")])
+    assert shown.per_negatives[0] == pytest.approx(document["false_alarms"]["value"])
+
+
+def test_what_people_have_to_do_is_readable_without_a_script(read):
+    rate = {"count": 10, "trials": 1000, "value": 0.01, "lower": 0.005, "upper": 0.02}
+    fleet = Fleet(phones=100, screenshots_per_day=100, positive_share=0, seconds_per_review=36)
+    text = read(replace(full("plain", rate), fleet=fleet)).text
+    assert "about 1,000 would be flagged for nothing; the test split allows 500 to 2,000" in text
+    assert "false alarms 100 50 200" in text.replace(",", "")
+    assert "hours of review, for both 1.0 0.5 2.0" in text
+
+
+def test_controls_that_need_the_script_are_hidden_without_it(complete):
+    page = Reader((complete[0] / FILE_NAME).read_text())
+    scripted = [attributes for _, attributes in page.tags if "data-script" in attributes]
+    assert len(scripted) == 3
+    assert all("hidden" in attributes for attributes in scripted)
+    assert all("hidden" in attributes for _, attributes in page.tags if attributes.get("class") == "marker")
+
+
+def test_plots_and_tables_lie_beside_the_page(complete):
+    folder, document = complete
+    names = {path.name for path in folder.iterdir()}
+    assert PLOTS | {"pareto.png", "training.png", "slices.csv", "variants.csv"} <= names
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in names if name.endswith(".png"))
+    with (folder / "slices.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {(row["column"], row["value"]) for row in rows} == {
+        (s["column"], s["value"]) for s in document["gate"]["slices"]
+    }
+    with (folder / "variants.csv").open(encoding="utf-8") as stream:
+        assert {row["name"]: row["passed"] for row in csv.DictReader(stream)} == {"float16": "yes", "int8": "no"}
+
+
+def test_no_cell_of_a_table_is_a_formula(tmp_path):
+    write_report(tmp_path, full("=HYPERLINK(1)"))
+    for name in ("slices.csv", "variants.csv"):
+        with (tmp_path / name).open(encoding="utf-8") as stream:
+            cells = [cell for row in csv.reader(stream) for cell in row]
+        assert any("HYPERLINK" in cell for cell in cells)
+        assert not [cell for cell in cells if cell.startswith("=")]
+
+
+def test_failed_slices_come_first_and_those_not_judged_say_why(read):
+    rate = {"count": 1, "trials": 9, "value": 0.1, "lower": 0.05, "upper": 0.2}
+    slices = [
+        {"column": "theme", "value": value, "fpr": rate, "tpr": rate, "status": status, "note": note}
+        for value, status, note in [
+            ("dark", "not judged", "not judged: 9 negatives, 30 independent ones wanted"),
+            ("light", "proven", ""),
+            ("sepia", "failed", "FPR is proven above 1 %"),
+        ]
+    ]
+    text = read(replace(BARE, gate=REJECTED | {"slices": slices})).text
+    assert text.index("sepia") < text.index("light") < text.index("theme dark")
+    assert "1 fail; 1 are proven; 0 are open; 1 too small." in text
+    assert "9 negatives, 30 independent ones wanted" in text
+
+
+def test_newly_broken_screenshots_are_shown_as_pictures(complete):
+    folder, document = complete
+    champion = document["gate"]["champion"]
+    text = Reader((folder / FILE_NAME).read_text()).text
+    broken, fixed = len(champion["newly_broken"]), len(champion["newly_fixed"])
+    assert fixed
+    assert f"{fixed} that the champion decides wrongly and the candidate rightly." in text
+    assert ("Newly broken" in text) == bool(broken)
+    assert "Champion: version 7 ." in text
+
+
+def test_the_bundled_variant_comes_first_and_one_that_may_not_ship_says_why(read):
+    variants = [variant("float32", deflated=9e6), variant("int8", may_ship=False), variant("float16", chosen=True)]
+    variants.append(variant("qat", passed=False, may_ship=False, deflated=None, latency_ms=None, reason="no file"))
+    text = read(replace(BARE, variants=variants)).text
+    assert text.index("float16 bundled") < text.index("float32 passes") < text.index("int8 fails")
+    assert "more decisions differ from the trained model's than may" in text
+    assert "no file" in text
+
+
+def test_large_pictures_stay_within_four_megabytes(tmp_path):
+    picture = jpeg(224, 224, noise=1)
+    many = Gallery([shot(picture=picture)] * 40, 40, 40)
+    write_report(tmp_path, replace(full("plain"), false_alarms=many, misses=many, broken=many, fixed=many))
+    assert (tmp_path / FILE_NAME).stat().st_size < 4_000_000
+    assert "left out: the page is full" in (tmp_path / FILE_NAME).read_text()
+
+
+def test_the_same_page_gives_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_report(tmp_path / name, full("plain"))
+    first, second = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b"))
+    assert first == second
+
+
+def test_absent_and_odd_documents_leave_gaps_not_errors(read):
+    odd = {
+        "passed": "yes",
+        "reasons": None,
+        "fpr": {"value": None, "lower": "x", "upper": float("nan")},
+        "operating_point": None,
+        "slices": [None, 3, {}],
+        "champion": "none",
+        "people": [],
+        "ledger": 7,
+    }
+    page = read(Page("", odd, np.array([0.1, 0.9]), np.array([0, 1]), variants=[{}], history=[{}], data={"splits": 3}))
+    assert "Rejected" in page.text
+    assert "Passed" not in page.text

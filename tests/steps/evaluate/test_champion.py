@@ -1,0 +1,152 @@
+"""The champion decides with its own bytes and its own threshold; one that cannot is a reason to fail, never to pass."""
+
+import json
+
+import numpy as np
+import pytest
+
+from steps.core.common.files import sha256_file, write_json
+from steps.core.dataset.splits import Split
+from steps.core.gate.champion import Champion, ChampionUnreadable
+from steps.core.tiles.spec import PreprocessingSpec
+from steps.network.archive import pack
+from steps.network.reducer import Reducer
+from steps.network.runtime import start_tensorflow
+from tests.steps.tiny import REDUCER, SPEC, seeing
+
+start_tensorflow()
+
+from steps.device.export import export  # noqa: E402
+from steps.evaluate.champion import read_champion  # noqa: E402
+from steps.network.tile_input import TileSource  # noqa: E402
+
+THRESHOLD = 0.5
+BIAS = 2.03125
+
+
+@pytest.fixture(scope="module")
+def source(workspace):
+    return TileSource(workspace.tiles, workspace.shards, workspace.dataset, [Split.TEST])
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory):
+    """A champion that sees what is not blue: it decides otherwise than any candidate would."""
+    path = tmp_path_factory.mktemp("champion") / "model.tflite"
+    export(seeing(colours=(0.0, 0.0, -0.02), bias=BIAS), REDUCER, SPEC, path)
+    return path
+
+
+@pytest.fixture
+def bundle(lite, tmp_path):
+    """Its unpacked bundle, to be spoiled and packed."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "model.tflite").write_bytes(lite.read_bytes())
+    write_json(folder / "model.json", {"sha256": sha256_file(lite), "threshold": THRESHOLD})
+    REDUCER.write(folder)
+    SPEC.write(folder)
+    return folder
+
+
+@pytest.fixture
+def read(bundle, source, tmp_path):
+    def packed_and_read():
+        pack(bundle, tmp_path / "champion" / "model.tar.gz")
+        return read_champion(tmp_path / "champion", source)
+
+    return packed_and_read
+
+
+def test_a_champion_decides_every_test_screenshot_by_its_own_bytes(read, source, lite):
+    champion = read()
+    assert isinstance(champion, Champion)
+    assert sha256_file(lite)[:12] in champion.name
+    first = source.frame.drop_duplicates("id")
+    assert champion.flagged == dict(zip(first["id"], (first["label"] == 0).tolist(), strict=True))
+
+
+def test_it_decides_at_its_own_threshold(read, bundle):
+    contract = json.loads((bundle / "model.json").read_text())
+    for threshold, flags in ((0.0, True), (1.0, False)):
+        write_json(bundle / "model.json", {**contract, "threshold": threshold})
+        assert set(read().flagged.values()) == {flags}
+
+
+def test_it_scores_by_its_own_reducer(read, bundle):
+    """One whose every score is near 0: at its threshold it then flags nothing."""
+    Reducer("mean", scale=0.01, offset=-9.0).write(bundle)
+    assert set(read().flagged.values()) == {False}
+
+
+def test_only_the_mark_says_that_there_is_none(source, tmp_path):
+    write_json(tmp_path / "champion.json", {"champion": None})
+    assert read_champion(tmp_path, source) is None
+
+
+@pytest.mark.parametrize("mark", [{"champion": 3}, {}, [], None])
+def test_a_mark_that_says_anything_else_is_unreadable(source, tmp_path, mark):
+    write_json(tmp_path / "champion.json", mark)
+    found = read_champion(tmp_path, source)
+    assert isinstance(found, ChampionUnreadable)
+    assert "which says that there is none" in found.reason
+
+
+def test_a_mark_that_is_no_json_is_unreadable(source, tmp_path):
+    (tmp_path / "champion.json").write_text("{")
+    assert "is not readable JSON" in read_champion(tmp_path, source).reason
+
+
+def test_an_archive_that_is_missing_or_damaged_is_unreadable(source, tmp_path):
+    assert "not a readable model archive" in read_champion(tmp_path, source).reason
+    (tmp_path / "model.tar.gz").write_bytes(b"nothing")
+    assert "not a readable model archive" in read_champion(tmp_path, source).reason
+
+
+def spoil_contract(**change):
+    def spoil(bundle):
+        contract = json.loads((bundle / "model.json").read_text()) | change
+        (bundle / "model.json").write_text(json.dumps({k: v for k, v in contract.items() if v is not None}))
+
+    return spoil
+
+
+def no_model(bundle):
+    (bundle / "model.tflite").write_bytes(b"no model")
+    spoil_contract(sha256=sha256_file(bundle / "model.tflite"))(bundle)
+
+
+SPOILT = {
+    "no threshold": (spoil_contract(threshold=None), "no sha256 and threshold"),
+    "no sha256": (spoil_contract(sha256=None), "no sha256 and threshold"),
+    "threshold of text": (spoil_contract(threshold="high"), "no sha256 and threshold"),
+    "contract is a list": (lambda b: (b / "model.json").write_text("[]"), "no sha256 and threshold"),
+    "threshold is NaN": (spoil_contract(threshold=float("nan")), "threshold is nan"),
+    "threshold is infinite": (spoil_contract(threshold=float("-inf")), "threshold is -inf"),
+    "no contract": (lambda b: (b / "model.json").unlink(), "model.json is missing"),
+    "wrong sha256": (spoil_contract(sha256="0" * 64), "is not the file that its model.json names"),
+    "no model": (lambda b: (b / "model.tflite").unlink(), "is not the file that its model.json names"),
+    "no TFLite": (no_model, "not a model that this LiteRT runs"),
+    "other tiles": (PreprocessingSpec(tile_size=64).write, "tiles of spec"),
+    "no reducer": (lambda b: (b / "reducer.json").unlink(), "reducer.json is missing"),
+    "other reducer": (Reducer("attention").write, "evidence of shape"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_champion_that_cannot_decide_is_unreadable_and_says_why(read, bundle, name):
+    spoil, reason = SPOILT[name]
+    spoil(bundle)
+    found = read()
+    assert isinstance(found, ChampionUnreadable)
+    assert reason in found.reason
+
+
+def test_a_champion_that_scores_nan_proves_nothing(read, bundle):
+    """Its bias is no number: in the file the two columns' biases stand side by side."""
+    whole = (bundle / "model.tflite").read_bytes()
+    spoilt = whole.replace(*(np.full(REDUCER.columns, bias, "<f4").tobytes() for bias in (BIAS, np.nan)))
+    assert spoilt != whole
+    (bundle / "model.tflite").write_bytes(spoilt)
+    spoil_contract(sha256=sha256_file(bundle / "model.tflite"))(bundle)
+    assert "as no number" in read().reason
