@@ -41,8 +41,8 @@ before = most()
 if sys.argv[2] == "screenshot":
     model.screenshot(pixels)
 else:
-    from steps.core.cutting import cut_tiles
-    from steps.core.spec import PreprocessingSpec
+    from steps.core.tiles.cutting import cut_tiles
+    from steps.core.tiles.spec import PreprocessingSpec
     for tile in cut_tiles(pixels, PreprocessingSpec()):
         model.tile(tile)
 print((most() - before) * 1024 / 1e6)

@@ -18,7 +18,7 @@ CODE = """
 import json, resource, sys, time
 from pathlib import Path
 import numpy as np
-from steps.core.duplicates import pairs_within
+from steps.validate.near_duplicates import pairs_within
 def peak():
     # ru_maxrss would be the parent's, where that is larger: a new process inherits it.
     if sys.platform == "linux":

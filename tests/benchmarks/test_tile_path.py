@@ -35,9 +35,9 @@ UNFILTERING = 1.6e-9
 WORKER = """
 import resource, sys
 from pathlib import Path
-from steps.core.cutting import tiles_of
-from steps.core.shards import ShardWriter
-from steps.core.spec import PreprocessingSpec
+from steps.core.tiles.cutting import tiles_of
+from steps.core.tiles.shards import ShardWriter
+from steps.core.tiles.spec import PreprocessingSpec
 with ShardWriter(Path(sys.argv[1]), "s") as writer:
     for path in sys.argv[2:]:
         for tile in tiles_of(Path(path).read_bytes(), PreprocessingSpec())[1]:

@@ -123,7 +123,7 @@ def test_a_training_that_is_stopped_ends_in_seconds_and_goes_on_from_its_checkpo
 
 def test_aws_own_training_toolkit_runs_the_program_in_script_mode(job):
     """`sagemaker_program` in /opt/ml/code, told all by SM_* and by options, as the toolkit's `train` does it."""
-    (job.ml / "code/train.py").write_text("import sys\nfrom steps.train import main\nsys.exit(main([]))\n")
+    (job.ml / "code/train.py").write_text("import sys\nfrom steps.train.__main__ import main\nsys.exit(main([]))\n")
     job.configure(sagemaker_program='"train.py"', sagemaker_region='"eu-west-1"', fine_tune_epochs="1", head_epochs="1")
     resources = json.loads((job.ml / "input/config/resourceconfig.json").read_text())
     toolkit = ("-m", "sagemaker_training.cli.train")

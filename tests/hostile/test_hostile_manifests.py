@@ -86,7 +86,8 @@ def test_no_case_opens_anything_but_the_labels_file(folder):
             opened, _opened = _opened, None
         # pyarrow opens its file without Python, so without an event.
         expected = set() if case.labels.endswith(".parquet") else {str(folder / case.labels)}
-        assert {path for path in opened if not path.endswith((".pyc", ".py", ".so"))} == expected, case
+        # A library that is first used here imports its own modules.
+        assert {path for path in opened if not path.startswith(sys.prefix)} == expected, case
 
 
 def test_two_rows_with_two_labels_for_one_screenshot_are_both_there_for_the_judge(folder):

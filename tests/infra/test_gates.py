@@ -12,6 +12,8 @@ from infra.template.synth import add_stacks, new_app, synthesise, toolkit
 from pipelines.environment import Environment
 from tests.infra.conftest import ACCOUNT, REGION, images_of
 
+pytestmark = pytest.mark.integration
+
 
 def findings_of(environment, options, folder):
     """Return what cdk-nag's AwsSolutions finds, as (rule, path within the stack)."""

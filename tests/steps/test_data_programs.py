@@ -16,6 +16,8 @@ from steps.core.tiles.spec import PreprocessingSpec
 from steps.preprocess import __main__ as preprocess
 from tests.steps.conftest import TILE_SIZE, Workspace
 
+pytestmark = pytest.mark.integration
+
 
 def test_validation_writes_its_tables_and_keeps_held_out_labels_from_training(workspace):
     dataset, development = read_dataset(workspace.dataset), read_dataset(workspace.development)

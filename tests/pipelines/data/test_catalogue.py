@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.data.catalogue import Catalogue
@@ -164,7 +164,6 @@ def test_the_same_content_of_another_kind_is_another_batch(catalogue, tmp_path):
     assert catalogue.find(first.sha256, REFERENCE) is None
 
 
-@settings(max_examples=20)
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=5))
 def test_names_sort_in_the_order_of_adding_whatever_the_clock_does(tmp_path_factory, seconds):
     home = tmp_path_factory.mktemp("clock")
@@ -336,10 +335,10 @@ def test_a_batch_that_is_not_there_and_a_card_that_is_broken_are_one_sentence(ca
 ADD_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from pipelines.catalogue import Catalogue
-from pipelines.local import LocalStore
-from pipelines.settings import Settings
-from steps.core.classes import Classes
+from pipelines.data.catalogue import Catalogue
+from pipelines.executor.store import LocalStore
+from pipelines.definition.settings import Settings
+from steps.core.dataset.classes import Classes
 
 home, source, at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 store, writes = LocalStore(home / "store"), iter(range(100))
@@ -373,10 +372,10 @@ def test_a_kill_before_any_write_leaves_no_batch_and_the_next_one_works(catalogu
 ADD_AND_TELL = """
 import json, sys, time
 from pathlib import Path
-from pipelines.catalogue import Catalogue
-from pipelines.local import LocalStore
-from pipelines.settings import Settings
-from steps.core.classes import Classes
+from pipelines.data.catalogue import Catalogue
+from pipelines.executor.store import LocalStore
+from pipelines.definition.settings import Settings
+from steps.core.dataset.classes import Classes
 
 home, source, start = map(Path, sys.argv[1:])
 print("ready", flush=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.data.new_images import Parts
@@ -72,7 +72,6 @@ kinds = st.sampled_from(["labels", "review", "reference"])
 snapshots = st.lists(st.tuples(kinds, contents, st.booleans()), min_size=1, max_size=5)
 
 
-@settings(max_examples=50)
 @given(snapshots)
 def test_parts_worked_out_night_by_night_are_those_of_everything_at_once(batches):
     root = Path(tempfile.mkdtemp())

@@ -12,6 +12,8 @@ import pytest
 from pipelines.executor.executor import Executor
 from pipelines.executor.store import LocalStore
 
+pytestmark = pytest.mark.integration
+
 HERE = Path(__file__).parent
 SPLIT = """
 import os, sys, pathlib

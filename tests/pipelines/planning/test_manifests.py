@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.planning.manifests import all_exist, read_manifest, write_manifest
@@ -14,7 +14,6 @@ from pipelines.storage.folder import FolderObjects
 names = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=9)
 
 
-@settings(max_examples=50)
 @given(st.lists(st.one_of(names, st.just("prefix"), st.tuples(names, names).map("/".join))))
 def test_what_was_written_is_read_as_json_and_line_by_line(keys):
     with tempfile.TemporaryDirectory() as folder:

@@ -136,7 +136,7 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path):
 
 def test_a_killed_write_leaves_no_folder_and_no_worker(tmp_path):
     program = (
-        "import pathlib, sys; from pipelines.runs import write_sample\n"
+        "import pathlib, sys; from pipelines.runs.sample_data import write_sample\n"
         "write_sample(pathlib.Path(sys.argv[1]), screenshots=100000, workers=2, "
         "progress=lambda done, total: print(done, flush=True))"
     )

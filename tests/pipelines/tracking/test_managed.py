@@ -23,7 +23,7 @@ SERVER = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/tilega
 RECORDER = """
 import sys
 from pathlib import Path
-from pipelines.storage import FolderObjects
+from pipelines.storage.folder import FolderObjects
 from pipelines.tracking.managed import open_tracking
 from pipelines.tracking.mirror import mirror_execution
 from service import ARN, Service, whole_night
@@ -70,7 +70,7 @@ def test_an_environment_without_mlflow_is_told_so(sagemaker):
         find_tracking(client, "mine")
 
 
-@pytest.mark.e2e
+@pytest.mark.integration
 @pytest.mark.parametrize("arn", [APP, SERVER], ids=["app", "server"])
 def test_the_plugin_carries_an_execution_to_a_server(played, tmp_path, arn):
     """A real MLflow server stands where SageMaker's would; its address is another, and nobody checks signatures."""

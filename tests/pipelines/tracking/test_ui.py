@@ -12,6 +12,8 @@ import pytest
 from pipelines.executor.events import ExecutionFinished
 from pipelines.tracking.ui import run_url, ui_command, ui_environment
 
+pytestmark = pytest.mark.integration
+
 
 def test_the_ui_listens_on_loopback_only(tmp_path):
     command = ui_command(tmp_path, port=5001)
@@ -20,7 +22,6 @@ def test_the_ui_listens_on_loopback_only(tmp_path):
     assert run_url("1", "r", port=5001) == "http://127.0.0.1:5001/#/experiments/1/runs/r"
 
 
-@pytest.mark.e2e
 def test_the_ui_starts_and_shows_the_execution(played, tmp_path):
     played.play(played.started(), ExecutionFinished("Succeeded", None, None, 1.0))
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -18,6 +18,8 @@ from steps.convert.build import Ingredients  # noqa: E402
 from steps.convert.representative_data import write_representative  # noqa: E402
 from steps.network.tile_input import TileSource  # noqa: E402
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def source(workspace):

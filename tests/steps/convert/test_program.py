@@ -17,7 +17,7 @@ start_tensorflow()
 
 from steps.convert import gate_variants  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 TWO = ("--variants", "float32,weight-int8", "--max-flipped", "1")
 ONE = ("--variants", "float32")
@@ -169,7 +169,6 @@ def test_without_an_evaluation_nothing_is_converted(unjudged, capsys):
     assert "evaluate the trained model first" in capsys.readouterr().err
 
 
-@pytest.mark.e2e
 def test_every_variant_is_made_of_a_real_backbone(workspace, tmp_path):
     """Trained compressions included, they are what `all` means for a model that was trained with them."""
     from steps.core.common.choices import CONVERSIONS

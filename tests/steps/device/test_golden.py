@@ -17,6 +17,8 @@ from steps.device.check import check, main
 from steps.device.golden import FOLDER, Golden, write_golden
 from tests.steps.device.conftest import REDUCER, SPEC
 
+pytestmark = pytest.mark.integration
+
 SCREENS = (None, (97, 31), (40, 300), (200, 110))
 WITHOUT_TENSORFLOW = """
 import sys

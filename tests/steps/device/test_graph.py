@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steps.core.common.errors import UserError
@@ -14,6 +14,8 @@ from steps.device.runtime import LiteModel
 from steps.network.reducer import Reducer
 from tests.steps.device.conftest import REDUCER, SPEC
 
+pytestmark = pytest.mark.integration
+
 SIDES = st.integers(1, 420)
 
 
@@ -22,7 +24,6 @@ def lite(converted, request):
     return LiteModel(converted, 1, accelerated=request.param)
 
 
-@settings(max_examples=60, deadline=None)
 @given(SIDES, SIDES, st.integers(0, 2**32 - 1))
 @example(1, 1, 0)
 @example(1, 20, 0)

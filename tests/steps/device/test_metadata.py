@@ -17,6 +17,8 @@ from steps.device.runtime import LiteModel
 from steps.network.reducer import Reducer
 from tests.steps.device.conftest import REDUCER, SPEC
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def written(converted):

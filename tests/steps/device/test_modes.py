@@ -11,7 +11,7 @@ from steps.device.runtime import LiteModel
 from steps.network.reducer import Reducer
 from tests.steps.device.conftest import REDUCER, SPEC
 
-pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore::UserWarning")]
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 SIZES = [(1, 20), (40, 40), (97, 31), (270, 600), (719, 1599), (640, 64)]
 INT8 = 9
 SCALED = Reducer("attention", scale=0.7, offset=-0.3)

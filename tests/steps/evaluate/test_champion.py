@@ -20,6 +20,8 @@ from steps.device.export import export  # noqa: E402
 from steps.evaluate.champion import read_champion  # noqa: E402
 from steps.network.tile_input import TileSource  # noqa: E402
 
+pytestmark = pytest.mark.integration
+
 THRESHOLD = 0.5
 BIAS = 2.03125
 

@@ -15,6 +15,8 @@ import tf_keras as keras  # noqa: E402
 
 from steps.evaluate.grad_cam import class_activations  # noqa: E402
 
+pytestmark = pytest.mark.integration
+
 
 def model_for(square=1.0):
     """Its features are how red and how blue a place is; red speaks for, on squares by `square`, and blue against."""

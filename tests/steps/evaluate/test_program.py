@@ -17,7 +17,7 @@ start_tensorflow()
 
 from steps.network.tile_input import TileSource, tile_evidence  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import tf_keras as keras  # noqa: E402
 
 from steps.network.backbone import FEATURES, build_model, load_model  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 
 @pytest.mark.parametrize("backbone", ["small", "large-minimalistic"])

@@ -20,7 +20,7 @@ from steps.train.fit import Examples, training_batches  # noqa: E402
 from steps.train.hyperparameters import Hyperparameters  # noqa: E402
 from tests.steps.tiny import tiny  # noqa: E402
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+pytestmark = [pytest.mark.integration, pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")]
 
 _OPEN, _IS_DIR, _NONBLOCK = 0x20, 0x40000000, 0o4000
 _EVENT = struct.Struct("iIII")

@@ -13,6 +13,8 @@ import tensorflow as tf  # noqa: E402
 
 from steps.network.reducer_layers import reduce_bag, reduce_bags  # noqa: E402
 
+pytestmark = pytest.mark.integration
+
 
 def padded(reducer, seed, *, filler, spread=4.0):
     """Return 40 bags of 2 to 9 tiles as TensorFlow takes them, and as NumPy does."""

@@ -18,6 +18,8 @@ import tf_keras as keras  # noqa: E402
 from steps.network.tile_input import TileSource, decode, screenshot_codes, tile_evidence  # noqa: E402
 from steps.train.fit import Examples, training_batches  # noqa: E402
 
+pytestmark = pytest.mark.integration
+
 # The squares' greens are 0, 50 and 100; the overview's is their mean.
 GREENS = np.array([50, 0, 50, 100])
 

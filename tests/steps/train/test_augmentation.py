@@ -11,6 +11,8 @@ import tensorflow as tf  # noqa: E402
 
 from steps.train.augmentation import augment  # noqa: E402
 
+pytestmark = pytest.mark.integration
+
 SIDE = 32
 LUMA = np.array([0.2126, 0.7152, 0.0722])
 

@@ -18,6 +18,8 @@ from steps.network.tile_input import TileSource, screenshot_codes, tile_evidence
 from steps.train import fit as fit_module  # noqa: E402
 from steps.train.fit import Examples, Fitting, fit, train_head  # noqa: E402
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def source(workspace):

@@ -15,7 +15,7 @@ import pytest
 from steps.core.common.program import EXIT_STOPPED
 
 # Every training is a process that imports TensorFlow.
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.integration
 HERE = Path(__file__).parent
 GIVEN = {
     "augment": "0.5",

@@ -14,6 +14,8 @@ import tensorflow as tf  # noqa: E402
 
 from steps.train.losses import screenshot_loss  # noqa: E402
 
+pytestmark = pytest.mark.integration
+
 
 def loss(name, labels, logits, weights=None, smoothing=0.0):
     weights = [1.0] * len(labels) if weights is None else weights

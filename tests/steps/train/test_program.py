@@ -30,7 +30,7 @@ from steps.train.checkpoints import Checkpoints  # noqa: E402
 from steps.train.early_stopping import Judge  # noqa: E402
 from steps.train.step import Trained, train  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 # Conv_1 is layer 2 of the tiny model, its normalisation layer 3.
 FAST = {"augment": 0.0, "batch_size": 8, "fine_tune_learning_rate": 0.02, "reducer": "mean"}

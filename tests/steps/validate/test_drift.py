@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -97,7 +97,6 @@ def test_the_margins_are_the_published_ones():
     assert numeric_margin(0, 0.05) == category_margin(0, 3, 0.05) == 1
 
 
-@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 40))
 def test_the_distance_is_symmetric_and_the_bound_within_it(seed, n, m):
     base, new = sample(seed, n), sample(seed + 1, m, shift=2)
@@ -108,7 +107,6 @@ def test_the_distance_is_symmetric_and_the_bound_within_it(seed, n, m):
         assert (there.n_base, there.n_new) == (back.n_new, back.n_base)
 
 
-@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(1, 40))
 def test_a_sample_has_no_distance_from_itself(seed, n):
     base = sample(seed, n)

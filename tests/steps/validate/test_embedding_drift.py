@@ -27,6 +27,8 @@ import tf_keras as keras  # noqa: E402
 
 from steps.network.backbone import build_model  # noqa: E402
 
+pytestmark = pytest.mark.integration
+
 BACKBONE = "small"
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.validate.label_agreement import Changes, label_changes, labeller_agreement, labeller_columns, too_many
@@ -88,7 +88,6 @@ def test_without_labels_there_is_no_labeller():
     assert labeller_agreement(pd.DataFrame({"labeller": [], "id": [], "label": []})) == []
 
 
-@settings(max_examples=15)
 @given(st.integers(0, 1000))
 def test_the_order_of_screenshots_does_not_matter(seed):
     rows = labelled(seed, 40)

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -215,7 +215,6 @@ def test_among_few_different_pictures_every_pair_is_told(set_of_pictures, seed):
     assert [(row.a, row.b) for row in found.itertuples()] == all_pairs(hashes, thumbs)
 
 
-@settings(max_examples=30)
 @given(pictures(most=80), st.randoms(use_true_random=False))
 def test_the_order_of_screenshots_changes_nothing_that_hangs_together(set_of_pictures, random):
     hashes, thumbs = set_of_pictures

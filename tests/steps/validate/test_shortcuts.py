@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
@@ -105,7 +105,6 @@ def test_of_very_many_rows_whole_groups_are_drawn():
     assert (found.auc, found.groups) == (1.0, 200)
 
 
-@settings(max_examples=50)
 @given(
     hnp.arrays(np.int64, 30, elements=st.integers(0, 5)),
     hnp.arrays(np.int64, 30, elements=st.integers(0, 1)),

@@ -243,7 +243,7 @@ def test_no_workers_are_no_way_to_map(workers):
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
-from steps.workers import map_in_processes
+from steps.core.common.worker_pool import map_in_processes
 
 # A shell starts what it runs in the background with this signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -306,7 +306,7 @@ def test_a_worker_that_hangs_in_c_ends_though_its_caller_was_killed(tmp_path):
             """
             import ctypes, os, sys
             from pathlib import Path
-            from steps.workers import map_in_processes
+            from steps.core.common.worker_pool import map_in_processes
 
             def work(item):
                 Path(sys.argv[1]).write_text(str(os.getpid()))
@@ -330,7 +330,7 @@ def test_a_worker_that_cannot_start_is_an_error_not_a_death(tmp_path):
         textwrap.dedent(
             """
             import sys
-            from steps.workers import WorkerStartError, map_in_processes
+            from steps.core.common.worker_pool import WorkerStartError, map_in_processes
 
             if __name__ != "__main__":
                 raise ImportError("a worker cannot import this")

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandera.errors import SchemaErrors
 
@@ -137,7 +137,6 @@ def test_a_table_without_rows_is_good():
     assert (len(kept), failures) == (0, [])
 
 
-@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.none() | st.text(max_size=12), st.none() | st.integers().map(str)), min_size=1, max_size=8)
 )

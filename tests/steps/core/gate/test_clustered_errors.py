@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.core.gate.clustered_errors import Errors, Sizes, needed, violations
@@ -91,7 +91,6 @@ def test_where_no_group_repeats_every_bound_is_clopper_pearsons(trials, data):
     assert rate.groups == trials
 
 
-@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_size=120))
 def test_groups_never_make_a_bound_bolder(screenshots):
     codes = np.unique([group for group, _ in screenshots], return_inverse=True)[1]

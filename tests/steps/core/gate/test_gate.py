@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -212,7 +212,6 @@ def umbrella(negatives, limits, test_negatives):
     return float(np.sort(negatives)[::-1][allowed]), allowed
 
 
-@settings(max_examples=50)
 @given(st.integers(1, 400), st.integers(0, 400), st.floats(0.005, 0.3), st.integers(0, 2**32 - 1))
 def test_without_repeated_groups_the_threshold_is_the_umbrella_rules(count, test_negatives, limit, seed):
     scores = np.random.default_rng(seed).random(count)
@@ -230,7 +229,6 @@ def test_without_repeated_groups_the_threshold_is_the_umbrella_rules(count, test
     assert (point.missing == 0) == ((1 - limit) ** count <= 0.05)
 
 
-@settings(max_examples=50)
 @given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_tied_scores_and_groups_only_make_the_threshold_stricter(count, groups, levels, seed):
     rng = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ import zlib
 import kornia_rs.io
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
@@ -74,7 +74,6 @@ SIDES = st.integers(1, 90).filter(lambda side: side > 4)
 
 
 @given(SIDES, SIDES, st.sampled_from([3, 4]), st.integers(0, 9), st.integers(0, 99))
-@settings(max_examples=60)
 def test_true_colour_pngs_are_decoded_fast_and_as_by_pillow(width, height, channels, level, seed):
     pixels = noise(width, height, channels, seed)
     data = saved(pixels, compress_level=level)
@@ -94,7 +93,6 @@ CODING = st.fixed_dictionaries(
 
 
 @given(SIDES, SIDES, st.sampled_from(["4:4:4", "4:2:2", "4:2:0", "4:1:1", "grey"]), CODING, st.integers(0, 99))
-@settings(max_examples=150)
 def test_jpegs_are_decoded_fast_and_as_by_pillow(width, height, chroma, coding, seed):
     image = Image.fromarray(noise(width, height, 3, seed))
     grey = chroma == "grey"
@@ -429,7 +427,6 @@ SAMPLES = [
     st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 255)), max_size=3),
     st.integers(0, 20_000),
 )
-@settings(max_examples=300)
 @pytest.mark.filterwarnings("ignore")
 def test_a_damaged_file_has_the_pixels_that_pillow_sees_or_is_refused(sample, places, cut):
     data = hits(sample[: len(sample) - cut] if cut < len(sample) else sample, places)

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.core.common.errors import UserError
@@ -37,7 +37,6 @@ def shared_out(draw):
     return cuts, [draw(st.permutations(share)) for share in shares]
 
 
-@settings(deadline=None, max_examples=60)
 @given(shared_out(), st.integers(1, 4), st.randoms())
 def test_the_merge_depends_on_no_host_no_order_and_no_repetition(given_out, piece, random):
     cuts, shares = given_out
@@ -50,7 +49,6 @@ def test_the_merge_depends_on_no_host_no_order_and_no_repetition(given_out, piec
         assert list(Pieces(Path(name)).cuts(keys)) == [cuts[key] for key in keys]
 
 
-@settings(deadline=None, max_examples=30)
 @given(shared_out(), st.data())
 def test_a_screenshot_that_no_host_kept_is_named(given_out, data):
     cuts, shares = given_out

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -73,7 +73,6 @@ def test_a_screenshot_becomes_its_plan_of_tiles():
 
 
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(32, 200), st.sampled_from([3, 4]))
-@settings(max_examples=60)
 def test_tiles_are_the_resized_parts_of_the_plan(width, height, size, channels):
     pixels = np.random.default_rng(width).integers(0, 256, (height, width, channels), dtype=np.uint8)
     tiles = cut_tiles(pixels, PreprocessingSpec(tile_size=size))
@@ -99,7 +98,6 @@ def test_the_short_way_refuses_what_the_decoder_refuses():
 
 
 @given(st.integers(32, 512), st.integers(0, 99))
-@settings(max_examples=40)
 def test_a_stored_tile_is_the_jpeg_that_pillow_writes(size, seed):
     small = np.random.default_rng(seed).integers(0, 256, (-(-size // 8), -(-size // 8), 3), dtype=np.uint8)
     tile = small.repeat(8, axis=0).repeat(8, axis=1)[:size, :size]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import skia
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -87,7 +87,6 @@ def test_halving_one_side_is_the_integer_mean_of_two_half_up(height, width, axis
 @example(512, 98, 98, 3, 0)
 @example(512, 1022, 1022, 3, 0)
 @example(256, 281, 300, 3, 0)
-@settings(max_examples=150)
 def test_the_last_step_is_the_formula_bit_for_bit(size, drawn, also_drawn, channels, seed):
     height, width = (1 + number % (2 * size - 1) for number in (drawn, also_drawn))
     pixels = random_pixels(height, width, channels, seed)
@@ -95,7 +94,6 @@ def test_the_last_step_is_the_formula_bit_for_bit(size, drawn, also_drawn, chann
 
 
 @given(SIZES, st.integers(0, 10**6))
-@settings(max_examples=60)
 def test_the_formula_is_that_of_a_phone_with_32_bit_integers(size, drawn):
     side = 1 + drawn % (2 * size - 1)
     line = np.random.default_rng(drawn).integers(0, 2, (side, 1, 1), dtype=np.uint8) * 255

@@ -12,7 +12,7 @@ import pytest
 from steps.core.gate.limits import Fleet
 from steps.evaluate.report import FILE_NAME, Page, write_report
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.integration
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

@@ -18,6 +18,7 @@ from steps.network.compression.rounding import rounded  # noqa: E402
 from tests.steps.kernels import most_values, sparsity  # noqa: E402
 
 pytestmark = [
+    pytest.mark.integration,
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore:.*np.product.*"),
 ]

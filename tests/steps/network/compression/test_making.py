@@ -15,7 +15,7 @@ from steps.convert.measure import deflated_size, latencies, operators  # noqa: E
 from steps.device.runtime import LiteModel  # noqa: E402
 from steps.network.compression.kinds import compress, save_variant  # noqa: E402
 
-pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore::UserWarning")]
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 UNTRAINED = "prune-qat"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import simplejpeg
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.core.html.text import share, short
@@ -133,7 +133,6 @@ def test_no_text_of_a_stranger_becomes_markup(read, plain, text):
     assert [set(attributes) for _, attributes in hostile.tags] == [set(attributes) for _, attributes in plain.tags]
 
 
-@settings(max_examples=25)
 @given(text=st.text(max_size=200))
 def test_any_text_gives_a_valid_page(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("page")

@@ -1,10 +1,11 @@
-"""The night on one machine as cron runs it: dropped batches, real training, a kill in the middle."""
+"""Kills, with real training: of a night on one machine as cron runs it, and of a run that is gone on with."""
 
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,10 @@ def runs(home):
     return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
 
 
+def reused(output):
+    return re.findall(r"^(\w+) +reused", output, re.MULTILINE)
+
+
 def test_a_dropped_batch_is_decided_on_once_although_the_night_is_killed(home):
     pipe = subprocess.PIPE
     with subprocess.Popen(command(home), stdout=pipe, stderr=subprocess.STDOUT, text=True) as night:
@@ -71,3 +76,34 @@ def test_a_dropped_batch_is_decided_on_once_although_the_night_is_killed(home):
     told = f"Night: nothing new, nothing is started: {execution} has decided on these data: {verdict}\n"
     assert again.stdout == told
     assert runs(home) == [run]
+
+
+def test_a_killed_run_goes_on_where_it_was_or_is_taken_over_by_the_next(tmp_path):
+    """SIGKILL while it tunes: nothing half-done is ever taken for whole, nothing finished is done again."""
+    home, finished = tmp_path / "home", ["ValidateData", "PreprocessTiles", "IndexTiles"]
+
+    def tilegate(*words):
+        whole = [TILEGATE, *words, "--home", home]
+        return subprocess.run(whole, capture_output=True, text=True, check=False, timeout=900)
+
+    with subprocess.Popen(
+        [TILEGATE, "run", "--sample", *QUICK, "--home", home],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
+        for line in running.stdout:
+            if line.startswith("TuneHyperparameters"):
+                break
+        time.sleep(4)
+        os.kill(running.pid, signal.SIGKILL)
+    listed = tilegate("runs").stdout
+    assert "Interrupted" in listed
+    killed = listed.split()[0]
+    resumed = tilegate("run", "--resume", killed)
+    assert resumed.returncode in (0, 3), resumed.stdout + resumed.stderr
+    assert reused(resumed.stdout) == finished
+    following = tilegate("run", "--sample", *QUICK)
+    assert following.returncode == resumed.returncode
+    assert reused(following.stdout)[:5] == [*finished, "TuneHyperparameters", "TrainModel"]
+    assert tilegate("models", "list").stdout.count("Pending") == (resumed.returncode == 0)
