@@ -17,28 +17,14 @@ from pipelines.definition.settings import Settings
 from pipelines.runs.sample_data import write_sample
 from tests.aws.executions import InEarnest
 from tests.infra.conftest import images_of
+from tests.quick import QUICK, SCREENSHOTS
 
 pytestmark = [pytest.mark.aws, pytest.mark.e2e]
 
 WHY = ("--by", "Ada", "--reason", "looked at the report")
-# One trial and one epoch on small tiles, and limits that such a model can prove on so few screenshots.
 JOBS = {
     *("ValidateData", "PreprocessTiles", "IndexTiles", "TuneHyperparameters", "TrainModel"),
     *("EvaluateModel", "ConvertToTFLite"),
-}
-QUICK = {
-    "Classes": "other,promotion",
-    "TileSize": 64,
-    "Augment": 0.0,
-    "HeadEpochs": 0,
-    "TuningEpochs": 1,
-    "FineTuneEpochs": 1,
-    "MaxTuningJobs": 1,
-    "MaxFpr": 0.95,
-    "MinTpr": 0.0001,
-    "MaxFlipped": 1.0,
-    "ChampionRule": "not-proven-worse",
-    "Variants": "float16",
 }
 
 
@@ -76,7 +62,7 @@ def test_from_labels_in_the_inbox_to_a_signed_release_and_back(cloud, tmp_path):
         Settings(data_image=images.data, model_image=images.model),
     )
     choose(cloud)
-    cloud.drop(write_sample(tmp_path / "sample", screenshots=300), "first")
+    cloud.drop(write_sample(tmp_path / "sample", screenshots=SCREENSHOTS), "first")
 
     assert cloud.fire()
     (first,) = cloud.executions()

@@ -21,23 +21,10 @@ from pipelines.executor.executor import Executor
 from pipelines.executor.store import LocalStore
 from pipelines.runs.local_run import RunRequest, _started
 from pipelines.runs.sample_data import write_sample
+from tests.quick import QUICK, SCREENSHOTS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-# What a model of one epoch can prove on a tiny sample.
-QUICK = {
-    "Classes": "other,promotion",
-    "TileSize": 96,
-    "Augment": 0.0,
-    "TuningEpochs": 1,
-    "FineTuneEpochs": 1,
-    "MaxTuningJobs": 1,
-    "MaxFpr": 0.9,
-    "MinTpr": 0.001,
-    "MaxFlipped": 1.0,
-    "Variants": "float16",
-    "ProcessingInstanceCount": 2,
-}
 BASE, TENSORFLOW = "localhost/tilegate-base:test", "localhost/tilegate-tensorflow:test"
 
 
@@ -158,8 +145,10 @@ def finished(docker, data_image, model_image, tmp_path_factory):
     """The compiled definition, run by the local executor with every job in its image, on a tiny sample."""
     home = tmp_path_factory.mktemp("home")
     settings = Settings(data_image=data_image, model_image=model_image)
-    sample = write_sample(home / "sample", screenshots=600)
-    request = RunRequest(home, sample, sample=False, weights=None, resume=None, parameters=QUICK)
+    sample = write_sample(home / "sample", screenshots=SCREENSHOTS)
+    request = RunRequest(
+        home, sample, sample=False, weights=None, resume=None, parameters={**QUICK, "ProcessingInstanceCount": 2}
+    )
     executor = Executor(
         json.loads(compile_pipeline(settings)),
         home=home,
