@@ -9,3 +9,8 @@ settings.register_profile(
     "tilegate", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
 )
 settings.load_profile("tilegate")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--smoke", action="store_true", help="run benchmarks on little data, to see that they work")
+    parser.addoption("--save-figures", action="store_true", help="write what benchmarks measure to their figures.toml")

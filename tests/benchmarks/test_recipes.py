@@ -29,9 +29,9 @@ _AT = ("TPR at FPR 1%", "TPR at FPR 5%", "TPR at FPR 10%", "partial AUC", "AUC")
 ByRecipe = Mapping[str, list[pd.DataFrame]]
 
 
-def learned(keep: Path, tmp_path: Path) -> ByRecipe:
+def learned(keep: Path, tmp_path: Path, sample: int, epochs: int | None) -> ByRecipe:
     """Train what `keep` lacks; return the scores of all tested screenshots of each recipe, a frame a seed."""
-    data = screenshots(tmp_path, sample=90)
+    data = screenshots(tmp_path, sample=sample)
     source = tile_source(data.labels, tmp_path, 224 if data.real else 64)
     for seed in SEEDS if data.real else SEEDS[:1]:
         for fold in folds(source, seed):
@@ -40,7 +40,7 @@ def learned(keep: Path, tmp_path: Path) -> ByRecipe:
             for recipe in RECIPES:
                 path = keep / f"{recipe}-{seed}-{fold.number}.parquet"
                 if not path.exists():
-                    scores = scores_of(recipe, fold, data.weights)
+                    scores = scores_of(recipe, fold, data.weights, epochs)
                     scores.to_parquet(keep / "unfinished")
                     (keep / "unfinished").replace(path)
     return kept(keep)
@@ -109,13 +109,13 @@ def print_table_of_folds(by_recipe: ByRecipe) -> None:
         print(f"| {name} | " + " | ".join(cells) + f" | {(fpr < base).sum()}, {(fpr > base).sum()} |")
 
 
-def test_our_recipe_against_the_original(tmp_path):
+def test_our_recipe_against_the_original(tmp_path, sizes):
     """Prints tables; asserts that every recipe scored the same screenshots."""
     given = os.environ.get("TILEGATE_BENCH_KEEP")
     keep = Path(given) if given else tmp_path / "kept"
     keep.mkdir(parents=True, exist_ok=True)
     only_print = given and not os.environ.get("TILEGATE_BENCH_DATA")
-    by_recipe = kept(keep) if only_print else learned(keep, tmp_path)
+    by_recipe = kept(keep) if only_print else learned(keep, tmp_path, *sizes(full=(90, None), smoke=(60, 1)))
     print_tables(by_recipe)
     print_table_of_folds(by_recipe)
     ids = [set(scores["id"]) for frames in by_recipe.values() for scores in frames]
