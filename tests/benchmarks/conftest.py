@@ -2,6 +2,7 @@
 
 import pytest
 
+from steps.network.runtime import start_tensorflow
 from tests.benchmarks.figures import Figures
 
 _FIGURES = pytest.StashKey[Figures]()
@@ -18,6 +19,19 @@ def sizes(pytestconfig):
     """Choose a benchmark's sizes: `sizes(full=…, smoke=…)`."""
     chosen = "smoke" if pytestconfig.option.smoke else "full"
     return lambda **of: of[chosen]
+
+
+@pytest.fixture(scope="session")
+def network(sizes):
+    """Cut the backbone to its first blocks in a smoke, most of whose time tracing and converting would be."""
+    with pytest.MonkeyPatch.context() as patch:
+        if sizes(full=False, smoke=True):
+            start_tensorflow()
+            from steps.network import backbone
+
+            patch.setattr(backbone, "_SMALL", backbone._SMALL[:2])
+            patch.setattr(backbone, "_SMALL_POOLED", (1,))
+        yield
 
 
 @pytest.fixture(scope="session")

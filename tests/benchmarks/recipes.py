@@ -122,7 +122,9 @@ def _original(recipe: str, fold: Fold, weights: Path | None, epochs: int | None)
     model.compile(keras.optimizers.Adam(1e-4), loss, ["accuracy"])
     model.fit(train_set, epochs=epochs or _HEAD_EPOCHS, class_weight=balance, verbose=0)
     for number, layer in enumerate(model.layers):
-        layer.trainable = number >= _LAYER and not isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = number >= min(_LAYER, len(model.layers) // 2) and not isinstance(
+            layer, keras.layers.BatchNormalization
+        )
     model.compile(keras.optimizers.RMSprop(1e-4), loss, ["accuracy"])
     best = keras.callbacks.EarlyStopping("val_accuracy", patience=_PATIENCE, restore_best_weights=True)
     model.fit(

@@ -95,9 +95,9 @@ def scores_of(row, fold, features, epochs):
     return pd.DataFrame({"label": rows.drop_duplicates("id")["label"].to_numpy(), "score": logits})
 
 
-def test_what_each_part_brings(tmp_path, sizes):
+def test_what_each_part_brings(tmp_path, sizes, network):
     """Prints a table: means over the folds, then differences to ours, and folds in which partial AUC was higher."""
-    sample, most, epochs = sizes(full=(90, FOLDS, OURS.head_epochs), smoke=(60, 1, 2))
+    sample, most, epochs, parts = sizes(full=(90, FOLDS, OURS.head_epochs, ROWS), smoke=(60, 1, 2, ROWS[:3]))
     data = screenshots(tmp_path, sample=sample)
     seeds = SEEDS if data.real else SEEDS[:1]
     size = 224 if data.real else 64
@@ -108,11 +108,11 @@ def test_what_each_part_brings(tmp_path, sizes):
     assert model.get_layer(FEATURES).output_shape[-1] > deepest
     features = fit._features(model, source, source.frame)
     source.frame = source.frame.assign(at=np.arange(len(source.frame)))
-    seen = {row.name: row.seen(features, source.frame, deepest) for row in ROWS}
-    found = {row.name: [] for row in ROWS}
+    seen = {row.name: row.seen(features, source.frame, deepest) for row in parts}
+    found = {row.name: [] for row in parts}
     for seed in seeds:
         for fold in islice(folds(source, seed), most):
-            for row in ROWS:
+            for row in parts:
                 found[row.name].append(figures(scores_of(row, fold, seen[row.name], epochs), 0.8))
     measured = {name: pd.DataFrame(values) for name, values in found.items()}
     print(f"\n{source.frame['id'].nunique()} screenshots, {len(measured['ours'])} folds, head only")

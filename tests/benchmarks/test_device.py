@@ -58,7 +58,7 @@ def shapes(sizes):
 
 
 @pytest.fixture(scope="module", params=MODES)
-def converted(request, tmp_path_factory, sizes):
+def converted(request, tmp_path_factory, sizes, network):
     if request.param not in sizes(full=MODES, smoke=MODES[:1]):
         pytest.skip("one form is enough for a smoke")
     start_tensorflow()
@@ -66,13 +66,9 @@ def converted(request, tmp_path_factory, sizes):
 
     from steps.network.backbone import build_model
 
-    if sizes(full=True, smoke=False):
-        backbone = build_model("small", SPEC.tile_size)
-        tile, features = backbone.input, backbone.get_layer("pool").output
-    else:
-        tile = keras.Input((SPEC.tile_size, SPEC.tile_size, 3))
-        features = keras.layers.GlobalAveragePooling2D()(tile)
-    model = keras.Model(tile, keras.layers.Dense(REDUCER.columns)(features))
+    backbone = build_model("small", SPEC.tile_size)
+    features = backbone.get_layer("pool").output
+    model = keras.Model(backbone.input, keras.layers.Dense(REDUCER.columns)(features))
     path = tmp_path_factory.mktemp(request.param) / "model.tflite"
     export(model, REDUCER, SPEC, path, mode=request.param)
     return request.param, path

@@ -109,7 +109,7 @@ def print_table_of_folds(by_recipe: ByRecipe) -> None:
         print(f"| {name} | " + " | ".join(cells) + f" | {(fpr < base).sum()}, {(fpr > base).sum()} |")
 
 
-def test_our_recipe_against_the_original(tmp_path, sizes):
+def test_our_recipe_against_the_original(tmp_path, sizes, network):
     """Prints tables; asserts that every recipe scored the same screenshots."""
     given = os.environ.get("TILEGATE_BENCH_KEEP")
     keep = Path(given) if given else tmp_path / "kept"

@@ -83,7 +83,7 @@ def row(name, nights, rivals, others):
 
 
 @pytest.mark.benchmark
-def test_bayesian_search_against_chance_and_the_defaults(tmp_path, sizes):
+def test_bayesian_search_against_chance_and_the_defaults(tmp_path, sizes, network):
     """Prints, over nights: mean best objective after 4 to 20 trials, its median, won:lost against chance."""
     sample, count, elsewhere, trials = sizes(full=(600, 30, 6, max(AFTER)), smoke=(60, 1, 1, 6))
     data = describe(tmp_path, sample=sample)

@@ -29,7 +29,7 @@ _RECIPE = {
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory, sizes):
+def inputs(tmp_path_factory, sizes, network):
     if given := os.environ.get("TILEGATE_BENCH_INPUTS"):
         return Path(given)
     root = tmp_path_factory.mktemp("inputs")
@@ -61,11 +61,11 @@ def _flags(words):
     return [str(word) for name, value in words.items() for word in (f"--{name}", value)]
 
 
-def test_variants(inputs, tmp_path):
+def test_variants(inputs, tmp_path, sizes):
     names = ("model", "tiles", "shards", "dataset", "champion", "ledger", "evaluation")
     words = {name: inputs / name for name in names if (inputs / name).exists()}
     words |= {"output": tmp_path / "bundle", "new-ledger": tmp_path / "ledger", "message": tmp_path / "message"}
-    code = convert_main(_flags(words | _limits()))
+    code = convert_main([*_flags(words | _limits()), *sizes(full=[], smoke=["--variants", "float32"])])
     told = json.loads((tmp_path / "bundle" / "evidence" / "variants.json").read_text())
     found = [Variant(**row) for row in told["variants"]]
     print(f"\nexit code {code}\n{table(found)}")
