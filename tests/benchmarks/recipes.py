@@ -167,7 +167,7 @@ def figures(scores: pd.DataFrame, true_positive_rate: float) -> dict[str, float]
 
 
 def intervals(
-    by_recipe: dict[str, list[pd.DataFrame]], *, draws: int = 1000, seed: int = 17
+    by_recipe: dict[str, list[pd.DataFrame]], *, draws: int, seed: int = 17
 ) -> dict[str, dict[str, tuple[float, float, float]]]:
     """Return (mean over seeds, 2.5 %, 97.5 %) of every figure, by a bootstrap over groups; and of FPR's ratio.
 
