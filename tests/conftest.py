@@ -15,6 +15,11 @@ settings.load_profile("fast")
 _MARKS = re.compile(r"^pytestmark = (.*(?:\n    .*)*)", re.MULTILINE)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--smoke", action="store_true", help="run benchmarks on little data, to see that they work")
+    parser.addoption("--save-figures", action="store_true", help="write what benchmarks measure to their figures.toml")
+
+
 def pytest_ignore_collect(collection_path, config):
     """Leave out a module that `-m` can choose nothing of: its imports alone (TensorFlow, CDK, moto) take seconds."""
     if not collection_path.name.startswith("test_") or collection_path.suffix != ".py":

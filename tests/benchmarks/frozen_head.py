@@ -5,10 +5,7 @@ head on these descriptions: the mean of a screenshot's logits in log-sum-exp for
 weight decay. Groups are dealt into thirds: one to train on, one to tune on, one that no search sees.
 """
 
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +14,7 @@ from steps.core.gate.roc import tpr_at_fpr
 from steps.core.tiles.cutting import cut_tiles
 from steps.core.tiles.decode import open_image, read_bytes
 from steps.core.tiles.spec import PreprocessingSpec
+from tests.benchmarks.screenshots import screenshots
 
 FPR = 0.05
 BATCH = 32
@@ -41,18 +39,11 @@ class Screens:
         return cls(features, there, np.asarray(labels), np.asarray(groups))
 
 
-def table_of(folder):
-    """Return path, label and group of the screenshots of `labels.csv`, else of a sample's manifest."""
-    if (folder / "labels.csv").is_file():
-        return pd.read_csv(folder / "labels.csv")[["path", "label", "group"]]
-    lines = [json.loads(line) for line in (folder / "output.manifest").read_text().splitlines()]
-    attribute = next(key for key in lines[0] if f"{key}-metadata" in lines[0])
-    rows = [(line["source-ref"], line[attribute], line["group"]) for line in lines]
-    return pd.DataFrame(rows, columns=["path", "label", "group"])
+def describe(folder, *, sample):
+    """Describe the tiles of the benchmarks' screenshots by the backbone with the weights that are given, else random.
 
-
-def describe(folder, weights, size):
-    """Describe the tiles of every screenshot in `folder` by the backbone with these weights, else with random ones."""
+    Without real data they are those of a sample of that many screenshots.
+    """
     from steps.network.runtime import start_tensorflow
 
     start_tensorflow()
@@ -62,25 +53,16 @@ def describe(folder, weights, size):
     from steps.network.backbone import POOL, build_model
 
     keras.utils.set_random_seed(17)
-    table, spec = table_of(folder), PreprocessingSpec(tile_size=size)
-    model = build_model("small", size, pretrained=weights)
+    data = screenshots(folder, sample=sample)
+    table, spec = pd.read_csv(data.labels), PreprocessingSpec(tile_size=224 if data.real else 96)
+    model = build_model("small", spec.tile_size, pretrained=data.weights)
     frozen = keras.Model(model.input, model.get_layer(POOL).output)
-    told, counts = [], []
-    for path in table["path"]:
-        tiles = np.stack(cut_tiles(open_image(read_bytes(folder / path))[0], spec))
-        told.append(frozen(tf.cast(tiles, tf.float32), training=False).numpy())
+    features, counts = [], []
+    for picture in data.pictures():
+        tiles = np.stack(cut_tiles(open_image(read_bytes(picture))[0], spec))
+        features.append(frozen(tf.cast(tiles, tf.float32), training=False).numpy())
         counts.append(len(tiles))
-    return Screens.of(np.concatenate(told), counts, table["label"], table["group"])
-
-
-def screens(tmp_path):
-    """Return the screenshots of $TILEGATE_BENCH_DATA described with $TILEGATE_BENCH_WEIGHTS, else of the sample."""
-    data, weights = os.environ.get("TILEGATE_BENCH_DATA"), os.environ.get("TILEGATE_BENCH_WEIGHTS")
-    if data:
-        return describe(Path(data), Path(weights) if weights else None, 224)
-    from pipelines.runs.sample_data import write_sample
-
-    return describe(write_sample(tmp_path / "sample", screenshots=600), None, 96)
+    return Screens.of(np.concatenate(features), counts, table["label"], table["group"])
 
 
 class FrozenHead:

@@ -1,4 +1,4 @@
-"""One night's intake, snapshot and plan over generated objects, as a process of its own: prints what it took, as JSON.
+"""One night's intake, snapshot and plan over generated objects, in a process of its own: prints what it took, as JSON.
 
 The images do not exist: the store that is made here tells of a generated listing, with checksums as S3 gives them, and
 counts what is copied and removed. Labels, listings, cards, snapshots and plans are real objects in a folder.
@@ -7,7 +7,6 @@ counts what is copied and removed. Labels, listings, cards, snapshots and plans 
 import hashlib
 import json
 import os
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -132,15 +131,12 @@ def know(folder: Path) -> None:
             index.to_parquet(folder / TILES / key / TILES_FILE, index=False)
 
 
-def peak_mb() -> float:
-    """Return the most memory this program has held; getrusage would count the process that it was forked from."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
-
-
 def main(folder: Path, drop: str, first: int, count: int) -> None:
-    """Hold the part of a night that this is about, on one core."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    """Hold the part of a night that this is about, on one core where a process can choose."""
+    from own_process import peak_mb
+
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     objects = GeneratedObjects(folder, drop, first, count)
     imported = peak_mb()
     times, peaks, began = [time.perf_counter()], [], time.process_time()
@@ -170,7 +166,3 @@ def main(folder: Path, drop: str, first: int, count: int) -> None:
         "calls": objects.calls,
     }
     print(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

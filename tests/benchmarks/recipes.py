@@ -81,18 +81,22 @@ def folds(source: TileSource, seed: int) -> Iterator[Fold]:
     source.frame = whole
 
 
-def scores_of(recipe: str, fold: Fold, weights: Path | None) -> pd.DataFrame:
-    """Train by a recipe and score the fold's test screenshots: id, label, group, capture, score, seconds of CPU."""
+def scores_of(recipe: str, fold: Fold, weights: Path | None, epochs: int | None = None) -> pd.DataFrame:
+    """Train by a recipe and score the fold's test screenshots: id, label, group, capture, score, seconds of CPU.
+
+    `epochs` takes the place of those that a recipe has for each of its phases.
+    """
     began = time.process_time()
     keras.utils.set_random_seed(fold.seed)
     rows = fold.source.rows(Split.TEST)
-    score = _ours(fold, weights) if recipe == "ours" else _original(recipe, fold, weights)
+    score = _ours(fold, weights, epochs) if recipe == "ours" else _original(recipe, fold, weights, epochs)
     shots = rows.drop_duplicates("id")[["id", "label", "group", "slice:capture"]].reset_index(drop=True)
     return shots.assign(score=score(rows), fold=fold.number, seconds=time.process_time() - began)
 
 
-def _ours(fold: Fold, weights: Path | None) -> Score:
-    trained = train(fold.source, Hyperparameters(seed=fold.seed), weights)
+def _ours(fold: Fold, weights: Path | None, epochs: int | None) -> Score:
+    fewer = {"head_epochs": epochs, "fine_tune_epochs": epochs} if epochs else {}
+    trained = train(fold.source, Hyperparameters(seed=fold.seed, **fewer), weights)
 
     def score(rows: pd.DataFrame) -> Rates:
         evidence = tile_evidence(trained.model, fold.source, rows)
@@ -101,7 +105,7 @@ def _ours(fold: Fold, weights: Path | None) -> Score:
     return score
 
 
-def _original(recipe: str, fold: Fold, weights: Path | None) -> Score:
+def _original(recipe: str, fold: Fold, weights: Path | None, epochs: int | None) -> Score:
     def shown(split: Split) -> pd.DataFrame:
         rows = fold.source.rows(split)
         return rows[rows["index"] == 0 if recipe == "squashed" else rows["index"] > 0].reset_index(drop=True)
@@ -116,15 +120,17 @@ def _original(recipe: str, fold: Fold, weights: Path | None) -> Score:
         layer.trainable = False
     loss = keras.losses.BinaryCrossentropy()
     model.compile(keras.optimizers.Adam(1e-4), loss, ["accuracy"])
-    model.fit(train_set, epochs=_HEAD_EPOCHS, class_weight=balance, verbose=0)
+    model.fit(train_set, epochs=epochs or _HEAD_EPOCHS, class_weight=balance, verbose=0)
     for number, layer in enumerate(model.layers):
-        layer.trainable = number >= _LAYER and not isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = number >= min(_LAYER, len(model.layers) // 2) and not isinstance(
+            layer, keras.layers.BatchNormalization
+        )
     model.compile(keras.optimizers.RMSprop(1e-4), loss, ["accuracy"])
     best = keras.callbacks.EarlyStopping("val_accuracy", patience=_PATIENCE, restore_best_weights=True)
     model.fit(
         train_set,
         validation_data=validation_set,
-        epochs=_FINE_EPOCHS,
+        epochs=epochs or _FINE_EPOCHS,
         class_weight=balance,
         callbacks=[best],
         verbose=0,
@@ -161,7 +167,7 @@ def figures(scores: pd.DataFrame, true_positive_rate: float) -> dict[str, float]
 
 
 def intervals(
-    by_recipe: dict[str, list[pd.DataFrame]], *, draws: int = 1000, seed: int = 17
+    by_recipe: dict[str, list[pd.DataFrame]], *, draws: int, seed: int = 17
 ) -> dict[str, dict[str, tuple[float, float, float]]]:
     """Return (mean over seeds, 2.5 %, 97.5 %) of every figure, by a bootstrap over groups; and of FPR's ratio.
 

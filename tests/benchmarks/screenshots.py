@@ -1,8 +1,8 @@
-"""The screenshots that the benchmarks of training measure: real ones if there are any, else a cut of the sample.
+"""The screenshots that benchmarks measure: real ones if there are any, else a cut of the sample.
 
 TILEGATE_BENCH_DATA is a folder with labels.csv (path, label, group, capture, sha256, width, height) and the images
 that it names, TILEGATE_BENCH_WEIGHTS a `*.weights.h5` of MobileNetV3Small without its top. On the sample the figures
-are chance: it shows that a benchmark runs.
+of training are chance; its times are what `figures.toml` holds, because everybody has it.
 """
 
 import json
@@ -24,6 +24,9 @@ class Screenshots:
     labels: Path
     weights: Path | None
     real: bool
+
+    def pictures(self) -> list[Path]:
+        return [self.labels.parent / path for path in pd.read_csv(self.labels)["path"]]
 
     def some(self, folder: Path, count: int) -> Path:
         """Write the table of `count` screenshots, spread over the whole table, and return it."""

@@ -11,6 +11,7 @@ of its squares' features, so that the learner stays the same and only what it ca
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -76,9 +77,9 @@ ROWS = (
 )
 
 
-def scores_of(row, fold, features):
+def scores_of(row, fold, features, epochs):
     """Train a head on the fold's train split; return label and logit of its test screenshots as `figures` wants it."""
-    settings = replace(OURS, seed=fold.seed, **row.settings)
+    settings = replace(OURS, seed=fold.seed, head_epochs=epochs, **row.settings)
     reducer = Reducer(settings.reducer)
     keras.utils.set_random_seed(settings.seed)
     tile = keras.Input((features.shape[1],))
@@ -94,9 +95,11 @@ def scores_of(row, fold, features):
     return pd.DataFrame({"label": rows.drop_duplicates("id")["label"].to_numpy(), "score": logits})
 
 
-def test_what_each_part_brings(tmp_path):
+def test_what_each_part_brings(tmp_path, sizes, network):
     """Prints a table: means over the folds, then differences to ours, and folds in which partial AUC was higher."""
-    data = screenshots(tmp_path, sample=90)
+    sample, most, epochs, parts = sizes(full=(90, FOLDS, OURS.head_epochs, ROWS), smoke=(60, 1, 2, ROWS[:3]))
+    data = screenshots(tmp_path, sample=sample)
+    seeds = SEEDS if data.real else SEEDS[:1]
     size = 224 if data.real else 64
     source = tile_source(data.labels, tmp_path, size)
     keras.utils.set_random_seed(OURS.seed)
@@ -105,12 +108,12 @@ def test_what_each_part_brings(tmp_path):
     assert model.get_layer(FEATURES).output_shape[-1] > deepest
     features = fit._features(model, source, source.frame)
     source.frame = source.frame.assign(at=np.arange(len(source.frame)))
-    seen = {row.name: row.seen(features, source.frame, deepest) for row in ROWS}
-    found = {row.name: [] for row in ROWS}
-    for seed in SEEDS if data.real else SEEDS[:1]:
-        for fold in folds(source, seed):
-            for row in ROWS:
-                found[row.name].append(figures(scores_of(row, fold, seen[row.name]), 0.8))
+    seen = {row.name: row.seen(features, source.frame, deepest) for row in parts}
+    found = {row.name: [] for row in parts}
+    for seed in seeds:
+        for fold in islice(folds(source, seed), most):
+            for row in parts:
+                found[row.name].append(figures(scores_of(row, fold, seen[row.name], epochs), 0.8))
     measured = {name: pd.DataFrame(values) for name, values in found.items()}
     print(f"\n{source.frame['id'].nunique()} screenshots, {len(measured['ours'])} folds, head only")
     print("| part | " + " | ".join(SHOWN) + " | folds better, worse |\n" + "|---" * (len(SHOWN) + 2) + "|")
@@ -122,4 +125,4 @@ def test_what_each_part_brings(tmp_path):
         ]
         better, worse = ((sign * change["partial AUC"] > 0).sum() for sign in (1, -1))
         print(f"| {name} | " + " | ".join(cells) + f" | {better}, {worse} |")
-    assert {len(values) for values in measured.values()} == {FOLDS * (len(SEEDS) if data.real else 1)}
+    assert {len(values) for values in measured.values()} == {most * len(seeds)}

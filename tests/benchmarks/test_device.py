@@ -5,8 +5,6 @@ The weights are random, which costs what trained ones cost; the machine should b
 """
 
 import statistics
-import subprocess
-import sys
 import time
 
 import cv2
@@ -21,36 +19,48 @@ from steps.device.flatbuffer import model_bytes, read_model
 from steps.device.runtime import LiteModel
 from steps.network.reducer import Reducer
 from steps.network.runtime import start_tensorflow
+from tests.benchmarks.own_process import run
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]
 SPEC, REDUCER = PreprocessingSpec(), Reducer("attention")
 SIZES = [(1080, 2400), (1080, 2340), (1440, 3200), (719, 1599), (1600, 2560)]
-REPEATS = 15
+MODES = ["float32", "float16", "dynamic"]
 MEMORY = """
 import sys
-import numpy as np
 from pathlib import Path
+import numpy as np
+from own_process import peak_mb
+from steps.core.tiles.cutting import cut_tiles
+from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.runtime import LiteModel
 model = LiteModel(Path(sys.argv[1]), 1)
 width, height = int(sys.argv[3]), int(sys.argv[4])
 pixels = np.zeros((height, width, 3), np.uint8)
-def most():
-    # Linux only: the resource usage of a process begins with what its parent had.
-    return next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith("VmHWM"))
-before = most()
+before = peak_mb()
 if sys.argv[2] == "screenshot":
     model.screenshot(pixels)
 else:
-    from steps.core.tiles.cutting import cut_tiles
-    from steps.core.tiles.spec import PreprocessingSpec
     for tile in cut_tiles(pixels, PreprocessingSpec()):
         model.tile(tile)
-print((most() - before) * 1024 / 1e6)
+print(peak_mb() - before)
 """
 
 
-@pytest.fixture(scope="module", params=["float32", "float16", "dynamic"])
-def converted(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def repeats(sizes):
+    return sizes(full=15, smoke=1)
+
+
+@pytest.fixture(scope="module")
+def shapes(sizes):
+    """Return the widths and heights of the screenshots."""
+    return sizes(full=SIZES, smoke=SIZES[:1])
+
+
+@pytest.fixture(scope="module", params=MODES)
+def converted(request, tmp_path_factory, sizes, network):
+    if request.param not in sizes(full=MODES, smoke=MODES[:1]):
+        pytest.skip("one form is enough for a smoke")
     start_tensorflow()
     import tf_keras as keras
 
@@ -64,35 +74,36 @@ def converted(request, tmp_path_factory):
     return request.param, path
 
 
-def milliseconds(run):
+def milliseconds(act, repeats):
     """Return the median CPU time of the calling thread, the interpreter's only one, after the first call."""
-    run()
+    act()
     taken = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         start = time.thread_time()
-        run()
+        act()
         taken.append(1e3 * (time.thread_time() - start))
     return statistics.median(taken)
 
 
-def test_a_screenshot_at_once_against_its_tiles(converted):
+def test_a_screenshot_at_once_against_its_tiles(converted, repeats, shapes, figures):
     cv2.setNumThreads(1)
     mode, path = converted
     model = LiteModel(path, 1)
     print(f"\n{mode}: screenshot | cut_tiles + tiles, ms")
-    for width, height in SIZES:
+    for width, height in shapes:
         pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
         tiles = cut_tiles(pixels, SPEC)
-        whole = milliseconds(lambda pixels=pixels: model.screenshot(pixels))
-        cutting = milliseconds(lambda pixels=pixels: cut_tiles(pixels, SPEC))
-        scoring = milliseconds(lambda tiles=tiles: [model.tile(tile) for tile in tiles])
+        whole = milliseconds(lambda pixels=pixels: model.screenshot(pixels), repeats)
+        cutting = milliseconds(lambda pixels=pixels: cut_tiles(pixels, SPEC), repeats)
+        scoring = milliseconds(lambda tiles=tiles: [model.tile(tile) for tile in tiles], repeats)
         print(f"{width} x {height}, {len(tiles)} tiles: {whole:6.1f} | {cutting:4.1f} + {scoring:5.1f}")
         assert len(tiles) == len(plan_tiles(width, height))
         apart = np.abs(model.screenshot(pixels)[1] - np.stack([model.tile(tile) for tile in tiles])).max()
         assert apart <= 1e-5
+        figures.record(f"device: {width} x {height} at once, {mode}", whole / 1000)
 
 
-def test_what_the_screenshot_signature_adds_to_the_file(converted):
+def test_what_the_screenshot_signature_adds_to_the_file(converted, sizes):
     mode, path = converted
     both = path.stat().st_size
     model = read_model(path)
@@ -102,16 +113,14 @@ def test_what_the_screenshot_signature_adds_to_the_file(converted):
         buffer.data = buffer.data if number in used else None
     alone = len(model_bytes(model))
     print(f"\n{mode}: {both:,} bytes, {both - alone:,} of them for the second signature and the metadata")
-    assert both < 1.2 * alone
+    # A smoke's model is nearly nothing but its signatures.
+    assert alone < both < sizes(full=1.2, smoke=100) * alone
 
 
-@pytest.mark.parametrize("size", SIZES[:3])
-def test_peak_memory(converted, size):
-    if sys.platform != "linux":
-        pytest.skip("the peak is read from /proc")
+def test_peak_memory(converted, shapes):
     mode, path = converted
-    for kind in ("screenshot", "tile"):
-        command = [sys.executable, "-c", MEMORY, str(path), kind, *map(str, size)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        print(f"\n{mode}, {size[0]} x {size[1]}: {kind} adds {float(done.stdout):.0f} MB")
-        assert float(done.stdout) < 1000
+    for width, height in shapes[:3]:
+        for kind in ("screenshot", "tile"):
+            added = float(run(MEMORY, path, kind, width, height))
+            print(f"\n{mode}, {width} x {height}: {kind} adds {added:.0f} MB")
+            assert added < 1000

@@ -7,15 +7,15 @@ import os
 import statistics
 import subprocess
 import sys
-import time
+from functools import partial
 
 import pytest
 
 from pipelines.executor.executor import Executor
 from pipelines.executor.images import Image
+from tests.benchmarks.figures import cpu_seconds
 
 STEPS = 10
-REPEATS = 5
 CODE = "import sys; open(sys.argv[1] + '/n.txt', 'w').write('1')"
 
 
@@ -38,27 +38,35 @@ def chain():
     return {"Version": "2020-12-01", "Parameters": [], "Steps": steps}
 
 
+def bare_processes(folder):
+    for n in range(STEPS):
+        out = folder / str(n)
+        out.mkdir(parents=True)
+        environment = {"PATH": os.environ["PATH"]}
+        subprocess.run([sys.executable, "-c", CODE, str(out)], check=True, env=environment, capture_output=True)
+
+
+def executed(home):
+    return Executor(chain(), home=home, images=lambda *_: Image(("python3",), "d")).run()
+
+
 @pytest.mark.benchmark
-def test_ten_chained_steps_against_ten_bare_processes(tmp_path):
-    """Prints medians: bare subprocess.run of the same commands, a first run, and a run that reuses everything."""
+def test_ten_chained_steps_against_ten_bare_processes(tmp_path, sizes, figures):
+    """Prints medians of CPU time: bare processes of the same commands, a first run, and one that reuses everything."""
     bare, first, again = [], [], []
-    environment = {"PATH": os.environ["PATH"]}
-    for repeat in range(REPEATS):
-        began = time.perf_counter()
-        for n in range(STEPS):
-            out = tmp_path / f"bare-{repeat}-{n}"
-            out.mkdir()
-            subprocess.run([sys.executable, "-c", CODE, str(out)], check=True, env=environment, capture_output=True)
-        bare.append(time.perf_counter() - began)
+    repeats = sizes(full=5, smoke=1)
+    for repeat in range(repeats):
+        bare.append(cpu_seconds(partial(bare_processes, tmp_path / f"bare-{repeat}"), 1)[0])
         for times in (first, again):
-            began = time.perf_counter()
-            home = tmp_path / f"home-{repeat}"
-            result = Executor(chain(), home=home, images=lambda *_: Image(("python3",), "d")).run()
-            times.append(time.perf_counter() - began)
+            seconds, result = cpu_seconds(partial(executed, tmp_path / f"home-{repeat}"), 1)
+            times.append(seconds)
             assert result.status == "Succeeded", result.reason
             assert all(step.reused is (times is again) for step in result.steps.values())
     base, run, reuse = (statistics.median(times) for times in (bare, first, again))
     print(
-        f"\nten chained steps, median of {REPEATS}: bare processes {base * 1000:.0f} ms, executor {run * 1000:.0f} ms "
-        f"({run / base:.2f}x, {(run - base) * 100:.1f} ms a step on top), all reused {reuse * 1000:.0f} ms"
+        f"\nten chained steps, median of {repeats}: bare processes {base * 1000:.0f} ms of CPU, executor "
+        f"{run * 1000:.0f} ms ({run / base:.2f}x, {(run - base) * 100:.1f} ms a step on top), all reused "
+        f"{reuse * 1000:.0f} ms"
     )
+    figures.record("executor: ten steps to ten bare processes", run, beside=base)
+    figures.record("executor: ten reused steps to ten bare processes", reuse, beside=base)

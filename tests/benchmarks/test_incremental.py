@@ -1,13 +1,11 @@
 """What a second night costs that brings one percent of new screenshots, against the first one.
 
-Run with: TILEGATE_SCREENSHOTS=<folder with images/> pytest tests/benchmarks/test_incremental.py -m benchmark -s
+Run with: pytest tests/benchmarks/test_incremental.py -m benchmark -s
+See `tests/benchmarks/screenshots.py` for the data.
 """
 
-import os
-import resource
 import shutil
 import time
-from pathlib import Path
 
 import pytest
 
@@ -22,16 +20,10 @@ from steps.core.tiles.spec import PreprocessingSpec
 from steps.index import __main__ as index
 from steps.preprocess import __main__ as preprocess
 from steps.validate import __main__ as validate
+from tests.benchmarks.figures import cpu
+from tests.benchmarks.screenshots import screenshots
 
-SCREENSHOTS = os.environ.get("TILEGATE_SCREENSHOTS")
-COPIES = 8
-NEW_PERCENT = 1
 SETTINGS = Settings()
-
-
-def cpu():
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(used.ru_utime + used.ru_stime for used in usage)
 
 
 class Home:
@@ -80,23 +72,30 @@ def write_batch(folder, pictures, copies):
 
 
 @pytest.mark.benchmark
-@pytest.mark.skipif(not SCREENSHOTS, reason="TILEGATE_SCREENSHOTS names no folder of screenshots")
-def test_a_second_night_with_one_percent_of_new_screenshots(tmp_path):
+def test_a_second_night_with_one_percent_of_new_screenshots(tmp_path, sizes, figures):
     """Prints CPU and wall seconds of both nights, and their ratio; the steps' imports are paid before."""
-    home, pictures = Home(tmp_path), sorted((Path(SCREENSHOTS) / "images").iterdir())
-    write_batch(tmp_path / "first", pictures, range(COPIES))
-    write_batch(tmp_path / "second", pictures[: len(pictures) * COPIES * NEW_PERCENT // 100], [COPIES])
-    write_batch(tmp_path / "warm-up", pictures[::20], [COPIES + 1])
-    warm_up = Home(tmp_path / "warm")
-    Catalogue(warm_up.store, SETTINGS).add(tmp_path / "warm-up", classes=Classes())
-    warm_up.run()
-    nights = []
-    for name in ("first", "second"):
-        Catalogue(home.store, SETTINGS).add(tmp_path / name, classes=Classes())
-        nights.append(home.run())
-    for step, (processor, wall) in nights[0].items():
-        again, second_wall = nights[1][step]
+    sample, copies = sizes(full=(200, 8), smoke=(60, 1))
+    data = screenshots(tmp_path, sample=sample)
+    pictures = sorted(data.pictures())
+    batches = {
+        "first": (pictures, range(copies)),
+        "second": (pictures[: max(1, len(pictures) * copies // 100)], [copies]),
+        "warm-up": (pictures[:60], [copies + 1]),
+    }
+    for name, (chosen, numbers) in batches.items():
+        write_batch(tmp_path / name, chosen, numbers)
+    home, warm = Home(tmp_path), Home(tmp_path / "warm")
+    nights = {}
+    for name, where in (*sizes(full=[("warm-up", warm)], smoke=[]), ("first", home), ("second", home)):
+        Catalogue(where.store, SETTINGS).add(tmp_path / name, classes=Classes())
+        nights[name] = where.run()
+    for step, (processor, wall) in nights["first"].items():
+        again, second_wall = nights["second"][step]
         print(
             f"\n{step}: first night {processor:.1f} CPU s ({wall:.1f} s), second {again:.2f} CPU s "
             f"({second_wall:.2f} s): {again / processor:.1%} of the CPU time, {second_wall / wall:.1%} of the time"
         )
+    if not data.real:
+        for name in ("first", "second"):
+            spent = sum(seconds for seconds, _ in nights[name].values())
+            figures.record(f"incremental: {name} night, {len(pictures) * copies:,} screenshots", spent)

@@ -4,33 +4,23 @@ Run with: pytest tests/benchmarks/test_near_duplicates.py -m benchmark -s
 """
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-HASHES = 1_000_000
-EQUAL, CENTRES, AROUND = 20_000, 50, 1_000
-PLANTED = 20_000
-# A process of its own, because the most memory that one ever held cannot be set back.
+from tests.benchmarks.own_process import run
+
 CODE = """
-import json, resource, sys, time
-from pathlib import Path
+import json, sys, time
 import numpy as np
 from steps.validate.near_duplicates import pairs_within
-def peak():
-    # ru_maxrss would be the parent's, where that is larger: a new process inherits it.
-    if sys.platform == "linux":
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(status.split("VmHWM:")[1].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from own_process import peak_mb
 hashes = np.load(sys.argv[1])
 pairs_within(hashes[:100])
-before, began = peak(), time.process_time()
+before, began = peak_mb(), time.process_time()
 pairs = pairs_within(hashes)
 seconds = time.process_time() - began
-extra = peak() - before
+extra = peak_mb() - before
 np.save(sys.argv[2], np.stack([hashes[pairs.a], hashes[pairs.b]]))
 print(json.dumps({"seconds": seconds, "extra": extra, "pairs": len(pairs.a)}))
 """
@@ -43,13 +33,17 @@ def flipped(rng, hashes, most):
     return hashes ^ np.bitwise_or.reduce(np.where(chosen, np.uint64(1) << bits, np.uint64(0)), axis=1)
 
 
-def hashes_with_crowds(rng):
-    """Return hashes, shuffled, and planted pairs [2, PLANTED] at distances 0 to 3; a quarter of them lies in crowds."""
-    centres = rng.integers(0, 2**64, CENTRES, np.uint64)
-    equal = np.full(EQUAL, rng.integers(0, 2**64, dtype=np.uint64))
-    crowds = flipped(rng, np.repeat(centres, AROUND), 5)
-    alone = rng.integers(0, 2**64, HASHES - EQUAL - len(crowds) - PLANTED, np.uint64)
-    sources = np.concatenate([rng.choice(alone, PLANTED * 3 // 4), rng.choice(crowds, PLANTED // 4)])
+def hashes_with_crowds(rng, count):
+    """Return hashes, shuffled, and planted pairs at distances 0 to 3; a quarter of them lies in crowds.
+
+    A fiftieth of the hashes is equal, a twentieth lies in 50 crowds, a fiftieth is planted.
+    """
+    some = count // 50
+    centres = rng.integers(0, 2**64, 50, np.uint64)
+    equal = np.full(some, rng.integers(0, 2**64, dtype=np.uint64))
+    crowds = flipped(rng, np.repeat(centres, count // 1000), 5)
+    alone = rng.integers(0, 2**64, count - 2 * some - len(crowds), np.uint64)
+    sources = np.concatenate([rng.choice(alone, some * 3 // 4), rng.choice(crowds, some // 4)])
     planted = np.stack([sources, flipped(rng, sources, 3)])
     hashes = np.concatenate([equal, crowds, alone, planted[1]])
     rng.shuffle(hashes)
@@ -57,18 +51,18 @@ def hashes_with_crowds(rng):
 
 
 @pytest.mark.benchmark
-def test_a_million_hashes_with_crowds_among_them(tmp_path):
+def test_hashes_with_crowds_among_them(tmp_path, sizes, figures):
     """Prints CPU seconds, the memory on top of the hashes, and the pairs found; no planted pair may be missed."""
-    hashes, planted = hashes_with_crowds(np.random.default_rng(7))
-    assert len(hashes) == HASHES
+    count = sizes(full=1_000_000, smoke=20_000)
+    hashes, planted = hashes_with_crowds(np.random.default_rng(7), count)
+    assert len(hashes) == count
     np.save(tmp_path / "hashes.npy", hashes)
-    command = [sys.executable, "-c", CODE, str(tmp_path / "hashes.npy"), str(tmp_path / "pairs.npy")]
-    figures = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    found = {tuple(sorted(pair)) for pair in np.load(tmp_path / "pairs.npy").T.tolist()}
-    missed = [pair for pair in planted.T.tolist() if tuple(sorted(pair)) not in found]
+    found = json.loads(run(CODE, tmp_path / "hashes.npy", tmp_path / "pairs.npy"))
+    pairs = {tuple(sorted(pair)) for pair in np.load(tmp_path / "pairs.npy").T.tolist()}
+    missed = [pair for pair in planted.T.tolist() if tuple(sorted(pair)) not in pairs]
     print(
-        f"\n{len(hashes):,} hashes, {EQUAL:,} of them equal and {CENTRES} crowds of {AROUND:,}: "
-        f"{figures['seconds']:.1f} s of CPU, {figures['extra'] / 2**20:.0f} MiB more memory, "
-        f"{figures['pairs']:,} pairs, {len(missed)} of {PLANTED:,} planted ones missed"
+        f"\n{count:,} hashes: {found['seconds']:.1f} s of CPU, {found['extra']:.0f} MB more memory, "
+        f"{found['pairs']:,} pairs, {len(missed)} of {planted.shape[1]:,} planted ones missed"
     )
     assert not missed
+    figures.record(f"near duplicates: {count:,} hashes", found["seconds"])

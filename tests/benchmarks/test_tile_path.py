@@ -1,15 +1,12 @@
 """What a screenshot costs from its PNG to tiles in a shard, beside the floor, Pillow and TensorFlow.
 
-Run with: TILEGATE_SCREENSHOTS=<folder> pytest tests/benchmarks/test_tile_path.py -m benchmark -s
-The folder holds `labels.csv` with a column `path`, and the PNGs that it names.
+Run with: pytest tests/benchmarks/test_tile_path.py -m benchmark -s
+It takes the phone screenshots of TILEGATE_BENCH_DATA (see `tests/benchmarks/screenshots.py`), else draws some.
 """
 
-import csv
 import io
 import os
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,23 +15,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from steps.core.sample.apps import make_app
+from steps.core.sample.scenes import draw_scene, plan_scene
 from steps.core.tiles.cutting import cut_tiles, encode_tile, tiles_of
 from steps.core.tiles.decode import decode_image, open_image
 from steps.core.tiles.headers import read_header
 from steps.core.tiles.shards import ShardWriter
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.core.tiles.tiling import plan_tiles
+from steps.network.runtime import start_tensorflow
+from tests.benchmarks.own_process import run
+from tests.benchmarks.screenshots import screenshots
 
-MOST = 60
-REPEATS = 5
+DATA = os.environ.get("TILEGATE_BENCH_DATA")
 SPEC = PreprocessingSpec()
 SIZE = (SPEC.tile_size, SPEC.tile_size)
 # The floor of decoding: inflating by libdeflate, measured here, then unfiltering and packing to RGB. Hand-written C
 # with SSE took 2.8 ms for 1.72 million RGBA pixels and 3.9 ms for 2.45 million on an AMD Zen 3, whatever was in them.
 UNFILTERING = 1.6e-9
 WORKER = """
-import resource, sys
+import sys
 from pathlib import Path
+from own_process import peak_mb
 from steps.core.tiles.cutting import tiles_of
 from steps.core.tiles.shards import ShardWriter
 from steps.core.tiles.spec import PreprocessingSpec
@@ -42,21 +44,31 @@ with ShardWriter(Path(sys.argv[1]), "s") as writer:
     for path in sys.argv[2:]:
         for tile in tiles_of(Path(path).read_bytes(), PreprocessingSpec())[1]:
             writer.append(tile)
-unit = 1024 if sys.platform == "linux" else 1
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+print(peak_mb())
 """
+pytestmark = pytest.mark.benchmark
 
 
 @pytest.fixture(scope="module")
-def screenshots():
-    folder = os.environ.get("TILEGATE_SCREENSHOTS")
-    if not folder:
-        pytest.skip("TILEGATE_SCREENSHOTS names no folder with labels.csv and images/")
-    with (Path(folder) / "labels.csv").open(newline="") as stream:
-        paths = [Path(folder) / row["path"] for row in csv.DictReader(stream) if row["path"].endswith(".png")]
-    # Of phone size, and true colour: the floor is that of such PNGs.
+def repeats(sizes):
+    return sizes(full=5, smoke=1)
+
+
+@pytest.fixture(scope="module")
+def shown(sizes, tmp_path_factory):
+    """Return the paths of screenshots of phone size, in true colour: the floor is that of such PNGs."""
+    most = sizes(full=60, smoke=1)
+    if not DATA:
+        folder = tmp_path_factory.mktemp("drawn")
+        return [drawn(folder / f"{number}.png", number) for number in range(most)]
+    paths = [path for path in screenshots(Path(), sample=0).pictures() if path.suffix == ".png"]
     paths = [path for path in paths if is_phone_screenshot(path.read_bytes())]
-    return paths[:: max(1, -(-len(paths) // MOST))]
+    return paths[:: max(1, -(-len(paths) // most))]
+
+
+def drawn(path, number):
+    draw_scene(plan_scene(17, make_app(17, number), number, size=(1080, 2400))).save(path)
+    return path
 
 
 def is_phone_screenshot(data):
@@ -65,10 +77,9 @@ def is_phone_screenshot(data):
 
 
 @pytest.fixture(scope="module", params=["as published", "as Android writes them"])
-def images(request, screenshots):
-    if request.param == "as published":
-        return request.param, [path.read_bytes() for path in screenshots]
-    return request.param, [as_android(path.read_bytes()) for path in screenshots]
+def images(request, shown):
+    encode = as_android if request.param.startswith("as Android") else bytes
+    return request.param, [encode(path.read_bytes()) for path in shown]
 
 
 def as_android(data):
@@ -112,9 +123,8 @@ def pillow(images):
 
 
 def tensorflow(images):
-    tf = pytest.importorskip("tensorflow")
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    start_tensorflow()
+    import tensorflow as tf
 
     def run(n, writer):
         picture = tf.io.decode_png(images[n], channels=3)
@@ -127,28 +137,27 @@ def tensorflow(images):
     return run
 
 
-def measured(paths, count, folder):
+def measured(paths, count, folder, repeats):
     """Return for each path the median CPU seconds of each screenshot, the paths taking turns."""
     times = {name: [[] for _ in range(count)] for name in paths}
-    for repeat in range(REPEATS + 1):
+    for repeat in range(repeats + 1):
         for n in range(count):
-            for name, run in paths.items():
+            for name, path in paths.items():
                 with ShardWriter(folder / f"{name}.tfrecord", name) as writer:
                     began = time.process_time()
-                    run(n, writer)
+                    path(n, writer)
                     spent = time.process_time() - began
                 if repeat:
                     times[name][n].append(spent)
     return {name: np.array([statistics.median(each) for each in all_of]) for name, all_of in times.items()}
 
 
-@pytest.mark.benchmark
-def test_png_to_tiles_against_the_floor_pillow_and_tensorflow(images, tmp_path):
+def test_png_to_tiles_against_the_floor_pillow_and_tensorflow(images, tmp_path, repeats, figures):
     """Prints CPU milliseconds a screenshot (mean of medians) and ratios: of the totals, and the median of all."""
     kind, data = images
     cv2.setNumThreads(1)
     paths = {"inflate": inflating(data), "ours": ours(data), "pillow": pillow(data), "tensorflow": tensorflow(data)}
-    times = measured(paths, len(data), tmp_path)
+    times = measured(paths, len(data), tmp_path, repeats)
     pixels = np.array([header.width * header.height for header in map(read_header, data)])
     times["floor"] = times["inflate"] + pixels * UNFILTERING
     ratios = {
@@ -164,17 +173,18 @@ def test_png_to_tiles_against_the_floor_pillow_and_tensorflow(images, tmp_path):
         total, middle = times[over].sum() / times[under].sum(), np.median(times[over] / times[under])
         print(f"  {name:17} {total:5.2f} of the totals, {middle:5.2f} median")
     assert all((each > 0).all() for each in times.values())
+    if not DATA:
+        figures.record(f"tile path: ours to the floor, {kind}", times["ours"].sum(), beside=times["floor"].sum())
 
 
-@pytest.mark.benchmark
-def test_where_the_time_goes(images):
+def test_where_the_time_goes(images, repeats):
     """Prints the CPU milliseconds of the parts of our path."""
     kind, data = images
     cv2.setNumThreads(1)
     parts = {"header": [], "decode": [], "cut and resize": [], "encode": []}
     for each in data:
         rounds = []
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             marks = [time.process_time()]
             read_header(each)
             marks.append(time.process_time())
@@ -191,11 +201,7 @@ def test_where_the_time_goes(images):
     print(f"\n{kind}: " + ", ".join(f"{name} {statistics.mean(spent) * 1000:.2f} ms" for name, spent in parts.items()))
 
 
-@pytest.mark.benchmark
-def test_memory_of_one_worker(screenshots, tmp_path):
-    # Linux counts the memory of the process that forked; one between keeps this one's, of TensorFlow, out of it.
-    between = [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:], check=True)"]
-    worker = [sys.executable, "-c", WORKER, str(tmp_path / "s.tfrecord")]
-    command = [*between, *worker, *map(str, screenshots)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    print(f"\npeak resident set of a process that cut {len(screenshots)} screenshots: {float(done.stdout):.0f} MB")
+def test_memory_of_one_worker(shown, tmp_path):
+    peak = float(run(WORKER, tmp_path / "s.tfrecord", *shown))
+    print(f"\npeak resident set of a process that cut {len(shown)} screenshots: {peak:.0f} MB")
+    assert peak < 1000

@@ -34,8 +34,6 @@ from steps.train.step import _freeze  # noqa: E402
 from tests.benchmarks.recipes import tile_source  # noqa: E402
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]
-REPEATS = 5
-SCREENSHOTS = 120
 STEPS = 3
 
 
@@ -112,14 +110,14 @@ def keras_folder(folder: Path, size: int):
     return Way(reading(read.prefetch(2)), len(read.file_paths))
 
 
-def measured(ways):
-    """Return for each way the medians of (CPU, wall) seconds an image, the ways taking turns; one round warms up."""
+def measured(ways, rounds):
+    """Return for each way the medians of (CPU, wall) seconds an image, the ways taking turns; round -1 warms up."""
     spent = {name: [] for name in ways}
-    for repeat in range(REPEATS + 1):
+    for turn in rounds:
         for name, way in ways.items():
             cpu, wall = time.process_time(), time.perf_counter()
             way.run()
-            if repeat:
+            if turn >= 0:
                 spent[name].append(
                     ((time.process_time() - cpu) / way.images, (time.perf_counter() - wall) / way.images)
                 )
@@ -127,11 +125,15 @@ def measured(ways):
 
 
 @pytest.mark.parametrize("size", [96, 224])
-def test_input_beside_the_training_step_and_keras(size, tmp_path):
+def test_input_beside_the_training_step_and_keras(size, tmp_path, sizes, figures, network):
     """Prints images a second and ratios; asserts that every way handled what it should."""
     cv2.setNumThreads(1)
-    data = screenshots(tmp_path, sample=40)
-    chosen = data.some(tmp_path, SCREENSHOTS)
+    if size not in sizes(full=(96, 224), smoke=(96,)):
+        pytest.skip("one size is enough for a smoke")
+    sample, most, rounds = sizes(full=(40, 120, range(-1, 5)), smoke=(10, 10, range(1)))
+    layers = sizes(full={"step from layer 100 on": 100, "step of all layers": 0}, smoke={"step of all layers": 0})
+    data = screenshots(tmp_path, sample=sample)
+    chosen = data.some(tmp_path, most)
     source = tile_source(chosen, tmp_path, size)
     examples = Examples(source, source.rows(Split.TRAIN), Reducer(), Hyperparameters())
     tiles = int(np.minimum(source.frame.drop_duplicates("id")["count"], 9).sum())
@@ -143,16 +145,18 @@ def test_input_beside_the_training_step_and_keras(size, tmp_path):
         "our input, altered": Way(reading(with_augmentation(examples)), tiles),
         "Keras, folder of tiles": keras_folder(folder_of_tiles(source, tmp_path / "tiles"), size),
         "Keras, folder of screenshots": keras_folder(folder_of_screenshots(chosen, tmp_path / "screens"), size),
-        "step from layer 100 on": stepping(examples, data.weights, 100, batch),
-        "step of all layers": stepping(examples, data.weights, 0, batch),
+        **{name: stepping(examples, data.weights, layer, batch) for name, layer in layers.items()},
     }
-    found = measured(ways)
-    frozen, whole = (found[name][0] for name in ("step from layer 100 on", "step of all layers"))
+    found = measured(ways, rounds)
     print(f"\nSmall, {size} px, {source.frame['id'].nunique()} screenshots, {tiles} tiles")
-    print("| way | images a CPU second | images a second | of a step from layer 100 | of a step of all layers |")
-    print("|---|---|---|---|---|")
+    print("| way | images a CPU second | images a second |" + "".join(f" of a {name} |" for name in layers))
+    print("|---" * (3 + len(layers)) + "|")
     for name, (cpu, wall) in found.items():
-        print(f"| {name} | {1 / cpu:.0f} | {1 / wall:.0f} | {cpu / frozen:.1%} | {cpu / whole:.1%} |")
+        print(f"| {name} | {1 / cpu:.0f} | {1 / wall:.0f} |" + "".join(f" {cpu / found[x][0]:.1%} |" for x in layers))
     for name in ("Keras, folder of tiles", "Keras, folder of screenshots"):
         print(f"{name} / our input: {found[name][0] / found['our input'][0]:.2f} CPU seconds an image")
     assert all(way.images > 0 for way in ways.values())
+    if not data.real and len(layers) > 1:
+        step = found["step from layer 100 on"][0]
+        figures.record(f"training input: {size} px to a step from layer 100 on", found["our input"][0], beside=step)
+        figures.record(f"training input: 1,000 tiles of {size} px in steps from layer 100 on", 1000 * step)

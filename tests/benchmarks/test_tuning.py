@@ -1,9 +1,7 @@
 """What tuning brings: Bayesian search against chance and against the defaults, at an equal number of trials.
 
 Run with: pytest tests/benchmarks/test_tuning.py -m benchmark -s
-It measures real data with TILEGATE_BENCH_DATA (a folder with labels.csv: path, label, group) and
-TILEGATE_BENCH_WEIGHTS (MobileNetV3Small, *.weights.h5). Without them it takes the embedded sample and a random
-backbone, whose features tell next to nothing: that shows that it runs, and its figures are chance.
+See `tests/benchmarks/screenshots.py` for the data.
 
 The searches are those that `pipelines.executor` runs, two trials at a time, in the ranges of `steps.train.search_space`
 but for the learning rate, which is a head's here. A night is a split of the groups into thirds: the objective is the
@@ -21,9 +19,10 @@ from pipelines.executor.search import make_search
 from pipelines.executor.stopping import NEVER, MedianRule
 from pipelines.executor.warm import EarlierTrial
 from steps.train.search_space import TUNED, default_trial
-from tests.benchmarks.frozen_head import FrozenHead, screens
+from tests.benchmarks.frozen_head import FrozenHead, describe
 
-TRIALS, PARALLEL, NIGHTS, OTHERS = 20, 2, 30, 6
+PARALLEL = 2
+AFTER = (4, 8, 12, 20)
 HEAD_RATES = (1e-5, 1e-1)
 DEFAULTS = {**default_trial(), "fine-tune-learning-rate": "0.001"}
 
@@ -47,7 +46,7 @@ class Night:
             self._known[key] = self._head.train(tuned)
         return self._known[key]
 
-    def search(self, strategy, *, stops=False, trials=TRIALS, **options):
+    def search(self, strategy, *, trials, stops=False, **options):
         """Return the trials in their order: hyperparameters, objective, what is found unseen, epochs, stopped."""
         search = make_search(strategy, tuple(ranges()), jobs=trials, maximize=True, seed=self.seed, **options)
         done = []
@@ -70,7 +69,7 @@ def chosen(trials):
 
 
 def row(name, nights, rivals, others):
-    after = {n: statistics.mean(chosen(trials[:n])[1] for trials in nights) for n in (4, 8, 12, TRIALS)}
+    after = {n: statistics.mean(chosen(trials[:n])[1] for trials in nights) for n in AFTER}
     final = [chosen(trials)[1] for trials in nights]
     unseen = statistics.mean(chosen(trials)[2] for trials in nights)
     elsewhere = statistics.mean(max(o.train(chosen(trials)[0])[0]) for trials in nights for o in others)
@@ -84,35 +83,36 @@ def row(name, nights, rivals, others):
 
 
 @pytest.mark.benchmark
-def test_bayesian_search_against_chance_and_the_defaults(tmp_path):
+def test_bayesian_search_against_chance_and_the_defaults(tmp_path, sizes, network):
     """Prints, over nights: mean best objective after 4 to 20 trials, its median, won:lost against chance."""
-    data = screens(tmp_path)
-    nights = [Night(data, seed) for seed in range(NIGHTS)]
-    others = [Night(data, 5000 + seed) for seed in range(OTHERS)]
-    first = {"first": [DEFAULTS]}
+    sample, count, elsewhere, trials = sizes(full=(600, 30, 6, max(AFTER)), smoke=(60, 1, 1, 6))
+    data = describe(tmp_path, sample=sample)
+    nights = [Night(data, seed) for seed in range(count)]
+    others = [Night(data, 5000 + seed) for seed in range(elsewhere)]
+    first = {"first": [DEFAULTS], "trials": trials}
 
     def warm(night):
         """Start from a night before, when 70 % of the groups were there, each in the third that it is in tonight."""
-        trials = Night(data, night.seed, share=0.7).search("Bayesian", **first)
-        earlier = tuple(EarlierTrial(tuned, objective) for tuned, objective, *_ in trials)
+        found = Night(data, night.seed, share=0.7).search("Bayesian", **first)
+        earlier = tuple(EarlierTrial(tuned, objective) for tuned, objective, *_ in found)
         best = max(earlier, key=lambda trial: trial.objective)
-        return night.search("Bayesian", first=[DEFAULTS, best.tuned], nights=[earlier])
+        return night.search("Bayesian", trials=trials, first=[DEFAULTS, best.tuned], nights=[earlier])
 
     searches = {
-        "defaults": lambda night: [(DEFAULTS, *_best(night.train(DEFAULTS)), False, [])] * TRIALS,
-        "random": lambda night: night.search("Random"),
+        "defaults": lambda night: [(DEFAULTS, *_best(night.train(DEFAULTS)), False, [])] * trials,
+        "random": lambda night: night.search("Random", trials=trials),
         "random, defaults first": lambda night: night.search("Random", **first),
-        "Bayesian": lambda night: night.search("Bayesian"),
+        "Bayesian": lambda night: night.search("Bayesian", trials=trials),
         "Bayesian, defaults first": lambda night: night.search("Bayesian", **first),
         "the same, stopped early": lambda night: night.search("Bayesian", stops=True, **first),
         "the same, warm from an earlier one": warm,
     }
     results = {name: [search(night) for night in nights] for name, search in searches.items()}
-    print(f"\n{len(data.labels)} screenshots, {NIGHTS} nights; TPR at 5 % FPR")
-    titles = " ".join(f"{f'after {n}':>8}" for n in (4, 8, 12, TRIALS))
+    print(f"\n{len(data.labels)} screenshots, {count} nights; TPR at 5 % FPR")
+    titles = " ".join(f"{f'after {n}':>8}" for n in AFTER)
     print(f"{'':<34}{titles} {'median':>8} {'won:lost':>9} {'unseen':>8} {'other nights':>12} {'epochs':>7}")
-    for name, trials in results.items():
-        print(row(name, trials, results["random"], others))
+    for name, found in results.items():
+        print(row(name, found, results["random"], others))
     for with_defaults, without in zip(results["Bayesian, defaults first"], results["defaults"], strict=True):
         assert chosen(with_defaults)[1] >= chosen(without)[1]
 

@@ -3,9 +3,6 @@
 Run with: pytest tests/benchmarks/test_validation.py -m benchmark -s
 """
 
-import json
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +14,8 @@ from steps.validate.admission import validate
 from steps.validate.appearance import LOOK_COLUMNS
 from steps.validate.checks import Circumstances, examine
 from steps.validate.report import compose, summary
-from tests.benchmarks.test_rows import ROWS, listing, record
+from tests.benchmarks.figures import cpu_seconds
+from tests.benchmarks.labelled_rows import listing, records, write_manifest
 
 
 def facts(ids):
@@ -33,28 +31,28 @@ def facts(ids):
 
 
 @pytest.mark.benchmark
-def test_every_rule_over_a_hundred_thousand_known_screenshots(tmp_path):
-    """Prints CPU seconds of each part, one run: reading rows, sorting them, judging the set, composing the page."""
-    files = listing()
-    lines = (record(number, *pair) for number, pair in enumerate(zip(files["path"], files["sha256"], strict=True)))
-    (tmp_path / "m.manifest").write_text("".join(json.dumps(line) + "\n" for line in lines))
+def test_every_rule_over_known_screenshots(tmp_path, sizes, figures):
+    """Prints CPU seconds of each part, one run: reading rows, admitting them, examining the set, composing the page."""
+    count = sizes(full=100_000, smoke=500)
+    files = listing(count)
+    write_manifest(tmp_path / "m.manifest", records(files))
     batch, classes, known = Batch("b-1", "m.manifest", "0" * 64), Classes(), facts(files["sha256"])
-    times, began = {}, time.process_time()
+    times = {}
 
-    def mark(name):
-        nonlocal began
-        times[name], began = time.process_time() - began, time.process_time()
+    def timed(name, function):
+        times[name], result = cpu_seconds(function, 1)
+        return result
 
-    rows, refused = read_rows(batch, tmp_path, files, classes, None)
+    def report():
+        summary(examined, {})
+        return compose(examined, [batch], rows, since=None, subject={})
+
+    rows, refused = timed("rows", lambda: read_rows(batch, tmp_path, files, classes, None))
     rows = rows.assign(kind=batch.kind)
-    mark("rows")
-    validation = validate([batch], rows, refused, known)
-    mark("sorting")
-    examined = examine(validation, classes, Circumstances(new_rows=ROWS))
-    mark("examining")
-    summary(examined, {})
-    compose(examined, [batch], rows, since=None, subject={})
-    mark("telling")
-    assert len(validation.accepted) + len(validation.quarantined) == ROWS
+    validation = timed("admission", lambda: validate([batch], rows, refused, known))
+    examined = timed("rules", lambda: examine(validation, classes, Circumstances(new_rows=count)))
+    timed("report", report)
+    assert len(validation.accepted) + len(validation.quarantined) == count
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in times.items())
-    print(f"\n{ROWS:,} rows in {sum(times.values()):.2f} CPU s: {parts}")
+    print(f"\n{count:,} rows in {sum(times.values()):.2f} CPU s: {parts}")
+    figures.record(f"validation: {count:,} known rows", sum(times.values()))

@@ -25,12 +25,11 @@ _RECIPE = {
     "head-epochs": "1",
     "fine-tune-epochs": "1",
     "fine-tune-learning-rate": "0.001",
-    "compress": "prune,qat",
 }
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
+def inputs(tmp_path_factory, sizes, network):
     if given := os.environ.get("TILEGATE_BENCH_INPUTS"):
         return Path(given)
     root = tmp_path_factory.mktemp("inputs")
@@ -39,7 +38,7 @@ def inputs(tmp_path_factory):
     assert drawn.validate() == drawn.preprocess(drawn.tiles, drawn.shards) == 0
     for name, folder in (("tiles", drawn.tiles), ("shards", drawn.shards), ("dataset", drawn.dataset)):
         (root / name).symlink_to(folder)
-    write_json(root / "hyperparameters.json", _RECIPE)
+    write_json(root / "hyperparameters.json", _RECIPE | sizes(full={"compress": "prune,qat"}, smoke={}))
     write_json(root / "pretrained" / "initialisation.json", {})
     write_json(root / "champion" / "champion.json", {"champion": None})
     write_json(root / "ledger" / "ledger.json", [])
@@ -62,11 +61,11 @@ def _flags(words):
     return [str(word) for name, value in words.items() for word in (f"--{name}", value)]
 
 
-def test_variants(inputs, tmp_path):
+def test_variants(inputs, tmp_path, sizes):
     names = ("model", "tiles", "shards", "dataset", "champion", "ledger", "evaluation")
     words = {name: inputs / name for name in names if (inputs / name).exists()}
     words |= {"output": tmp_path / "bundle", "new-ledger": tmp_path / "ledger", "message": tmp_path / "message"}
-    code = convert_main(_flags(words | _limits()))
+    code = convert_main([*_flags(words | _limits()), *sizes(full=[], smoke=["--variants", "float32"])])
     told = json.loads((tmp_path / "bundle" / "evidence" / "variants.json").read_text())
     found = [Variant(**row) for row in told["variants"]]
     print(f"\nexit code {code}\n{table(found)}")
