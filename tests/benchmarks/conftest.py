@@ -8,12 +8,6 @@ from tests.benchmarks.figures import Figures
 _FIGURES = pytest.StashKey[Figures]()
 
 
-def pytest_ignore_collect(config):
-    """Leave benchmarks unread where the marks leave them out: reading them imports TensorFlow."""
-    marks = config.option.markexpr
-    return True if marks and "benchmark" not in marks.replace("not benchmark", "") else None
-
-
 @pytest.fixture(scope="session")
 def sizes(pytestconfig):
     """Choose a benchmark's sizes: `sizes(full=…, smoke=…)`."""

@@ -15,6 +15,8 @@ from pipelines.executor.executor import Executor
 from pipelines.executor.images import Image
 from tests.benchmarks.figures import cpu_seconds
 
+pytestmark = pytest.mark.benchmark
+
 STEPS = 10
 CODE = "import sys; open(sys.argv[1] + '/n.txt', 'w').write('1')"
 
@@ -50,7 +52,6 @@ def executed(home):
     return Executor(chain(), home=home, images=lambda *_: Image(("python3",), "d")).run()
 
 
-@pytest.mark.benchmark
 def test_ten_chained_steps_against_ten_bare_processes(tmp_path, sizes, figures):
     """Prints medians of CPU time: bare processes of the same commands, a first run, and one that reuses everything."""
     bare, first, again = [], [], []

@@ -23,6 +23,8 @@ from steps.validate import __main__ as validate
 from tests.benchmarks.figures import cpu
 from tests.benchmarks.screenshots import screenshots
 
+pytestmark = pytest.mark.benchmark
+
 SETTINGS = Settings()
 
 
@@ -71,7 +73,6 @@ def write_batch(folder, pictures, copies):
             target.write_bytes(picture.read_bytes() + copy.to_bytes(4))
 
 
-@pytest.mark.benchmark
 def test_a_second_night_with_one_percent_of_new_screenshots(tmp_path, sizes, figures):
     """Prints CPU and wall seconds of both nights, and their ratio; the steps' imports are paid before."""
     sample, copies = sizes(full=(200, 8), smoke=(60, 1))

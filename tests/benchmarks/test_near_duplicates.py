@@ -10,6 +10,8 @@ import pytest
 
 from tests.benchmarks.own_process import run
 
+pytestmark = pytest.mark.benchmark
+
 CODE = """
 import json, sys, time
 import numpy as np
@@ -50,7 +52,6 @@ def hashes_with_crowds(rng, count):
     return hashes, planted
 
 
-@pytest.mark.benchmark
 def test_hashes_with_crowds_among_them(tmp_path, sizes, figures):
     """Prints CPU seconds, the memory on top of the hashes, and the pairs found; no planted pair may be missed."""
     count = sizes(full=1_000_000, smoke=20_000)

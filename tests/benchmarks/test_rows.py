@@ -15,8 +15,9 @@ from steps.core.dataset.snapshot import Batch
 from tests.benchmarks.figures import cpu_seconds
 from tests.benchmarks.labelled_rows import listing, records, write_manifest
 
+pytestmark = pytest.mark.benchmark
 
-@pytest.mark.benchmark
+
 @pytest.mark.parametrize("labels", ["m.manifest", "l.csv", "l.parquet"])
 def test_rows_from_the_labels_file_to_the_checked_table(tmp_path, labels, sizes, figures):
     """Prints medians of CPU seconds, in all and of the parts that can be called alone; the table is the rest."""

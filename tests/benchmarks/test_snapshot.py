@@ -10,6 +10,8 @@ import pytest
 from tests.benchmarks.nights import know, write_labels
 from tests.benchmarks.own_process import run
 
+pytestmark = pytest.mark.benchmark
+
 CODE = """
 import sys
 from pathlib import Path
@@ -34,7 +36,6 @@ def night(folder, drop, first, count):
     return took
 
 
-@pytest.mark.benchmark
 def test_a_million_records_and_later_nights(tmp_path, sizes, figures):
     """Prints what nights cost on a few and on many records; a later night may not cost what is there already."""
     few, many, new, drops = sizes(full=(10_000, 1_000_000, 1_000, ("second", "third")), smoke=(20, 20, 10, ("second",)))

@@ -21,6 +21,8 @@ from pipelines.executor.warm import EarlierTrial
 from steps.train.search_space import TUNED, default_trial
 from tests.benchmarks.frozen_head import FrozenHead, describe
 
+pytestmark = pytest.mark.benchmark
+
 PARALLEL = 2
 AFTER = (4, 8, 12, 20)
 HEAD_RATES = (1e-5, 1e-1)
@@ -82,7 +84,6 @@ def row(name, nights, rivals, others):
     )
 
 
-@pytest.mark.benchmark
 def test_bayesian_search_against_chance_and_the_defaults(tmp_path, sizes, network):
     """Prints, over nights: mean best objective after 4 to 20 trials, its median, won:lost against chance."""
     sample, count, elsewhere, trials = sizes(full=(600, 30, 6, max(AFTER)), smoke=(60, 1, 1, 6))

@@ -17,6 +17,8 @@ from steps.validate.report import compose, summary
 from tests.benchmarks.figures import cpu_seconds
 from tests.benchmarks.labelled_rows import listing, records, write_manifest
 
+pytestmark = pytest.mark.benchmark
+
 
 def facts(ids):
     """Return what is known of as many images, a hundred of them nearly equal to another one."""
@@ -30,7 +32,6 @@ def facts(ids):
     return frame.set_index(pd.Index(ids, name="id"))
 
 
-@pytest.mark.benchmark
 def test_every_rule_over_known_screenshots(tmp_path, sizes, figures):
     """Prints CPU seconds of each part, one run: reading rows, admitting them, examining the set, composing the page."""
     count = sizes(full=100_000, smoke=500)
