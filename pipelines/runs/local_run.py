@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.code_digest import LocalImages, program_digest
+from pipelines.code_digest import program_digest
 from pipelines.data.snapshots import Snapshot
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.parameters import (
@@ -34,6 +34,7 @@ from pipelines.planning.warm_start import warm_start_parents
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import PENDING, register_callback
 from pipelines.runs.inputs import catalogue_snapshot, data_here, snapshot_of, weights_of
+from pipelines.runs.local_images import LocalImages
 from pipelines.runs.sample_data import write_sample
 from pipelines.runs.verdict import figures
 from pipelines.storage.folder import FolderObjects

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.code_digest import LocalImages
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
 from pipelines.definition.step_table import VALIDATE
@@ -18,6 +17,7 @@ from pipelines.executor.executor import Executor
 from pipelines.executor.expressions import references
 from pipelines.executor.progress import ConsoleProgress
 from pipelines.executor.store import LocalStore
+from pipelines.runs.local_images import LocalImages
 from pipelines.runs.local_run import RunRequest, start_parameters, told_counts, validation_report
 from steps.core.common.files import read_json
 
