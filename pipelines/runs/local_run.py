@@ -141,7 +141,6 @@ def start_parameters(request: RunRequest, store: LocalStore, settings: Settings)
     is_sample = request.data is None and added is None
     preset = SAMPLE_PARAMETERS if is_sample else {}
     chosen = {**preset, **request.parameters}
-    chosen.setdefault("MaxFprIncrease", parameter_values(chosen, settings)["MaxFpr"] / 2)
     values = parameter_values(chosen, settings)
     check_parameters(values)
     if added:
