@@ -5,7 +5,6 @@ CheckFalsePositiveRate, which leads to ConvertToTFLite and RegisterModel, or to 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sagemaker.core.workflow.conditions import ConditionEquals
@@ -34,57 +33,39 @@ _LIMITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Data:
-    """The steps that make data of what people have labelled, and where the later ones find what they need."""
-
-    validate: Any
-    preprocess: Any
-    index: Any
-
-    @property
-    def screenshots(self) -> Any:
-        return output_of(self.validate, "screenshots")
-
-    @property
-    def tiles(self) -> Any:
-        return output_of(self.index, "tiles")
-
-    @property
-    def shards(self) -> Any:
-        return Join(on="/", values=[self.tiles, SHARDS_MANIFEST])
-
-
 def build_pipeline(settings: Settings, session: Any) -> Any:
     """Return the SDK's Pipeline; `session` is a PipelineSession that makes no call."""
     jobs = Jobs(settings, session)
-    data = _data_steps(jobs)
+    validate, preprocess, index = _data_steps(jobs)
+    tiles = output_of(index, "tiles")
+    shards = Join(on="/", values=[tiles, SHARDS_MANIFEST])
     channels = [
-        InputData(channel_name="tiles", data_source=data.tiles),
-        listed_channel("shards", data.shards, settings.input_mode),
-        InputData(channel_name="dataset", data_source=output_of(data.validate, "development")),
+        InputData(channel_name="tiles", data_source=tiles),
+        listed_channel("shards", shards, settings.input_mode),
+        InputData(channel_name="dataset", data_source=output_of(validate, "development")),
         InputData(channel_name="pretrained", data_source=jobs.parameters["PretrainedWeightsUri"]),
     ]
     tune = tuning_step(jobs, channels)
     train = training_step(jobs, channels, tune)
     held_out = {
         "model": train.properties.ModelArtifacts.S3ModelArtifacts,
-        "tiles": data.tiles,
-        "shards": data.shards,
-        "dataset": data.screenshots,
-        "validation": output_of(data.validate, "report"),
+        "tiles": tiles,
+        "shards": shards,
+        "dataset": output_of(validate, "screenshots"),
+        "validation": output_of(validate, "report"),
         "champion": jobs.parameters["ChampionUri"],
         "ledger": jobs.parameters["LedgerUri"],
     }
     return Pipeline(
         name=settings.name,
         parameters=list(jobs.parameters.values()),
-        steps=[data.validate, data.preprocess, data.index, tune, train, *_judging_steps(jobs, held_out)],
+        steps=[validate, preprocess, index, tune, train, *_judging_steps(jobs, held_out)],
         sagemaker_session=session,
     )
 
 
-def _data_steps(jobs: Jobs) -> _Data:
+def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
+    """Return the validate, preprocess and index steps."""
     plan = jobs.parameters["PlanUri"]
     validate = jobs.processing(
         VALIDATE,
@@ -128,7 +109,7 @@ def _data_steps(jobs: Jobs) -> _Data:
             "tile-size": jobs.text("TileSize"),
         },
     )
-    return _Data(validate, preprocess, index)
+    return validate, preprocess, index
 
 
 def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any]) -> list[Any]:

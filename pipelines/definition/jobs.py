@@ -105,7 +105,7 @@ class Jobs:
             sagemaker_session=self.session,
             volume_kms_key=self.settings.kms_key_arn or None,
             output_kms_key=self.settings.kms_key_arn or None,
-            network_config=self._network(),
+            network_config=self._network(NetworkConfig, "encrypt_inter_container_traffic"),
         )
         paths = {**{i: f"{INPUT}/{i}" for i in inputs}, **{o: f"{OUTPUT}/{o}" for o in outputs}}
         flags = {**{i: paths[i] for i in inputs}, "message": "/opt/ml/output/message", **arguments}
@@ -123,15 +123,14 @@ class Jobs:
             retry_policies=self.retry,
         )
 
-    def _network(self) -> Any:
+    def _network(self, kind: Any, encryption: str) -> Any:
+        """Return the jobs' network as `kind`, a class that calls encrypted traffic `encryption`; None without one."""
         settings = self.settings
         if not (settings.network_isolation or settings.subnets):
             return None
-        return NetworkConfig(
-            enable_network_isolation=settings.network_isolation,
-            encrypt_inter_container_traffic=settings.encrypt_traffic,
-            subnets=list(settings.subnets) or None,
-            security_group_ids=list(settings.security_groups) or None,
+        return kind(
+            **if_given(subnets=list(settings.subnets), security_group_ids=list(settings.security_groups)),
+            **{"enable_network_isolation": settings.network_isolation, encryption: settings.encrypt_traffic},
         )
 
     @staticmethod
@@ -161,16 +160,6 @@ class Jobs:
         target = ProcessingS3Output(s3_uri=uri, local_path=path, s3_upload_mode=mode)
         return ProcessingOutput(output_name=name, s3_output=target)
 
-    def _job_networking(self) -> Any:
-        settings = self.settings
-        if not (settings.network_isolation or settings.subnets):
-            return None
-        return Networking(
-            **if_given(subnets=list(settings.subnets), security_group_ids=list(settings.security_groups)),
-            enable_network_isolation=settings.network_isolation,
-            enable_inter_container_traffic_encryption=settings.encrypt_traffic,
-        )
-
     @property
     def volume_key(self) -> str:
         return self.settings.kms_key_arn if self.settings.training_volume_key else ""
@@ -196,7 +185,7 @@ class Jobs:
                 **if_given(enable_managed_spot_training=self.settings.spot),
                 **if_given(volume_kms_key_id=self.volume_key),
             ),
-            **if_given(networking=self._job_networking()),
+            **if_given(networking=self._network(Networking, "enable_inter_container_traffic_encryption")),
             stopping_condition=StoppingCondition(
                 max_runtime_in_seconds=self.settings.max_runtime_seconds,
                 **if_given(max_wait_time_in_seconds=self.settings.spot and self.settings.max_wait_seconds),
