@@ -1,5 +1,6 @@
 """The two stacks of an environment, put together."""
 
+import functools
 import json
 from typing import Any
 
@@ -54,49 +55,17 @@ def _control(
     """Add what starts, releases and tells."""
     roles = add_function_roles(stack, environment, keys, tracking.may_record)
     add_people(stack, environment, options, keys)
-    starter = add_function(
-        stack,
-        environment,
-        "starter",
-        image=images.control,
-        role=roles["starter"],
-        key=keys.operations,
-        at_once=1,
-        timeout=900,
-        memory=3008,
-        variables={
-            "TILEGATE_MIN_NEW_LABELS": str(options.min_new_labels),
-            "TILEGATE_MAX_AGE_DAYS": str(options.max_age_days),
-            "TILEGATE_PARAMETERS": json.dumps(options.of_runs(), sort_keys=True),
-        },
-    )
-    publisher = add_function(
-        stack,
-        environment,
-        "publisher",
-        image=images.control,
-        role=roles["publisher"],
-        key=keys.operations,
-        at_once=2,
-        timeout=300,
-        memory=1769,
-        variables={
-            "TILEGATE_CHANNEL": options.channel,
-            "TILEGATE_PERCENT": str(options.rollout_percent),
-        },
-    )
-    recorder = add_function(
-        stack,
-        environment,
-        "recorder",
-        image=images.control,
-        role=roles["recorder"],
-        key=keys.operations,
-        at_once=1,
-        timeout=300,
-        memory=1769,
-        variables={"TILEGATE_TRACKING_URI": tracking.arn},
-    )
+    add = functools.partial(add_function, stack, environment, image=images.control, key=keys.operations)
+    nights = {
+        "TILEGATE_MIN_NEW_LABELS": str(options.min_new_labels),
+        "TILEGATE_MAX_AGE_DAYS": str(options.max_age_days),
+        "TILEGATE_PARAMETERS": json.dumps(options.of_runs(), sort_keys=True),
+    }
+    releases = {"TILEGATE_CHANNEL": options.channel, "TILEGATE_PERCENT": str(options.rollout_percent)}
+    records = {"TILEGATE_TRACKING_URI": tracking.arn}
+    starter = add("starter", role=roles["starter"], at_once=1, timeout=900, memory=3008, variables=nights)
+    publisher = add("publisher", role=roles["publisher"], at_once=2, timeout=300, memory=1769, variables=releases)
+    recorder = add("recorder", role=roles["recorder"], at_once=1, timeout=300, memory=1769, variables=records)
     add_schedule(stack, environment, options, starter, keys.operations)
     add_approval(stack, environment, publisher)
     add_recording(stack, environment, recorder)

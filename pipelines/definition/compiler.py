@@ -1,7 +1,6 @@
 """Compile the definition to JSON: the same bytes every time, with no credentials and no network."""
 
 import hashlib
-import importlib.metadata
 import json
 import logging
 import os
@@ -12,12 +11,10 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from pipelines.definition.parameters import pipeline_parameters
+from pipelines.code_digest import program_digest
 from pipelines.definition.requests import all_steps
 from pipelines.definition.settings import Settings
-from steps.convert.summary import SUMMARY
 from steps.core.common.files import write_text
-from steps.train.search_space import TUNED
 
 # What the SDK would look up, simulate or send at import and compile time, and the values that keep it offline.
 _OFFLINE = {
@@ -56,11 +53,15 @@ def compile_pipeline(settings: Settings) -> str:
     """Return the pipeline-definition JSON, keys sorted, ending in a newline; takes some seconds of SDK imports."""
     with _offline(settings.region):
         import boto3
+        from sagemaker.core.local.local_session import LocalSagemakerClient
         from sagemaker.core.telemetry import telemetry_logging
         from sagemaker.core.workflow.pipeline_context import PipelineSession
+        from sagemaker.mlops.workflow import steps
 
         # The SDK reports each call to its makers over the network; a compiler has no business doing so.
         telemetry_logging._send_telemetry_request = lambda *_args, **_kwargs: None  # noqa: SLF001
+        # Each ProcessingStep would open clients of AWS to learn the name of a method: the class has it as well.
+        steps.LocalSagemakerClient = lambda: LocalSagemakerClient
         from pipelines.definition.dag import build_pipeline
 
         session = PipelineSession(
@@ -85,12 +86,7 @@ def _name_itself(definition: Any) -> None:
 
 def compile_cached(settings: Settings, folder: Path) -> str:
     """Return what `compile_pipeline` would, from `folder` if this very definition was compiled before."""
-    here = Path(__file__).parent
-    sources = sorted(here.glob("*.py"))
-    tables = (astuple(settings), pipeline_parameters(settings), TUNED, SUMMARY)
-    key = hashlib.sha256(repr((tables, importlib.metadata.version("sagemaker"))).encode())
-    for source in sources:
-        key.update(source.read_bytes())
+    key = hashlib.sha256(repr((astuple(settings), program_digest(__name__))).encode())
     path = folder / f"{key.hexdigest()[:32]}.json"
     if path.is_file():
         return path.read_text(encoding="utf-8")

@@ -5,7 +5,6 @@ CheckFalsePositiveRate, which leads to ConvertToTFLite and RegisterModel, or to 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sagemaker.core.workflow.conditions import ConditionEquals
@@ -17,6 +16,7 @@ from sagemaker.train.configs import InputData
 from pipelines.definition.jobs import OUTPUT, Jobs, listed_channel, output_of
 from pipelines.definition.registration import conversion_and_registration
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import CHECK, EVALUATE, INDEX, PREPROCESS, REJECT, VALIDATE
 from pipelines.definition.tuning_and_training import training_step, tuning_step
 from steps.core.dataset.plan import CUT_OBJECTS, INDEX_OBJECTS, SHARDS_MANIFEST, TILES, VALIDATE_OBJECTS
 
@@ -33,61 +33,42 @@ _LIMITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Data:
-    """The steps that make data of what people have labelled, and where the later ones find what they need."""
-
-    validate: Any
-    preprocess: Any
-    index: Any
-
-    @property
-    def screenshots(self) -> Any:
-        return output_of(self.validate, "screenshots")
-
-    @property
-    def tiles(self) -> Any:
-        return output_of(self.index, "tiles")
-
-    @property
-    def shards(self) -> Any:
-        return Join(on="/", values=[self.tiles, SHARDS_MANIFEST])
-
-
 def build_pipeline(settings: Settings, session: Any) -> Any:
     """Return the SDK's Pipeline; `session` is a PipelineSession that makes no call."""
     jobs = Jobs(settings, session)
-    data = _data_steps(jobs)
+    validate, preprocess, index = _data_steps(jobs)
+    tiles = output_of(index, "tiles")
+    shards = Join(on="/", values=[tiles, SHARDS_MANIFEST])
     channels = [
-        InputData(channel_name="tiles", data_source=data.tiles),
-        listed_channel("shards", data.shards, settings.input_mode),
-        InputData(channel_name="dataset", data_source=output_of(data.validate, "development")),
+        InputData(channel_name="tiles", data_source=tiles),
+        listed_channel("shards", shards, settings.input_mode),
+        InputData(channel_name="dataset", data_source=output_of(validate, "development")),
         InputData(channel_name="pretrained", data_source=jobs.parameters["PretrainedWeightsUri"]),
     ]
     tune = tuning_step(jobs, channels)
     train = training_step(jobs, channels, tune)
     held_out = {
         "model": train.properties.ModelArtifacts.S3ModelArtifacts,
-        "tiles": data.tiles,
-        "shards": data.shards,
-        "dataset": data.screenshots,
-        "validation": output_of(data.validate, "report"),
+        "tiles": tiles,
+        "shards": shards,
+        "dataset": output_of(validate, "screenshots"),
+        "validation": output_of(validate, "report"),
         "champion": jobs.parameters["ChampionUri"],
         "ledger": jobs.parameters["LedgerUri"],
     }
     return Pipeline(
         name=settings.name,
         parameters=list(jobs.parameters.values()),
-        steps=[data.validate, data.preprocess, data.index, tune, train, *_judging_steps(jobs, held_out)],
+        steps=[validate, preprocess, index, tune, train, *_judging_steps(jobs, held_out)],
         sagemaker_session=session,
     )
 
 
-def _data_steps(jobs: Jobs) -> _Data:
+def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
+    """Return the validate, preprocess and index steps."""
     plan = jobs.parameters["PlanUri"]
     validate = jobs.processing(
-        "ValidateData",
-        "validate",
+        VALIDATE,
         inputs={
             "plan": plan,
             "store": Join(on="/", values=[plan, VALIDATE_OBJECTS]),
@@ -106,17 +87,14 @@ def _data_steps(jobs: Jobs) -> _Data:
         },
     )
     preprocess = jobs.processing(
-        "PreprocessTiles",
-        "preprocess",
+        PREPROCESS,
         inputs={"plan": plan, "images": Join(on="/", values=[plan, CUT_OBJECTS])},
         outputs=["cut"],
         arguments={"output": f"{OUTPUT}/cut", "tile-size": jobs.text("TileSize")},
-        instances=jobs.parameters["ProcessingInstanceCount"],
         after=[validate],
     )
     index = jobs.processing(
-        "IndexTiles",
-        "index",
+        INDEX,
         inputs={
             "dataset": output_of(validate, "screenshots"),
             "plan": plan,
@@ -131,7 +109,7 @@ def _data_steps(jobs: Jobs) -> _Data:
             "tile-size": jobs.text("TileSize"),
         },
     )
-    return _Data(validate, preprocess, index)
+    return validate, preprocess, index
 
 
 def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any]) -> list[Any]:
@@ -139,23 +117,20 @@ def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any]) -> list[Any]:
     limits = {flag: jobs.text(name) for flag, name in _LIMITS.items()} | {"new-ledger": f"{OUTPUT}/new-ledger"}
     verdict = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
     evaluate = jobs.processing(
-        "EvaluateModel",
-        "evaluate",
+        EVALUATE,
         inputs=held_out,
         outputs=["evaluation", "new-ledger"],
         arguments={"output": f"{OUTPUT}/evaluation", **limits},
         files=[verdict],
     )
     check = ConditionStep(
-        "CheckFalsePositiveRate",
+        CHECK,
         conditions=[
             ConditionEquals(left=JsonGet(evaluate.name, property_file=verdict, json_path="gate.failed_checks"), right=0)
         ],
         if_steps=conversion_and_registration(jobs, held_out, limits, evaluate),
         else_steps=[
-            FailStep(
-                "RejectModel", error_message=JsonGet(evaluate.name, property_file=verdict, json_path="gate.message")
-            )
+            FailStep(REJECT, error_message=JsonGet(evaluate.name, property_file=verdict, json_path="gate.message"))
         ],
     )
     return [evaluate, check]

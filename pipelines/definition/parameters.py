@@ -9,6 +9,7 @@ from steps.core.common.choices import (
     ALL_THERE_IS,
     BACKBONES,
     COMPRESSIONS,
+    HALF_OF_LIMIT,
     PREFERENCES,
     REDUCERS,
     VARIANTS,
@@ -140,7 +141,10 @@ def _gate() -> tuple[Parameter, ...]:
         Parameter("MinTpr", float, 0.3, "floor of the true-positive rate's lower bound"),
         Parameter("ChampionRule", str, CHAMPION_RULES[0], "how the candidate has to compare", CHAMPION_RULES),
         Parameter(
-            "MaxFprIncrease", float, 0.005, "most that the FPR may rise above the champion's; not given, half of MaxFpr"
+            "MaxFprIncrease",
+            float,
+            HALF_OF_LIMIT,
+            f"most that the FPR may rise above the champion's; {HALF_OF_LIMIT:g} is half of MaxFpr",
         ),
         Parameter("MaxTprDecrease", float, 0.05, "most that the TPR may fall below the champion's"),
         Parameter("Phones", int, 300, "phones in use, to tell the reviewers' hours"),

@@ -92,8 +92,6 @@ class CloudSite:
     def parameters(self, data: Data, question: Question, earlier: Sequence[EarlierRun]) -> Mapping[str, str]:
         """See the protocol. Every parameter is given: the record then tells all, whatever is deployed later."""
         values = {**self._deployed.defaults(), **self._chosen, "DatasetUri": data.uri}
-        if "MaxFprIncrease" not in self._chosen:
-            values["MaxFprIncrease"] = values["MaxFpr"] / 2
         check_parameters(values)
         self._seed_weights(values["PretrainedWeightsUri"])
         group, identity = self._environment.model_package_group, question.digest[:32]

@@ -16,7 +16,8 @@ from typing import Any
 
 from pipelines.code_digest import program_digest
 from pipelines.definition.parameters import CHAMPIONS, LEDGER, LEDGERS, NONE
-from pipelines.planning.earlier_runs import JUDGES, EarlierRun
+from pipelines.definition.step_table import JUDGE, names, programs
+from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.registry.protocol import ModelRegistry, ModelVersion, RegistryError
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
@@ -25,7 +26,6 @@ from steps.core.gate.test_set_ledger import Consultation, write_ledger
 
 NO_CHAMPION = "champion.json"
 ARCHIVE = "model.tar.gz"
-_PROGRAMS = ("validate", "preprocess", "index", "train", "evaluate", "convert")
 _AT_ONCE = 8
 # Not part of what a run is asked for: they follow from it, or from what was there when it started.
 _DERIVED = ("PlanUri", "ChampionUri", "LedgerUri")
@@ -34,7 +34,7 @@ _DERIVED = ("PlanUri", "ChampionUri", "LedgerUri")
 def identity_of(parameters: Mapping[str, Any]) -> str:
     """Return the digest of what a run on this machine is asked for: its parameters and the code of every program."""
     asked = {name: value for name, value in sorted(parameters.items()) if name not in _DERIVED}
-    code = [program_digest(f"steps.{program}") for program in _PROGRAMS]
+    code = [program_digest(f"steps.{program}") for program in programs()]
     return hashlib.sha256(json.dumps([asked, code], default=str).encode()).hexdigest()[:32]
 
 
@@ -98,7 +98,7 @@ def ledger_uri(artifacts: ObjectStore, earlier: Sequence[EarlierRun], identity: 
 def all_looks(artifacts: ObjectStore) -> list[tuple[str, str]]:
     """Return the name and the key of every look in the ledger."""
     # Each judge has a folder of its own: two steps of a run may not write to one place.
-    keys = [info.key for step in JUDGES for info in artifacts.list(f"{LEDGER}/{step}/")]
+    keys = [info.key for step in names(JUDGE) for info in artifacts.list(f"{LEDGER}/{step}/")]
     return [(Path(key).stem, key) for key in sorted(keys) if key.endswith(".json")]
 
 

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipelines.definition.step_table import DATA, JUDGE, TUNE, names
 from pipelines.executor.files import read_json
 from pipelines.executor.runs import RunSummary, load_runs
-
-TUNING = "TuneHyperparameters"
-JUDGES = ("EvaluateModel", "ConvertToTFLite")
-# A run that ended in one of these has told nobody anything about its data.
-NOTHING_KNOWN_YET = ("ValidateData", "PreprocessTiles", "IndexTiles")
 
 
 class EarlierRun(Protocol):
@@ -59,11 +55,11 @@ class RunHere:
     @property
     def has_validated(self) -> bool:
         run = self.summary
-        return run.status == "Succeeded" or run.failed_step not in (None, *NOTHING_KNOWN_YET)
+        return run.status == "Succeeded" or run.failed_step not in (None, *names(DATA))
 
     def looks(self) -> Collection[str]:
         found = set[str]()
-        for step in JUDGES:
+        for step in names(JUDGE):
             folder = self.summary.run_dir / "steps" / step
             # A rejected conversion has looked as well, but a failed step has no outputs in its result.
             found |= {path.stem for path in (folder / "opt/ml/processing/output/new-ledger").glob("*.json")}
@@ -73,7 +69,7 @@ class RunHere:
         return found
 
     def tuning_job(self) -> str | None:
-        document = read_json(self.summary.run_dir / "steps" / TUNING / "result.json")
+        document = read_json(self.summary.run_dir / "steps" / TUNE.name / "result.json")
         if not document or document["status"] != "Succeeded":
             return None
         return str(document["properties"]["HyperParameterTuningJobName"])

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.definition.parameters import MOST_WARM_START_PARENTS, STATIC
-from pipelines.planning.earlier_runs import TUNING, EarlierRun, before
+from pipelines.planning.earlier_runs import EarlierRun, before
 
-STEP = TUNING
 # What a trial is, besides its hyperparameters: nights that differ in it are not of one search.
 _ALIKE = ("Classes", "TileSize", "PretrainedWeightsUri", "TuningEpochs", *STATIC.values())
 

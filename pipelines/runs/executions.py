@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-# The step that ends an execution because the gate has rejected the model.
-REJECTING = "RejectModel"
-
 
 class Status(StrEnum):
     """How an execution stands; Rejected is one that the gate has failed. Announced: not known to have started."""

@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import REJECT
 from pipelines.executor.files import read_json
 from pipelines.executor.runs import RunSummary, load_runs
 from pipelines.planning.earlier_runs import RunHere
-from pipelines.runs.executions import REJECTING, Outcome, Status
+from pipelines.runs.executions import Outcome, Status
 from pipelines.runs.local_run import RunRequest, run_pipeline
 from steps.core.common.program import EXIT_REJECTED
 
@@ -55,7 +56,7 @@ class ExecutionsHere:
 
 
 def _is_rejected(run: RunSummary) -> bool:
-    if run.failed_step == REJECTING:
+    if run.failed_step == REJECT:
         return True
     document = read_json(run.run_dir / "steps" / str(run.failed_step) / "result.json")
     return bool(document) and document.get("exit_code") == EXIT_REJECTED

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.code_digest import LocalImages, program_digest
+from pipelines.code_digest import program_digest
 from pipelines.data.snapshots import Snapshot
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.parameters import (
@@ -20,6 +20,7 @@ from pipelines.definition.parameters import (
     warm_start_names,
 )
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import CONVERT, DATA, EVALUATE, REGISTER, REJECT, TUNE, VALIDATE, programs
 from pipelines.executor.executor import Executor
 from pipelines.executor.progress import ConsoleProgress
 from pipelines.executor.results import ExecutionResult
@@ -29,10 +30,11 @@ from pipelines.planning.baselines import champion_source, previous_source
 from pipelines.planning.champion_and_ledger import champion_uri, identity_of, ledger_uri
 from pipelines.planning.earlier_runs import runs_here
 from pipelines.planning.planner import OF_VALIDATION, plan_run
-from pipelines.planning.warm_start import STEP, warm_start_parents
+from pipelines.planning.warm_start import warm_start_parents
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import PENDING, register_callback
 from pipelines.runs.inputs import catalogue_snapshot, data_here, snapshot_of, weights_of
+from pipelines.runs.local_images import LocalImages
 from pipelines.runs.sample_data import write_sample
 from pipelines.runs.verdict import figures
 from pipelines.storage.folder import FolderObjects
@@ -82,7 +84,7 @@ def run_pipeline(request: RunRequest, settings: Settings) -> str:
         parameters=parameters,
         listeners=[ConsoleProgress(), tracker],
         register=register_callback(registry),
-        first_trials={STEP: first_trials(parameter_values(parameters, settings))},
+        first_trials={TUNE.name: first_trials(parameter_values(parameters, settings))},
         resume=request.resume,
         code_note=request.note,
     )
@@ -139,7 +141,6 @@ def start_parameters(request: RunRequest, store: LocalStore, settings: Settings)
     is_sample = request.data is None and added is None
     preset = SAMPLE_PARAMETERS if is_sample else {}
     chosen = {**preset, **request.parameters}
-    chosen.setdefault("MaxFprIncrease", parameter_values(chosen, settings)["MaxFpr"] / 2)
     values = parameter_values(chosen, settings)
     check_parameters(values)
     if added:
@@ -171,10 +172,7 @@ def plan_of(home: Path, snapshot: Snapshot, values: Mapping[str, Any], store: Lo
         data,
         snapshot.source,
         PreprocessingSpec(tile_size=values["TileSize"]),
-        code=program_digest("steps.validate")
-        + program_digest("steps.preprocess")
-        + program_digest("steps.index")
-        + json.dumps(asked),
+        code="".join(program_digest(f"steps.{program}") for program in programs(role=DATA)) + json.dumps(asked),
         champion=champion_source(MlflowRegistry(home).load_champion(settings.model_package_group), snapshot, data),
         previous=previous_source(runs_here(home), snapshot, data),
     )
@@ -189,7 +187,7 @@ def _drawn(done: int, total: int) -> None:
 
 
 def _outcome(result: ExecutionResult) -> str:
-    rejected = result.failed_step == "RejectModel" or result.exit_code == EXIT_REJECTED
+    rejected = result.failed_step == REJECT or result.exit_code == EXIT_REJECTED
     return "Rejected" if result.status == "Failed" and rejected else result.status
 
 
@@ -214,7 +212,7 @@ def _summary(
         yield "Judged", what
         yield from figures(read_json(folder / "evaluation.json"))
         yield "Report", str(folder / "report.html")
-    if registered := result.properties("RegisterModel"):
+    if registered := result.properties(REGISTER):
         group, version = registered["ModelPackageGroupName"], registered["ModelPackageVersion"]
         yield "Model", f"{group} version {version}, {registered['ModelApprovalStatus']}"
         if registered["ModelApprovalStatus"] == PENDING:
@@ -239,22 +237,22 @@ def told_counts(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _judged(result: ExecutionResult, store: LocalStore) -> tuple[str, Path] | None:
     """Return what the last verdict is about and where its evidence lies, that of a rejected conversion included."""
-    if bundle := _output(result, store, "ConvertToTFLite", "bundle"):
+    if bundle := _output(result, store, CONVERT.name, "bundle"):
         return "the TFLite model", bundle / "evidence"
     # A failed job publishes nothing, but its folder is still there to look at.
-    unpublished = result.run_dir / "steps/ConvertToTFLite/opt/ml/processing/output/bundle/evidence"
-    if result.failed_step == "ConvertToTFLite" and (unpublished / "report.html").is_file():
+    unpublished = result.run_dir / f"steps/{CONVERT.name}/opt/ml/processing/output/bundle/evidence"
+    if result.failed_step == CONVERT.name and (unpublished / "report.html").is_file():
         return "the TFLite model, which was not published", unpublished
-    if evaluation := _output(result, store, "EvaluateModel", "evaluation"):
+    if evaluation := _output(result, store, EVALUATE.name, "evaluation"):
         return "the trained model", evaluation
     return None
 
 
 def validation_report(result: ExecutionResult, store: LocalStore) -> Path | None:
     """Return where the validation's report lies: that of a job that stopped the run included."""
-    if published := _output(result, store, "ValidateData", "report"):
+    if published := _output(result, store, VALIDATE.name, "report"):
         return published
-    stopped = result.run_dir / "steps/ValidateData/opt/ml/processing/output/report"
+    stopped = result.run_dir / f"steps/{VALIDATE.name}/opt/ml/processing/output/report"
     return stopped if (stopped / "validation.json").is_file() else None
 
 

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.aws.session import aws_errors
-from pipelines.planning.earlier_runs import TUNING
+from pipelines.definition.step_table import CONVERT, REJECT, TUNE
 from pipelines.runs.aws_failures import failure_of
-from pipelines.runs.executions import REJECTING, Outcome, Status
+from pipelines.runs.executions import Outcome, Status
 from steps.core.common.program import EXIT_REJECTED
 
-CONVERTING = "ConvertToTFLite"
 # How the program of ConvertToTFLite begins to say that the gate has rejected every variant.
 REFUSAL = "No converted model may ship."
 _EXIT_CODE = re.compile(rf"exit code:? *{EXIT_REJECTED}\b", re.IGNORECASE)
@@ -65,7 +64,7 @@ class SageMakerExecutions:
             return self._ended(told, self._steps(arn))
 
     def _ended(self, told: Any, steps: list[Any]) -> Outcome:
-        job = next((_tuning_job(step) for step in steps if step["StepName"] == TUNING), "")
+        job = next((_tuning_job(step) for step in steps if step["StepName"] == TUNE.name), "")
         if told["PipelineExecutionStatus"] == "Succeeded":
             return Outcome(Status.SUCCEEDED, tuning_job=job)
         failed = _failed(steps)
@@ -73,7 +72,7 @@ class SageMakerExecutions:
         reason = failure_of(failed, self._client) if failed else str(told.get("FailureReason") or "")
         if told["PipelineExecutionStatus"] == "Stopped":
             return Outcome(Status.STOPPED, reason or "stopped on request", name, job)
-        rejected = name == REJECTING or (name == CONVERTING and bool(_EXIT_CODE.search(reason) or REFUSAL in reason))
+        rejected = name == REJECT or (name == CONVERT.name and bool(_EXIT_CODE.search(reason) or REFUSAL in reason))
         return Outcome(Status.REJECTED if rejected else Status.FAILED, reason, name, job)
 
     def _steps(self, arn: str) -> list[Any]:
@@ -88,7 +87,7 @@ def _id(summary: Any) -> str:
 def _failed(steps: list[Any]) -> Any:
     """Return the step that ended the execution: the one that says why it rejects, else the first that failed."""
     failed = [step for step in steps if step.get("StepStatus") == "Failed"]
-    rejecting = [step for step in failed if step["StepName"] == REJECTING]
+    rejecting = [step for step in failed if step["StepName"] == REJECT]
     return min(rejecting or failed, key=lambda step: str(step.get("EndTime", "")), default=None)
 
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.code_digest import LocalImages
-from pipelines.data.validated_runs import STEP
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import VALIDATE
 from pipelines.executor.executor import Executor
 from pipelines.executor.expressions import references
 from pipelines.executor.progress import ConsoleProgress
 from pipelines.executor.store import LocalStore
+from pipelines.runs.local_images import LocalImages
 from pipelines.runs.local_run import RunRequest, start_parameters, told_counts, validation_report
 from steps.core.common.files import read_json
 
@@ -40,7 +40,7 @@ def validate_data(request: ValidateRequest, settings: Settings) -> bool:
     """
     home, store = request.home, LocalStore(request.home / "store")
     whole = json.loads(compile_cached(settings, home / "compiled"))
-    definition = cut_down(whole, STEP)
+    definition = cut_down(whole, VALIDATE.name)
     started = RunRequest(home, request.data, request.sample, request.weights, None, request.parameters)
     values = start_parameters(started, store, settings)
     declared = {parameter["Name"] for parameter in definition["Parameters"]}

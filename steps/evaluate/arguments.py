@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from steps.core.common.choices import HALF_OF_LIMIT
 from steps.core.common.program import PROCESSING
 from steps.core.gate.limits import ChampionRule, Fleet, Limits
 
@@ -21,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
     add("--max-fpr", type=float, default=limits.max_fpr, help="limit of the FPR's upper bound, 0 to 1")
     add("--min-tpr", type=float, default=limits.min_tpr, help="floor of the TPR's lower bound, 0 to 1")
-    add("--max-fpr-increase", type=float, help="most that the FPR may exceed the champion's; else half of the limit")
+    add(
+        "--max-fpr-increase",
+        type=float,
+        default=limits.max_fpr_increase,
+        help=f"most that the FPR may exceed the champion's; {HALF_OF_LIMIT:g} is half of the limit",
+    )
     add("--max-tpr-decrease", type=float, default=limits.max_tpr_decrease, help="most that the TPR may fall short")
     add(
         "--champion-rule", choices=list(ChampionRule), default=limits.champion_rule, help="what is owed to the champion"

@@ -16,7 +16,6 @@ from moto.core.utils import utcnow
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
-from pipelines.code_digest import LocalImages
 from pipelines.definition.settings import Settings
 from pipelines.executor.events import StepStarted
 from pipelines.executor.executor import Executor
@@ -24,6 +23,7 @@ from pipelines.executor.files import walk_files
 from pipelines.executor.progress import ConsoleProgress
 from pipelines.executor.results import ExecutionResult
 from pipelines.executor.store import LocalStore
+from pipelines.runs.local_images import LocalImages
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.s3 import S3Objects
 from tests.aws.delivery import emit

@@ -8,6 +8,7 @@ import pytest
 from infra.options import Images, Options
 from infra.template.synth import synthesise
 from pipelines.environment import Environment
+from tests.shared import models_read_once  # noqa: F401 (a fixture of all tests below)
 
 ACCOUNT, REGION, PREFIX_LIST = "123456789012", "eu-west-1", "pl-6da54004"
 

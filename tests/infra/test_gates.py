@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.template.findings import ACCEPTED, unexplained, unused
 from infra.template.synth import add_stacks, new_app, synthesise, toolkit
 from pipelines.environment import Environment
+from tests.infra.accepted_findings import ACCEPTED, unexplained, unused
 from tests.infra.conftest import ACCOUNT, REGION, images_of
 
 pytestmark = pytest.mark.integration

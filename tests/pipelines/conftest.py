@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from pipelines.tracking.database import database_path, open_client
+from tests.shared import compiled_once, models_read_once  # noqa: F401 (fixtures of all tests below)
 
 
 def _leave_run(home, number, parameters, *, status="Succeeded", pipeline="tilegate", **results):

@@ -1,24 +1,29 @@
-"""The digest of a step's code: it changes with what the step can run, and with nothing else."""
+"""The digests of a step's code and of the definition's: they change with what can run there, and with nothing else."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipelines import code_digest
+from pipelines.definition import compiler, step_table
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import programs
 from pipelines.executor.errors import DefinitionError
+from pipelines.runs.local_images import LocalImages
 
 ROOT = Path(code_digest.__file__).parents[1]
-PROGRAMS = ("validate", "preprocess", "index", "train", "evaluate", "convert")
+PROGRAMS, DEFINITION = programs(), "definition"
+MODULES = {**{name: f"steps.{name}" for name in PROGRAMS}, DEFINITION: compiler.__name__}
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """A copy of the sources whose digests are taken instead of ours."""
     folder = tmp_path_factory.mktemp("copy")
-    shutil.copytree(ROOT / "steps", folder / "steps", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "pipelines").mkdir()
+    for package in ("steps", "pipelines"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(code_digest, "__file__", str(folder / "pipelines" / "code_digest.py"))
         yield folder
@@ -32,7 +37,7 @@ def before(copy):
 
 def digests():
     code_digest.program_digest.cache_clear()
-    return {name: code_digest.program_digest(f"steps.{name}") for name in PROGRAMS}
+    return {name: code_digest.program_digest(module) for name, module in MODULES.items()}
 
 
 @pytest.mark.parametrize(
@@ -46,8 +51,11 @@ def digests():
         ("steps/core/dataset/labels.py", {"validate"}),
         ("steps/network/backbone.py", {"validate", "train", "evaluate", "convert"}),
         ("steps/network/reducer.py", {"train", "evaluate", "convert"}),
-        ("steps/core/tiles/spec.py", {"preprocess", "index", "train", "evaluate", "convert"}),
-        ("steps/core/common/errors.py", set(PROGRAMS)),
+        ("steps/core/tiles/spec.py", set(MODULES) - {"validate"}),
+        ("steps/core/common/errors.py", set(MODULES)),
+        ("steps/core/dataset/plan.py", {"validate", "preprocess", "index", DEFINITION}),
+        ("pipelines/definition/dag.py", {DEFINITION}),
+        ("pipelines/runs/local_run.py", set()),
     ],
 )
 def test_a_change_reaches_the_programs_that_can_run_it(copy, before, changed, affected):
@@ -56,7 +64,7 @@ def test_a_change_reaches_the_programs_that_can_run_it(copy, before, changed, af
     path.write_text(whole + "\n# changed\n")
     after = digests()
     path.write_text(whole)
-    assert {name for name in PROGRAMS if after[name] != before[name]} == affected
+    assert {name for name in MODULES if after[name] != before[name]} == affected
 
 
 @pytest.mark.usefixtures("copy")
@@ -65,7 +73,7 @@ def test_the_same_sources_have_the_same_digest(before):
 
 
 def test_both_images_train_by_default_and_run_the_module_they_are_told():
-    resolve = code_digest.LocalImages(Settings())
+    resolve = LocalImages(Settings())
     training = resolve(Settings().model_image, ())
     assert training.entrypoint == ("python3", "-m", "steps.train")
     assert training.digest == code_digest.program_digest("steps.train")
@@ -75,7 +83,15 @@ def test_both_images_train_by_default_and_run_the_module_they_are_told():
 
 def test_an_image_of_somebody_else_is_refused():
     with pytest.raises(DefinitionError, match="other:latest"):
-        code_digest.LocalImages(Settings())("other:latest", ())
+        LocalImages(Settings())("other:latest", ())
+
+
+def test_the_table_of_steps_imports_nothing_heavy():
+    """The starter's function reads it."""
+    found = code_digest._closure(step_table.__name__, ROOT)
+    assert {path.name for path in found} == {"__init__.py", "step_table.py"}
+    imported = {name for source in found.values() for name in code_digest._imports(source)}
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
 
 
 @pytest.mark.usefixtures("copy")
@@ -86,7 +102,11 @@ def test_another_version_of_a_library_is_another_digest(before, monkeypatch):
     )
     assert all(after != before[name] for name, after in digests().items())
     # The phone's runtime also runs the champion that a candidate is judged against.
-    for library, affected in (("ai_edge_litert", {"evaluate", "convert"}), ("ai_edge_quantizer", {"convert"})):
+    for library, affected in (
+        ("ai_edge_litert", {"evaluate", "convert"}),
+        ("ai_edge_quantizer", {"convert"}),
+        ("sagemaker", {DEFINITION}),
+    ):
         monkeypatch.setattr(
             code_digest.importlib.metadata,
             "version",

@@ -7,6 +7,7 @@ import click
 
 from pipelines.cli.data.options import megabytes, open_catalogue
 from pipelines.cli.home import home_option
+from pipelines.definition.step_table import REJECT
 
 if TYPE_CHECKING:
     from pipelines.executor.runs import RunSummary
@@ -51,7 +52,7 @@ def _decision(runs: list["RunSummary"]) -> str:
     for run in reversed(runs):
         if run.status == "Succeeded":
             return f"a model passed the gate in run {run.id}"
-        if run.failed_step == "RejectModel":
+        if run.failed_step == REJECT:
             return f"the gate rejected the model of run {run.id}"
     if not runs:
         return "not yet: no run has had this snapshot"

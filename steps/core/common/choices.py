@@ -15,6 +15,8 @@ VARIANTS = (*CONVERSIONS, *COMPRESSIONS)
 # All conversions, and what was trained.
 ALL_THERE_IS = "all"
 PREFERENCES = ("balanced", "size")
+# A margin to the champion that follows the limit: AWS takes no empty number, and a start gives the limit alone.
+HALF_OF_LIMIT = -1.0
 
 
 def several(given: str, known: Sequence[str], what: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from steps.core.common.choices import HALF_OF_LIMIT
 from steps.core.common.errors import UserError
 
 
@@ -24,14 +25,14 @@ class Limits:
     """What a model has to prove: rates between 0 and 1, and the one-sided confidence of every bound.
 
     A slice may have `slice_tolerance` times the limit. `max_fpr_increase` and `max_tpr_decrease` are the margins to
-    the champion, absolute rates; without one, the FPR may rise by half of `max_fpr`.
+    the champion, absolute rates; HALF_OF_LIMIT lets the FPR rise by half of `max_fpr`.
     """
 
     max_fpr: float = 0.01
     min_tpr: float = 0.3
     confidence: float = 0.95
     slice_tolerance: float = 1.0
-    max_fpr_increase: float | None = None
+    max_fpr_increase: float = HALF_OF_LIMIT
     max_tpr_decrease: float = 0.05
     champion_rule: str = ChampionRule.NON_INFERIOR
 
@@ -67,7 +68,7 @@ class Limits:
 
     @property
     def fpr_margin(self) -> float:
-        return self.max_fpr / 2 if self.max_fpr_increase is None else self.max_fpr_increase
+        return self.max_fpr / 2 if self.max_fpr_increase == HALF_OF_LIMIT else self.max_fpr_increase
 
     def to_dict(self) -> dict[str, float | str]:
         """Return strict JSON with every margin spelled out: equal limits, equal dictionaries."""

@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from pipelines.cli import cli
-from pipelines.code_digest import LocalImages
 from pipelines.data.validated_runs import find_validated
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
 from pipelines.executor.executor import Executor
 from pipelines.executor.runs import load_runs
 from pipelines.executor.store import LocalStore
+from pipelines.runs.local_images import LocalImages
 from pipelines.runs.local_run import RunRequest, start_parameters
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file

@@ -10,22 +10,26 @@ from dataclasses import replace
 
 import pytest
 
+from pipelines.definition import compiler
 from pipelines.definition.compiler import compile_cached, compile_pipeline
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.requests import all_steps, check_requests
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import STEPS
 from steps.core.dataset.plan import INSPECTOR
 from steps.core.gate.limits import Limits
 from steps.core.tiles.spec import PreprocessingSpec
+from steps.evaluate.arguments import limits_of
 from steps.train.hyperparameters import Hyperparameters
 from steps.train.search_space import TUNED, default_trial
+from tests.shared import compiled
 
 SETTINGS = Settings()
 
 
 @pytest.fixture(scope="module")
 def text():
-    return compile_pipeline(SETTINGS)
+    return compiled(SETTINGS)
 
 
 @pytest.fixture
@@ -46,6 +50,21 @@ def references(value):
     elif isinstance(value, list):
         for item in value:
             yield from references(item)
+
+
+def arguments_of(definition, name, given):
+    """Return what a step's program is told by a start that gives these parameters, as it reads its arguments.
+
+    Argparse ends the process for a word that it does not know.
+    """
+    values = {p["Name"]: str(p.get("DefaultValue", "text")) for p in definition["Parameters"]} | given
+    application = steps(definition)[name]["Arguments"]["AppSpecification"]
+    *_, module = application["ContainerEntrypoint"]
+    words = [
+        word if isinstance(word, str) else values[next(references(word)).removeprefix("Parameters.")]
+        for word in application["ContainerArguments"]
+    ]
+    return importlib.import_module(f"{module}.__main__")._arguments(words)
 
 
 def test_the_dag_is_the_designs(definition):
@@ -115,14 +134,18 @@ def test_every_parameter_is_used(definition):
     assert {f"Parameters.{p['Name']}" for p in definition["Parameters"]} <= used
 
 
-@pytest.mark.parametrize("name", ["ValidateData", "PreprocessTiles", "IndexTiles", "EvaluateModel", "ConvertToTFLite"])
+@pytest.mark.parametrize(
+    ("given", "margin"), [({"MaxFpr": "0.1"}, 0.05), ({"MaxFprIncrease": "0.02"}, 0.02), ({}, 0.005)]
+)
+@pytest.mark.parametrize("name", ["EvaluateModel", "ConvertToTFLite"])
+def test_the_margin_to_the_champion_follows_the_limit_whoever_starts_it(definition, name, given, margin):
+    """Also an execution that is started in SageMaker's console, with one parameter and none of our code."""
+    assert limits_of(arguments_of(definition, name, given)).fpr_margin == pytest.approx(margin)
+
+
+@pytest.mark.parametrize("name", [step.name for step in STEPS if step.program != "train"])
 def test_a_program_takes_every_argument_that_its_step_gives_it(definition, name):
-    """With each parameter's default in its place, as text; argparse ends the process for a word it does not know."""
-    defaults = {f"Parameters.{p['Name']}": str(p.get("DefaultValue", "text")) for p in definition["Parameters"]}
-    application = steps(definition)[name]["Arguments"]["AppSpecification"]
-    *_, module = application["ContainerEntrypoint"]
-    words = [w if isinstance(w, str) else defaults[next(references(w))] for w in application["ContainerArguments"]]
-    assert importlib.import_module(f"{module}.__main__")._arguments(words)
+    assert arguments_of(definition, name, {})
 
 
 def test_training_takes_every_hyperparameter_that_its_step_gives_it(definition):
@@ -162,7 +185,7 @@ def test_trials_and_training_get_the_same_but_for_what_is_tuned_and_how_long_the
 
 def test_a_warm_start_names_its_parents_by_parameters_that_each_start_gives(definition):
     assert "WarmStartConfig" not in steps(definition)["TuneHyperparameters"]["Arguments"]
-    warm = json.loads(compile_pipeline(replace(SETTINGS, warm_start_parents=2)))
+    warm = json.loads(compiled(replace(SETTINGS, warm_start_parents=2)))
     assert check_requests(warm) == []
     config = steps(warm)["TuneHyperparameters"]["Arguments"]["WarmStartConfig"]
     assert config["WarmStartType"] == "TransferLearning"
@@ -210,15 +233,7 @@ def test_the_best_trials_hyperparameters_flow_to_the_training_by_reference(defin
 
 def test_jobs_are_cached_and_retried_and_registration_waits_for_a_person(definition):
     found = steps(definition)
-    for name in (
-        "ValidateData",
-        "PreprocessTiles",
-        "IndexTiles",
-        "TuneHyperparameters",
-        "TrainModel",
-        "EvaluateModel",
-        "ConvertToTFLite",
-    ):
+    for name in (step.name for step in STEPS):
         assert found[name]["CacheConfig"] == {"Enabled": True, "ExpireAfter": "P30D"}
         assert found[name]["RetryPolicies"]
     assert found["RegisterModel"]["Arguments"]["ModelApprovalStatus"] == "PendingManualApproval"
@@ -290,7 +305,7 @@ def test_trainings_share_hosts_and_keep_checkpoints_where_every_execution_finds_
 
 
 def test_spot_waits_no_shorter_than_it_runs_and_shards_can_be_read_as_training_goes():
-    spare = json.loads(compile_pipeline(replace(SETTINGS, spot=True, input_mode="FastFile")))
+    spare = json.loads(compiled(replace(SETTINGS, spot=True, input_mode="FastFile")))
     assert check_requests(spare) == []
     for request in trainings(spare).values():
         assert request["EnableManagedSpotTraining"] is True
@@ -335,18 +350,28 @@ def test_nothing_in_it_is_secret_or_of_this_machine(text):
 
 
 def test_settings_reach_the_definition():
-    other = compile_pipeline(replace(SETTINGS, name="other-name", bucket="other-bucket", model_image="other-image"))
+    other = compiled(replace(SETTINGS, name="other-name", bucket="other-bucket", model_image="other-image"))
     assert "tilegate-local/" not in other.replace("role/tilegate-local", "")
     assert "other-bucket" in other
     assert "other-image" in other
 
 
-def test_a_compiled_definition_is_kept_until_settings_change(tmp_path, text):
-    assert compile_cached(SETTINGS, tmp_path) == text
-    kept = next(tmp_path.iterdir())
-    kept.write_text("kept")
+def test_a_compiled_definition_is_kept_until_settings_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiler, "compile_pipeline", lambda settings: f"of {settings.bucket}")
+    assert compile_cached(SETTINGS, tmp_path) == "of tilegate-local"
+    next(tmp_path.iterdir()).write_text("kept")
     assert compile_cached(SETTINGS, tmp_path) == "kept"
-    assert compile_cached(replace(SETTINGS, bucket="other"), tmp_path) != "kept"
+    assert compile_cached(replace(SETTINGS, bucket="other"), tmp_path) == "of other"
+
+
+def test_a_change_of_what_the_definition_is_made_of_compiles_it_anew(tmp_path, monkeypatch):
+    """Else a run would read where the new code says and write where the old one said: INSPECTOR is part of a URI."""
+    made = iter(["old", "new"])
+    monkeypatch.setattr(compiler, "compile_pipeline", lambda _: next(made))
+    monkeypatch.setattr(compiler, "program_digest", lambda name: f"old {name}")
+    assert [compile_cached(SETTINGS, tmp_path) for _ in range(2)] == ["old", "old"]
+    monkeypatch.setattr(compiler, "program_digest", lambda name: f"new {name}")
+    assert compile_cached(SETTINGS, tmp_path) == "new"
 
 
 def test_volumes_of_training_can_do_without_the_key():
@@ -354,7 +379,7 @@ def test_volumes_of_training_can_do_without_the_key():
     key = "arn:aws:kms:us-east-1:123456789012:key/1"
     for with_key in (True, False):
         settings = Settings(kms_key_arn=key, training_volume_key=with_key, spot=True, input_mode="FastFile")
-        jobs = {step["Name"]: step["Arguments"] for step in json.loads(compile_pipeline(settings))["Steps"]}
+        jobs = {step["Name"]: step["Arguments"] for step in json.loads(compiled(settings))["Steps"]}
         trained = (jobs["TrainModel"], jobs["TuneHyperparameters"]["TrainingJobDefinition"])
         for job in trained:
             assert job["ResourceConfig"].get("VolumeKmsKeyId") == (key if with_key else None)

@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.cli import cli
-from pipelines.definition.compiler import compile_pipeline
 from pipelines.definition.lint import MOST_CHARACTERS, lint
 from pipelines.environment import Environment
 from steps.core.common.errors import UserError
+from tests.shared import compiled
 
 ENVIRONMENT = Environment("dev", "123456789012", "eu-west-1")
 DIGEST = "@sha256:" + "0" * 64
@@ -21,7 +21,7 @@ PLACES = {"subnets": ["subnet-0123abcd"], "security_groups": ["sg-0123abcd"], "k
 @pytest.fixture(scope="module")
 def real():
     images = {"data_image": f"example.com/data{DIGEST}", "model_image": f"example.com/model{DIGEST}"}
-    return json.loads(compile_pipeline(ENVIRONMENT.settings(**images, **PLACES)))
+    return json.loads(compiled(ENVIRONMENT.settings(**images, **PLACES)))
 
 
 def problems(definition, name="tilegate-dev", *, in_aws=True):
@@ -59,6 +59,18 @@ def test_nothing_is_wrong_with_the_real_definition(real):
             "TrainModel follows the condition CheckFalsePositiveRate",
         ),
         (lambda d: step(d, "ValidateData").update(DependsOn=["TrainModel"]), "wait for each other"),
+        (
+            lambda d: step(d, "TrainModel")["Arguments"]["InputDataConfig"][2]["DataSource"]["S3DataSource"].update(
+                S3Uri={"Get": "Steps.ValidateData.ProcessingOutputConfig.Outputs['screenshots'].S3Output.S3Uri"}
+            ),
+            "TrainModel gets ValidateData/screenshots, which the table of steps hides from it",
+        ),
+        (
+            lambda d: step(d, "TrainModel")["Arguments"]["HyperParameters"].update(
+                champion={"Get": "Parameters.ChampionUri"}
+            ),
+            "TrainModel gets ChampionUri, which the table of steps hides from it",
+        ),
         (
             lambda d: step(d, "EvaluateModel").update(PropertyFiles=[]),
             "CheckFalsePositiveRate reads Steps.EvaluateModel.PropertyFiles.Evaluation, which no step writes",

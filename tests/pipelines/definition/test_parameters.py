@@ -27,7 +27,7 @@ def test_defaults_are_the_gates_own():
         "MaxFpr": limits.max_fpr,
         "MinTpr": limits.min_tpr,
         "ChampionRule": limits.champion_rule,
-        "MaxFprIncrease": limits.fpr_margin,
+        "MaxFprIncrease": limits.max_fpr_increase,
         "MaxTprDecrease": limits.max_tpr_decrease,
         "Phones": fleet.phones,
         "ScreenshotsPerDay": fleet.screenshots_per_day,

@@ -4,18 +4,18 @@ import json
 
 import pytest
 
-from pipelines.definition.compiler import compile_pipeline
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.nightly.deployed_definition import Deployed
 from steps.core.common.errors import UserError
+from tests.shared import compiled
 
 SETTINGS = Settings(warm_start_parents=2)
 
 
 @pytest.fixture(scope="module")
 def deployed():
-    return Deployed(compile_pipeline(SETTINGS))
+    return Deployed(compiled(SETTINGS))
 
 
 def changed(deployed, **replaced):

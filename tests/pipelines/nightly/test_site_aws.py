@@ -57,7 +57,6 @@ def test_a_night_gives_every_parameter_that_has_no_default(cloud, batch):
     ledger = given["LedgerUri"].removeprefix(cloud.artifacts.uri())
     assert json.loads(cloud.artifacts.get(f"{ledger}/ledger.json")) == []
     assert cloud.artifacts.info("weights/random/initialisation.json")
-    assert given["MaxFprIncrease"] == "0.005"
 
 
 def test_the_execution_bears_its_nights_name(cloud, batch):
@@ -100,7 +99,7 @@ def test_new_images_are_another_question_and_a_default_that_is_spelled_out_none(
     cloud.hold()
     assert isinstance(cloud.hold(cloud.site(MaxFpr=0.01)).decision, Nothing)
     assert isinstance(cloud.hold(cloud.site(MaxFpr="0.02")).decision, Start)
-    assert cloud.parameters()["MaxFprIncrease"] == "0.01"
+    assert cloud.parameters()["MaxFpr"] == "0.02"
     cloud.deploy(image="data@sha256:2")
     assert isinstance(cloud.hold().decision, Start)
 

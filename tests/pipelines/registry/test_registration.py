@@ -8,15 +8,15 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-from pipelines.definition.compiler import compile_pipeline
 from pipelines.definition.requests import all_steps, check_requests
 from pipelines.definition.settings import Settings
 from steps.convert.summary import SUMMARY
+from tests.shared import compiled
 
 
 @pytest.fixture(scope="module")
 def text():
-    return compile_pipeline(Settings())
+    return compiled(Settings())
 
 
 @pytest.fixture

@@ -74,11 +74,6 @@ def test_a_night_on_new_data_starts_warm_and_sees_the_look_of_the_night_before(h
     assert home.start("b.png") == second
 
 
-def test_the_margin_to_the_champion_follows_the_limit_unless_it_is_given(home):
-    assert home.start("a.png", MaxFpr=0.1)["MaxFprIncrease"] == 0.05
-    assert home.start("a.png", MaxFpr=0.1, MaxFprIncrease=0.01)["MaxFprIncrease"] == 0.01
-
-
 def test_a_wrong_limit_is_refused_before_anything_is_copied(home):
     with pytest.raises(UserError, match="max-tpr-decrease"):
         home.start("a.png", MaxTprDecrease=2.0)

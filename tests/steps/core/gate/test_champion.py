@@ -95,6 +95,8 @@ def test_a_champion_that_cannot_be_read_fails(champion, says):
 
 def test_the_margin_defaults_to_half_the_limit():
     assert Limits(max_fpr=0.04).fpr_margin == 0.02
+    assert Limits(max_fpr=0.04, max_fpr_increase=-1.0).fpr_margin == 0.02
+    assert Limits(max_fpr=0.04, max_fpr_increase=0.03).fpr_margin == 0.03
     with pytest.raises(UserError, match="non-inferior, not-proven-worse"):
         Limits(champion_rule="none")
 
