@@ -19,7 +19,6 @@ from steps.core.dataset.tables import DATASET_COLUMNS, SLICE_PREFIX, Quarantined
 from steps.validate.image_facts import thumbs_of
 from steps.validate.label_agreement import Labeller, labeller_agreement, labeller_columns
 from steps.validate.near_duplicates import clusters, complete, near_duplicates
-from steps.validate.rules import RULES
 
 Pairs = npt.NDArray[np.int64]
 _SETTLED = "settled"
@@ -119,8 +118,6 @@ class _Sorter:
 
     def out(self, index: Sequence[int] | pd.Index, reason: str, detail: str) -> None:
         """Refuse rows; the first reason counts."""
-        if reason not in RULES:
-            raise ValueError(f"no rule is called {reason!r}")
         for at in index:
             self._out.setdefault(int(at), (reason, detail))
 
@@ -227,7 +224,7 @@ def _contradicting_labellers(
     # Whichever column names them: a labeller must not escape by another one.
     who = sorter.rows[columns].bfill(axis="columns").iloc[:, 0]
     given = sorter.rows.assign(is_review=sorter.rows["kind"] == REVIEW, labeller=who)
-    labellers = labeller_agreement(given[given["label"].notna()], limit=float(RULES["labeller"].limit or 0))
+    labellers = labeller_agreement(given[given["label"].notna()])
     flagged = {labeller.name: labeller for labeller in labellers if labeller.flagged}
     names = who.loc[kept.index]
     for at in np.flatnonzero(names.isin(flagged) & ~kept["id"].isin(labelling.reviewed)).tolist():
