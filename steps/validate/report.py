@@ -183,17 +183,17 @@ class _Composer:
         brightness = [
             self._accepted.loc[self._accepted["label"] == i, "brightness"].to_numpy(np.float64) for i in (0, 1)
         ]
-        rules = {finding.rule.name: finding.rule for finding in self._examined.findings}
         probes = [
             page.Probe(
-                name=_PROBES[name],
+                name=_PROBES[finding.rule.name],
                 auc=probe.auc,
                 lower=probe.lower,
                 upper=probe.upper,
-                limit=rules[name].limit,
-                verdict="odd" if probe.auc > rules[name].limit else "fine",
+                limit=finding.rule.limit,
+                verdict="odd" if finding.fired else "fine",
             )
-            for name, probe in self._subject.probes.items()
+            for finding in self._examined.findings
+            if (probe := self._subject.probes.get(finding.rule.name))
         ]
         return page.Composition(
             tables=tables,
