@@ -6,7 +6,6 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from pipelines.data.remedies import remedy_of
 from steps.core.common.files import write_text
 from steps.core.html import text
 from steps.core.html.album import Album
@@ -45,7 +44,7 @@ def write_quarantine_page(
         {
             "reason": reason,
             "title": RULES[reason].title,
-            "remedy": remedy_of(reason),
+            "remedy": RULES[reason].remedy,
             "total": total,
             "rows": rows[rows["reason"] == reason].head(_ROWS_A_REASON).to_dict("records"),
         }

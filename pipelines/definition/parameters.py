@@ -19,7 +19,7 @@ from steps.core.common.errors import UserError
 from steps.core.dataset.classes import AUTO
 from steps.train.hyperparameters import LOSSES, Hyperparameters
 from steps.train.search_space import TUNED, default_trial
-from steps.validate.rules import RULES
+from steps.validate.checks.stops import label_changes
 
 # Parameters that move the bounds of a tuned hyperparameter, by its name.
 BOUNDS = {"fine-tune-learning-rate": ("LearningRateMin", "LearningRateMax")}
@@ -69,9 +69,7 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
         Parameter("LedgerUri", str, ledger, "folder of the ledger of earlier looks at tests"),
         Parameter("Classes", str, AUTO, "names of the negative and the positive class; auto takes 0 and 1 as they are"),
         Parameter("LabelAttribute", str, AUTO, "the manifest's label attribute, where it has several"),
-        Parameter(
-            "MaxLabelChanges", float, RULES["label-changes"].limit, "largest share of labels that a night may change"
-        ),
+        Parameter("MaxLabelChanges", float, label_changes.limit, "largest share of labels that a night may change"),
         Parameter("TileSize", int, 224, "side of the model's input in pixels"),
         *_training(),
         *_tuning(settings),

@@ -13,7 +13,7 @@ from pathlib import Path
 from steps.core.common.choices import BACKBONES
 from steps.core.common.program import PROCESSING, run
 from steps.core.dataset.classes import AUTO
-from steps.validate.rules import RULES
+from steps.validate.checks.stops import label_changes
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -30,8 +30,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
     add("--classes", default=AUTO, help="names of the negative and the positive class, or auto")
     add("--label-attribute", default=AUTO, help="the manifest's label attribute, where it has several")
-    limit = RULES["label-changes"].limit
-    add("--max-label-changes", type=float, default=limit, help="largest share of labels that may change, 0 to 1")
+    add(
+        "--max-label-changes",
+        type=float,
+        default=label_changes.limit,
+        help="largest share of labels that may change, 0 to 1",
+    )
     add("--workers", type=int, default=0, help="processes; 0 is one for each CPU")
     return parser.parse_args(argv)
 

@@ -6,6 +6,7 @@ Nothing here opens a file: rows come from `steps.core.dataset.rows`, what is kno
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,6 @@ from steps.core.dataset.tables import DATASET_COLUMNS, SLICE_PREFIX, Quarantined
 from steps.validate.image_facts import thumbs_of
 from steps.validate.label_agreement import Labeller, labeller_agreement, labeller_columns
 from steps.validate.near_duplicates import clusters, complete, near_duplicates
-from steps.validate.rules import RULES
 
 Pairs = npt.NDArray[np.int64]
 _SETTLED = "settled"
@@ -67,7 +67,7 @@ def validate(
     # Contested screenshots have no label, and yet what is nearly the same as them must not move when they are settled.
     kept = pd.concat([labelling.rows, labelling.contested]).sort_index()
     known_of = facts.loc[kept["id"]].reset_index(drop=True)
-    given = [group if isinstance(group, str) and group else None for group in kept["group"]]
+    given = [group if isinstance(group, str) and group else None for group in kept["group"].tolist()]
     contested = kept["id"].isin(labelling.contested["id"]).to_numpy(bool)
     near, grouping = _grouped(known_of, kept, contested, given)
     pairs = near[["a", "b"]].to_numpy(np.int64)
@@ -119,8 +119,6 @@ class _Sorter:
 
     def out(self, index: Sequence[int] | pd.Index, reason: str, detail: str) -> None:
         """Refuse rows; the first reason counts."""
-        if reason not in RULES:
-            raise ValueError(f"no rule is called {reason!r}")
         for at in index:
             self._out.setdefault(int(at), (reason, detail))
 
@@ -169,7 +167,7 @@ def _grouped(
     At first only as many pairs are known as connect what hangs together. Wherever that has both labels, or is still in
     two splits, all pairs are looked for and the groups settled again.
     """
-    hashes, thumbs, ids = known["phash"].to_numpy(np.uint64), thumbs_of(known), list(kept["id"])
+    hashes, thumbs, ids = known["phash"].to_numpy(np.uint64), thumbs_of(known), kept["id"].tolist()
     near = near_duplicates(hashes, thumbs)
     cluster = clusters(len(known), near[["a", "b"]].to_numpy(np.int64))
     labels = kept["label"].mask(contested)
@@ -199,7 +197,7 @@ def count_crossings(accepted: pd.DataFrame, facts: pd.DataFrame) -> tuple[int, i
     apart = accepted.groupby(cluster)["split"].transform("nunique").to_numpy() > 1
     pairs = complete(near, apart, hashes, thumbs) if apart.any() else near
     edges = pairs[["a", "b"]].to_numpy(np.int64)
-    return crossings(list(accepted["group"]), list(accepted["split"]), edges)
+    return crossings(accepted["group"].tolist(), accepted["split"].tolist(), edges)
 
 
 def _contradicting_pictures(
@@ -225,9 +223,9 @@ def _contradicting_labellers(
     if not columns:
         return ()
     # Whichever column names them: a labeller must not escape by another one.
-    who = sorter.rows[columns].bfill(axis="columns").iloc[:, 0]
+    who = reduce(pd.Series.fillna, (sorter.rows[name] for name in columns))
     given = sorter.rows.assign(is_review=sorter.rows["kind"] == REVIEW, labeller=who)
-    labellers = labeller_agreement(given[given["label"].notna()], limit=float(RULES["labeller"].limit or 0))
+    labellers = labeller_agreement(given[given["label"].notna()])
     flagged = {labeller.name: labeller for labeller in labellers if labeller.flagged}
     names = who.loc[kept.index]
     for at in np.flatnonzero(names.isin(flagged) & ~kept["id"].isin(labelling.reviewed)).tolist():

@@ -134,8 +134,7 @@ def not_phone_reasons(frame: pd.DataFrame) -> pd.Series:
     width, height = frame["width"].to_numpy(np.int64), frame["height"].to_numpy(np.int64)
     short, long = np.minimum(width, height), np.maximum(width, height)
     aspect = long / np.maximum(short, 1)
-    size = [f"{w} x {h}" for w, h in zip(width, height, strict=True)]
-    desktop = np.array([pair in DESKTOP_SIZES for pair in zip(width.tolist(), height.tolist(), strict=True)], bool)
+    desktop = np.logical_or.reduce([(width == w) & (height == h) for w, h in DESKTOP_SIZES])
     large = (width > height) & (width >= LARGE_LANDSCAPE[0]) & (aspect < LARGE_LANDSCAPE[1])
     camera = frame["camera"].to_numpy(bool) if "camera" in frame else np.zeros(len(frame), bool)
     photograph = (frame["format"] == "JPEG").to_numpy() & (frame["flatness"] < PHOTOGRAPH_BELOW).to_numpy()
@@ -149,7 +148,8 @@ def not_phone_reasons(frame: pd.DataFrame) -> pd.Series:
         (camera, "its EXIF data name a camera"),
     ):
         at = np.flatnonzero(hit)
-        reasons.iloc[at] = [text.format(size[i]) for i in at]
+        sizes = zip(width[at].tolist(), height[at].tolist(), strict=True)
+        reasons.iloc[at] = [text.format(f"{w} x {h}") for w, h in sizes]
     return reasons
 
 

@@ -7,7 +7,6 @@ import pandas as pd
 
 from steps.validate.appearance import LOOK_COLUMNS
 from steps.validate.drift import Drift, SliceDrift, compare, compare_slices
-from steps.validate.rules import RULES
 from steps.validate.shortcuts import size_names
 
 NUMBERS = ("short side", "aspect", *LOOK_COLUMNS)
@@ -18,7 +17,7 @@ CATEGORIES = ("size", "orientation", "format")
 class Comparison:
     """What came of one comparison; `base` and `new` hold the compared features, a row each screenshot.
 
-    rule: whose limit it is held against. against: what the base is, for a sentence.
+    rule: the name of the one whose limit it is held against. against: what the base is, for a sentence.
     """
 
     rule: str
@@ -56,13 +55,13 @@ def features_of(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_screenshots(
-    rule: str, against: str, base: pd.DataFrame, new: pd.DataFrame, slices: Sequence[str] = ()
+    rule: str, against: str, base: pd.DataFrame, new: pd.DataFrame, slices: Sequence[str] = (), *, limit: float
 ) -> Comparison:
     """Compare two samples of screenshots; both have the columns of `features_of`, and may have a `group`.
 
     `slices` names columns of both within whose values they are compared as well.
     """
-    base, new, limit = features_of(base), features_of(new), float(RULES[rule].limit or 0)
+    base, new = features_of(base), features_of(new)
     features = [*NUMBERS, *CATEGORIES]
     drifts = compare(base, new, features, limit=limit)
     return Comparison(rule, against, base, new, drifts, compare_slices(base, new, slices, features, limit=limit))

@@ -14,8 +14,8 @@ import pandas as pd
 from steps.core.dataset.tables import SLICE_PREFIX
 from steps.core.gate.statistics import clopper_pearson
 
-LABELLER_COLUMNS = ("labeller", "worker", "annotator", "by")
 AGREEMENT_LIMIT = 0.8
+LABELLER_COLUMNS = ("labeller", "worker", "annotator", "by")
 # Two contradictions out of two would be below the limit at 95 %, and among many labellers they are an accident.
 MIN_COMPARED = 10
 _CONFIDENCE = 0.95
@@ -42,11 +42,11 @@ class Labeller:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Ids, sorted, whose label is another than before, of `n_before` screenshots; `share` is between 0 and 1."""
+    """Ids, sorted, whose label is another than before, or that lost theirs, of `n_before` screenshots."""
 
     changed: tuple[str, ...]
+    lost: tuple[str, ...]
     n_before: int
-    share: float
 
 
 def labeller_columns(columns: Iterable[str]) -> list[str]:
@@ -88,18 +88,19 @@ def labeller_agreement(
     return sorted(found, key=lambda labeller: labeller.name)
 
 
-def label_changes(before: "pd.Series[int]", after: "pd.Series[int]") -> Changes:
-    """Compare labels by id (the indices, each without repetition); screenshots that only one side knows are none."""
+def label_changes(
+    before: "pd.Series[int]", after: "pd.Series[int]", contested: frozenset[str] = frozenset()
+) -> Changes:
+    """Compare labels by id (the indices, each without repetition); screenshots that only one side knows are no change.
+
+    Of the `contested` ones, those that had a label before and have none now have lost it.
+    """
     if before.index.has_duplicates or after.index.has_duplicates:
         raise ValueError("an id occurs twice: one label for each screenshot is wanted")
     common = before.index.intersection(after.index)
     changed = common[before.loc[common].to_numpy() != after.loc[common].to_numpy()]
-    return Changes(tuple(sorted(map(str, changed))), len(before), len(changed) / max(1, len(before)))
-
-
-def too_many(changes: Changes, *, share_limit: float = 0.02, min_count: int = 20) -> bool:
-    """Tell whether so many labels changed that a person should have a look: few are corrections."""
-    return len(changes.changed) >= min_count and changes.share > share_limit
+    lost = contested.intersection(before.index).difference(after.index)
+    return Changes(tuple(sorted(map(str, changed))), tuple(sorted(lost)), len(before))
 
 
 def _compare(votes: pd.DataFrame, limit: float) -> Sequence[Labeller]:

@@ -1,21 +1,21 @@
-"""From what is known of a snapshot to what people see: the figures of `validation.json`, and the page."""
+"""The page composed from an examination: what it says, and which screenshots it shows."""
 
-import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from steps.core.dataset.labels import CLASS_NAME
 from steps.core.dataset.snapshot import Batch
 from steps.core.dataset.splits import Split
-from steps.core.dataset.tables import SLICE_PREFIX, Quarantined
+from steps.core.dataset.tables import Quarantined
 from steps.validate import page
-from steps.validate.checks import Examination, counted, value_columns
 from steps.validate.drift_comparison import CATEGORIES, Comparison
-from steps.validate.rules import RULES, Finding, Severity
+from steps.validate.examination import Examination
+from steps.validate.remedy import How, decision
+from steps.validate.rule import Finding, Severity, counted
+from steps.validate.summary import verdict_of
 
 _EXAMPLES = 12
 _PAIRS = 24
@@ -24,75 +24,12 @@ _SAMPLE = 5_000
 _PROBES = {"shortcut-size": "size and orientation", "shortcut-colour": "colour and brightness", "shortcut-file": "file"}
 
 
-def summary(examined: Examination, subject: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `validation.json` holds: counts for the run's summary, and a figure for every rule."""
-    accepted, quarantined = examined.validation.accepted, examined.validation.quarantined
-    names = (examined.classes.negative, examined.classes.positive)
-    labels = accepted["label"]
-    column = f"{SLICE_PREFIX}{CLASS_NAME}"
-    called = accepted[column] if column in accepted else pd.Series(pd.NA, accepted.index)
-    return {
-        "version": 2,
-        "verdict": _verdict(examined),
-        "rows": len(accepted) + len(quarantined) + examined.validation.decisions,
-        "accepted": len(accepted),
-        "quarantined": len(quarantined),
-        "decisions": examined.validation.decisions,
-        "quarantined_by_reason": dict(sorted(Counter(row.reason for row in quarantined).items())),
-        "groups": int(accepted["group"].nunique()),
-        "ungrouped": int((accepted["group"] == accepted["id"]).sum()),
-        "names": {str(i): name for i, name in enumerate(names)},
-        "class_names": {str(i): sorted(called[labels == i].dropna().unique()) for i in (0, 1)},
-        "classes": {name: int((labels == i).sum()) for i, name in enumerate(names)},
-        "splits": {
-            str(split): {
-                name: int(((labels == i) & (accepted["split"] == str(split))).sum()) for i, name in enumerate(names)
-            }
-            for split in Split
-        },
-        "near_duplicate_pairs": len(examined.validation.pairs),
-        "findings": [
-            {
-                "rule": finding.rule.name,
-                "severity": str(finding.rule.severity),
-                "fired": finding.fired,
-                "measured": finding.measured,
-                "text": finding.text,
-            }
-            for finding in examined.findings
-        ],
-        "shortcuts": {
-            rule: {"auc": probe.auc, "lower": probe.lower, "upper": probe.upper}
-            for rule, probe in examined.probes.items()
-        },
-        "drift": {
-            comparison.rule: {
-                drift.feature: {"distance": drift.distance, "lower": drift.lower, "drifted": drift.drifted}
-                for drift in comparison.drifts
-            }
-            for comparison in examined.comparisons
-        },
-        "drifted_slices": [
-            {
-                "rule": comparison.rule,
-                "column": found.column,
-                "value": found.value,
-                "feature": found.drift.feature,
-                "lower": found.drift.lower,
-            }
-            for comparison in examined.comparisons
-            for found in comparison.drifted_slices
-        ],
-        "subject": dict(subject),
-    }
-
-
 def wanted_pictures(examined: Examination) -> set[str]:
     """Return the ids of the screenshots that the page shows."""
     found = {screenshot for finding in examined.findings for screenshot in finding.ids[:_EXAMPLES]}
     pairs = _shown_pairs(examined)
     found |= set(pairs["a"]) | set(pairs["b"])
-    return found | {row.sha256 for row in examined.validation.quarantined[:_ROWS] if row.sha256}
+    return found | {row.sha256 for row in examined.subject.validation.quarantined[:_ROWS] if row.sha256}
 
 
 def compose(
@@ -107,15 +44,9 @@ def compose(
     return _Composer(examined, batches, rows, since).compose(subject)
 
 
-def _verdict(examined: Examination) -> page.Verdict:
-    if examined.stops:
-        return "stopped"
-    return "good, with notes" if any(finding.fired for finding in examined.findings) else "good"
-
-
 def _shown_pairs(examined: Examination) -> pd.DataFrame:
     order = {"labels contradict": 0, "across splits": 1, "same label": 2}
-    pairs = examined.validation.pairs
+    pairs = examined.subject.validation.pairs
     return pairs.assign(rank=pairs["what"].map(order)).sort_values(["rank", "a", "b"]).head(_PAIRS)
 
 
@@ -128,34 +59,32 @@ class _Composer:
         since: tuple[str, Sequence[str]] | None,
     ) -> None:
         self._examined, self._batches, self._since = examined, batches, since
-        self._accepted = examined.validation.accepted
-        self._names = (examined.classes.negative, examined.classes.positive)
-        columns = ["id", "label", "batch", "row", "group"]
+        self._subject, self._accepted, self._names = examined.subject, examined.subject.accepted, examined.subject.names
+        columns, shown = ["id", "label", "batch", "row", "group"], wanted_pictures(examined)
         # What was settled goes before what a row said.
-        told = pd.concat([rows[columns], self._accepted[columns]])
+        told = pd.concat([table.loc[table["id"].isin(shown), columns] for table in (rows, self._accepted)])
         self._known = {screenshot: about for screenshot, *about in told.itertuples(index=False)}
-        self._captions = {i: reason for odd in examined.odd.values() for i, reason in odd.items()}
+        self._captions = {i: caption for finding in examined.findings for i, caption in finding.captions.items()}
 
     def compose(self, subject: Mapping[str, str]) -> page.Page:
-        examined, pairs = self._examined, self._examined.validation.pairs
-        verdict = _verdict(examined)
+        examined = self._examined
         return page.Page(
             title="Training data",
-            verdict=verdict,
+            verdict=verdict_of(examined),
             message=self._message(),
             classes=self._names,
             findings=[self._finding(finding) for finding in examined.findings],
             counts=self._counts(),
             changes=self._changes(),
-            drift=[_drift(comparison) for comparison in examined.comparisons],
+            drift=[_drift(comparison) for comparison in self._subject.given.comparisons],
             composition=self._composition(),
             duplicates=[
                 page.Pair(self._example(row["a"]), self._example(row["b"]), row["distance"], row["what"])
                 for row in _shown_pairs(examined).to_dict("records")
             ],
-            duplicates_total=len(pairs),
+            duplicates_total=len(self._subject.validation.pairs),
             galleries=self._galleries(),
-            quarantine=[self._refused(row) for row in examined.validation.quarantined[:_ROWS]],
+            quarantine=[self._refused(row) for row in self._subject.validation.quarantined[:_ROWS]],
             subject=subject,
         )
 
@@ -163,7 +92,7 @@ class _Composer:
         stops = self._examined.stops
         if stops:
             return stops[0].text
-        accepted, refused = len(self._accepted), len(self._examined.validation.quarantined)
+        accepted, refused = len(self._accepted), len(self._subject.validation.quarantined)
         fired = sum(f.fired and f.rule.severity is Severity.NOTE for f in self._examined.findings)
         kept_out = f"{counted(refused, 'row')} kept out" if refused else "no row is kept out"
         known = f"{counted(fired, 'thing')} to know before trusting them" if fired else "nothing odd about them"
@@ -179,11 +108,14 @@ class _Composer:
             measured=finding.measured,
             limit=rule.shown_limit,
             fired=finding.fired,
-            examples=[self._example(screenshot) for screenshot in finding.ids[:_EXAMPLES]],
+            examples=self._examples(finding),
         )
 
-    def _example(self, screenshot: str) -> page.Example:
-        caption = self._captions.get(screenshot, "")
+    def _examples(self, finding: Finding) -> list[page.Example]:
+        return [self._example(shown, finding.captions.get(shown)) for shown in finding.ids[:_EXAMPLES]]
+
+    def _example(self, screenshot: str, caption: str | None = None) -> page.Example:
+        caption = caption or self._captions.get(screenshot, "")
         label, batch, row, group = self._known.get(screenshot, (None, "", 0, ""))
         name = self._names[int(label)] if label is not None and pd.notna(label) else ""
         return page.Example(screenshot, caption, name, batch, row, group if isinstance(group, str) else "", screenshot)
@@ -192,11 +124,11 @@ class _Composer:
         return page.QuarantinedRow(row.batch, row.row, row.source_ref, row.reason, row.detail, row.sha256)
 
     def _counts(self) -> page.Counts:
-        accepted, refused = self._accepted, self._examined.validation.quarantined
+        accepted, refused = self._accepted, self._subject.validation.quarantined
         out, taken = Counter(row.batch for row in refused), accepted["batch"].value_counts()
         old = set(self._since[1]) if self._since else set()
         return page.Counts(
-            rows=len(accepted) + len(refused) + self._examined.validation.decisions,
+            rows=len(accepted) + len(refused) + self._subject.validation.decisions,
             accepted=len(accepted),
             groups=accepted["group"].nunique(),
             per_class=self._per_class(accepted),
@@ -222,7 +154,7 @@ class _Composer:
         return int((frame["label"] == 0).sum()), int((frame["label"] == 1).sum())
 
     def _changes(self) -> page.Changes | None:
-        changes = self._examined.changes
+        changes = self._subject.changes
         if changes is None or self._since is None:
             return None
         name, before = self._since
@@ -234,7 +166,7 @@ class _Composer:
             after = int(self._known[screenshot][0])
             example = self._example(screenshot)
             relabelled.append(page.LabelChange(example, self._names[1 - after], self._names[after]))
-        refused = Counter(row.reason for row in self._examined.validation.quarantined if row.batch in new)
+        refused = Counter(row.reason for row in self._subject.validation.quarantined if row.batch in new)
         return page.Changes(
             since=name,
             batches=new,
@@ -246,21 +178,22 @@ class _Composer:
         )
 
     def _composition(self) -> page.Composition:
-        columns = value_columns(self._accepted)
+        columns = dict(self._subject.columns)
         tables = {name: self._tallies(name, columns.pop(name)) for name in ("size", "orientation", "format")}
         brightness = [
             self._accepted.loc[self._accepted["label"] == i, "brightness"].to_numpy(np.float64) for i in (0, 1)
         ]
         probes = [
             page.Probe(
-                name=_PROBES[rule],
+                name=_PROBES[finding.rule.name],
                 auc=probe.auc,
                 lower=probe.lower,
                 upper=probe.upper,
-                limit=float(RULES[rule].limit or 0),
-                verdict="odd" if probe.auc > float(RULES[rule].limit or 0) else "fine",
+                limit=finding.rule.limit,
+                verdict="odd" if finding.fired else "fine",
             )
-            for rule, probe in self._examined.probes.items()
+            for finding in self._examined.findings
+            if (probe := self._subject.probes.get(finding.rule.name))
         ]
         return page.Composition(
             tables=tables,
@@ -270,7 +203,7 @@ class _Composer:
         )
 
     def _tallies(self, column: str, values: "pd.Series[str]") -> list[page.Tally]:
-        pure = self._examined.pure
+        pure = self._subject.pure
         marked = set(pure.loc[pure["column"] == column, "value"])
         counts = pd.crosstab(values, self._accepted["label"]).reindex(columns=[0, 1], fill_value=0)
         counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
@@ -279,28 +212,17 @@ class _Composer:
         ]
 
     def _galleries(self) -> list[page.Gallery]:
-        galleries = []
-        for name, heading, note in (
-            ("label-conflict", "Contradicting labels", "The same bytes, labelled both ways: a reviewer decides."),
-            (
-                "near-conflict",
-                "Contradicting labels",
-                "Nearly the same picture, labelled both ways: a reviewer decides.",
-            ),
-            ("not-phone", "Hardly phone screenshots", "The model will meet phone screenshots only."),
-            ("dark", "Darkest", "Even their brightest parts are dark."),
-            ("blurry", "Blurry", "No crisp edge: scaled up, or photographed."),
-            ("low-information", "Next to nothing to see", "Nearly one colour: is the label in the picture at all?"),
-        ):
-            ids = next(finding.ids for finding in self._examined.findings if finding.rule.name == name)
-            if ids:
-                first = ids[0][:12]
-                decide = f"tilegate data decide {first} %s --by NAME --reason TEXT"
-                named = [decide % shlex.quote(label) for label in self._names]
-                commands = named if name.endswith("conflict") else []
-                examples = [self._example(screenshot) for screenshot in ids[:_EXAMPLES]]
-                galleries.append(page.Gallery(heading, note, examples, len(ids), commands))
-        return galleries
+        return [
+            page.Gallery(*finding.rule.gallery, self._examples(finding), len(finding.ids), self._commands(finding))
+            for finding in self._examined.findings
+            if finding.rule.gallery and finding.ids
+        ]
+
+    def _commands(self, finding: Finding) -> list[str]:
+        """Return what a reviewer types to decide on the first screenshot, a command for each class."""
+        remedy = finding.rule.remedy
+        decides = remedy is not None and remedy.how is How.DECIDE
+        return [decision(finding.ids[0], name) for name in self._names] if decides else []
 
 
 def _drift(comparison: Comparison) -> page.Comparison:
@@ -323,17 +245,15 @@ def _drift(comparison: Comparison) -> page.Comparison:
                 feature=drift.feature,
                 distance=drift.distance,
                 lower=drift.lower,
-                limit=float(RULES[comparison.rule].limit or 0),
+                limit=drift.limit,
                 drifted=drift.drifted,
                 base=values(comparison.base, drift.feature),
                 new=values(comparison.new, drift.feature),
             )
             for drift in comparison.drifts
         ],
-        slices=list(_slice_drifts(comparison)),
+        slices=[
+            page.SliceDrift(found.column, found.value, found.drift.feature, found.drift.distance, found.drift.lower)
+            for found in comparison.drifted_slices
+        ],
     )
-
-
-def _slice_drifts(comparison: Comparison) -> Iterable[page.SliceDrift]:
-    for found in comparison.drifted_slices:
-        yield page.SliceDrift(found.column, found.value, found.drift.feature, found.drift.distance, found.drift.lower)

@@ -143,9 +143,11 @@ def _pure_of(
 ) -> list[tuple[str, tuple[int, int, float, int]]]:
     code, names = pd.factorize(_text(values).to_numpy(object))
     rows = _table(code, target, len(names))
-    pairs = np.unique(np.stack([code, group, target], axis=1), axis=0)
-    with_label = _table(pairs[:, 0], pairs[:, 2], len(names))
-    members = np.bincount(np.unique(pairs[:, :2], axis=0)[:, 0], minlength=len(names))
+    groups = int(group.max(initial=0)) + 1
+    # As one number each: to sort rows of three takes thirty times as long.
+    pairs = np.unique((code * groups + group) * 2 + target)
+    with_label = _table(pairs // (2 * groups), pairs % 2, len(names))
+    members = np.bincount(np.unique(pairs // 2) // groups, minlength=len(names))
     found = []
     for at in np.flatnonzero((rows.sum(axis=1) >= min_count) & (members >= min_groups)):
         label = int(rows[at].argmax())

@@ -20,15 +20,14 @@ from steps.core.dataset.splits import DEVELOPMENT
 from steps.core.dataset.tables import SLICE_PREFIX, VALIDATION, write_dataset, write_quarantine
 from steps.network.weights import pretrained_weights
 from steps.validate.admission import Validation, validate
-from steps.validate.checks import Circumstances, Examination, examine
+from steps.validate.checks import drift
 from steps.validate.drift_comparison import Comparison, compare_screenshots
+from steps.validate.examination import Circumstances, Examination, examine
 from steps.validate.image_facts import Inspection, inspect, read_facts, read_pictures, write_facts
 from steps.validate.page import write_page
-from steps.validate.report import compose, summary, wanted_pictures
-from steps.validate.rules import RULES
-
-# Rows that say nothing against their batch: what they bring is known already, or has been mended.
-_HARMLESS = frozenset({"duplicate", "superseded", "replaced"})
+from steps.validate.report import compose, wanted_pictures
+from steps.validate.rules import RULES, Rule
+from steps.validate.summary import summary
 
 
 def validate_data(args: argparse.Namespace) -> None:
@@ -49,12 +48,13 @@ def validate_data(args: argparse.Namespace) -> None:
         *(comparing.with_champion(plan.champion) if plan.champion else []),
         *comparing.with_production(facts),
     ]
+    harmless = {rule.name for rule in RULES.values() if rule.harmless}
     circumstances = Circumstances(
         comparisons=comparisons,
         previous=settle_labels(previous.rows).rows.set_index("id")["label"] if previous else None,
         contested=_contested(data, validation, before),
         new_rows=int((~data.rows["batch"].isin(before)).sum()) + sum(q.batch not in before for q in data.refused),
-        new_refused=sum(q.batch not in before and q.reason not in _HARMLESS for q in validation.quarantined),
+        new_refused=sum(q.batch not in before and q.reason not in harmless for q in validation.quarantined),
         unused_files=data.unused(),
         limits={"label-changes": args.max_label_changes},
     )
@@ -113,8 +113,8 @@ class _Data:
 
 
 def _tell(examined: Examination) -> None:
-    validation = examined.validation
-    print(f"Accepted {len(validation.accepted):,} screenshots of {validation.accepted['group'].nunique():,} groups")
+    accepted = examined.subject.accepted
+    print(f"Accepted {len(accepted):,} screenshots of {accepted['group'].nunique():,} groups")
     for finding in examined.findings:
         if finding.fired:
             print(f"{finding.rule.severity}: {finding.rule.title}: {finding.measured}")
@@ -137,17 +137,17 @@ class _Comparing:
         new = self._accepted[~self._accepted.index.isin(base.index)]
         slices = [str(c) for c in new.columns if str(c).startswith(SLICE_PREFIX) and c in base.columns]
         against = f"the champion's training data ({champion.name})"
-        return self._compared("drift-champion", against, base, new, folders=folders, slices=slices)
+        return self._compared(drift.champion, against, base, new, folders=folders, slices=slices)
 
     def with_production(self, facts: pd.DataFrame) -> list[Comparison]:
         """Compare all accepted screenshots with the reference sample, if there is one."""
         base = facts[facts.index.isin(self._data.reference()) & (facts["problem"] == "")]
         against = "the production reference sample"
-        return self._compared("drift-reference", against, base, self._accepted, folders=self._folders, slices=[])
+        return self._compared(drift.reference, against, base, self._accepted, folders=self._folders, slices=[])
 
     def _compared(
         self,
-        rule: str,
+        rule: Rule,
         against: str,
         base: pd.DataFrame,
         new: pd.DataFrame,
@@ -158,22 +158,22 @@ class _Comparing:
         """Compare two samples, indexed by id; `folders` are those of the base's facts."""
         if base.empty or new.empty:
             return []
-        comparison = compare_screenshots(rule, against, base, new, slices)
+        comparison = compare_screenshots(rule.name, against, base, new, slices, limit=rule.limit)
         if self._weights is None:
             return [comparison]
         from steps.validate.embedding_drift import embedding_drift, sample_by_group
 
         base_groups, new_groups = _groups(base), _groups(new)
-        drift = embedding_drift(
+        embedded = embedding_drift(
             read_pictures(folders, sample_by_group(base_groups)),
             read_pictures(self._folders, sample_by_group(new_groups)),
             base_groups,
             new_groups,
             weights=self._weights,
             backbone=self._args.backbone,
-            limit=float(RULES[rule].limit or 0),
+            limit=rule.limit,
         )
-        return [replace(comparison, drifts=[*comparison.drifts, drift])]
+        return [replace(comparison, drifts=[*comparison.drifts, embedded])]
 
 
 def _contested(data: _Data, validation: Validation, before: set[str]) -> frozenset[str]:

@@ -12,8 +12,10 @@ from steps.core.dataset.classes import Classes
 from steps.core.dataset.rows import no_rows, read_rows
 from steps.core.dataset.snapshot import Batch
 from steps.validate.admission import validate
-from steps.validate.checks import Circumstances, examine
+from steps.validate.drift_comparison import compare_screenshots
+from steps.validate.examination import Circumstances, examine
 from steps.validate.image_facts import inspect, read_facts, write_facts
+from steps.validate.rules import RULES
 
 CLASSES = Classes("other", "game")
 SIZE = (48, 96)
@@ -70,6 +72,10 @@ def validated(*batches, scratch):
     write_facts(scratch, [inspect((path, sha)) for sha, path in files.items()])
     refused = [row for _, out in read for row in out]
     return validate([drawn.batch for drawn in batches], rows, refused, read_facts([scratch]))
+
+
+def compared(rule, *samples):
+    return compare_screenshots(rule, *samples, limit=RULES[rule].limit)
 
 
 def examined(validation, **circumstances):

@@ -27,7 +27,6 @@ def quarantine(  # noqa: PLR0917 (Click passes them by name)
 ) -> None:
     """List the rows that a run could not use, with the reason and what to type to mend each kind."""
     from pipelines.data.quarantine_csv import write_csv
-    from pipelines.data.remedies import remedy_of
     from pipelines.data.validated_runs import find_stopped, find_validated, stopped_since
     from pipelines.executor.store import LocalStore
     from steps.core.common.text import printable
@@ -44,9 +43,11 @@ def quarantine(  # noqa: PLR0917 (Click passes them by name)
         click.echo(f"          {stopped.id} after it failed in ValidateData: {printable(stopped.reason or '', 300)}")
     click.echo(f"Refused   {len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
     for name, count in rows["reason"].value_counts().items():
-        text = f"Mend the folder. {_AD_HOC}" if found.is_ad_hoc else remedy_of(str(name)).text
-        click.echo(f"{count:>9,}  {name}: {RULES[str(name)].title}. {text}")
-        if command := "" if found.is_ad_hoc else remedy_of(str(name)).command("BATCH:ROW", "SHA256", ("0", "1")):
+        rule = RULES[str(name)]
+        remedy = None if found.is_ad_hoc else rule.remedy
+        text = remedy.text if remedy else f"Mend the folder. {_AD_HOC}"
+        click.echo(f"{count:>9,}  {name}: {rule.title}. {text}")
+        if command := remedy.command("BATCH:ROW", "SHA256", ("0", "1")) if remedy else "":
             click.echo(f"{'':>11}{command}")
     for row in rows.head(limit).itertuples():
         digits = f" {str(row.sha256)[:12]}" if row.sha256 else ""

@@ -80,13 +80,18 @@ def check_name(name: str) -> None:
     check_text("a column's name", name, name.strip())
 
 
+def is_ordinary(value: str, stripped: str) -> bool:
+    """Tell at a glance of most texts that `check_text` has nothing against them."""
+    return value.isprintable() and stripped[:1] not in _FORMULA_STARTS and len(value) <= MAX_FIELD_CHARACTERS
+
+
 def check_text(what: str, value: str, stripped: str) -> None:
     """Raise unless a text can be kept, shown, and exported to a spreadsheet without doing anything there."""
     if len(value) > MAX_FIELD_CHARACTERS:
         raise RowError(f"{printable(what, 80)} is {len(value):,} characters long; {MAX_FIELD_CHARACTERS:,} is the most")
-    formula = stripped[:1] in _FORMULA_STARTS
-    if not formula and value.isprintable():
+    if is_ordinary(value, stripped):
         return
+    formula = stripped[:1] in _FORMULA_STARTS
     if not is_text(value) and "\0" not in value:
         raise RowError(f"{printable(what, 80)} is no text in UTF-8")
     if value[:1] in ("\t", "\r") or (formula and not _NUMBER_OR_DASH.fullmatch(stripped)):

@@ -48,12 +48,17 @@ def settle_labels(rows: pd.DataFrame) -> Labelling:
     contested, kept = kept[kept["id"].isin(conflicts)], kept[~kept["id"].isin(conflicts)]
     given = kept.set_index("id")["label"]
     kept = kept.assign(label=decided["label"].reindex(kept["id"]).fillna(given).to_numpy())
-    settled = dict(zip(kept["id"], kept["label"], strict=True))
-    first = dict(zip(kept["id"], zip(kept["batch"], kept["row"], strict=True), strict=True))
     who = decided["by"].to_dict()
     spare = labelled.loc[labelled.index.difference(kept.index)]
-    columns = zip(spare.index, spare["id"], spare["label"], spare["kind"] == REVIEW, strict=True)
-    for index, screenshot, label, by_reviewer in columns:
+    # Most screenshots have one row: only those of the others are looked at one by one.
+    named = kept[kept["id"].isin(spare["id"])]
+    ids, labels, batches, numbers = (named[name].tolist() for name in ("id", "label", "batch", "row"))
+    settled, first = (
+        dict(zip(ids, labels, strict=True)),
+        dict(zip(ids, zip(batches, numbers, strict=True), strict=True)),
+    )
+    columns = (spare.index, spare["id"], spare["label"], spare["kind"] == REVIEW)
+    for index, screenshot, label, by_reviewer in zip(*(column.tolist() for column in columns), strict=True):
         if screenshot in conflicts:
             detail = f"{counts[screenshot]} rows label these very bytes, and not the same: a reviewer has to decide"
             refused[index] = ("label-conflict", detail)

@@ -31,6 +31,7 @@ from steps.core.dataset.label_files import (
     check_name,
     check_text,
     is_formula,
+    is_ordinary,
     read_records,
 )
 from steps.core.dataset.label_resolution import WAIVABLE
@@ -286,7 +287,8 @@ def _slices(record: Mapping[str, Any], path: Path, row: int, names: set[str]) ->
     for key, value in record.items():
         if isinstance(value, str):
             text = value.strip()
-            check_text(key, value, text)
+            if not is_ordinary(value, text):
+                check_text(key, value, text)
         elif isinstance(value, int | float):
             text = _number_text(key, value)
         elif value is None or key not in GROUP_KEYS:

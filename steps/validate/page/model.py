@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from steps.validate.rules import Severity
+from steps.validate.rule import Severity
 
 Verdict: TypeAlias = Literal["good", "good, with notes", "stopped"]
 Relation: TypeAlias = Literal["labels contradict", "across splits", "same label"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipelines.data.quarantine_csv import harmless, write_csv
 from pipelines.data.quarantine_page import write_quarantine_page
-from pipelines.data.remedies import How, remedy_of
 from steps.core.dataset.label_resolution import WAIVABLE
+from steps.validate.remedy import How
 from steps.validate.rules import RULES, Severity
 
 REASONS = [rule.name for rule in RULES.values() if rule.severity is Severity.QUARANTINE]
@@ -19,23 +19,23 @@ REASONS = [rule.name for rule in RULES.values() if rule.severity is Severity.QUA
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_every_reason_has_a_remedy(reason):
-    assert remedy_of(reason).text.endswith(".")
+    assert RULES[reason].remedy.text.endswith(".")
 
 
 @pytest.mark.parametrize("reason", WAIVABLE)
 def test_what_can_be_waived_is_to_be_decided_and_says_so(reason):
-    remedy = remedy_of(reason)
+    remedy = RULES[reason].remedy
     assert remedy.how is How.DECIDE
     assert f"--waive {reason}" in remedy.text
 
 
 def test_a_command_is_one_that_a_shell_takes_as_it_is_meant():
-    words = shlex.split(remedy_of("label-conflict").command("b:1", "0" * 64, ("no; rm -rf x", "yes")))
+    words = shlex.split(RULES["label-conflict"].remedy.command("b:1", "0" * 64, ("no; rm -rf x", "yes")))
     assert words[:5] == ["tilegate", "data", "decide", "0" * 12, "no; rm -rf x|yes"]
 
 
 def test_a_screenshot_that_nobody_knows_cannot_be_decided_on():
-    assert remedy_of("label-conflict").command("b:1", "", ("no", "yes")) == ""
+    assert RULES["label-conflict"].remedy.command("b:1", "", ("no", "yes")) == ""
 
 
 @given(st.text(max_size=20))

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from steps.core.dataset.splits import Split, split_of
+from steps.core.dataset.tables import Quarantined
 from steps.validate.admission import count_crossings
-from steps.validate.checks import value_columns
-from steps.validate.drift_comparison import compare_screenshots
+from steps.validate.checks.stops import label_changes
 from steps.validate.image_facts import read_facts
 from steps.validate.rules import RULES, Severity
-from tests.steps.drawn import Drawn, examined, picture, validated
+from steps.validate.subject import Circumstances, Subject
+from tests.steps.drawn import CLASSES, Drawn, compared, examined, picture, validated
 
 PHONE = (360, 640)
 FIRING = {}
@@ -49,8 +50,9 @@ def fired(examination):
     return [finding.rule.name for finding in examination.findings if finding.fired]
 
 
-def finding_of(examination, rule):
-    return next(finding for finding in examination.findings if finding.rule.name == rule)
+def held_against(rule, subject):
+    """Return the finding of one rule."""
+    return RULES[rule].check(RULES[rule], subject)
 
 
 def shifted(pixels):
@@ -67,6 +69,15 @@ def two(root, **more):
     return made
 
 
+def subject_of(*batches, **circumstances):
+    """Validate batches, and return what the rules see of them."""
+    return seen(validated(*batches, scratch=batches[0].folder.parent / "facts"), **circumstances)
+
+
+def seen(validation, **circumstances):
+    return Subject(validation, CLASSES, Circumstances(**circumstances))
+
+
 def settled(*batches, **circumstances):
     return examined(validated(*batches, scratch=batches[0].folder.parent / "facts"), **circumstances)
 
@@ -76,7 +87,7 @@ def learned_by_heart(root, save):
     made = Drawn(root)
     for number in range(40):
         made.label(save(made, number, number % 2), number % 2, app=f"app-{number}")
-    return settled(made)
+    return subject_of(made)
 
 
 def telling(number):
@@ -94,42 +105,42 @@ def shown(root, pixels):
     made = two(root)
     made.save("odd.png", pixels)
     made.label("odd.png", 1, app="a")
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("manifest-line", "1 row")
 def _line_that_is_no_json(root, _):
     made = two(root)
     made.lines.append("{broken")
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("label", "1 row")
 def _label_of_no_class(root, _):
     made = two(root)
     made.label("0.png", "maybe")
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("formula", "1 row")
 def _cell_that_a_spreadsheet_runs(root, _):
     made = two(root)
     made.label("0.png", 0, app="=1+1")
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("schema", "1 row")
 def _width_of_no_pixels(root, _):
     made = two(root)
     made.label("0.png", 0, width="-3")
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("path", "1 row")
 def _path_that_leaves(root, _):
     made = two(root)
     made.label("../0.png", 0)
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("missing-file", "2 rows")
@@ -137,7 +148,7 @@ def _rows_without_files(root, _):
     made = two(root)
     made.label("gone.png", 0)
     made.label("gone too.png", 0)
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("image", "1 row", ids=1)
@@ -145,7 +156,7 @@ def _file_that_is_no_image(root, _):
     made = two(root)
     (made.folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     made.label("broken.png", 0)
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("checksum", "1 row", ids=1)
@@ -153,7 +164,7 @@ def _other_bytes_than_the_row_says(root, _):
     made = two(root)
     made.draw("2.png", 2)
     made.label("2.png", 0, sha256="f" * 64)
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("duplicate", "2 rows", ids=1)
@@ -162,7 +173,7 @@ def _same_bytes_three_times(root, _):
     for name in ("copy.png", "again.png"):
         made.draw(name, 0)
         made.label(name, 0)
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("superseded", "1 row", ids=1)
@@ -171,14 +182,14 @@ def _label_that_a_reviewer_overruled(root, _):
     made.label("0.png", 1)
     review = Drawn(root, "b-2", "review")
     review.decide(made.listing()["sha256"][0], 0)
-    return settled(made, review)
+    return subject_of(made, review)
 
 
 @fires("label-conflict", "2 rows", ids=1)
 def _same_bytes_labelled_both_ways(root, _):
     made = two(root)
     made.label("0.png", 1)
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("near-conflict", "2 rows", ids=2)
@@ -186,7 +197,7 @@ def _same_picture_labelled_both_ways(root, _):
     made = two(root)
     made.save("near.png", shifted(picture(0)))
     made.label("near.png", 1, app="a")
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("split-leak", "1 row", ids=1)
@@ -195,7 +206,7 @@ def _same_picture_in_two_splits(root, _):
     for name, pixels, split in (("a.png", picture(0), Split.TRAIN), ("b.png", shifted(picture(0)), Split.TEST)):
         made.save(name, pixels)
         made.label(name, 0, group=groups_of(split, 1)[0])
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("labeller", "1 row", ids=1)
@@ -207,14 +218,14 @@ def _labeller_against_all_others(root, _):
             made.label(f"{number}.png", (number + (worker == "mal")) % 2, worker=worker)
     made.draw("alone.png", 100)
     made.label("alone.png", 1, worker="mal")
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("unknown-id", "1 row", ids=1)
 def _decision_about_nothing(root, _):
     review = Drawn(root, "b-2", "review")
     review.decide("0" * 64, 1)
-    return settled(two(root), review)
+    return subject_of(two(root), review)
 
 
 @fires("replaced", "1 row")
@@ -224,7 +235,7 @@ def _lost_row_that_came_back(root, _):
     later = Drawn(root, "b-2", "review")
     later.draw("found.png", 2)
     later.label("found.png", 1, replaces="b-1:3", by="Ada")
-    return settled(made, later)
+    return subject_of(made, later)
 
 
 @fires("both-classes", "1 empty")
@@ -232,33 +243,33 @@ def _one_class_alone(root, _):
     made = Drawn(root)
     made.draw("0.png", 0)
     made.label("0.png", 1)
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("split-classes", "6 missing")
 def _one_group_alone(root, _):
-    return settled(two(root))
+    return subject_of(two(root))
 
 
 @fires("no-leakage", "1 group, 0 pairs")
 def _group_in_two_splits(root, spotless):
-    return examined(replace(spotless, crossing=(1, 0)))
+    return seen(replace(spotless, crossing=(1, 0)))
 
 
 @fires("label-changes", "10.0%", ids=24)
 def _labels_turned_round(root, spotless):
     previous = spotless.accepted.set_index("id")["label"]
-    return examined(spotless, previous=previous.where(np.arange(240) >= 24, 1 - previous))
+    return seen(spotless, previous=previous.where(np.arange(240) >= 24, 1 - previous))
 
 
 @fires("quarantined-share", "55%")
 def _most_of_a_batch_refused(root, spotless):
-    return examined(spotless, new_rows=20, new_refused=11)
+    return seen(spotless, new_rows=20, new_refused=11)
 
 
 def _compared(rule, spotless):
     larger = spotless.accepted.assign(width=1440, height=3040)
-    return examined(spotless, comparisons=[compare_screenshots(rule, "the others", spotless.accepted, larger)])
+    return seen(spotless, comparisons=[compared(rule, "the others", spotless.accepted, larger)])
 
 
 @fires("drift-champion", "3 features")
@@ -277,7 +288,7 @@ def _theme_that_gives_the_label_away(root, _):
     for number in range(60):
         theme = "dark" if telling(number) else "light"
         made.label(draw(made, number, (48, 96)), number % 2, app=f"a{number}", theme=theme)
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("shortcut-size", "AUC 1.00")
@@ -310,7 +321,7 @@ def _picture_too_small_for_a_phone(root, _):
     for number, size in enumerate([(320, 466), PHONE]):
         made.draw(f"{number}.png", number, size)
         made.label(f"{number}.png", number)
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("class-balance", "9%")
@@ -318,7 +329,7 @@ def _one_of_eleven(root, _):
     made = Drawn(root)
     for number in range(11):
         made.label(draw(made, number, (48, 96)), int(number == 0))
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("split-balance", "100% apart")
@@ -326,26 +337,26 @@ def _a_split_for_each_class(root, _):
     made = Drawn(root)
     for number, split in enumerate([Split.TRAIN, Split.TEST]):
         made.label(draw(made, number), number, app=groups_of(split, 1)[0])
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("split-groups", "0 groups")
 def _few_groups(root, _):
-    return settled(two(root))
+    return subject_of(two(root))
 
 
 @fires("dominant-group", "66.7%")
 def _app_with_two_thirds(root, _):
     made = two(root)
     made.label(draw(made, 2), 1, app="b")
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("ungrouped", "1 screenshot")
 def _screenshot_of_no_app(root, _):
     made = two(root)
     made.label(draw(made, 2), 1)
-    return settled(made)
+    return subject_of(made)
 
 
 @fires("near-duplicates", "2 screenshots", ids=2)
@@ -370,7 +381,7 @@ def _picture_of_nothing(root, _):
 
 @fires("unused-files", "3 files")
 def _files_without_rows(root, spotless):
-    return examined(spotless, unused_files=3)
+    return seen(spotless, unused_files=3)
 
 
 def test_every_rule_has_data_that_make_it_fire():
@@ -380,7 +391,7 @@ def test_every_rule_has_data_that_make_it_fire():
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_fires_on_what_it_is_there_for(tmp_path, spotless, rule):
     build, measured, ids = FIRING[rule]
-    found = finding_of(build(tmp_path, spotless), rule)
+    found = held_against(rule, build(tmp_path, spotless))
     assert (found.fired, found.measured, len(found.ids)) == (True, measured, ids)
     assert found.text.endswith(".")
     assert len(set(found.ids)) == ids
@@ -388,7 +399,7 @@ def test_a_rule_fires_on_what_it_is_there_for(tmp_path, spotless, rule):
 
 def test_no_rule_fires_on_a_spotless_set(spotless):
     same = [
-        compare_screenshots(rule, "the others", spotless.accepted, spotless.accepted)
+        compared(rule, "the others", spotless.accepted, spotless.accepted)
         for rule in ("drift-champion", "drift-reference")
     ]
     labels = spotless.accepted.set_index("id")["label"]
@@ -397,6 +408,13 @@ def test_no_rule_fires_on_a_spotless_set(spotless):
     assert examination.stops == []
     assert [finding.rule.name for finding in examination.findings] == list(RULES)
     assert all(finding.text.endswith(".") for finding in examination.findings)
+
+
+@pytest.mark.parametrize("reason", ["no-such-rule", "class-balance"])
+def test_a_row_refused_for_what_is_no_rule_is_an_error_and_not_passed_over(spotless, reason):
+    refused = [Quarantined("b-1", "m.manifest", 41, "x.png", "", reason, "something new")]
+    with pytest.raises(ValueError, match=f"refused for '{reason}': declare the rule"):
+        examined(replace(spotless, quarantined=refused))
 
 
 def test_only_rules_that_stop_a_run_stop_it(tmp_path):
@@ -411,7 +429,7 @@ def test_a_refusal_tells_how_many_rows_and_the_first_of_them(tmp_path):
     made.label("gone.png", 0)
     made.label("0.png", 0)
     made.label("gone too.png", 0)
-    text = finding_of(settled(made), "missing-file").text
+    text = held_against("missing-file", subject_of(made)).text
     assert text == "2 rows kept out. First: row 3 of b-1: there is no such readable file in the batch."
 
 
@@ -430,29 +448,30 @@ def test_a_set_of_one_class_is_examined_and_names_the_other(tmp_path):
         made.label(draw(made, number), 1)
     examination = settled(made)
     assert "The class 'other' has no usable screenshot" in examination.stops[0].text
-    assert finding_of(examination, "shortcut-size").measured == "-"
+    assert held_against("shortcut-size", examination.subject).measured == "-"
 
 
 def test_a_batch_of_a_few_rows_may_be_refused_as_a_whole(spotless):
-    assert not finding_of(examined(spotless, new_rows=19, new_refused=19), "quarantined-share").fired
-    assert not finding_of(examined(spotless, new_rows=20, new_refused=10), "quarantined-share").fired
+    for rows, refused in ((19, 19), (20, 10)):
+        assert not held_against("quarantined-share", seen(spotless, new_rows=rows, new_refused=refused)).fired
 
 
 def test_a_few_corrected_labels_are_no_poisoning(spotless):
     previous = spotless.accepted.set_index("id")["label"]
     corrected = previous.where(np.arange(240) >= 19, 1 - previous)
-    found = finding_of(examined(spotless, previous=corrected), "label-changes")
+    found = held_against("label-changes", seen(spotless, previous=corrected))
     assert (found.fired, found.measured, len(found.ids)) == (False, "7.9%", 19)
 
 
 def test_the_limit_of_label_changes_is_the_runs_own(spotless):
     previous = spotless.accepted.set_index("id")["label"]
     turned = previous.where(np.arange(240) >= 24, 1 - previous)
-    wide = finding_of(examined(spotless, previous=turned, limits={"label-changes": 0.125}), "label-changes")
-    assert not wide.fired
-    assert wide.rule.shown_limit == "12.5%"
-    tight = finding_of(examined(spotless, previous=turned, limits={"label-changes": 0.09}), "label-changes")
-    assert tight.fired
+    findings = examined(spotless, previous=turned, limits={"label-changes": 0.125}).findings
+    wide = next(finding for finding in findings if finding.rule.name == "label-changes")
+    assert (wide.fired, wide.rule.shown_limit) == (False, "12.5%")
+    subject = seen(spotless, previous=turned)
+    exact, tight = (label_changes.check(replace(label_changes, limit=limit), subject) for limit in (0.1, 0.09))
+    assert (exact.fired, tight.fired) == (False, True)
     assert "--max-label-changes" in tight.text
 
 
@@ -469,9 +488,9 @@ def test_what_lies_in_two_splits_is_found_among_the_accepted_alone(tmp_path):
 
 
 def test_a_comparison_is_told_with_its_worst_feature(tmp_path, spotless):
-    found = finding_of(_compared("drift-champion", spotless), "drift-champion")
+    found = held_against("drift-champion", _compared("drift-champion", spotless))
     assert found.text.startswith("240 screenshots against the 240 of the others. 3 features differ beyond doubt, most ")
-    other = finding_of(_compared("drift-champion", spotless), "drift-reference")
+    other = held_against("drift-reference", _compared("drift-champion", spotless))
     assert (other.fired, other.measured) == (False, "-")
 
 
@@ -481,17 +500,16 @@ def test_the_darkest_pictures_come_first(tmp_path):
     for number, divisor in enumerate((6, 20, 10)):
         dark[divisor] = made.save(f"{number}.png", picture(number) // divisor)
         made.label(f"{number}.png", number % 2)
-    examination = settled(made)
-    assert finding_of(examination, "dark").ids == (dark[20], dark[10], dark[6])
-    assert examination.odd["dark"][dark[20]].startswith("brightest parts 0.0")
+    found = held_against("dark", subject_of(made))
+    assert found.ids == (dark[20], dark[10], dark[6])
+    assert found.captions[dark[20]].startswith("brightest parts 0.0")
 
 
 def test_slices_with_a_value_for_each_screenshot_are_no_slices(tmp_path):
     made = Drawn(tmp_path)
     for number in range(60):
         made.label(draw(made, number, (48, 96)), number % 2, theme=str(number % 3), serial=f"n{number}", os="one")
-    columns = value_columns(validated(made, scratch=tmp_path / "facts").accepted)
-    assert set(columns) == {"size", "orientation", "format", "theme"}
+    assert set(subject_of(made).columns) == {"size", "orientation", "format", "theme"}
 
 
 def test_a_slice_called_size_does_not_hide_the_size(tmp_path):
@@ -499,9 +517,9 @@ def test_a_slice_called_size_does_not_hide_the_size(tmp_path):
     for number in range(60):
         name = draw(made, number, (48, 116 if telling(number) else 96))
         made.label(name, number % 2, app=f"a{number}", size=str(number % 4))
-    validation = validated(made, scratch=tmp_path / "facts")
-    assert set(value_columns(validation.accepted)["size"]) == {"48 x 96", "48 x 116"}
-    assert "size 48 x 116: 25 screenshots" in finding_of(examined(validation), "pure-value").text
+    subject = subject_of(made)
+    assert set(subject.columns["size"]) == {"48 x 96", "48 x 116"}
+    assert "size 48 x 116: 25 screenshots" in held_against("pure-value", subject).text
 
 
 def test_a_slice_called_group_does_not_hide_the_groups(tmp_path):
@@ -510,5 +528,5 @@ def test_a_slice_called_group_does_not_hide_the_groups(tmp_path):
         own = {"group": f"g{number}"} if number < 20 else {"app": f"a{number}"}
         theme = "dark" if telling(number) else "light"
         made.label(draw(made, number, (48, 96)), number % 2, theme=theme, **own)
-    pure = examined(validated(made, scratch=tmp_path / "facts")).pure
+    pure = subject_of(made).pure
     assert pure[["column", "value", "n", "groups"]].to_numpy().tolist() == [["theme", "dark", 25, 25]]

@@ -38,7 +38,7 @@ def of(drifts):
 def test_equal_distributions_are_hardly_ever_told_apart_even_without_a_tolerance():
     alarms = [
         any(drift.drifted for drift in compare(sample(2 * n, 60), sample(2 * n + 1, 90), FEATURES, limit=0.0))
-        for n in range(200)
+        for n in range(100)
     ]
     assert np.mean(alarms) <= 0.05
 
@@ -46,7 +46,7 @@ def test_equal_distributions_are_hardly_ever_told_apart_even_without_a_tolerance
 def test_screenshots_of_few_apps_do_not_count_as_independent():
     rng = np.random.default_rng(3)
     sizes = np.r_[60, 40, np.full(28, 5)]
-    pairs = [(clustered(rng, 30, sizes), clustered(rng, 30, sizes)) for _ in range(200)]
+    pairs = [(clustered(rng, 30, sizes), clustered(rng, 30, sizes)) for _ in range(100)]
     features = ["brightness", "format"]
     alarms = [any(d.lower > 0 for d in compare(base, new, features)) for base, new in pairs]
     assert np.mean(alarms) <= 0.05
@@ -71,13 +71,13 @@ def test_a_tiny_shift_is_no_drift_however_many_rows_show_it():
 def test_the_bound_is_below_the_true_distance(shift):
     # Of two normal distributions the distance is that of their distribution functions half-way.
     true = 2 * stats.norm.cdf(shift / 2) - 1
-    drifts = [compare(sample(n, 80), sample(1000 + n, 80, shift=shift), ["brightness"])[0] for n in range(200)]
+    drifts = [compare(sample(n, 80), sample(1000 + n, 80, shift=shift), ["brightness"])[0] for n in range(100)]
     assert np.mean([drift.lower > true for drift in drifts]) <= 0.05
     assert max(drift.lower for drift in drifts) > 0
 
 
 def test_the_bound_of_shares_is_below_the_true_distance():
-    drifts = [compare(sample(n, 80, png=0.9), sample(1000 + n, 80, png=0.3), ["format"])[0] for n in range(200)]
+    drifts = [compare(sample(n, 80, png=0.9), sample(1000 + n, 80, png=0.3), ["format"])[0] for n in range(100)]
     assert np.mean([drift.lower > 0.6 for drift in drifts]) <= 0.05
     assert np.mean([drift.lower > 0.1 for drift in drifts]) > 0.9
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.validate.appearance import LOOK_COLUMNS
-from steps.validate.drift_comparison import CATEGORIES, NUMBERS, compare_screenshots, features_of
+from steps.validate.drift_comparison import CATEGORIES, NUMBERS, features_of
 from steps.validate.rules import RULES
+from tests.steps.drawn import compared
 
 
 def screens(count, seed=0, **columns):
@@ -41,7 +42,7 @@ def test_the_table_that_is_compared_is_left_as_it_is():
 
 
 def test_all_features_are_compared_with_the_limit_of_the_rule():
-    found = compare_screenshots("drift-reference", "production", screens(50), screens(60, 1))
+    found = compared("drift-reference", "production", screens(50), screens(60, 1))
     assert [drift.feature for drift in found.drifts] == [*NUMBERS, *CATEGORIES]
     assert {drift.limit for drift in found.drifts} == {RULES["drift-reference"].limit}
     assert drifted(found) == set()
@@ -58,12 +59,12 @@ def test_all_features_are_compared_with_the_limit_of_the_rule():
     ],
 )
 def test_what_differs_drifts_and_nothing_else(change, features):
-    assert drifted(compare_screenshots("drift-champion", "x", screens(200), screens(200, 1, **change))) == features
+    assert drifted(compared("drift-champion", "x", screens(200), screens(200, 1, **change))) == features
 
 
 def test_many_screenshots_of_one_app_prove_nothing():
     new = screens(200, 1, brightness=2.0, group="one app")
-    found = compare_screenshots("drift-champion", "x", screens(200), new)
+    found = compared("drift-champion", "x", screens(200), new)
     assert drifted(found) == set()
     assert next(drift for drift in found.drifts if drift.feature == "brightness").distance == 1
 
@@ -72,7 +73,7 @@ def test_a_drift_within_a_slice_is_found_where_the_whole_hides_it():
     themes = ["dark", "light"] * 200
     base = screens(400, theme=themes, contrast=[0.2, 0.8] * 200)
     new = screens(400, 1, theme=themes, contrast=[0.8, 0.2] * 200)
-    found = compare_screenshots("drift-champion", "x", base, new, ["theme"])
+    found = compared("drift-champion", "x", base, new, ["theme"])
     assert drifted(found) == set()
     assert {(s.column, s.value, s.drift.feature) for s in found.slices if s.drift.drifted} == {
         ("theme", "dark", "contrast"),

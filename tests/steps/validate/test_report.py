@@ -10,13 +10,14 @@ import pytest
 
 from steps.core.dataset.snapshot import Batch
 from steps.core.dataset.splits import Split, split_of
-from steps.validate.checks import Examination
-from steps.validate.drift_comparison import compare_screenshots
+from steps.validate.examination import Circumstances, Examination
 from steps.validate.image_facts import read_facts, read_pictures
 from steps.validate.page import FILE_NAME, Page, write_page
-from steps.validate.report import compose, summary, wanted_pictures
+from steps.validate.report import compose, wanted_pictures
 from steps.validate.rules import RULES, Severity
-from tests.steps.drawn import Drawn, examined, picture, validated
+from steps.validate.subject import Subject
+from steps.validate.summary import summary
+from tests.steps.drawn import CLASSES, Drawn, compared, examined, picture, validated
 
 QUARANTINE = {name for name, rule in RULES.items() if rule.severity is Severity.QUARANTINE}
 
@@ -38,9 +39,8 @@ class Case:
 
 
 def case_of(root, *batches, **circumstances):
-    validation = validated(*batches, scratch=root / "facts")
     return Case(
-        examined(validation, **circumstances),
+        examined(validated(*batches, scratch=root / "facts"), **circumstances),
         [drawn.batch for drawn in batches],
         pd.concat([drawn.rows()[0].assign(kind=drawn.batch.kind) for drawn in batches], ignore_index=True),
         root / "facts",
@@ -90,8 +90,8 @@ def ordinary(root):
     before = accepted.assign(label=accepted["label"].where(~changed, 1 - accepted["label"]))
     slim = accepted.assign(width=accepted["width"] // 2)
     comparisons = [
-        compare_screenshots("drift-champion", "theirs", slim, accepted, ["slice:theme"]),
-        compare_screenshots("drift-reference", "production", accepted, accepted),
+        compared("drift-champion", "theirs", slim, accepted, ["slice:theme"]),
+        compared("drift-reference", "production", accepted, accepted),
     ]
     return case_of(root, made, comparisons=comparisons, previous=before.set_index("id")["label"])
 
@@ -192,7 +192,7 @@ def test_every_reason_of_quarantine_is_counted_and_shown(cases):
     page = case.page()
     assert set(page.counts.quarantined) == QUARANTINE
     assert set(summary(case.examined, {})["quarantined_by_reason"]) == QUARANTINE
-    assert sum(page.counts.quarantined.values()) == len(case.examined.validation.quarantined)
+    assert sum(page.counts.quarantined.values()) == len(case.examined.subject.validation.quarantined)
     refused = {finding.rule for finding in page.findings if finding.fired} & QUARANTINE
     assert refused == QUARANTINE
 
@@ -204,7 +204,7 @@ def test_batches_are_counted_each_for_itself(cases):
     assert (batches["b-2"].accepted, batches["b-2"].quarantined) == (1, 1)
     assert (batches["b-3"].accepted, batches["b-3"].quarantined) == (1, 0)
     assert all(batch.rows == batch.accepted + batch.quarantined for batch in batches.values())
-    rows = sum(batch.rows for batch in batches.values()) + case.examined.validation.decisions
+    rows = sum(batch.rows for batch in batches.values()) + case.examined.subject.validation.decisions
     assert rows == case.page().counts.rows
 
 
@@ -256,10 +256,8 @@ def test_changed_labels_are_shown_as_they_were_and_as_they_are(cases):
 
 def test_what_new_batches_bring_is_counted(cases):
     case = cases["everything_refused"]
-    labels = pd.Series([1], [case.ids["train.png"]])
-    page = Case(
-        examined(case.examined.validation, previous=labels), case.batches, case.rows, case.facts, case.ids
-    ).page(since=("version 1", ["b-1"]))
+    given = Circumstances(previous=pd.Series([1], [case.ids["train.png"]]))
+    page = case.page(since=("version 1", ["b-1"]), subject=Subject(case.examined.subject.validation, CLASSES, given))
     assert (page.changes.added, page.changes.groups, page.changes.quarantined) == ((2, 0), 1, {"unknown-id": 1})
     assert page.changes.batches == ["b-2", "b-3"]
 
@@ -304,6 +302,7 @@ def test_probes_and_comparisons_have_their_figures(cases):
 
 
 def test_the_limit_that_a_run_was_given_is_the_one_shown(cases):
-    validation = cases["ordinary"].examined.validation
-    case = replace(cases["ordinary"], examined=examined(validation, limits={"label-changes": 0.5}))
-    assert next(f for f in case.page().findings if f.rule == "label-changes").limit == "50%"
+    case = cases["ordinary"]
+    rule = replace(RULES["label-changes"], limit=0.5)
+    page = case.page(findings=[rule.check(rule, case.examined.subject)])
+    assert [finding.limit for finding in page.findings] == ["50%"]

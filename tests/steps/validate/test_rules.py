@@ -1,13 +1,23 @@
-"""The rules: what their declaration says to people."""
+"""The rules as they are declared: complete, each once, and what they say to people."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 
 from steps.core.dataset.label_resolution import WAIVABLE
-from steps.validate.rules import RULES, Rule, Severity
+from steps.validate.remedy import How, Remedy
+from steps.validate.rule import Chapter, Finding, Rule, Severity
+from steps.validate.rules import RULES, by_name
+
+REFUSALS = [rule for rule in RULES.values() if rule.severity is Severity.QUARANTINE]
 
 
-def shown(limit, unit=""):
-    return Rule("rule", Severity.NOTE, "A rule", limit=limit, unit=unit).shown_limit
+def never(rule, subject):
+    return Finding(rule, False, "-", "Nothing.")
 
 
 @pytest.mark.parametrize(
@@ -21,18 +31,65 @@ def shown(limit, unit=""):
         (0.2, "", "0.2"),
         (0, "", ""),
         (0, "%", ""),
-        (None, "", ""),
     ],
 )
 def test_a_limit_is_shown_exactly_and_in_its_unit(limit, unit, text):
-    assert shown(limit, unit) == text
+    assert Rule("rule", Severity.NOTE, "A rule", never, limit, unit).shown_limit == text
 
 
-def test_every_rule_stands_under_its_name_and_has_a_title_of_its_own():
+def test_a_rule_without_a_check_cannot_be_declared():
+    with pytest.raises(TypeError, match="'odd' has no check"):
+        Rule("odd", Severity.NOTE, "Odd pictures", None)
+    with pytest.raises(TypeError, match="'odd' has no check"):
+        Chapter(Severity.STOP).rule("odd", "Odd pictures")(None)
+
+
+def test_a_rule_that_keeps_rows_out_cannot_be_declared_without_what_mends_them():
+    with pytest.raises(ValueError, match="'odd' quarantines rows: a remedy"):
+        Rule("odd", Severity.QUARANTINE, "Odd rows", never, raised_in="steps.validate.admission")
+    with pytest.raises(ValueError, match="where it is raised"):
+        Rule("odd", Severity.QUARANTINE, "Odd rows", never, remedy=Remedy(How.NOTHING, "Leave it."))
+
+
+def test_a_rule_that_keeps_no_row_out_has_no_remedy():
+    with pytest.raises(ValueError, match="'odd' quarantines no row"):
+        Rule("odd", Severity.NOTE, "Odd pictures", never, remedy=Remedy(How.NOTHING, "Leave it."))
+
+
+def test_two_rules_of_one_name_are_an_error():
+    with pytest.raises(ValueError, match="two rules are called 'dark'"):
+        by_name([RULES["dark"], replace(RULES["blurry"], name="dark")])
+
+
+def test_a_chapter_keeps_its_rules_in_the_order_of_declaration():
+    chapter = Chapter(Severity.NOTE)
+    rules = [chapter.rule(name, f"The {name} rule")(never) for name in ("second", "first")]
+    assert chapter.rules == rules
+    assert [(rule.name, rule.severity, rule.check) for rule in rules] == [
+        ("second", Severity.NOTE, never),
+        ("first", Severity.NOTE, never),
+    ]
+
+
+def test_rules_come_by_severity_and_each_has_a_title_of_its_own():
+    severities = [rule.severity for rule in RULES.values()]
+    order = [Severity.QUARANTINE, Severity.STOP, Severity.NOTE]
+    assert severities == sorted(severities, key=order.index)
     assert all(name == rule.name for name, rule in RULES.items())
     assert len({rule.title for rule in RULES.values()}) == len(RULES)
+
+
+@pytest.mark.parametrize("rule", REFUSALS, ids=lambda rule: rule.name)
+def test_a_refusal_stands_in_the_module_that_is_said_to_raise_it(rule):
+    assert f'"{rule.name}"' in inspect.getsource(importlib.import_module(rule.raised_in))
 
 
 def test_only_rows_about_which_people_may_disagree_can_be_waived():
     assert WAIVABLE == ("near-conflict", "labeller")
     assert all(RULES[name].severity is Severity.QUARANTINE for name in WAIVABLE)
+
+
+def test_the_default_of_a_parameter_costs_neither_pandas_nor_the_other_rules():
+    program = "import sys, steps.validate.checks.stops; print({'pandas', 'steps.validate.rules'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

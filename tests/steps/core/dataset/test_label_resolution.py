@@ -58,9 +58,18 @@ def labels_of(labelling):
 
 
 @given(ROWS)
-def test_every_row_is_accepted_or_refused_or_a_decision(rows):
+def test_whatever_the_rows_nothing_is_lost_and_reviewers_go_first(rows):
+    # One table and one labelling for all of it: building them is what takes the time.
     frame = table(rows)
     labelling = settle_labels(frame)
+    every_row_is_accepted_or_refused_or_a_decision(frame, labelling)
+    no_screenshot_stands_twice_and_all_keep_the_order_of_adding(labelling.rows)
+    a_label_is_that_of_the_last_reviewer_or_one_that_nobody_contradicts(rows, labelling)
+    all_waivers_for_a_screenshot_count_together(rows, labelling)
+    what_is_settled_stays_as_it_is(labelling.rows)
+
+
+def every_row_is_accepted_or_refused_or_a_decision(frame, labelling):
     accepted, refused = set(labelling.rows.index), set(labelling.refused)
     assert not accepted & refused
     assert accepted | refused <= set(frame.index)
@@ -69,18 +78,14 @@ def test_every_row_is_accepted_or_refused_or_a_decision(rows):
     assert set(rest.loc[rest["label"].notna(), "id"]) <= set(labelling.rows["id"])
 
 
-@given(ROWS)
-def test_no_screenshot_stands_twice_and_all_keep_the_order_of_adding(rows):
-    settled = settle_labels(table(rows)).rows
+def no_screenshot_stands_twice_and_all_keep_the_order_of_adding(settled):
     assert settled["id"].is_unique
     assert settled.index.is_monotonic_increasing
     assert settled["label"].dtype == "int64"
     assert settled["path"].notna().all()
 
 
-@given(ROWS)
-def test_a_label_is_that_of_the_last_reviewer_or_one_that_nobody_contradicts(rows):
-    labelling = settle_labels(table(rows))
+def a_label_is_that_of_the_last_reviewer_or_one_that_nobody_contradicts(rows, labelling):
     for screenshot, label in labels_of(labelling).items():
         decided = [
             given for kind, who, given, *_ in rows if (kind, who) == ("review", screenshot) and given is not None
@@ -107,21 +112,18 @@ def test_the_order_of_labels_that_agree_does_not_matter(rows, random):
     assert len(one.refused) == len(other.refused)
 
 
-@given(ROWS)
-def test_what_is_settled_stays_as_it_is(rows):
-    once = settle_labels(table(rows)).rows
+def what_is_settled_stays_as_it_is(once):
     twice = settle_labels(once)
     pd.testing.assert_frame_equal(twice.rows, once)
     assert twice.refused == {}
 
 
-@given(ROWS)
-def test_all_waivers_for_a_screenshot_count_together(rows):
+def all_waivers_for_a_screenshot_count_together(rows, labelling):
     wanted = {}
     for kind, screenshot, _, _, waive in rows:
         if kind == "review" and waive:
             wanted.setdefault(screenshot, set()).update(name.strip() for name in waive.split(","))
-    assert settle_labels(table(rows)).waived == wanted
+    assert labelling.waived == wanted
 
 
 @pytest.mark.parametrize(

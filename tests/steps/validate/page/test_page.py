@@ -133,11 +133,15 @@ def test_no_text_of_a_stranger_becomes_markup(read, plain, text):
     assert [set(attributes) for _, attributes in hostile.tags] == [set(attributes) for _, attributes in plain.tags]
 
 
-@given(text=st.text(max_size=200))
-def test_any_text_gives_a_valid_page(tmp_path_factory, text):
+@settings(max_examples=4)
+@given(texts=st.lists(st.text(max_size=200), min_size=1, max_size=12))
+def test_any_text_gives_a_valid_page(tmp_path_factory, texts):
     folder = tmp_path_factory.mktemp("page")
     page = replace(
-        EMPTY, title=text, findings=[finding(text, title=text)], galleries=[Gallery(text, text, [example(text)], 1)]
+        EMPTY,
+        title=texts[0],
+        findings=[finding(text, title=text) for text in texts],
+        galleries=[Gallery(text, text, [example(text)], 1) for text in texts],
     )
     write_page(folder, page, {})
     assert Reader((folder / FILE_NAME).read_text(encoding="utf-8")).all("html")
