@@ -17,7 +17,7 @@ from pipelines.tracking.database import database_uri, open_client
 DECIDER = """
 import sys
 from pathlib import Path
-from pipelines.registry import MlflowRegistry
+from pipelines.registry.mlflow_registry import MlflowRegistry
 registry, first, second = MlflowRegistry(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
 registry.versions("screenshots")
 print("ready", flush=True)
