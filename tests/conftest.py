@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 from hypothesis import HealthCheck, settings
 
@@ -11,6 +12,10 @@ _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "d
 settings.register_profile("fast", max_examples=20, **_SHARED)
 settings.register_profile("deep", max_examples=200, **_SHARED)
 settings.load_profile("fast")
+
+# As the command line does: workers and their children share what the first of them has compiled.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _MARKS = re.compile(r"^pytestmark = (.*(?:\n    .*)*)", re.MULTILINE)
 

@@ -1,6 +1,9 @@
 """`tilegate run`: the whole pipeline on this machine."""
 
+import os
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +55,15 @@ def _help(parameter: Parameter) -> str:
     return f"{text}.  [{parameter.default}{'' if sample is None else f'; sample: {sample}'}]"
 
 
+def activation_hint() -> str | None:
+    """Return how `tilegate`, as all hints say it, becomes a command of the shell; None where it is one already."""
+    # `uv run` has put it on the path of its children only.
+    if "UV_RUN_RECURSION_DEPTH" not in os.environ and shutil.which("tilegate"):
+        return None
+    activate = shlex.quote(str(Path(sys.prefix) / "bin" / "activate"))
+    return f"Shell         `source {activate}` makes `tilegate` a command of this shell"
+
+
 @click.command()
 @home_option
 @click.option(
@@ -78,4 +90,6 @@ def run(home: Path, data: Path | None, weights: Path | None, resume: str | None,
 
     chosen = {name: value for name, value in given.items() if value is not None}
     outcome = run_pipeline(RunRequest(home, data, sample, weights, resume, chosen), _SETTINGS)
+    if hint := activation_hint():
+        click.echo(hint)
     sys.exit({"Succeeded": 0, "Rejected": EXIT_REJECTED}.get(outcome, EXIT_ERROR))

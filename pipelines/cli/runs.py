@@ -61,8 +61,11 @@ def ui(home: Path, port: int) -> None:
     """Open MLflow on this machine's runs, on 127.0.0.1; ends with Ctrl-C."""
     import subprocess
 
+    from pipelines.tracking.database import database_path
+    from pipelines.tracking.locations import relocate
     from pipelines.tracking.ui import ui_command, ui_environment
 
+    relocate(home, database_path(home))
     click.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
     try:
         done = subprocess.run(ui_command(home, port=port), env={**os.environ, **ui_environment()}, check=False)

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from pipelines.locks import exclusive
 from pipelines.registry import records
 from pipelines.registry.artifact import BUNDLE, fetch_verified, stage
 from pipelines.registry.decisions import Wish, decide, wished_version
+from pipelines.registry.mlflow_rows import version_rows
 from pipelines.registry.protocol import APPROVED, REJECTED, ModelVersion, RegistryError
 from pipelines.registry.requests import (
     check_archive,
@@ -170,6 +173,9 @@ class MlflowRegistry:
         return records.read_versions(self._entities(group))
 
     def _entities(self, group: str) -> list[Any]:
+        rows = version_rows(self._home, database_path(self._home), group)
+        if rows is not None:
+            return rows
         found: list[Any] = []
         token: str | None = None
         while True:
@@ -204,13 +210,19 @@ class MlflowRegistry:
         except OSError as error:  # TimeoutError of the lock among them
             raise RegistryError(str(error)) from error
         except Exception as error:
-            from mlflow.exceptions import MlflowException
-            from sqlalchemy.exc import SQLAlchemyError
-
-            if not isinstance(error, MlflowException | SQLAlchemyError):
+            if not isinstance(error, _errors_of_a_store()):
                 raise
             said = str(error).partition("\n")[0]
             raise RegistryError(f"MLflow's store {database_path(self._home)} cannot be used: {said}") from error
+
+
+def _errors_of_a_store() -> tuple[type[Exception], ...]:
+    if "mlflow" not in sys.modules:
+        return (sqlite3.Error,)
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return sqlite3.Error, MlflowException, SQLAlchemyError
 
 
 def _pick(versions: list[ModelVersion], group: str, number: int) -> ModelVersion:

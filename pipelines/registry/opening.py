@@ -1,6 +1,5 @@
 """The registry of an environment, this machine's or one in AWS, with what a person looks at beside it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,26 +7,25 @@ from typing import TYPE_CHECKING
 
 from pipelines.definition.settings import Settings
 from pipelines.environment import LOCAL
-from pipelines.registry.difference import Batches
 from pipelines.registry.mlflow_registry import MlflowRegistry
-from pipelines.registry.protocol import ModelRegistry
-from pipelines.registry.sagemaker_registry import SageMakerRegistry
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
-from steps.core.dataset.plan import DATASETS
-from steps.core.dataset.snapshot import MANIFEST, read_snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelines.aws.session import Deployment
+    from pipelines.registry.difference import Batches
+    from pipelines.registry.protocol import ModelRegistry
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedRegistry:
     """`group` is the environment's own; `batches` gives those of a snapshot's URI, None if it is not at hand."""
 
-    registry: ModelRegistry
+    registry: "ModelRegistry"
     group: str
-    batches: Callable[[str], Batches | None]
+    batches: "Callable[[str], Batches | None]"
 
 
 def open_registry(environment: str, region: str | None, home: Path) -> OpenedRegistry:
@@ -45,6 +43,7 @@ def open_registry(environment: str, region: str | None, home: Path) -> OpenedReg
 
 def registry_of(deployment: "Deployment") -> OpenedRegistry:
     """Open the registry of an environment in AWS; who decides is asked when somebody does."""
+    from pipelines.registry.sagemaker_registry import SageMakerRegistry
     from pipelines.storage.s3 import S3Objects
 
     environment, s3 = deployment.environment, deployment.client("s3")
@@ -58,8 +57,11 @@ def registry_of(deployment: "Deployment") -> OpenedRegistry:
     return OpenedRegistry(registry, environment.model_package_group, lambda uri: snapshot_batches(data, uri))
 
 
-def snapshot_batches(data: ObjectStore, uri: str) -> Batches | None:
+def snapshot_batches(data: ObjectStore, uri: str) -> "Batches | None":
     """Return the batches of a snapshot; None if it is not there, or not for this reader."""
+    from steps.core.dataset.plan import DATASETS
+    from steps.core.dataset.snapshot import MANIFEST, read_snapshot
+
     digest = uri.rstrip("/").rpartition("/")[2]
     with TemporaryDirectory(prefix="tilegate-snapshot-") as name:
         try:

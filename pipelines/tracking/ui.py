@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from pipelines.tracking.database import artifact_root, database_uri
+from pipelines.tracking.database import database_uri
+from pipelines.tracking.locations import artifact_root
 
 DEFAULT_PORT = 5000
 

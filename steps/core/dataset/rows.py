@@ -22,7 +22,6 @@ from steps.core.dataset.labels import (
     rows_of_folders,
 )
 from steps.core.dataset.paths import Files, PathRefusedError
-from steps.core.dataset.row_schema import check_rows
 from steps.core.dataset.snapshot import REVIEW, Batch
 from steps.core.dataset.splits import GROUP_KEYS
 from steps.core.dataset.tables import SLICE_PREFIX, Quarantined
@@ -147,6 +146,8 @@ def _text(values: Sequence[str | None]) -> pd.Series:
 
 def check_table(batch: Batch, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Quarantined]]:
     """Return the rows whose values satisfy the schema, and the others, refused."""
+    from steps.core.dataset.row_schema import check_rows  # imports pandera: half a second, of no use to a listing
+
     kept, failures = check_rows(frame)
     sentences: dict[int, list[str]] = defaultdict(list)
     for failure in failures:

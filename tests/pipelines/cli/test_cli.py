@@ -2,17 +2,20 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from pipelines.cli import cli
+from pipelines.cli.run import activation_hint
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
@@ -48,18 +51,14 @@ def draw(path, seed):
     Image.fromarray(pixels).save(path)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["run"],
-        ["compile"],
-        ["runs"],
-        ["ui"],
-        ["models"],
-        *(["models", w] for w in ("list", "show", "approve", "reject")),
-    ],
-)
+def commands(group=cli, *above):
+    """Yield the words of every command, groups before what is in them."""
+    yield above
+    for name in group.list_commands(None) if isinstance(group, click.Group) else ():
+        yield from commands(group.get_command(None, name), *above, name)
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_has_help(words):
     result = CliRunner().invoke(cli, [*words, "--help"])
     assert result.exit_code == 0
@@ -67,10 +66,8 @@ def test_every_command_has_help(words):
 
 
 def test_the_readme_lists_every_command():
-    text = README.read_text()
-    commands = [f"tilegate {name}" for name in cli.commands if name != "models"]
-    commands += [f"tilegate models {name}" for name in cli.commands["models"].commands]
-    assert [command for command in commands if command not in text] == []
+    text = README.read_text().replace("`tilegate ", "`")
+    assert [words for words in commands() if f"`{' '.join(words)}" not in text] == []
 
 
 def test_every_parameter_but_the_uris_and_machines_is_an_option_of_run():
@@ -88,10 +85,40 @@ def test_every_parameter_but_the_uris_and_machines_is_an_option_of_run():
     }
 
 
-def test_help_imports_no_heavy_library():
-    heavy = {"pandas", "numpy", "mlflow", "sagemaker", "optuna", "tensorflow", "PIL", "boto3", "rich"}
-    code = f"import sys, pipelines.cli; print(*sorted(set(sys.modules) & {heavy}))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+HEAVY = {"PIL", "aws_cdk", "boto3", "cv2", "importlib.metadata", "matplotlib", "mlflow", "numpy", "optuna", "pandas"}
+HEAVY |= {"pyarrow", "rich", "sagemaker", "scipy", "sklearn", "sqlalchemy", "tensorflow"}
+LOOK = f"""
+import sys
+from pipelines.cli import cli
+from pipelines.cli.run import activation_hint
+cli(sys.argv[1:], standalone_mode=False)
+print("imported", *sorted({HEAVY} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "may"),
+    [
+        (["--help"], set()),
+        (["run", "--help"], set()),
+        (["runs"], set()),
+        (["models", "list"], set()),
+        (["data", "status"], {"importlib.metadata", "numpy", "pandas", "pyarrow"}),
+    ],
+    ids=" ".join,
+)
+def test_a_command_imports_only_what_it_needs(empty_home, words, may):
+    """Libraries are counted, because time says nothing on a busy machine."""
+    environment = os.environ | {"TILEGATE_HOME": str(empty_home)}
+    done = subprocess.check_output([sys.executable, "-c", LOOK, *words], text=True, env=environment)
+    told = done.splitlines()[-1].split()
+    assert told[0] == "imported"
+    assert set(told[1:]) <= may
+
+
+def test_completion_knows_the_commands_and_imports_nothing_for_them():
+    environment = os.environ | {"_TILEGATE_COMPLETE": "bash_complete", "COMP_WORDS": "tilegate mod", "COMP_CWORD": "1"}
+    assert subprocess.check_output([TILEGATE], text=True, env=environment) == "plain,models\n"
 
 
 @pytest.mark.parametrize(
@@ -115,6 +142,17 @@ def test_compile_writes_the_definition_and_checks_it(tmp_path):
     definition = json.loads((tmp_path / "definition.json").read_text())
     assert definition["Version"] == "2020-12-01"
     assert "s3://my-bucket/weights/random" in json.dumps(definition)
+
+
+def test_who_has_no_tilegate_in_the_shell_hears_how_to_get_it(monkeypatch):
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    monkeypatch.setenv("PATH", str(TILEGATE.parent))
+    assert activation_hint() is None
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
+    assert f"source {TILEGATE.parent}/activate" in activation_hint()
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "activate" in activation_hint()
 
 
 def _a_class_is_empty(folder):

@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-import click
 import pytest
 from click.testing import CliRunner
 from moto import mock_aws
@@ -236,11 +235,3 @@ def test_they_are_of_a_deployment_in_aws(words, monkeypatch):
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 2
     assert "--env" in result.output
-
-
-def test_every_command_has_help_those_of_the_infrastructure_among_them():
-    names = cli.list_commands(click.Context(cli))
-    assert {"deploy", "destroy", "start", "status", "logs", "stop"} <= set(names)
-    for name in names:
-        result = CliRunner().invoke(cli, [name, "--help"])
-        assert result.output.startswith("Usage: "), name

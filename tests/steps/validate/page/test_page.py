@@ -133,7 +133,6 @@ def test_no_text_of_a_stranger_becomes_markup(read, plain, text):
     assert [set(attributes) for _, attributes in hostile.tags] == [set(attributes) for _, attributes in plain.tags]
 
 
-@settings(max_examples=4)
 @given(texts=st.lists(st.text(max_size=200), min_size=1, max_size=12))
 def test_any_text_gives_a_valid_page(tmp_path_factory, texts):
     folder = tmp_path_factory.mktemp("page")
