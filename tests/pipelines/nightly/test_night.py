@@ -159,7 +159,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from conftest import Clock, FolderSite
-from pipelines.night import NightBusyError, Rules, hold_night
+from pipelines.nightly.decide import Rules
+from pipelines.nightly.lease import NightBusyError
+from pipelines.nightly.night import hold_night
 site = FolderSite(Path({root!r}))
 sys.stdin.readline()
 try:
