@@ -111,7 +111,7 @@ def test_new_images_are_another_question_and_a_default_that_is_spelled_out_none(
     ("chosen", "says"),
     [
         ({"MaxFrp": 0.1}, "no parameter MaxFrp"),
-        ({"MaxFpr": "much"}, "MaxFpr is 'much': a value of type Float"),
+        ({"MaxFpr": "much"}, "MaxFpr is 'much': wanted a finite number"),
         ({"MaxFpr": 2.0}, "max-fpr"),
     ],
 )
