@@ -10,13 +10,14 @@ from constructs import Construct
 
 from infra.template.keys import kept
 from infra.template.statements import deny
+from pipelines.definition.step_table import ROLES
 from pipelines.environment import Environment
 
 # The step cache looks back 30 days, and a version has to be there as long as somebody may approve or compare it.
 ARTIFACT_LIFE: Mapping[str, int] = {"checkpoints/": 14, "tuning/": 60, "training/": 400, "runs/": 400}
 _KEY_HEADER = "s3:x-amz-server-side-encryption-aws-kms-key-id"
 _ENCRYPTION_HEADER = "s3:x-amz-server-side-encryption"
-_JOBS = ("data", "training", "judge", "pipeline")
+_JOBS = (*ROLES, "pipeline")
 _DELETING = "s3:DeleteObject DeleteObjectVersion PutLifecycleConfiguration PutBucketPolicy DeleteBucketPolicy"
 
 

@@ -9,6 +9,7 @@ from aws_cdk import aws_lambda as functions
 from constructs import Construct
 
 from infra.template.functions import Function
+from pipelines.definition.step_table import CONVERT, REJECT
 from pipelines.environment import Environment
 
 APPROVED, ENDED, FAILED, REJECTED = "approved", "execution-ended", "execution-failed", "candidate-rejected"
@@ -92,7 +93,7 @@ def add_alerts(stack: Any, environment: Environment, topic_arn: str, dead_letter
         paths={"execution": "$.detail.pipelineExecutionArn", "status": "$.detail.currentPipelineExecutionStatus"},
         sentence=f"{name}: the execution <execution> has ended as <status>. "
         f"`tilegate status --env {environment.name}` tells which step it was and why. "
-        "ConvertToTFLite also ends like this where no converted model has passed the gate.",
+        f"{CONVERT.name} also ends like this where no converted model has passed the gate.",
         topic_arn=topic_arn,
         dead_letters=dead_letters,
     )
@@ -103,7 +104,7 @@ def add_alerts(stack: Any, environment: Environment, topic_arn: str, dead_letter
         kind="SageMaker Model Building Pipeline Execution Step Status Change",
         detail={
             "pipelineArn": [environment.pipeline_arn],
-            "stepName": ["RejectModel"],
+            "stepName": [REJECT],
             "currentStepStatus": ["Failed"],
         },
         paths={"execution": "$.detail.pipelineExecutionArn"},

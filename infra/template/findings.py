@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipelines.definition.step_table import ROLES
+
 _NAMED_AT_RUN_TIME = (
     "what lies there is named at run time (by digest, execution or version); the prefix is the duty's own"
 )
@@ -25,7 +27,7 @@ def _resource(arn: str) -> str:
     return rf"AwsSolutions-IAM5\[Resource::{arn}\]"
 
 
-_JOBS = r"Roles/(Data|Training|Judge)/Duty/Resource"
+_JOBS = rf"Roles/({'|'.join(map(str.capitalize, ROLES))})/Duty/Resource"
 _ANYBODY = r"(Roles|FunctionRoles|People|Tracking)/\w+/Duty/Resource"
 
 ACCEPTED = (

@@ -9,10 +9,11 @@ from constructs import Construct
 from infra.options import Options
 from infra.template.statements import allow, grant, listing, objects, reading, service_role, through_s3, writing
 from pipelines.definition.settings import CHAMPIONS, LEDGER, LEDGERS
+from pipelines.definition.step_table import CONVERT, EVALUATE
 from pipelines.environment import Environment
 from steps.core.dataset.plan import DATASETS, FACTS, TILES
 
-_BUNDLE = "runs/*/ConvertToTFLite/bundle"
+_BUNDLE = f"runs/*/{CONVERT.name}/bundle"
 
 
 def add_function_roles(stack: Any, environment: Environment, keys: Any, may_record: Any) -> Mapping[str, Any]:
@@ -152,7 +153,11 @@ def add_people(stack: Any, environment: Environment, options: Options, keys: Any
     approver = _person(
         scope, environment, "approver", options.approvers, "Decides on model versions, and releases them"
     )
-    reports = [f"{artifacts}/registry/*", f"{artifacts}/{_BUNDLE}/*", f"{artifacts}/runs/*/EvaluateModel/evaluation/*"]
+    reports = [
+        f"{artifacts}/registry/*",
+        f"{artifacts}/{_BUNDLE}/*",
+        f"{artifacts}/runs/*/{EVALUATE.name}/evaluation/*",
+    ]
     releases, datasets = f"{environment.release_bucket}/*", f"{environment.data_bucket}/{DATASETS}/*"
     grant(
         approver,

@@ -1,6 +1,6 @@
 """The roles of the jobs and of the pipeline that creates them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from constructs import Construct
@@ -8,13 +8,9 @@ from constructs import Construct
 from infra.template.access import Access, DefinedAccess
 from infra.template.network import Network
 from infra.template.statements import allow, grant, reading, service_role, through_s3, writing
+from pipelines.definition.step_table import ROLES, images
 from pipelines.environment import Environment
 
-_JOBS = {
-    "data": "Jobs that read screenshots and labels, and make tiles",
-    "training": "Jobs that train: they do not see what models are judged on",
-    "judge": "Jobs that judge models on data that training never saw",
-}
 _LOG_GROUPS = ("ProcessingJobs", "TrainingJobs")
 # SageMaker asks for these to place a job in a network.
 _LOOK_AT_NETWORK = (
@@ -29,17 +25,16 @@ def add_job_roles(
     scope = Construct(stack, "Roles")
     accesses = defined.of_jobs()
     roles = {}
-    for duty, what in _JOBS.items():
+    for duty, what in ROLES.items():
         roles[duty] = service_role(scope, environment, duty, service="sagemaker", what=what)
         access = accesses.get(environment.role_arn(duty), Access())
-        images = ["model"] if duty == "training" else ["data", "model"]
         grant(
             roles[duty],
             [
                 *reading(environment, sorted(access.reads)),
                 writing(environment, access.writes),
                 through_s3(environment, key.key_arn),
-                *_images(environment, images),
+                *_images(environment, images(duty)),
                 *_telling(environment),
                 *_placing(environment, network),
             ],
@@ -51,8 +46,8 @@ def add_job_roles(
     return roles
 
 
-def _images(environment: Environment, images: list[str]) -> list[Any]:
-    repositories = [environment.arn("ecr", f"repository/{environment.repository(image)}") for image in images]
+def _images(environment: Environment, names: Sequence[str]) -> list[Any]:
+    repositories = [environment.arn("ecr", f"repository/{environment.repository(name)}") for name in names]
     return [
         allow("Pull", "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer", repositories),
         allow("LogIn", "ecr:GetAuthorizationToken", ["*"]),
@@ -98,7 +93,7 @@ def _orchestrating(environment: Environment, access: Access, network: Network, k
         allow(
             "PassToJobs",
             "iam:PassRole",
-            [environment.role_arn(duty) for duty in _JOBS],
+            [environment.role_arn(duty) for duty in ROLES],
             {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         ),
         *_registering(environment),

@@ -6,7 +6,6 @@ from importlib.metadata import entry_points
 import click
 
 from pipelines.cli.compile import compile_command
-from pipelines.cli.cost import cost
 from pipelines.cli.data import data
 from pipelines.cli.models import models
 from pipelines.cli.nightly import nightly
@@ -37,7 +36,7 @@ def cli() -> None:
     """Keep an on-device screenshot classifier trustworthy: train, judge by false positives, convert, register."""
 
 
-for command in (run, nightly, start, status, logs, stop, compile_command, runs, data, models, release, ui, track, cost):
+for command in (run, nightly, start, status, logs, stop, compile_command, runs, data, models, release, ui, track):
     cli.add_command(command)
 
 

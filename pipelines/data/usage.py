@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from pipelines.data.catalogue import Catalogue
+from pipelines.definition.step_table import INDEX
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json
 from steps.core.dataset.plan import DATASETS, FACTS, INSPECTOR, SHARDS_MANIFEST, TILES, Source
 from steps.core.dataset.snapshot import MANIFEST, Batch, Place, parts_of, read_place
 
-_SHARDS = f"*/IndexTiles/tiles/{SHARDS_MANIFEST}"
+_SHARDS = f"*/{INDEX.name}/tiles/{SHARDS_MANIFEST}"
 
 
 def part_is_used(catalogue: Catalogue) -> Callable[[str], bool]:

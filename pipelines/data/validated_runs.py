@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.definition.step_table import VALIDATE
 from pipelines.executor.files import read_json
 from pipelines.executor.runs import RunSummary, load_runs
 from pipelines.executor.store import LocalStore
@@ -14,7 +15,6 @@ from steps.core.dataset.plan import Plan, Source
 from steps.core.dataset.snapshot import Place
 from steps.core.dataset.tables import DATASET, QUARANTINE
 
-STEP = "ValidateData"
 CATALOGUE = Place()
 
 
@@ -46,10 +46,10 @@ def find_stopped(home: Path, store: LocalStore, run: str | None = None) -> Valid
     None if that run did not end in ValidateData, or too early to leave the refused rows.
     """
     last = next((known for known in reversed(load_runs(home)) if run in (None, known.id)), None)
-    if last is None or last.failed_step != STEP:
+    if last is None or last.failed_step != VALIDATE.name:
         return None
     # A failed job publishes nothing of this, but its folder is still there.
-    tables = last.run_dir / "steps" / STEP / "opt/ml/processing/output/report"
+    tables = last.run_dir / "steps" / VALIDATE.name / "opt/ml/processing/output/report"
     source = _source(last, store)
     return ValidatedRun(last, source, tables) if source and (tables / QUARANTINE).is_file() else None
 
@@ -59,9 +59,11 @@ def find_validated(home: Path, store: LocalStore, run: str | None = None) -> Val
     if run is None:
         found = next(validated_runs(home, store), None)
         if found is None:
-            failed = [known for known in load_runs(home) if known.failed_step == STEP]
+            failed = [known for known in load_runs(home) if known.failed_step == VALIDATE.name]
             why = f" ({failed[-1].id}: {failed[-1].reason})" if failed else ""
-            raise UserError(f"no run in {home} got through {STEP}{why}: `tilegate data validate` runs it alone")
+            raise UserError(
+                f"no run in {home} got through {VALIDATE.name}{why}: `tilegate data validate` runs it alone"
+            )
         return found
     summary = next((known for known in load_runs(home) if known.id == run), None)
     if summary is None:
@@ -76,7 +78,7 @@ def find_validated(home: Path, store: LocalStore, run: str | None = None) -> Val
 def stopped_since(home: Path, validated: ValidatedRun) -> RunSummary | None:
     """Return the newest run after `validated` that its validation ended, None if there is none."""
     later = (run for run in reversed(load_runs(home)) if run.id > validated.run.id)
-    return next((run for run in later if run.failed_step == STEP), None)
+    return next((run for run in later if run.failed_step == VALIDATE.name), None)
 
 
 def as_last_run(home: Path, store: LocalStore, parameter: str, given: str) -> str:
@@ -88,7 +90,7 @@ def as_last_run(home: Path, store: LocalStore, parameter: str, given: str) -> st
 
 
 def _tables(run: RunSummary, store: LocalStore) -> Path | None:
-    result: Any = read_json(run.run_dir / "steps" / STEP / "result.json")
+    result: Any = read_json(run.run_dir / "steps" / VALIDATE.name / "result.json")
     if not result or result["status"] != "Succeeded" or "screenshots" not in result["outputs"]:
         return None
     folder = store.path(result["outputs"]["screenshots"]["uri"])

@@ -17,6 +17,7 @@ from sagemaker.train.configs import InputData
 from pipelines.definition.jobs import OUTPUT, Jobs, listed_channel, output_of
 from pipelines.definition.registration import conversion_and_registration
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import CHECK, EVALUATE, INDEX, PREPROCESS, REJECT, VALIDATE
 from pipelines.definition.tuning_and_training import training_step, tuning_step
 from steps.core.dataset.plan import CUT_OBJECTS, INDEX_OBJECTS, SHARDS_MANIFEST, TILES, VALIDATE_OBJECTS
 
@@ -86,8 +87,7 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
 def _data_steps(jobs: Jobs) -> _Data:
     plan = jobs.parameters["PlanUri"]
     validate = jobs.processing(
-        "ValidateData",
-        "validate",
+        VALIDATE,
         inputs={
             "plan": plan,
             "store": Join(on="/", values=[plan, VALIDATE_OBJECTS]),
@@ -106,17 +106,14 @@ def _data_steps(jobs: Jobs) -> _Data:
         },
     )
     preprocess = jobs.processing(
-        "PreprocessTiles",
-        "preprocess",
+        PREPROCESS,
         inputs={"plan": plan, "images": Join(on="/", values=[plan, CUT_OBJECTS])},
         outputs=["cut"],
         arguments={"output": f"{OUTPUT}/cut", "tile-size": jobs.text("TileSize")},
-        instances=jobs.parameters["ProcessingInstanceCount"],
         after=[validate],
     )
     index = jobs.processing(
-        "IndexTiles",
-        "index",
+        INDEX,
         inputs={
             "dataset": output_of(validate, "screenshots"),
             "plan": plan,
@@ -139,23 +136,20 @@ def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any]) -> list[Any]:
     limits = {flag: jobs.text(name) for flag, name in _LIMITS.items()} | {"new-ledger": f"{OUTPUT}/new-ledger"}
     verdict = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
     evaluate = jobs.processing(
-        "EvaluateModel",
-        "evaluate",
+        EVALUATE,
         inputs=held_out,
         outputs=["evaluation", "new-ledger"],
         arguments={"output": f"{OUTPUT}/evaluation", **limits},
         files=[verdict],
     )
     check = ConditionStep(
-        "CheckFalsePositiveRate",
+        CHECK,
         conditions=[
             ConditionEquals(left=JsonGet(evaluate.name, property_file=verdict, json_path="gate.failed_checks"), right=0)
         ],
         if_steps=conversion_and_registration(jobs, held_out, limits, evaluate),
         else_steps=[
-            FailStep(
-                "RejectModel", error_message=JsonGet(evaluate.name, property_file=verdict, json_path="gate.message")
-            )
+            FailStep(REJECT, error_message=JsonGet(evaluate.name, property_file=verdict, json_path="gate.message"))
         ],
     )
     return [evaluate, check]

@@ -32,6 +32,7 @@ from sagemaker.train.configs import CheckpointConfig, Compute, Networking, Stopp
 
 from pipelines.definition.parameters import STATIC, pipeline_parameters
 from pipelines.definition.settings import LEDGER, Settings
+from pipelines.definition.step_table import Step
 from steps.core.dataset.plan import FACTS, INSPECTOR, TILES
 
 SEED = 17
@@ -42,8 +43,6 @@ _KINDS = {str: ParameterString, int: ParameterInteger, float: ParameterFloat}
 _LISTED = ("store", "shards", "images")
 # Given to each of several instances in part.
 _SHARED_OUT = ("images",)
-# Programs that do without TensorFlow.
-_WITHOUT_TENSORFLOW = ("preprocess", "index")
 
 
 class Jobs:
@@ -86,26 +85,21 @@ class Jobs:
 
     def processing(
         self,
-        name: str,
-        module: str,
+        step: Step,
         *,
         inputs: Mapping[str, Any],
         outputs: Sequence[str],
         arguments: Mapping[str, Any],
         files: Sequence[PropertyFile] = (),
-        instances: Any = 1,
         after: Sequence[Any] = (),
     ) -> Any:
-        """Return a ProcessingStep that runs `python3 -m steps.<module>`; every path is an argument of the program."""
-        image = self.settings.data_image if module in _WITHOUT_TENSORFLOW else self.settings.model_image
-        judges = module in ("evaluate", "convert")
-        role = self.settings.judge_role_arn if judges else self.settings.data_role_arn
+        """Return a step's ProcessingStep; every path is an argument of its program."""
         processor = Processor(
-            role=role or self.settings.role_arn,
-            image_uri=image,
-            entrypoint=["python3", "-m", f"steps.{module}"],
-            instance_count=instances,
-            instance_type=self.parameters["ProcessingInstanceType"],
+            role=self.settings.role(step.role),
+            image_uri=self.settings.image(step.image),
+            entrypoint=["python3", "-m", f"steps.{step.program}"],
+            instance_count=self.parameters[step.instance_count] if step.instance_count else 1,
+            instance_type=self.parameters[step.instance_type],
             volume_size_in_gb=self.settings.volume_gb,
             max_runtime_in_seconds=self.settings.max_runtime_seconds,
             sagemaker_session=self.session,
@@ -117,11 +111,11 @@ class Jobs:
         flags = {**{i: paths[i] for i in inputs}, "message": "/opt/ml/output/message", **arguments}
         step_args = processor.run(
             inputs=[self._input(key, uri, paths[key]) for key, uri in inputs.items()],
-            outputs=[self._output(name, key, paths[key]) for key in outputs],
+            outputs=[self._output(step.name, key, paths[key]) for key in outputs],
             arguments=[word for key, value in flags.items() for word in (f"--{key}", value)],
         )
         return ProcessingStep(
-            name,
+            step.name,
             step_args=step_args,
             property_files=list(files),
             depends_on=list(after),
@@ -188,16 +182,16 @@ class Jobs:
         """
         return self.settings.artifact_uri("checkpoints", name)
 
-    def trainer(self, name: str, hyperparameters: Mapping[str, Any]) -> Any:
-        """Return a trainer of its own for a step: the tuner writes into the one it is given."""
+    def trainer(self, step: Step, name: str, hyperparameters: Mapping[str, Any]) -> Any:
+        """Return a trainer of its own for a step, `name` its outputs' folder: the tuner writes into the one it gets."""
         return ModelTrainer(
-            training_image=self.settings.model_image,
-            role=self.settings.training_role_arn or self.settings.role_arn,
+            training_image=self.settings.image(step.image),
+            role=self.settings.role(step.role),
             sagemaker_session=self.session,
             base_job_name=name,
             compute=Compute(
-                instance_type=self.parameters["TrainingInstanceType"],
-                instance_count=self.parameters["TrainingInstanceCount"],
+                instance_type=self.parameters[step.instance_type],
+                instance_count=self.parameters[step.instance_count] if step.instance_count else 1,
                 volume_size_in_gb=self.settings.volume_gb,
                 **if_given(enable_managed_spot_training=self.settings.spot),
                 **if_given(volume_kms_key_id=self.volume_key),

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipelines.definition.references import earlier_steps, gets, property_files, texts
+from pipelines.definition.references import earlier_steps, gets, outputs, property_files, texts
 from pipelines.definition.requests import all_steps, check_requests
+from pipelines.definition.step_table import hidden_from
 
 Definition = Mapping[str, Any]
 Check = Callable[[Definition], Iterator[str]]
@@ -138,6 +139,15 @@ def _property_files_are_written(definition: Definition) -> Iterator[str]:
         for told in sorted(property_files(step)):
             if told not in written:
                 yield f"{step['Name']} reads {told}, which no step writes"
+
+
+@check
+def _nothing_hidden_is_given(definition: Definition) -> Iterator[str]:
+    for step in all_steps(definition):
+        arguments = step["Arguments"]
+        given = {*outputs(arguments), *(name for kind, name in gets(arguments) if kind == "Parameters")}
+        for seen in sorted(given & hidden_from(step["Name"])):
+            yield f"{step['Name']} gets {seen}, which the table of steps hides from it"
 
 
 @check

@@ -1,10 +1,13 @@
 """What the steps of a definition refer to: parameters, each other, property files; and the texts in them."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.definition.requests import all_steps
+
+_OUTPUT = re.compile(r"\bSteps\.([\w-]+)\.ProcessingOutputConfig\.Outputs\['([\w-]+)'\]")
 
 
 def earlier_steps(step: Mapping[str, Any]) -> set[str]:
@@ -25,6 +28,12 @@ def gets(value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for item in value:
             yield from gets(item)
+
+
+def outputs(value: Any) -> Iterator[str]:
+    """Yield the outputs of processing steps that a value refers to, as `<step>/<output>`."""
+    for step, name in _OUTPUT.findall(json.dumps(value)):
+        yield f"{step}/{name}"
 
 
 def property_files(value: Any) -> Iterator[str]:

@@ -11,6 +11,7 @@ from sagemaker.mlops.workflow import ModelStep
 from sagemaker.serve.model_builder import ModelBuilder
 
 from pipelines.definition.jobs import OUTPUT, Jobs, output_of
+from pipelines.definition.step_table import CONVERT, REGISTER
 from steps.convert.summary import SUMMARY, SUMMARY_FILE
 
 
@@ -20,8 +21,7 @@ def conversion_and_registration(
     summary = PropertyFile(name="Summary", output_name="bundle", path=SUMMARY_FILE)
     evaluation = output_of(evaluate, "evaluation")
     convert = jobs.processing(
-        "ConvertToTFLite",
-        "convert",
+        CONVERT,
         inputs={**held_out, "evaluation": evaluation},
         outputs=["bundle", "new-ledger"],
         arguments={
@@ -47,7 +47,7 @@ def conversion_and_registration(
         s3_uri=Join(on="/", values=[bundle, "bundle", "evaluation.json"]),
     )
     register = ModelStep(
-        "RegisterModel",
+        REGISTER,
         step_args=builder.register(
             model_package_group_name=jobs.settings.model_package_group,
             content_types=["application/octet-stream"],

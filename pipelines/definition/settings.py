@@ -48,6 +48,15 @@ class Settings:
     weights: str = "random"
     training_volume_key: bool = True
 
+    def image(self, name: str) -> str:
+        """Return the URI of an image: data or model."""
+        return {"data": self.data_image, "model": self.model_image}[name]
+
+    def role(self, name: str) -> str:
+        """Return the ARN of a role of the jobs: data, training or judge."""
+        own = {"data": self.data_role_arn, "training": self.training_role_arn, "judge": self.judge_role_arn}
+        return own[name] or self.role_arn
+
     def uri(self, *parts: str) -> str:
         """Return where something lies among the data."""
         return "/".join([f"s3://{self.bucket}", *parts])

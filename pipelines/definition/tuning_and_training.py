@@ -10,6 +10,7 @@ from sagemaker.train.tuner import HyperparameterTuner
 
 from pipelines.definition.jobs import SEED, Jobs, if_given
 from pipelines.definition.parameters import BOUNDS, FINAL, warm_start_names
+from pipelines.definition.step_table import TRAIN, TUNE
 from steps.train.search_space import TUNED, Tuned
 
 OBJECTIVE = "validation:tpr_at_fpr"
@@ -56,7 +57,7 @@ class _TuningStep(TuningStep):  # type: ignore[misc]
 
 def tuning_step(jobs: Jobs, channels: Sequence[Any]) -> Any:
     tuner = HyperparameterTuner(
-        jobs.trainer("tuning", {"fine-tune-epochs": jobs.text("TuningEpochs")}),
+        jobs.trainer(TUNE, "tuning", {"fine-tune-epochs": jobs.text("TuningEpochs")}),
         OBJECTIVE,
         {tuned.name: _range(jobs, tuned) for tuned in TUNED},
         metric_definitions=_metric_definitions(),
@@ -73,7 +74,7 @@ def tuning_step(jobs: Jobs, channels: Sequence[Any]) -> Any:
         "MaxParallelTrainingJobs": jobs.parameters["MaxParallelTuningJobs"],
     }
     return _TuningStep(
-        "TuneHyperparameters",
+        TUNE.name,
         step_args=tuner.tune(inputs=list(channels)),
         limits=limits,
         parents=[jobs.parameters[name] for name in warm_start_names(jobs.settings.warm_start_parents)],
@@ -91,6 +92,7 @@ def tuning_step(jobs: Jobs, channels: Sequence[Any]) -> Any:
 def training_step(jobs: Jobs, channels: Sequence[Any], tune: Any) -> Any:
     best = tune.properties.BestTrainingJob.TunedHyperParameters
     trainer = jobs.trainer(
+        TRAIN,
         "training",
         {
             **{wire: jobs.text(name) for wire, name in FINAL.items()},
@@ -99,7 +101,7 @@ def training_step(jobs: Jobs, channels: Sequence[Any], tune: Any) -> Any:
     )
     trainer.with_metric_definitions([MetricDefinition(name=m["Name"], regex=m["Regex"]) for m in _metric_definitions()])
     step_args = trainer.train(input_data_config=list(channels))
-    return TrainingStep("TrainModel", step_args=step_args, cache_config=jobs.cache, retry_policies=jobs.retry)
+    return TrainingStep(TRAIN.name, step_args=step_args, cache_config=jobs.cache, retry_policies=jobs.retry)
 
 
 def _range(jobs: Jobs, tuned: Tuned) -> Any:

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pipelines.definition.step_table import DATA, names
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.parameters import bind
 from steps.core.common.errors import UserError
-
-# The steps that make facts and tiles of the data; their images are part of their arguments.
-_OF_DATA = ("ValidateData", "PreprocessTiles", "IndexTiles")
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,8 @@ class Deployed:
 
     @property
     def of_data(self) -> str:
-        """The digest of how it reads, checks and cuts data."""
-        steps = [step for step in self._document["Steps"] if step["Name"] in _OF_DATA]
+        """The digest of how it reads, checks and cuts data; the steps' images are part of their arguments."""
+        steps = [step for step in self._document["Steps"] if step["Name"] in names(DATA)]
         return hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
 
     @property

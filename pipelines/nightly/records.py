@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from pipelines.definition.step_table import DATA, names
 from pipelines.nightly.lease import NightBusyError
-from pipelines.planning.earlier_runs import NOTHING_KNOWN_YET
 from pipelines.runs.executions import Outcome, Status
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
@@ -75,7 +75,7 @@ class NightRecord:
     @property
     def has_validated(self) -> bool:
         outcome = self.outcome
-        return outcome.status.is_answer or outcome.failed_step not in ("", *NOTHING_KNOWN_YET)
+        return outcome.status.is_answer or outcome.failed_step not in ("", *names(DATA))
 
     def looks(self) -> Collection[str]:
         return self.entered

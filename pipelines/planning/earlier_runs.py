@@ -4,11 +4,6 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-TUNING = "TuneHyperparameters"
-JUDGES = ("EvaluateModel", "ConvertToTFLite")
-# A run that ended in one of these has told nobody anything about its data.
-NOTHING_KNOWN_YET = ("ValidateData", "PreprocessTiles", "IndexTiles")
-
 
 class EarlierRun(Protocol):
     """One earlier execution. What has to be looked up is a method, so that only those who ask pay for it."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pipelines.definition.step_table import CONVERT, EVALUATE
 from pipelines.executor.event_text import duration
 from pipelines.runs.sagemaker_executions import Execution, SageMakerExecutions, StepState
 from pipelines.runs.verdict import figures
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pipelines.aws.session import Deployment
 
 # Where a verdict lies, the one on what ships first.
-_VERDICTS = (("ConvertToTFLite", "bundle/evidence/evaluation.json"), ("EvaluateModel", "evaluation/evaluation.json"))
+_VERDICTS = ((CONVERT, "bundle/evidence/evaluation.json"), (EVALUATE, "evaluation/evaluation.json"))
 _NAME_WIDTH, _STATUS_WIDTH, _TIME_WIDTH = 22, 10, 12
 
 
@@ -92,12 +93,12 @@ def document_of(found: Standing, now: datetime) -> dict[str, Any]:
 
 def _verdict(artifacts: ObjectStore, execution: Execution, steps: Sequence[StepState]) -> Mapping[str, Any] | None:
     by_name = {step.name: step for step in steps}
-    for name, rest in _VERDICTS:
-        step = by_name.get(name)
+    for judge, rest in _VERDICTS:
+        step = by_name.get(judge.name)
         if step is None or step.status != "Succeeded":
             continue
         try:
-            return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{name}/{rest}")))
+            return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{judge.name}/{rest}")))
         except NoSuchObject:
             continue
     return None

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.definition.step_table import DATA, JUDGE, TUNE, names
 from pipelines.executor.files import read_json
 from pipelines.executor.runs import RunSummary, load_runs
-from pipelines.planning.earlier_runs import JUDGES, NOTHING_KNOWN_YET, TUNING, EarlierRun
+from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.runs.executions import Status, is_rejected
 
 
@@ -42,11 +43,11 @@ class RunHere:
     @property
     def has_validated(self) -> bool:
         run = self.summary
-        return run.status == "Succeeded" or run.failed_step not in (None, *NOTHING_KNOWN_YET)
+        return run.status == "Succeeded" or run.failed_step not in (None, *names(DATA))
 
     def looks(self) -> Collection[str]:
         found = set[str]()
-        for step in JUDGES:
+        for step in names(JUDGE):
             # A rejected conversion has looked as well, but a failed step has no outputs in its result.
             output = self.summary.run_dir / "steps" / step / "opt/ml/processing/output/new-ledger"
             found |= {path.stem for path in output.glob("*.json")}
@@ -56,7 +57,7 @@ class RunHere:
         return found
 
     def tuning_job(self) -> str | None:
-        document = _result(self.summary, TUNING)
+        document = _result(self.summary, TUNE.name)
         if not document or document["status"] != "Succeeded":
             return None
         return str(document["properties"]["HyperParameterTuningJobName"])

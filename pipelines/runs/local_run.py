@@ -10,13 +10,13 @@ from pipelines.code_digest import LocalImages
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.parameters import first_trials, is_warm_start
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import CONVERT, EVALUATE, REGISTER, TUNE, VALIDATE
 from pipelines.executor.executor import Executor
 from pipelines.executor.parameters import bind
 from pipelines.executor.progress import ConsoleProgress
 from pipelines.executor.results import ExecutionResult
 from pipelines.executor.runs import load_runs
 from pipelines.executor.store import LocalStore
-from pipelines.planning.earlier_runs import TUNING
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import PENDING, register_callback
 from pipelines.runs.executions import is_rejected
@@ -71,7 +71,7 @@ def execute(
         parameters=values,
         listeners=[ConsoleProgress(), tracker],
         register=register_callback(registry),
-        first_trials={TUNING: first_trials(values)},
+        first_trials={TUNE.name: first_trials(values)},
         resume=resume,
         code_note=note,
     )
@@ -113,7 +113,7 @@ def _summary(
         yield "Judged", what
         yield from figures(read_json(folder / "evaluation.json"))
         yield "Report", str(folder / "report.html")
-    if registered := result.properties("RegisterModel"):
+    if registered := result.properties(REGISTER):
         group, version = registered["ModelPackageGroupName"], registered["ModelPackageVersion"]
         yield "Model", f"{group} version {version}, {registered['ModelApprovalStatus']}"
         if registered["ModelApprovalStatus"] == PENDING:
@@ -138,22 +138,22 @@ def told_counts(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _judged(result: ExecutionResult, store: LocalStore) -> tuple[str, Path] | None:
     """Return what the last verdict is about and where its evidence lies, that of a rejected conversion included."""
-    if bundle := _output(result, store, "ConvertToTFLite", "bundle"):
+    if bundle := _output(result, store, CONVERT.name, "bundle"):
         return "the TFLite model", bundle / "evidence"
     # A failed job publishes nothing, but its folder is still there to look at.
-    unpublished = result.run_dir / "steps/ConvertToTFLite/opt/ml/processing/output/bundle/evidence"
-    if result.failed_step == "ConvertToTFLite" and (unpublished / "report.html").is_file():
+    unpublished = result.run_dir / f"steps/{CONVERT.name}/opt/ml/processing/output/bundle/evidence"
+    if result.failed_step == CONVERT.name and (unpublished / "report.html").is_file():
         return "the TFLite model, which was not published", unpublished
-    if evaluation := _output(result, store, "EvaluateModel", "evaluation"):
+    if evaluation := _output(result, store, EVALUATE.name, "evaluation"):
         return "the trained model", evaluation
     return None
 
 
 def validation_report(result: ExecutionResult, store: LocalStore) -> Path | None:
     """Return where the validation's report lies: that of a job that stopped the run included."""
-    if published := _output(result, store, "ValidateData", "report"):
+    if published := _output(result, store, VALIDATE.name, "report"):
         return published
-    stopped = result.run_dir / "steps/ValidateData/opt/ml/processing/output/report"
+    stopped = result.run_dir / f"steps/{VALIDATE.name}/opt/ml/processing/output/report"
     return stopped if (stopped / "validation.json").is_file() else None
 
 

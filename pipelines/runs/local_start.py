@@ -13,6 +13,7 @@ from pipelines.code_digest import program_digest
 from pipelines.data.snapshots import Snapshot
 from pipelines.definition.parameters import SAMPLE_PARAMETERS, pipeline_parameters
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import DATA, programs
 from pipelines.executor.store import LocalStore
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.runs.inputs import catalogue_snapshot, data_here, snapshot_of, weights_of
@@ -22,8 +23,6 @@ from pipelines.runs.start import Ground, prepare, values_of, with_plan
 from pipelines.storage.folder import FolderObjects
 from steps.core.dataset.classes import Classes
 
-_OF_DATA = ("validate", "preprocess", "index")
-_PROGRAMS = (*_OF_DATA, "train", "evaluate", "convert")
 # Not part of what a run is asked for: they follow from it, or from what was there when it started.
 _DERIVED = ("PlanUri", "ChampionUri", "LedgerUri")
 
@@ -110,12 +109,12 @@ def defaults_of(settings: Settings) -> dict[str, Any]:
 def identity_of(parameters: Mapping[str, Any]) -> str:
     """Return the digest of what a run on this machine is asked for: its parameters and the code of every program."""
     asked = {name: value for name, value in sorted(parameters.items()) if name not in _DERIVED}
-    code = [program_digest(f"steps.{program}") for program in _PROGRAMS]
+    code = [program_digest(f"steps.{program}") for program in programs()]
     return hashlib.sha256(json.dumps([asked, code], default=str).encode()).hexdigest()[:32]
 
 
 def _code_of_data() -> str:
-    return "".join(program_digest(f"steps.{program}") for program in _OF_DATA)
+    return "".join(program_digest(f"steps.{program}") for program in programs(role=DATA))
 
 
 def _drawn(done: int, total: int) -> None:

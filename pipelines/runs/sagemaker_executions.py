@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from pipelines.aws.errors import aws_errors
-from pipelines.planning.earlier_runs import TUNING
-from pipelines.runs.executions import CONVERTING, REJECTING, Outcome, Status, is_rejected
+from pipelines.definition.step_table import CONVERT, REJECT, TUNE
+from pipelines.runs.executions import Outcome, Status, is_rejected
 from steps.core.common.errors import UserError
 from steps.core.common.program import EXIT_REJECTED
 
@@ -206,18 +206,18 @@ class SageMakerExecutions:
 
 def outcome_of(execution: Execution, steps: Sequence[StepState]) -> Outcome:
     """Return how an execution has ended that had these steps."""
-    job = next((s.job.name for s in steps if s.name == TUNING and s.job and s.status == "Succeeded"), "")
+    job = next((s.job.name for s in steps if s.name == TUNE.name and s.job and s.status == "Succeeded"), "")
     if execution.status == "Succeeded":
         return Outcome(Status.SUCCEEDED, tuning_job=job)
     failed = [step for step in steps if step.status == "Failed"]
     # The step that says why it rejects, else the first that failed.
-    rejecting = [step for step in failed if step.name == REJECTING]
+    rejecting = [step for step in failed if step.name == REJECT]
     ended_it = min(rejecting or failed, key=lambda step: str(step.ended or ""), default=None)
     name, reason = (ended_it.name, ended_it.reason) if ended_it else ("", execution.reason)
     if execution.status == "Stopped":
         return Outcome(Status.STOPPED, reason or "stopped on request", name, job)
     # Of a program's end the service tells words only.
-    refused = name == CONVERTING and bool(_EXIT_CODE.search(reason) or REFUSAL in reason)
+    refused = name == CONVERT.name and bool(_EXIT_CODE.search(reason) or REFUSAL in reason)
     rejected = is_rejected(name, EXIT_REJECTED if refused else None)
     return Outcome(Status.REJECTED if rejected else Status.FAILED, reason, name, job)
 

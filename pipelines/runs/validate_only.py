@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.code_digest import LocalImages
-from pipelines.data.validated_runs import STEP
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import VALIDATE
 from pipelines.executor.executor import Executor
 from pipelines.executor.expressions import references
 from pipelines.executor.progress import ConsoleProgress
@@ -27,7 +27,7 @@ def validate_data(request: RunRequest, settings: Settings) -> bool:
     """
     home, start = request.home, LocalStart(request.home, settings)
     whole = json.loads(compile_cached(settings, home / "compiled"))
-    definition = cut_down(whole, STEP)
+    definition = cut_down(whole, VALIDATE.name)
     values = start.with_plan(*start.asked(request))
     declared = {parameter["Name"] for parameter in definition["Parameters"]}
     result = Executor(

@@ -5,12 +5,11 @@ import re
 
 import pytest
 
+from pipelines.definition.step_table import DATA_IMAGE, MODEL_IMAGE, programs
+
 pytestmark = pytest.mark.containers
 
-PROGRAMS = {
-    "data": ("validate", "preprocess", "index"),
-    "model": ("validate", "train", "evaluate", "convert"),
-}
+PROGRAMS = {image: programs(image=image) for image in (DATA_IMAGE, MODEL_IMAGE)}
 # SageMaker's own TensorFlow images bring pip and boto3, for their toolkit.
 OF_BASE = {"model": {"pip", "boto3"}}
 LOOK = """

@@ -9,7 +9,6 @@ import pytest
 from infra.options import Images, Options
 from infra.template.pipeline import compile_minified, placeholder_settings, resolved_settings
 from infra.template.synth import synthesise
-from pipelines import costs
 from pipelines.definition.requests import check_requests
 from steps.core.common.errors import UserError
 from tests.infra.conftest import PREFIX_LIST, images_of, of_type
@@ -237,9 +236,3 @@ def test_approvers_are_those_that_were_named(environment, options):
         allowed = [s for s in role["AssumeRolePolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
         assert sorted(s["Principal"]["AWS"] for s in allowed) == sorted(people)
         assert all(s["Condition"] == {"Bool": {"aws:MultiFactorAuthPresent": "true"}} for s in allowed)
-
-
-def test_the_cost_estimate_counts_what_the_template_holds(resources, environment):
-    if environment.name == "prod":
-        assert len(of_type(resources, "AWS::KMS::Key")) == costs.KMS_KEYS
-        assert len(of_type(resources, "AWS::CloudWatch::Alarm")) == costs.ALARMS

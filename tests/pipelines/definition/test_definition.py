@@ -14,6 +14,7 @@ from pipelines.definition.compiler import compile_cached, compile_pipeline
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.requests import all_steps, check_requests
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import STEPS
 from steps.core.dataset.plan import INSPECTOR
 from steps.core.gate.limits import Limits
 from steps.core.tiles.spec import PreprocessingSpec
@@ -115,7 +116,7 @@ def test_every_parameter_is_used(definition):
     assert {f"Parameters.{p['Name']}" for p in definition["Parameters"]} <= used
 
 
-@pytest.mark.parametrize("name", ["ValidateData", "PreprocessTiles", "IndexTiles", "EvaluateModel", "ConvertToTFLite"])
+@pytest.mark.parametrize("name", [step.name for step in STEPS if step.program != "train"])
 def test_a_program_takes_every_argument_that_its_step_gives_it(definition, name):
     """With each parameter's default in its place, as text; argparse ends the process for a word it does not know."""
     defaults = {f"Parameters.{p['Name']}": str(p.get("DefaultValue", "text")) for p in definition["Parameters"]}
@@ -210,15 +211,7 @@ def test_the_best_trials_hyperparameters_flow_to_the_training_by_reference(defin
 
 def test_jobs_are_cached_and_retried_and_registration_waits_for_a_person(definition):
     found = steps(definition)
-    for name in (
-        "ValidateData",
-        "PreprocessTiles",
-        "IndexTiles",
-        "TuneHyperparameters",
-        "TrainModel",
-        "EvaluateModel",
-        "ConvertToTFLite",
-    ):
+    for name in (step.name for step in STEPS):
         assert found[name]["CacheConfig"] == {"Enabled": True, "ExpireAfter": "P30D"}
         assert found[name]["RetryPolicies"]
     assert found["RegisterModel"]["Arguments"]["ModelApprovalStatus"] == "PendingManualApproval"

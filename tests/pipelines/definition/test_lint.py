@@ -60,6 +60,18 @@ def test_nothing_is_wrong_with_the_real_definition(real):
         ),
         (lambda d: step(d, "ValidateData").update(DependsOn=["TrainModel"]), "wait for each other"),
         (
+            lambda d: step(d, "TrainModel")["Arguments"]["InputDataConfig"][2]["DataSource"]["S3DataSource"].update(
+                S3Uri={"Get": "Steps.ValidateData.ProcessingOutputConfig.Outputs['screenshots'].S3Output.S3Uri"}
+            ),
+            "TrainModel gets ValidateData/screenshots, which the table of steps hides from it",
+        ),
+        (
+            lambda d: step(d, "TrainModel")["Arguments"]["HyperParameters"].update(
+                champion={"Get": "Parameters.ChampionUri"}
+            ),
+            "TrainModel gets ChampionUri, which the table of steps hides from it",
+        ),
+        (
             lambda d: step(d, "EvaluateModel").update(PropertyFiles=[]),
             "CheckFalsePositiveRate reads Steps.EvaluateModel.PropertyFiles.Evaluation, which no step writes",
         ),

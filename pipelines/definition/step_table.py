@@ -1,0 +1,83 @@
+"""The table of steps: the program, image, role, instances and usual duration of each step that runs jobs.
+
+The DAG (`dag.py`) says what a step reads and writes; whoever else needs to know something of a step reads it here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DATA, TRAINING, JUDGE = "data", "training", "judge"
+# What the jobs of a role do: a role of its own in IAM, and in the settings.
+ROLES: Mapping[str, str] = {
+    DATA: "Jobs that read screenshots and labels, and make tiles",
+    TRAINING: "Jobs that train: they do not see what models are judged on",
+    JUDGE: "Jobs that judge models on data that training never saw",
+}
+# With TensorFlow, and without.
+MODEL_IMAGE, DATA_IMAGE = "model", "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the DAG whose jobs run `python3 -m steps.<program>`.
+
+    `instance_type` and `instance_count` are parameters of the pipeline; without the latter it is one instance.
+    `usual_minutes` are those of one job, a trial's of the tuning, without its start-up: assumed for ten thousand
+    screenshots and the default instances. `hidden` is what the step must not get: outputs, as `<step>/<output>`, and
+    parameters.
+    """
+
+    name: str
+    program: str
+    image: str
+    role: str
+    instance_type: str
+    usual_minutes: float
+    instance_count: str = ""
+    hidden: tuple[str, ...] = ()
+
+
+_PROCESSING, _TRAINING = "ProcessingInstanceType", "TrainingInstanceType"
+_HELD_OUT = (
+    "ValidateData/screenshots",
+    "ValidateData/report",
+    "EvaluateModel/evaluation",
+    "EvaluateModel/new-ledger",
+    "ChampionUri",
+    "LedgerUri",
+)
+
+VALIDATE = Step("ValidateData", "validate", MODEL_IMAGE, DATA, _PROCESSING, 15)
+PREPROCESS = Step("PreprocessTiles", "preprocess", DATA_IMAGE, DATA, _PROCESSING, 15, "ProcessingInstanceCount")
+INDEX = Step("IndexTiles", "index", DATA_IMAGE, DATA, _PROCESSING, 5)
+TUNE = Step(
+    "TuneHyperparameters", "train", MODEL_IMAGE, TRAINING, _TRAINING, 40, "TrainingInstanceCount", hidden=_HELD_OUT
+)
+TRAIN = Step("TrainModel", "train", MODEL_IMAGE, TRAINING, _TRAINING, 90, "TrainingInstanceCount", hidden=_HELD_OUT)
+EVALUATE = Step("EvaluateModel", "evaluate", MODEL_IMAGE, JUDGE, _PROCESSING, 15)
+CONVERT = Step("ConvertToTFLite", "convert", MODEL_IMAGE, JUDGE, _PROCESSING, 45)
+STEPS: tuple[Step, ...] = (VALIDATE, PREPROCESS, INDEX, TUNE, TRAIN, EVALUATE, CONVERT)
+
+# Steps that run no job: the gate's condition and what it leads to.
+CHECK, REJECT, REGISTER = "CheckFalsePositiveRate", "RejectModel", "RegisterModel"
+
+
+def names(role: str) -> tuple[str, ...]:
+    """Return the names of the steps whose jobs run under a role."""
+    return tuple(step.name for step in STEPS if step.role == role)
+
+
+def programs(*, role: str = "", image: str = "") -> tuple[str, ...]:
+    """Return the programs of the steps, each once: all, those of a role, or those that run in an image."""
+    found = (step.program for step in STEPS if role in ("", step.role) and image in ("", step.image))
+    return tuple(dict.fromkeys(found))
+
+
+def hidden_from(name: str) -> frozenset[str]:
+    """Return what the step of that name must not get; nothing is hidden from one that the table does not have."""
+    return frozenset(hidden for step in STEPS if step.name == name for hidden in step.hidden)
+
+
+def images(role: str) -> tuple[str, ...]:
+    """Return the images that the jobs of a role run in."""
+    return tuple(sorted({step.image for step in STEPS if step.role == role}))
