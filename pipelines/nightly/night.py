@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pipelines.data.snapshots import Snapshot
 from pipelines.nightly.decide import Attempt, News, Nothing, Rules, Start, Why, decide
-from pipelines.nightly.lease import Lease
+from pipelines.nightly.lease import Check
 from pipelines.nightly.records import NightRecord, Question, Records, new_record
 from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.planning.looks import all_looks
@@ -36,7 +36,7 @@ class Site(Protocol):
     @property
     def executions(self) -> Executions: ...
 
-    def alone(self, clock: Clock) -> AbstractContextManager[Lease]:
+    def alone(self, clock: Clock) -> AbstractContextManager[Check]:
         """Keep everybody else from holding a night here; raises NightBusyError if somebody does."""
 
     def take_in(self) -> Iterable[str]:
@@ -87,7 +87,7 @@ def hold_night(site: Site, rules: Rules, *, reason: str = "", clock: Clock = utc
 
     Raises NightBusyError if another is being held, UserError for what a person has to mend. Errors of a service pass.
     """
-    with site.alone(clock) as lease:
+    with site.alone(clock) as check_lease:
         for line in site.take_in():
             tell(line)
         data = site.data()
@@ -114,7 +114,7 @@ def hold_night(site: Site, rules: Rules, *, reason: str = "", clock: Clock = utc
             reason=reason or decision.reason,
             now=clock(),
         )
-        lease.check()
+        check_lease()
         tell(f"starting {wanted.display_name}: {decision.reason}")
         return Held(decision, _start(site, records, wanted), ended)
 

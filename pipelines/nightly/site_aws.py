@@ -13,7 +13,7 @@ from pipelines.data.batch_card import Card
 from pipelines.data.snapshots import Snapshot, current_dataset
 from pipelines.environment import INBOX, Environment
 from pipelines.nightly.deployed_definition import Deployed
-from pipelines.nightly.lease import Lease, leased
+from pipelines.nightly.lease import Check, leased
 from pipelines.nightly.night import Clock
 from pipelines.nightly.records import Question
 from pipelines.planning.earlier_runs import EarlierRun
@@ -58,7 +58,7 @@ class CloudSite:
     def pipeline(self) -> str:
         return self._environment.pipeline
 
-    def alone(self, clock: Clock) -> AbstractContextManager[Lease]:
+    def alone(self, clock: Clock) -> AbstractContextManager[Check]:
         return leased(self.artifacts, self._duration, clock)
 
     def take_in(self) -> Iterator[str]:

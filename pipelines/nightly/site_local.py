@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pipelines.data.snapshots import Snapshot
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
 from pipelines.locks import exclusive
-from pipelines.nightly.lease import Lease, NightBusyError
+from pipelines.nightly.lease import Check, NightBusyError
 from pipelines.nightly.night import Clock
 from pipelines.nightly.records import Question
 from pipelines.planning.earlier_runs import EarlierRun
@@ -48,12 +48,13 @@ class LocalSite:
         return self._settings.name
 
     @contextmanager
-    def alone(self, clock: Clock) -> Iterator[Lease]:  # noqa: ARG002 (the kernel lets go of a lock when its holder dies)
-        try:
-            with exclusive(self._home / "night.lock", wait_seconds=0):
-                yield _Kept()
-        except TimeoutError:
-            raise NightBusyError("a night is being held in this home already") from None
+    def alone(self, clock: Clock) -> Iterator[Check]:  # noqa: ARG002 (the kernel lets go of a lock when its holder dies)
+        with ExitStack() as held:
+            try:
+                held.enter_context(exclusive(self._home / "night.lock", wait_seconds=0))
+            except TimeoutError:
+                raise NightBusyError("a night is being held in this home already") from None
+            yield lambda: None
 
     def take_in(self) -> Iterator[str]:
         if self._inbox:
@@ -83,8 +84,3 @@ class LocalSite:
     @property
     def _catalogue(self) -> Catalogue:
         return Catalogue(self._start.store, self._settings)
-
-
-class _Kept:
-    def check(self) -> None:
-        """Nobody can take a kernel's lock away."""

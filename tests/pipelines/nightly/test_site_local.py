@@ -111,12 +111,17 @@ def site(root, **chosen):
 
 
 def test_two_nights_at_once_are_one(tmp_path):
-    with site(tmp_path).alone(None) as lease:
-        lease.check()
+    with site(tmp_path).alone(None) as check_lease:
+        check_lease()
         with pytest.raises(NightBusyError, match="being held in this home"), site(tmp_path).alone(None):
             pass
     with site(tmp_path).alone(None):
         pass
+
+
+def test_what_takes_too_long_in_a_night_is_no_other_night(tmp_path):
+    with pytest.raises(TimeoutError, match="the catalogue"), site(tmp_path).alone(None):
+        raise TimeoutError("the catalogue is held by another process")
 
 
 def test_a_killed_night_keeps_nobody_out(tmp_path):
