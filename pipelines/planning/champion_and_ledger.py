@@ -22,7 +22,6 @@ from steps.core.common.errors import UserError
 from steps.core.gate.test_set_ledger import FILE_NAME as LEDGER_FILE
 from steps.core.gate.test_set_ledger import Consultation, write_ledger
 
-NO_CHAMPION = "champion.json"
 ARCHIVE = "model.tar.gz"
 _AT_ONCE = 8
 
@@ -37,7 +36,7 @@ def champion_uri(
     """
     champion = registry.load_champion(group)
     if champion is None:
-        return _no_champion(artifacts)
+        return artifacts.uri(f"{CHAMPIONS}/{NONE}")
     maker = next((run for run in earlier if run.id == champion.execution_id), None)
     if maker is not None and _identity(maker, artifacts) == identity:
         uri = str(maker.parameters["ChampionUri"])
@@ -86,14 +85,6 @@ def ledger_uri(artifacts: ObjectStore, earlier: Sequence[EarlierRun], identity: 
 
 def _bucket(artifacts: ObjectStore) -> str:
     return artifacts.uri().rstrip("/") + "/"
-
-
-def _no_champion(artifacts: ObjectStore) -> str:
-    key = f"{CHAMPIONS}/{NONE}/{NO_CHAMPION}"
-    if artifacts.info(key) is None:
-        with suppress(LostRace):
-            artifacts.put(key, (json.dumps({"champion": None}) + "\n").encode(), only_if_absent=True)
-    return artifacts.uri(f"{CHAMPIONS}/{NONE}")
 
 
 def _identity(run: EarlierRun, artifacts: ObjectStore) -> str | None:

@@ -61,7 +61,7 @@ class LocalStart:
 
     def weights(self, backbone: str, weights: Path | None) -> dict[str, str]:
         """Return the parameter that names the weights that a person gave, nothing if none were given."""
-        return {"PretrainedWeightsUri": weights_of(weights, backbone, self.store, self.settings)} if weights else {}
+        return {"PretrainedWeightsUri": weights_of(weights, backbone, self.artifacts)} if weights else {}
 
     def asked(self, request: RunRequest) -> tuple[Snapshot, dict[str, Any]]:
         """Bring the data that a person asked for into the store; return their snapshot and every parameter's value."""

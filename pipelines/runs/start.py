@@ -6,7 +6,6 @@ has that will run, and who starts the execution then (`pipelines.runs.executions
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +15,12 @@ from pipelines.planning.baselines import champion_source, previous_source
 from pipelines.planning.champion_and_ledger import champion_uri, ledger_uri
 from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.planning.planner import OF_VALIDATION, plan_run
+from pipelines.planning.seed import seed
 from pipelines.planning.warm_start import warm_start_parents
 from pipelines.registry.protocol import ModelRegistry
-from pipelines.storage.protocol import LostRace, ObjectStore
+from pipelines.storage.protocol import ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.tiles.spec import PreprocessingSpec
-from steps.network.weights import RANDOM_FILE
-
-_RANDOM = "weights/random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +51,7 @@ def with_plan(
     `code` identifies the programs of the data. Whatever else makes ValidateData run again gets a plan of its own, too,
     which asks for what the store does not know by then.
     """
-    if values["PretrainedWeightsUri"] == ground.artifacts.uri(_RANDOM):
-        with suppress(LostRace):
-            told = json.dumps({"initialisation": "random"}) + "\n"
-            ground.artifacts.put(f"{_RANDOM}/{RANDOM_FILE}", told.encode(), only_if_absent=True)
+    seed(ground.artifacts)
     champion = ground.registry.load_champion(ground.group)
     plan = plan_run(
         ground.data,

@@ -11,6 +11,7 @@ from pipelines.code_digest import program_digest
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.planning.champion_and_ledger import champion_uri, ledger_uri
+from pipelines.planning.seed import seed
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import RegistryError
 from pipelines.runs.local_history import runs_here
@@ -89,6 +90,7 @@ def test_a_run_is_what_it_is_asked_for_and_the_code_that_answers(monkeypatch):
 def test_without_an_approved_model_there_is_a_folder_that_says_so(home):
     uri = home.champion()
     assert uri == SETTINGS.uri("champions", "none")
+    seed(LocalStart(home.root, SETTINGS).artifacts)
     assert json.loads((home.store.path(uri) / "champion.json").read_text()) == {"champion": None}
 
 
