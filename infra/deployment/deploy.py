@@ -12,10 +12,10 @@ from infra.deployment.changes import in_order
 from infra.deployment.choices import Choices, choose, remembered, remembering
 from infra.deployment.deploy_bucket import source_of
 from infra.deployment.images_in_aws import check_images, how_to_push
-from infra.deployment.seeding import seed, upload_weights, weights_folder
 from infra.deployment.stacks_in_aws import Sleep, Stacks, Tell
 from pipelines.aws.session import aws_errors
 from pipelines.environment import Environment
+from pipelines.planning.seed import seed, upload_weights, weights_folder
 from pipelines.storage.s3 import S3Objects
 
 if TYPE_CHECKING:

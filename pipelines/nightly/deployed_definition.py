@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pipelines.definition.parameters import is_warm_start
 from pipelines.definition.step_table import DATA, names
+from pipelines.executor.errors import DefinitionError
+from pipelines.executor.parameters import bind
 from steps.core.common.errors import UserError
-
-_KINDS = {"String": str, "Integer": int, "Float": float}
 
 
 @dataclass(frozen=True)
@@ -36,40 +35,32 @@ class Deployed:
 
     @property
     def warm_start_parents(self) -> int:
+        from pipelines.definition.parameters import is_warm_start
+
         return sum(is_warm_start(str(parameter["Name"])) for parameter in self._document["Parameters"])
 
     def defaults(self) -> dict[str, Any]:
         """Return every parameter's default in its type, None for those that every start has to give."""
         return {
-            str(parameter["Name"]): self._typed(parameter, parameter["DefaultValue"])
-            if "DefaultValue" in parameter
-            else None
-            for parameter in self._document["Parameters"]
+            name: bind([parameter], {})[name] if "DefaultValue" in parameter else None
+            for name, parameter in self._declared.items()
         }
 
     def typed(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Return chosen values in their types; raises UserError for names and values that the definition refuses."""
-        declared = {str(parameter["Name"]): parameter for parameter in self._document["Parameters"]}
-        unknown = sorted(chosen.keys() - declared.keys())
-        if unknown:
+        declared = self._declared
+        if unknown := sorted(chosen.keys() - declared.keys()):
             raise UserError(
                 f"the deployed pipeline has no parameter {unknown[0]}: it has {', '.join(sorted(declared))}"
             )
-        return {name: self._typed(declared[name], value) for name, value in chosen.items()}
-
-    @staticmethod
-    def _typed(parameter: Mapping[str, Any], value: Any) -> Any:
-        kind = _KINDS[parameter["Type"]]
         try:
-            typed = kind(value)
-        except (TypeError, ValueError):
-            raise UserError(
-                f"{parameter['Name']} is {value!r}: a value of type {parameter['Type']} is wanted"
-            ) from None
-        allowed = parameter.get("EnumValues")
-        if allowed and typed not in allowed:
-            raise UserError(f"{parameter['Name']} is {value!r}: one of {', '.join(map(str, allowed))} is wanted")
-        return typed
+            return dict(bind([declared[name] for name in chosen], chosen))
+        except DefinitionError as error:
+            raise UserError(str(error)) from None
+
+    @property
+    def _declared(self) -> dict[str, Mapping[str, Any]]:
+        return {str(parameter["Name"]): parameter for parameter in self._document["Parameters"]}
 
     @cached_property
     def _document(self) -> Any:

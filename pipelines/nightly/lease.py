@@ -10,35 +10,22 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
 
 KEY = "nights/lease.json"
+# Raises NightBusyError if the lease is over: somebody else may be at work.
+Check = Callable[[], None]
 
 
 class NightBusyError(Exception):
     """Somebody else is at work on a night, or was killed at it and its lease is not over."""
 
 
-class Lease(Protocol):
-    def check(self) -> None:
-        """Raise NightBusyError if the lease is over: somebody else may be at work."""
-
-
-class _ObjectLease:
-    def __init__(self, objects: ObjectStore, etag: str) -> None:
-        self._objects, self._etag = objects, etag
-
-    def check(self) -> None:
-        found = self._objects.info(KEY)
-        if found is None or found.etag != self._etag:
-            raise NightBusyError("another starter has begun, because this one took longer than its lease")
-
-
 @contextmanager
-def leased(objects: ObjectStore, duration: timedelta, clock: Callable[[], datetime]) -> Iterator[Lease]:
-    """Hold the lease; raises NightBusyError at once if somebody else does.
+def leased(objects: ObjectStore, duration: timedelta, clock: Callable[[], datetime]) -> Iterator[Check]:
+    """Hold the lease, and yield what checks that it still is; raises NightBusyError at once if somebody else has it.
 
     Whoever is killed holds it until `duration` after it began, so that should be about how long a starter may run.
     """
@@ -55,8 +42,14 @@ def leased(objects: ObjectStore, duration: timedelta, clock: Callable[[], dateti
         etag = objects.put(KEY, mine, only_if_etag=etag) if etag else objects.put(KEY, mine, only_if_absent=True)
     except LostRace:
         raise NightBusyError("another starter has just begun") from None
+
+    def check() -> None:
+        found = objects.info(KEY)
+        if found is None or found.etag != etag:
+            raise NightBusyError("another starter has begun, because this one took longer than its lease")
+
     try:
-        yield _ObjectLease(objects, etag)
+        yield check
     finally:
         # Lost to somebody who came after its end: then it is theirs to give back.
         with suppress(LostRace):

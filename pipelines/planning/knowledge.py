@@ -15,12 +15,9 @@ import pyarrow.parquet as pq
 from pipelines.storage.memo import read_memo, write_memo
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import ObjectStore
-from steps.core.dataset.plan import FACTS, INSPECTOR, TILES
+from steps.core.dataset.plan import FACTS, FACTS_FILE, INSPECTOR, THUMBNAILS_FILE, TILES
 from steps.core.dataset.tables import TILES as TILES_FILE
-from steps.core.tiles.spec import PreprocessingSpec
-from steps.core.tiles.store import part_key
-from steps.validate.image_facts import FACTS as FACTS_FILE
-from steps.validate.image_facts import THUMBNAILS
+from steps.core.tiles.spec import PreprocessingSpec, part_key
 
 
 class Knowledge:
@@ -33,7 +30,7 @@ class Knowledge:
 
     def facts(self, part: str) -> Sequence[str]:
         """Return the keys of what is known of a part's images."""
-        return [f"{FACTS}/{INSPECTOR}/{part}/{name}" for name in (FACTS_FILE, THUMBNAILS)]
+        return [f"{FACTS}/{INSPECTOR}/{part}/{name}" for name in (FACTS_FILE, THUMBNAILS_FILE)]
 
     def has_facts(self, part: str) -> bool:
         return self._facts_there.issuperset(self.facts(part))

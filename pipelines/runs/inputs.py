@@ -1,18 +1,18 @@
 """Labelled data and pretrained weights on their way into the store: as immutable, content-named folders."""
 
-import json
 from pathlib import Path
 
 from pipelines.data.snapshots import Snapshot, current_dataset, publish_snapshot
 from pipelines.data.source_files import copy_files, take_in
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
+from pipelines.planning.seed import upload_weights, weights_folder
 from pipelines.storage.folder import FolderObjects
+from pipelines.storage.protocol import ObjectStore
 from steps.core.common.errors import UserError
-from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch, write_listing
-from steps.network.weights import RANDOM_FILE, WEIGHTS_SUFFIX
+from steps.network.weights import WEIGHTS_SUFFIX
 
 
 def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Classes) -> Snapshot:
@@ -47,29 +47,18 @@ def data_here(store: LocalStore, settings: Settings) -> FolderObjects:
     return FolderObjects(store.path(settings.uri()), settings.bucket)
 
 
-def weights_of(source: Path | None, backbone: str, store: LocalStore, settings: Settings) -> str:
-    """Bring pretrained weights into the store and return their URI; None stands for random weights.
+def weights_of(source: Path, backbone: str, artifacts: ObjectStore) -> str:
+    """Bring pretrained weights among the artefacts and return their URI.
 
     `source` is a Keras `*.weights.h5` or a folder in which exactly one is named after the backbone.
     """
-    if source is None:
-        uri = settings.artifact_uri("weights", "random")
-        if not store.exists(uri):
-            marker = json.dumps({"initialisation": "random"}) + "\n"
-            store.put_bytes(marker.encode(), f"{uri}/{RANDOM_FILE}")
-        return uri
     path = _weights_file(source, backbone)
-    uri = settings.artifact_uri("weights", sha256_file(path)[:32])
-    if not store.exists(uri):
-        # One name, whatever the file was called: the digest already says which it is.
-        store.put_file(path, f"{uri}/pretrained{WEIGHTS_SUFFIX}")
-    return uri
+    upload_weights(path, artifacts)
+    return artifacts.uri(f"weights/{weights_folder(path)}")
 
 
 def _weights_file(source: Path, backbone: str) -> Path:
     if source.is_file():
-        if not source.name.endswith(WEIGHTS_SUFFIX):
-            raise UserError(f"{source} is no *{WEIGHTS_SUFFIX}: save the backbone with Keras's `save_weights`")
         return source
     wanted, minimalistic = backbone.replace("-", "_"), backbone.endswith("minimalistic")
     found = [p for p in sorted(source.glob(f"*{WEIGHTS_SUFFIX}")) if wanted in p.name]

@@ -11,8 +11,8 @@ from steps.core.dataset.snapshot import Part, parts_to_cut
 from steps.core.dataset.tables import read_dataset
 from steps.core.tiles.cutting import CutScreenshot
 from steps.core.tiles.pieces import Pieces
-from steps.core.tiles.spec import PreprocessingSpec
-from steps.core.tiles.store import part_key, read_part, tiles_of_dataset, write_index, write_part
+from steps.core.tiles.spec import PreprocessingSpec, part_key
+from steps.core.tiles.store import read_part, tiles_of_dataset, write_index, write_part
 
 
 def index_tiles(args: argparse.Namespace) -> None:

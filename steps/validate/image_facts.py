@@ -19,12 +19,13 @@ import simplejpeg
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import replacing
+from steps.core.dataset.plan import FACTS_FILE, THUMBNAILS_FILE
 from steps.core.tiles.decode import ImageFacts, ImageRefusedError, decode_image, read_bytes
 from steps.core.tiles.resize import halve
 from steps.validate.appearance import Look, look_of
 from steps.validate.perceptual_hash import THUMBNAIL_SIDE, perceptual_hash, thumbnail
 
-FACTS, THUMBNAILS = "facts.parquet", "thumbnails.parquet"
+FACTS, THUMBNAILS = FACTS_FILE, THUMBNAILS_FILE
 _LONG_SIDE = 240
 _PICTURE_QUALITY = 80
 _UNKNOWN = ImageFacts(width=0, height=0, format="")

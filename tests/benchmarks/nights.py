@@ -27,8 +27,7 @@ from pipelines.storage.protocol import ObjectInfo
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import FACTS, INSPECTOR, TILES, Plan
 from steps.core.dataset.tables import TILES as TILES_FILE
-from steps.core.tiles.spec import PreprocessingSpec
-from steps.core.tiles.store import part_key
+from steps.core.tiles.spec import PreprocessingSpec, part_key
 from steps.validate.image_facts import FACTS as FACTS_FILE
 from steps.validate.image_facts import THUMBNAILS
 

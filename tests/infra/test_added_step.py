@@ -15,7 +15,7 @@ from pipelines.definition.step_table import DATA_IMAGE, EVALUATE, JUDGE, MODEL_I
 from pipelines.environment import Environment
 from pipelines.executor.events import StepStarted
 from pipelines.executor.runs import load_runs
-from pipelines.planning.earlier_runs import RunHere
+from pipelines.runs.local_history import RunHere
 from pipelines.tracking.service import execution_events
 from tests.infra.conftest import ACCOUNT, REGION, images_of
 from tests.pipelines.tracking.service import ARN, Service

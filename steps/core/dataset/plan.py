@@ -17,6 +17,8 @@ FILE_NAME = "plan.json"
 VALIDATE_OBJECTS, CUT_OBJECTS, INDEX_OBJECTS = "validate.manifest", "cut.manifest", "index.manifest"
 DATASETS, FACTS, TILES = "datasets", "facts", "tiles"
 SHARDS_MANIFEST = "shards.manifest"
+# What the store knows of a part's images.
+FACTS_FILE, THUMBNAILS_FILE = "facts.parquet", "thumbnails.parquet"
 # A change of what is measured in an image, or how, makes a new version: old facts then are not taken for new ones.
 INSPECTOR = "1"
 _VERSION = 1

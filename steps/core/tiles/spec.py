@@ -67,3 +67,8 @@ def check_spec(model: PreprocessingSpec, tiles: PreprocessingSpec) -> None:
             f"the model was trained on tiles of spec {model.digest[:12]} and these are of spec {tiles.digest[:12]}: "
             "make tiles and model with the same settings"
         )
+
+
+def part_key(spec: PreprocessingSpec, part: str) -> str:
+    """Return where a part's tiles lie in the store, without a trailing slash."""
+    return f"{spec.digest[:16]}/{part}"

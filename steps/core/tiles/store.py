@@ -22,11 +22,6 @@ from steps.core.tiles.spec import PreprocessingSpec
 _SCREENSHOTS_PER_SHARD = 512
 
 
-def part_key(spec: PreprocessingSpec, part: str) -> str:
-    """Return where a part's tiles lie in the store, without a trailing slash."""
-    return f"{spec.digest[:16]}/{part}"
-
-
 def write_part(store: Path, key: str, cuts: Iterable[tuple[str, CutScreenshot]]) -> pd.DataFrame:
     """Write the tiles of a part, given as (screenshot id, its tiles) in the order of the ids; return their index."""
     # What does not open leaves no tile, and a chunk of such screenshots no shard.

@@ -9,6 +9,7 @@ from pipelines.data.snapshots import source_of
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.runs.inputs import catalogue_snapshot, data_here, snapshot_of, weights_of
+from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 
@@ -100,27 +101,29 @@ def test_missing_data_are_one_sentence(store, tmp_path):
         snapshot_of(tmp_path / "empty", store, SETTINGS, CLASSES)
 
 
-def test_weights_are_named_by_content_and_none_is_a_folder_that_says_so(store, tmp_path):
-    random = weights_of(None, "small", store, SETTINGS)
-    assert json.loads(store.path(f"{random}/initialisation.json").read_text()) == {"initialisation": "random"}
+def artifacts_of(store):
+    return FolderObjects(store.path(SETTINGS.artifact_uri()), SETTINGS.bucket)
+
+
+def test_weights_are_named_by_content(store, tmp_path):
     folder = tmp_path / "weights"
     folder.mkdir()
     names = ("mobilenet_v3_small_notop", "mobilenet_v3_large_minimalistic_notop", "mobilenet_v3_large_notop")
     for name in names:
         (folder / f"{name}.weights.h5").write_bytes(name.encode())
     for backbone, name in zip(("small", "large-minimalistic", "large"), names, strict=True):
-        uri = weights_of(folder, backbone, store, SETTINGS)
+        uri = weights_of(folder, backbone, artifacts_of(store))
         assert store.path(f"{uri}/pretrained.weights.h5").read_bytes() == name.encode()
     with pytest.raises(UserError, match="holds none for the backbone 'small-minimalistic'"):
-        weights_of(folder, "small-minimalistic", store, SETTINGS)
+        weights_of(folder, "small-minimalistic", artifacts_of(store))
     one = folder / f"{names[0]}.weights.h5"
-    assert weights_of(one, "large", store, SETTINGS) == weights_of(folder, "small", store, SETTINGS)
+    assert weights_of(one, "large", artifacts_of(store)) == weights_of(folder, "small", artifacts_of(store))
 
 
 def test_weights_under_another_name_are_refused_instead_of_left_out(store, tmp_path):
     (tmp_path / "weights_no_top_v2.h5").write_bytes(b"weights")
     with pytest.raises(UserError, match=r"no \*\.weights\.h5"):
-        weights_of(tmp_path / "weights_no_top_v2.h5", "small", store, SETTINGS)
+        weights_of(tmp_path / "weights_no_top_v2.h5", "small", artifacts_of(store))
 
 
 def test_a_home_among_the_data_is_refused_and_hidden_folders_are_no_data(tmp_path):

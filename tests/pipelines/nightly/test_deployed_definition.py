@@ -46,8 +46,9 @@ def test_what_is_chosen_gets_the_type_of_its_parameter(deployed):
     ("chosen", "says"),
     [
         ({"MaxFrp": 1}, "no parameter MaxFrp: it has .*MaxFpr"),
-        ({"HeadEpochs": "many"}, "HeadEpochs is 'many': a value of type Integer"),
-        ({"Backbone": "huge"}, "Backbone is 'huge': one of small, large"),
+        ({"HeadEpochs": "many"}, "HeadEpochs is 'many': wanted a whole number"),
+        ({"HeadEpochs": 3.7}, "HeadEpochs is 3.7: wanted a whole number"),
+        ({"Backbone": "huge"}, "Backbone is 'huge': wanted one of small, large"),
     ],
 )
 def test_what_the_service_would_refuse_is_refused_before(deployed, chosen, says):

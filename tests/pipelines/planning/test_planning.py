@@ -16,8 +16,8 @@ from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import FACTS, INSPECTOR, TILES, Plan
 from steps.core.dataset.snapshot import parts_of
 from steps.core.tiles.cutting import CutScreenshot
-from steps.core.tiles.spec import PreprocessingSpec
-from steps.core.tiles.store import part_key, write_part
+from steps.core.tiles.spec import PreprocessingSpec, part_key
+from steps.core.tiles.store import write_part
 from steps.core.tiles.tiling import Tile
 from steps.validate.image_facts import Inspection, write_facts
 

@@ -1,80 +1,69 @@
-"""What a run is started with: a repeated start asks for the very same, a new night learns from the one before."""
+"""What a run hands to the executor, and what it came to; the executor itself only notes what it was given."""
 
-import pandas as pd
 import pytest
 
-from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
-from pipelines.executor.store import LocalStore
-from pipelines.runs.local_run import RunRequest, _started, parameter_values
+from pipelines.executor.results import ExecutionResult
+from pipelines.runs.local_run import execute, resume_run
+from pipelines.runs.local_start import RunRequest
 from steps.core.common.errors import UserError
-from steps.core.gate.test_set_ledger import Consultation
+from tests.pipelines.nightly.cloud import definition
 
 SETTINGS = Settings()
+GIVEN = {name: f"s3://tilegate-local/{name}" for name in ("DatasetUri", "PlanUri")}
 
 
-class Home:
-    def __init__(self, root, leave_run):
-        self.root, self._leave, self._number = root, leave_run, 0
-        self.store = LocalStore(root / "home" / "store")
+class Noted:
+    """The executor, as a run sees it; `ends` is how the next execution ends."""
 
-    def start(self, *files, **given):
-        folder = self.root / "-".join(files)
-        folder.mkdir(exist_ok=True)
-        for file in files:
-            (folder / file).write_bytes(file.encode())
-        pd.DataFrame({"path": files, "label": 1}).to_csv(folder / "labels.csv", index=False)
-        request = RunRequest(self.root / "home", folder, sample=False, weights=None, resume=None, parameters=given)
-        return _started(request, self.store, SETTINGS)
+    def __init__(self):
+        self.given, self.definition, self.ends = {}, {}, {"status": "Succeeded"}
 
-    def finish(self, parameters, job):
-        """Leave behind what a whole run leaves: its tuning, and its look at the test split."""
-        self._number += 1
-        look = Consultation.of(
-            ["x"], negatives=1, groups=1, model=f"{self._number:064x}", limits={}, passed=True, moment="now"
-        )
-        look.write(self.store.path(SETTINGS.uri("ledger", "EvaluateModel")))
-        output = {"uri": SETTINGS.uri("ledger", "EvaluateModel"), "digest": "d", "keys": [f"{look.name}.json"]}
-        results = {
-            "TuneHyperparameters": {"status": "Succeeded", "properties": {"HyperParameterTuningJobName": job}},
-            "EvaluateModel": {"status": "Succeeded", "outputs": {"new-ledger": output}},
-        }
-        self._leave(self.root / "home", self._number, parameter_values(parameters, SETTINGS), **results)
+    def __call__(self, definition, **given):
+        self.definition, self.given = definition, given
+        return self
+
+    def run(self):
+        ended = {"failed_step": None, "reason": None, "exit_code": None, "steps": {}, "seconds": 1.0} | self.ends
+        return ExecutionResult(execution_id="e1", run_dir=self.given["home"] / "runs" / "e1", **ended)
 
 
 @pytest.fixture
-def home(empty_home, leave_run):
-    return Home(empty_home.parent, leave_run)
+def noted(monkeypatch):
+    made = Noted()
+    monkeypatch.setattr("pipelines.runs.local_run.Executor", made)
+    monkeypatch.setattr("pipelines.runs.local_run._summary", lambda *_: [])
+    monkeypatch.setattr(
+        "pipelines.runs.local_run.compile_cached", lambda settings, _: definition(parents=settings.warm_start_parents)
+    )
+    return made
 
 
-def test_a_start_gives_every_parameter_that_has_no_default(home):
-    started = home.start("a.png")
-    declared = pipeline_parameters(SETTINGS)
-    assert {parameter.name for parameter in declared if parameter.default is None} <= started.keys()
-    assert started.keys() <= {parameter.name for parameter in declared}
-    for name in ("DatasetUri", "PlanUri", "PretrainedWeightsUri", "ChampionUri", "LedgerUri"):
-        assert home.store.exists(started[name])
+def test_a_nights_text_becomes_values_and_its_parents_are_in_the_definition(noted, empty_home):
+    given = GIVEN | {"LearningRateMin": "0.001", "MaxTuningJobs": "3", "WarmStartParent1": "job-1"}
+    assert execute(empty_home, SETTINGS, given, note="night-1") == "Succeeded"
+    values = noted.given["parameters"]
+    assert (values["LearningRateMin"], values["MaxTuningJobs"], values["WarmStartParent1"]) == (0.001, 3, "job-1")
+    assert values["DatasetUri"] == GIVEN["DatasetUri"]
+    assert values.keys() == {parameter["Name"] for parameter in noted.definition["Parameters"]}
+    assert (noted.given["code_note"], noted.given["resume"]) == ("night-1", None)
 
 
-def test_a_repeated_start_is_the_same_although_the_first_one_has_left_its_results(home):
-    first = home.start("a.png")
-    home.finish(first, "job-1")
-    assert home.start("a.png") == first
+def test_a_run_that_is_gone_on_with_keeps_its_parameters(noted, empty_home, leave_run):
+    own = GIVEN | {"LearningRateMin": 0.1, "LearningRateMax": 0.2}
+    interrupted = leave_run(empty_home, 1, own, status="Executing").name
+    assert resume_run(RunRequest(empty_home), SETTINGS, interrupted) == "Succeeded"
+    assert (noted.given["resume"], noted.given["parameters"]) == (interrupted, own)
+    with pytest.raises(UserError, match="give no data, weights or parameters"):
+        resume_run(RunRequest(empty_home, parameters={"MaxFpr": 0.1}), SETTINGS, interrupted)
+    with pytest.raises(UserError, match="there is no run gone"):
+        resume_run(RunRequest(empty_home), SETTINGS, "gone")
 
 
-def test_a_night_on_new_data_starts_warm_and_sees_the_look_of_the_night_before(home):
-    first = home.start("a.png")
-    home.finish(first, "job-1")
-    second = home.start("b.png")
-    assert second["WarmStartParent1"] == "job-1"
-    assert second["LedgerUri"] != first["LedgerUri"]
-    home.finish(second, "job-2")
-    third = home.start("c.png")
-    assert [third[f"WarmStartParent{number}"] for number in (1, 2)] == ["job-2", "job-1"]
-    assert home.start("b.png") == second
-
-
-def test_a_wrong_limit_is_refused_before_anything_is_copied(home):
-    with pytest.raises(UserError, match="max-tpr-decrease"):
-        home.start("a.png", MaxTprDecrease=2.0)
-    assert not home.store.exists(SETTINGS.uri())
+@pytest.mark.parametrize(
+    ("step", "exit_code", "outcome"),
+    [("RejectModel", None, "Rejected"), ("ConvertToTFLite", 3, "Rejected"), ("ConvertToTFLite", 1, "Failed")],
+)
+def test_what_the_gate_ends_is_rejected(noted, empty_home, step, exit_code, outcome):
+    noted.ends = {"status": "Failed", "failed_step": step, "exit_code": exit_code}
+    assert execute(empty_home, SETTINGS, GIVEN) == outcome

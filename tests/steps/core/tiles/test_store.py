@@ -14,8 +14,8 @@ from steps.core.common.files import sha256_file
 from steps.core.tiles import store
 from steps.core.tiles.cutting import CutScreenshot, cut
 from steps.core.tiles.shards import Record, read_record
-from steps.core.tiles.spec import PreprocessingSpec
-from steps.core.tiles.store import part_key, read_part, tiles_of_dataset, write_index, write_part
+from steps.core.tiles.spec import PreprocessingSpec, part_key
+from steps.core.tiles.store import read_part, tiles_of_dataset, write_index, write_part
 from tests.steps.drawn import picture
 
 SPEC = PreprocessingSpec(tile_size=32)

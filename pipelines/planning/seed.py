@@ -1,12 +1,11 @@
-"""What has to lie in the artefact bucket before a first night: no champion, no looks, and weights to start from."""
+"""The seed of the artefacts: what a start takes by default, and the weights that people bring."""
 
 import json
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines.definition.parameters import CHAMPIONS, LEDGERS, NONE
-from pipelines.planning.champion_and_ledger import NO_CHAMPION
+from pipelines.definition.settings import CHAMPIONS, LEDGERS, NONE
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
@@ -14,11 +13,11 @@ from steps.core.gate.test_set_ledger import FILE_NAME as LEDGER_FILE
 from steps.core.gate.test_set_ledger import write_ledger
 from steps.network.weights import RANDOM_FILE, WEIGHTS_SUFFIX
 
-RANDOM = "random"
+RANDOM, NO_CHAMPION = "random", "champion.json"
 
 
 def seed(artifacts: ObjectStore) -> list[str]:
-    """Write what a start takes by default, and return the keys of what was not there yet."""
+    """Write no champion, no looks and random weights, and return the keys of what was not there yet."""
     with tempfile.TemporaryDirectory() as folder:
         write_ledger(Path(folder), [])
         ledger = (Path(folder) / LEDGER_FILE).read_bytes()
