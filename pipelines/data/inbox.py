@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pipelines.data.batch_card import Card
 from pipelines.data.listing import read_listed, write_listed
 from pipelines.data.object_table import ObjectTable, at_once
-from pipelines.data.publish import Clock, Contents, publish_batch
+from pipelines.data.publish import Clock, Contents, publish_batch, utc_now
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
@@ -61,10 +61,6 @@ class Dropped:
     def __str__(self) -> str:
         """Say it in one line."""
         return f"{self.name}: {self.what}{f' as {self.batch}' if self.batch else ''}, {self.detail}"
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def take_in_inbox(

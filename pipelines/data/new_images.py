@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -99,6 +99,19 @@ class Parts:
                 yield from rows.column(0).filter(pa.array(wanted[start : start + len(rows)])).to_pylist()
                 start += len(rows)
 
+    def keys_of(self, wanted: Collection[str], source: Source, batches: Sequence[Batch]) -> dict[str, str]:
+        """Return the key of a file for each of some sha256 that a batch has."""
+        ledger, found = self.ledger(source, batches), dict[str, str]()
+        prefixes = np.array([int(sha256[:16], 16) for sha256 in wanted], np.uint64)
+        for owner in _owners(ledger, prefixes)[0]:
+            batch = ledger.parts[owner].batch
+            with self._listing(batch, source) as file:
+                for rows in file.iter_batches(_ROWS, columns=["path", "sha256"], use_threads=False):
+                    paths, shas = (column.to_pylist() for column in rows.columns)
+                    held = ((path, sha256) for path, sha256 in zip(paths, shas, strict=True) if sha256 in wanted)
+                    found |= {sha256: source.file_key(batch.name, path) for path, sha256 in held}
+        return found
+
     def _members(self, number: int, ledger: Ledger, source: Source) -> npt.NDArray[np.bool_]:
         """Tell which of the files that a batch lists are those of its part."""
         part = ledger.parts[number]
@@ -139,11 +152,9 @@ class Parts:
         self, shas: _Shas, positions: _Positions, prefixes: _Prefixes, ledger: Ledger, source: Source
     ) -> _Positions:
         """Return those of some images, in the order of their sha256, that no part of the ledger has."""
-        first, last = (np.searchsorted(ledger.prefixes, prefixes, side) for side in ("left", "right"))
-        hit = last > first
+        owners, hit = _owners(ledger, prefixes)
         if not hit.any():
             return positions
-        owners = np.unique(np.concatenate([ledger.owners[a:b] for a, b in zip(first[hit], last[hit], strict=True)]))
         seen = _strings(shas[positions[hit]])
         known = np.zeros(len(seen), np.bool_)
         for owner in owners:
@@ -169,6 +180,14 @@ class Parts:
                 shas[start : start + len(some)] = some
                 start += len(some)
         return shas
+
+
+def _owners(ledger: Ledger, prefixes: _Prefixes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    """Return the parts that may have one of some images, and which of these it may be."""
+    first, last = (np.searchsorted(ledger.prefixes, prefixes, side) for side in ("left", "right"))
+    hit = last > first
+    ranges = [ledger.owners[a:b] for a, b in zip(first[hit], last[hit], strict=True)]
+    return np.unique(np.concatenate([np.empty(0, np.int32), *ranges])), hit
 
 
 def _decoded(texts: pa.Array) -> _Shas | None:

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+from pipelines.data.add import storing
 from pipelines.data.snapshots import Snapshot, current_dataset, publish_snapshot
-from pipelines.data.source_files import copy_files, take_in
+from pipelines.data.source_files import take_in
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.storage.folder import FolderObjects
@@ -26,15 +27,16 @@ def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Cl
     if intake.listing.empty:
         raise UserError(f"{intake.folder / intake.labels} names no readable file inside {intake.folder}")
     batch = Batch.of(intake.labels, intake.objects)
-    uri, listing = settings.uri(AD_HOC.labelled, batch.name), settings.uri(AD_HOC.catalogue, f"{batch.name}.parquet")
-    if not store.exists(listing):
+    data, listing = data_here(store, settings), f"{AD_HOC.catalogue}/{batch.name}.parquet"
+    if data.info(listing) is None:
+        put = storing(data, intake)
+        for path, _ in intake.objects:
+            put(path, f"{AD_HOC.labelled}/{batch.name}/{path}")
+        # Last, because a batch without a listing is not there.
         with store.scratch() as staged:
-            copy_files(intake.folder, intake.objects, staged / "batch")
-            store.commit(staged / "batch", uri, give_up=True)
             write_listing(staged / "listing.parquet", intake.listing)
-            # Last, because a batch without a listing is not there.
-            store.put_file(staged / "listing.parquet", listing, give_up=True)
-    return publish_snapshot(data_here(store, settings), [batch], AD_HOC)
+            data.upload(staged / "listing.parquet", listing)
+    return publish_snapshot(data, [batch], AD_HOC)
 
 
 def catalogue_snapshot(store: LocalStore, settings: Settings) -> Snapshot | None:
