@@ -6,11 +6,12 @@ removed from the inbox; a receipt beside it says so, and a removal that was kill
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -78,16 +79,34 @@ def take_in_inbox(
     """
     for name in list(data.folders(INBOX)):
         folder = _Folder(data, name, classes, attribute, clock)
-        try:
-            dropped = folder.take_in(settle)
-        except AccessDeniedError:
-            raise
-        except (LostRace, NoSuchObject):
-            dropped = Dropped(name, What.WAITING, "something in it was changed meanwhile")
-        except UserError as error:
-            dropped = Dropped(name, What.REFUSED, str(error))
-        if dropped:
-            yield dropped
+        yield from attempt(name, partial(folder.take_in, settle))
+
+
+def attempt(name: str, take_in: Callable[[], Dropped | None]) -> Iterator[Dropped]:
+    """Yield what came of a folder, if anything did; errors of it are told. Raises AccessDeniedError."""
+    try:
+        dropped = take_in()
+    except AccessDeniedError:
+        raise
+    except (LostRace, NoSuchObject):
+        dropped = Dropped(name, What.WAITING, "something in it was changed meanwhile")
+    except UserError as error:
+        dropped = Dropped(name, What.REFUSED, str(error))
+    if dropped:
+        yield dropped
+
+
+def still_young(name: str, age: timedelta, settle: timedelta) -> Dropped | None:
+    """Return that a folder waits, None if its youngest file is `settle` old."""
+    if age >= settle:
+        return None
+    seconds = max(age.total_seconds(), 0)
+    detail = f"written {seconds:,.0f} s ago: taken in {settle.total_seconds():,.0f} s after the last write"
+    return Dropped(name, What.WAITING, detail)
+
+
+def usable(rows: int, refused: int) -> str:
+    return f"{rows - refused:,} of {rows:,} rows usable"
 
 
 @dataclass(slots=True)
@@ -109,16 +128,14 @@ class _Folder:
         table = ObjectTable(self._data, self._prefix)
         if not len(table):
             return None
-        if (age := self._clock() - table.newest) < settle:
-            seconds = max(age.total_seconds(), 0)
-            detail = f"written {seconds:,.0f} s ago: taken in {settle.total_seconds():,.0f} s after the last write"
-            return Dropped(self._name, What.WAITING, detail)
+        if young := still_young(self._name, self._clock() - table.newest, settle):
+            return young
         with tempfile.TemporaryDirectory(prefix="tilegate-inbox-") as scratch:
             batch, already, labels, counts, left = self._become_batch(table, Path(scratch))
             receipt = _Receipt(batch.name, labels, table.newest.isoformat())
             self._data.put(self._prefix + RECEIPT, json.dumps(asdict(receipt)).encode())
             self._remove(receipt, Path(scratch) / "listing.parquet")
-        detail = f"{counts.rows - counts.refused:,} of {counts.rows:,} rows usable"
+        detail = usable(counts.rows, counts.refused)
         if left:
             detail += f"; {left:,} files that no row names stay in {self._data.uri(self._prefix)}"
         return Dropped(self._name, What.ALREADY if already else What.TAKEN_IN, detail, batch.name)
