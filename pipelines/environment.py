@@ -13,6 +13,8 @@ from steps.core.common.errors import UserError
 
 LOCAL = "local"
 ENVIRONMENTS = ("dev", "prod")
+# Where batches are dropped in the data bucket.
+INBOX = "inbox/"
 _ACCOUNT = re.compile(r"\d{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 

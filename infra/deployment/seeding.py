@@ -5,7 +5,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines.definition.parameters import CHAMPIONS, LEDGERS, NONE
+from pipelines.definition.settings import CHAMPIONS, LEDGERS, NONE
 from pipelines.planning.champion_and_ledger import NO_CHAMPION
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.definition.parameters import CHAMPIONS, LEDGERS
 from pipelines.definition.requests import all_steps
-from pipelines.definition.settings import Settings
+from pipelines.definition.settings import CHAMPIONS, LEDGERS, Settings
 from steps.core.dataset.plan import DATASETS, FACTS, SHARDS_MANIFEST, TILES
 
 _OUTPUT = re.compile(r"Steps\.(\w+)\.ProcessingOutputConfig\.Outputs\['([\w-]+)'\]\.S3Output\.S3Uri")

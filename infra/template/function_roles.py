@@ -8,7 +8,7 @@ from constructs import Construct
 
 from infra.options import Options
 from infra.template.statements import allow, grant, listing, objects, reading, service_role, through_s3, writing
-from pipelines.definition.parameters import CHAMPIONS, LEDGER, LEDGERS
+from pipelines.definition.settings import CHAMPIONS, LEDGER, LEDGERS
 from pipelines.environment import Environment
 from steps.core.dataset.plan import DATASETS, FACTS, TILES
 

@@ -11,9 +11,9 @@ from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED, parameter_options
 
 if TYPE_CHECKING:
     from pipelines.aws.session import Deployment
-    from pipelines.runs.aws_executions import ExecutionsSeen, Job
     from pipelines.runs.aws_logs import Line
     from pipelines.runs.aws_status import Standing
+    from pipelines.runs.sagemaker_executions import Job, SageMakerExecutions
 
 _WATCH_SECONDS = 15.0
 _EXIT_CODES = {"Succeeded": 0, "Rejected": EXIT_REJECTED, "Failed": EXIT_ERROR, "Stopped": EXIT_ERROR}
@@ -106,40 +106,42 @@ def logs(execution: str | None, step: str | None, environment: str, region: str 
     EXECUTION as for `tilegate status`, by default the newest; STEP is the name of one of its steps.
     """
     from pipelines.aws.session import open_environment
-    from pipelines.runs.aws_executions import ExecutionsSeen
+    from pipelines.runs.sagemaker_executions import SageMakerExecutions
 
     deployment = open_environment(environment, region)
-    seen = ExecutionsSeen(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
-    found = seen.find(execution)
-    for line in _log_lines(deployment, seen, found.arn, step, follow=follow):
+    executions = SageMakerExecutions(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
+    found = executions.look_up(execution)
+    for line in _log_lines(deployment, executions, found.arn, step, follow=follow):
         click.echo(f"{line.stream.partition('/')[0]}  {line.text}")
 
 
 def _log_lines(
-    deployment: "Deployment", seen: "ExecutionsSeen", arn: str, step: str | None, *, follow: bool
+    deployment: "Deployment", executions: "SageMakerExecutions", arn: str, step: str | None, *, follow: bool
 ) -> Iterator["Line"]:
     from pipelines.runs.aws_logs import follow_logs, read_logs
 
     client = deployment.client("logs")
 
     def look() -> tuple[Sequence["Job"], bool]:
-        return _jobs(seen, arn, step, is_early=follow)
+        return _jobs(executions, arn, step, is_early=follow)
 
     return follow_logs(client, look) if follow else iter(read_logs(client, look()[0]))
 
 
-def _jobs(seen: "ExecutionsSeen", arn: str, step: str | None, *, is_early: bool) -> tuple[Sequence["Job"], bool]:
+def _jobs(
+    executions: "SageMakerExecutions", arn: str, step: str | None, *, is_early: bool
+) -> tuple[Sequence["Job"], bool]:
     """Return the jobs to read, and whether more may come; `is_early`: a step may not have begun yet."""
     from steps.core.common.errors import UserError
 
-    execution = seen.describe(arn)
-    steps = seen.steps(execution)
+    execution = executions.describe(arn)
+    steps = executions.steps(execution)
     chosen = [state for state in steps if step in (None, state.name)]
     if step and not chosen and not (is_early and execution.goes_on):
         names = ", ".join(state.name for state in steps if state.job) or "none"
         raise UserError(f"{execution.id} has no step {step!r} that has begun: {names}")
     goes_on = any(state.goes_on for state in chosen) if step and chosen else execution.goes_on
-    return [job for state in chosen for job in seen.jobs(state)], goes_on
+    return [job for state in chosen for job in executions.jobs(state)], goes_on
 
 
 @click.command()
@@ -154,13 +156,13 @@ def stop(execution: str, environment: str, region: str | None, reason: str) -> N
     import hashlib
 
     from pipelines.aws.session import open_environment
-    from pipelines.runs.aws_executions import ExecutionsSeen
+    from pipelines.runs.sagemaker_executions import SageMakerExecutions
 
     deployment = open_environment(environment, region)
-    seen = ExecutionsSeen(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
-    found = seen.find(execution)
+    executions = SageMakerExecutions(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
+    found = executions.look_up(execution)
     note = f"Stopped by {deployment.identity}: {reason}"
-    seen.stop(found, note, hashlib.sha256(f"stop {found.arn}".encode()).hexdigest())
+    executions.stop(found, note, hashlib.sha256(f"stop {found.arn}".encode()).hexdigest())
     click.echo(f"{found.id} is being stopped.")
 
 

@@ -74,8 +74,10 @@ def run(home: Path, data: Path | None, weights: Path | None, resume: str | None,
     Steps whose inputs, code and arguments have not changed are reused. Exit code 0: a model waits for approval; 3: the
     gate rejected it; 1: an error.
     """
-    from pipelines.runs.local_run import RunRequest, run_pipeline
+    from pipelines.runs.local_run import resume_run, run_pipeline
+    from pipelines.runs.local_start import RunRequest
 
     chosen = {name: value for name, value in given.items() if value is not None}
-    outcome = run_pipeline(RunRequest(home, data, sample, weights, resume, chosen), _SETTINGS)
+    request = RunRequest(home, data, sample, weights, chosen)
+    outcome = resume_run(request, _SETTINGS, resume) if resume else run_pipeline(request, _SETTINGS)
     sys.exit({"Succeeded": 0, "Rejected": EXIT_REJECTED}.get(outcome, EXIT_ERROR))

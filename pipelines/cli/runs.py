@@ -38,20 +38,17 @@ def _list_executions(environment: str, region: str | None, last: int) -> None:
     import itertools
 
     from pipelines.aws.session import open_environment
-    from pipelines.runs.aws_executions import ExecutionsSeen
-    from pipelines.runs.aws_status import status_of
+    from pipelines.runs.sagemaker_executions import SageMakerExecutions
 
     deployment = open_environment(environment, region)
-    seen = ExecutionsSeen(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
-    found = list(itertools.islice(seen.newest(), last))
+    executions = SageMakerExecutions(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
+    found = list(itertools.islice(executions.newest(), last))
     if not found:
         click.echo(f"No executions of {deployment.environment.pipeline}; `tilegate start` makes one.")
     for execution in reversed(found):
         started = f"{execution.started:%Y-%m-%d %H:%M:%S}"
         why = textwrap.shorten("; ".join(filter(None, (execution.reason, execution.note))), 100)
-        click.echo(
-            f"{execution.id}  {started}  {status_of(execution, deployment):<9}  {execution.name}  {why}".rstrip()
-        )
+        click.echo(f"{execution.id}  {started}  {executions.status(execution):<9}  {execution.name}  {why}".rstrip())
 
 
 @click.command()

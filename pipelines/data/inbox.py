@@ -21,6 +21,7 @@ from pipelines.data.batch_card import Card
 from pipelines.data.listing import read_listed, write_listed
 from pipelines.data.object_table import ObjectTable, at_once
 from pipelines.data.publish import Clock, Contents, publish_batch, utc_now
+from pipelines.environment import INBOX
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
@@ -36,7 +37,6 @@ from steps.core.dataset.paths import Files, PathRefusedError
 from steps.core.dataset.rows import check_table, row_tables
 from steps.core.dataset.snapshot import LABELS, Batch, Place
 
-INBOX = "inbox/"
 RECEIPT = ".taken-in.json"
 SETTLE = timedelta(minutes=15)
 

@@ -30,8 +30,8 @@ from sagemaker.mlops.workflow import (
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import CheckpointConfig, Compute, Networking, StoppingCondition
 
-from pipelines.definition.parameters import LEDGER, STATIC, pipeline_parameters
-from pipelines.definition.settings import Settings
+from pipelines.definition.parameters import STATIC, pipeline_parameters
+from pipelines.definition.settings import LEDGER, Settings
 from steps.core.dataset.plan import FACTS, INSPECTOR, TILES
 
 SEED = 17

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.definition.settings import Settings
+from pipelines.definition.settings import CHAMPIONS, LEDGERS, NONE, Settings
 from steps.core.common.choices import (
     ALL_THERE_IS,
     BACKBONES,
@@ -38,8 +38,6 @@ STATIC = {
 # Those that only the final training gets: it trains longer than a trial, and for the phone.
 FINAL = {"fine-tune-epochs": "FineTuneEpochs", "compress": "Compress"}
 MOST_WARM_START_PARENTS = 5
-# Prefixes in the bucket: champions by the digest of their bundle, ledgers as single runs see them, and all looks.
-CHAMPIONS, LEDGERS, LEDGER, NONE = "champions", "ledgers", "ledger", "none"
 _WARM_START_PARENT = "WarmStartParent"
 # The gate's own names, spelled again because importing the gate costs half a second of every command.
 CHAMPION_RULES = ("non-inferior", "not-proven-worse")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 PIPELINE_NAME = "tilegate"
+# Prefixes in the bucket: champions by the digest of their bundle, ledgers as single runs see them, and all looks.
+CHAMPIONS, LEDGERS, LEDGER, NONE = "champions", "ledgers", "ledger", "none"
 
 
 @dataclass(frozen=True, slots=True)

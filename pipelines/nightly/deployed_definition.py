@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pipelines.definition.parameters import is_warm_start
 from steps.core.common.errors import UserError
 
 # The steps that make facts and tiles of the data; their images are part of their arguments.
@@ -37,6 +36,8 @@ class Deployed:
 
     @property
     def warm_start_parents(self) -> int:
+        from pipelines.definition.parameters import is_warm_start
+
         return sum(is_warm_start(str(parameter["Name"])) for parameter in self._document["Parameters"])
 
     def defaults(self) -> dict[str, Any]:

@@ -8,27 +8,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+from pipelines.data.snapshots import Snapshot
 from pipelines.nightly.decide import Attempt, News, Nothing, Rules, Start, Why, decide
 from pipelines.nightly.lease import Lease
 from pipelines.nightly.records import NightRecord, Question, Records, new_record
-from pipelines.planning.champion_and_ledger import all_looks
 from pipelines.planning.earlier_runs import EarlierRun
+from pipelines.planning.looks import all_looks
 from pipelines.runs.executions import Executions
 from pipelines.storage.protocol import ObjectStore
 from steps.core.dataset.snapshot import REFERENCE, Batch
 
 Clock = Callable[[], datetime]
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """The labelled data as they are tonight: the URI of their snapshot, which holds its digest, and the batches."""
-
-    uri: str
-    batches: tuple[Batch, ...]
 
 
 class Site(Protocol):
@@ -49,7 +42,7 @@ class Site(Protocol):
     def take_in(self) -> Iterable[str]:
         """Make batches of what lies in the inbox, and give a line for each of what happened."""
 
-    def data(self) -> Data | None:
+    def data(self) -> Snapshot | None:
         """Return the present snapshot of all labelled data, None if there are no labels."""
 
     def settings(self) -> str:
@@ -58,7 +51,7 @@ class Site(Protocol):
     def labels(self, batch: Batch) -> int:
         """Return how many usable rows a batch has brought."""
 
-    def parameters(self, data: Data, question: Question, earlier: Sequence[EarlierRun]) -> Mapping[str, str]:
+    def parameters(self, data: Snapshot, question: Question, earlier: Sequence[EarlierRun]) -> Mapping[str, Any]:
         """Return what to start an execution with; brings plan, champion and ledger to where they are wanted."""
 
 
@@ -160,7 +153,7 @@ def _attempt(record: NightRecord) -> Attempt:
     return Attempt(record.attempt, record.outcome.status, record.execution, record.outcome.reason)
 
 
-def _news(site: Site, data: Data, history: Sequence[NightRecord]) -> News:
+def _news(site: Site, data: Snapshot, history: Sequence[NightRecord]) -> News:
     answered = [record for record in history if record.outcome.status.is_answer]
     known = set(answered[-1].batches) if answered else set()
     fresh = [batch for batch in data.batches if batch.name not in known and batch.kind != REFERENCE]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.nightly.decide import Rules
 from pipelines.nightly.site_aws import CloudSite
-from pipelines.registry.opening import registry_of
 from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.aws.session import Deployment
+    from pipelines.registry.protocol import ModelRegistry
 
 _RULES = {
     "TILEGATE_MIN_NEW_LABELS": ("min_new_labels", int),
@@ -26,13 +26,19 @@ def open_cloud_site(
     deployment: "Deployment", chosen: Mapping[str, Any], *, duration: timedelta = timedelta(minutes=15)
 ) -> CloudSite:
     """Open the nights of an environment; `chosen` are run parameters by name, `duration` as `CloudSite` has it."""
+
+    def registry() -> "ModelRegistry":
+        from pipelines.registry.opening import registry_of
+
+        return registry_of(deployment).registry
+
     environment, s3 = deployment.environment, deployment.client("s3")
     return CloudSite(
         environment,
         client=deployment.client("sagemaker"),
         data=S3Objects(s3, environment.data_bucket),
         artifacts=S3Objects(s3, environment.artifact_bucket),
-        registry=registry_of(deployment).registry,
+        registry=registry,
         chosen=chosen,
         duration=duration,
     )

@@ -112,7 +112,9 @@ class Records:
             self._objects.put(key, _claim_bytes(mine), only_if_absent=True)
         except LostRace:
             data, etag = self._objects.get_with_etag(key)
-            mine = replace(_claim_of(data, self._objects.uri(key)), holder=mine.holder)
+            found = _claim_of(data, self._objects.uri(key))
+            # Claims on one machine once named only what was chosen.
+            mine = replace(found, holder=mine.holder, parameters={**record.parameters, **found.parameters})
             try:
                 self._objects.put(key, _claim_bytes(mine), only_if_etag=etag)
             except LostRace:
@@ -160,17 +162,18 @@ def new_record(
     *,
     pipeline: str,
     batches: Sequence[str],
-    parameters: Mapping[str, str],
+    parameters: Mapping[str, Any],
     reason: str,
     now: datetime,
 ) -> NightRecord:
+    """Return the record of an attempt that is to be claimed; the service takes every parameter as text."""
     return NightRecord(
         token=question.token(attempt),
         pipeline=pipeline,
         question=question,
         attempt=attempt,
         batches=tuple(batches),
-        parameters=dict(parameters),
+        parameters={name: str(value) for name, value in parameters.items()},
         reason=reason,
         at=now.isoformat(timespec="milliseconds"),
         holder="",

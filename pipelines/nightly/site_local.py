@@ -10,18 +10,17 @@ from typing import Any
 
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.folder_inbox import FolderInbox
+from pipelines.data.snapshots import Snapshot
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
-from pipelines.executor.store import LocalStore
 from pipelines.locks import exclusive
 from pipelines.nightly.lease import Lease, NightBusyError
-from pipelines.nightly.night import Clock, Data
+from pipelines.nightly.night import Clock
 from pipelines.nightly.records import Question
-from pipelines.planning.champion_and_ledger import identity_of
 from pipelines.planning.earlier_runs import EarlierRun
-from pipelines.runs.inputs import catalogue_snapshot, weights_of
-from pipelines.runs.local_executions import ExecutionsHere
-from pipelines.runs.local_run import RunRequest, artifacts_here, parameter_values
+from pipelines.runs.inputs import catalogue_snapshot
+from pipelines.runs.local_executions import LocalExecutions
+from pipelines.runs.local_start import LocalStart, defaults_of, identity_of
 from steps.core.dataset.classes import AUTO, Classes
 from steps.core.dataset.snapshot import Batch
 
@@ -40,10 +39,9 @@ class LocalSite:
     ) -> None:
         self._home, self._settings, self._inbox = home, settings, inbox
         self._weights, self._chosen = weights, chosen
-        self._store = LocalStore(home / "store")
-        self.artifacts = artifacts_here(self._store, settings)
-        request = RunRequest(home, data=None, sample=False, weights=weights, resume=None, parameters=chosen)
-        self.executions = ExecutionsHere(request, settings)
+        self._start = LocalStart(home, settings)
+        self.artifacts = self._start.artifacts
+        self.executions = LocalExecutions(home, settings)
 
     @property
     def pipeline(self) -> str:
@@ -59,29 +57,32 @@ class LocalSite:
 
     def take_in(self) -> Iterator[str]:
         if self._inbox:
-            values = parameter_values(self._chosen, self._settings)
+            values = {**defaults_of(self._settings), **self._chosen}
             attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
-            catalogue = Catalogue(self._store, self._settings)
-            yield from self._inbox.take_in(catalogue, Classes.parse(values["Classes"]), attribute, now=time.time())
+            yield from self._inbox.take_in(
+                self._catalogue, Classes.parse(values["Classes"]), attribute, now=time.time()
+            )
 
-    def data(self) -> Data | None:
-        snapshot = catalogue_snapshot(self._store, self._settings)
-        return Data(snapshot.uri, snapshot.batches) if snapshot else None
+    def data(self) -> Snapshot | None:
+        return catalogue_snapshot(self._start.store, self._settings)
 
     def settings(self) -> str:
-        values = parameter_values(self._chosen, self._settings)
-        weights = weights_of(self._weights, values["Backbone"], self._store, self._settings)
-        definition = compile_cached(self._settings, self._home / "compiled")
-        asked = [definition, identity_of({**values, "PretrainedWeightsUri": weights})]
+        values = {**defaults_of(self._settings), **self._chosen}
+        values |= self._start.weights(values["Backbone"], self._weights)
+        asked = [compile_cached(self._settings, self._home / "compiled"), identity_of(values)]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def labels(self, batch: Batch) -> int:
-        card = Catalogue(self._store, self._settings).card(batch.name)
+        card = self._catalogue.card(batch.name)
         return card.rows - card.refused
 
-    def parameters(self, data: Data, question: Question, earlier: Sequence[EarlierRun]) -> Mapping[str, str]:  # noqa: ARG002
-        """Return what was chosen, for the record: the run itself finds what it is judged against."""
-        return {"DatasetUri": data.uri, **{name: str(value) for name, value in self._chosen.items()}}
+    def parameters(self, data: Snapshot, question: Question, earlier: Sequence[EarlierRun]) -> Mapping[str, Any]:  # noqa: ARG002
+        """See the protocol; earlier than tonight's are all runs of the home, those between the nights among them."""
+        return self._start.prepare(data, self._start.values(self._chosen, self._weights))
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(self._start.store, self._settings)
 
 
 class _Kept:

@@ -8,15 +8,14 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from pipelines.code_digest import program_digest
-from pipelines.definition.parameters import CHAMPIONS, LEDGER, LEDGERS, NONE
-from pipelines.planning.earlier_runs import JUDGES, EarlierRun
+from pipelines.definition.settings import CHAMPIONS, LEDGERS, NONE
+from pipelines.planning.earlier_runs import EarlierRun
+from pipelines.planning.looks import all_looks
 from pipelines.registry.protocol import ModelRegistry, ModelVersion, RegistryError
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
@@ -25,17 +24,7 @@ from steps.core.gate.test_set_ledger import Consultation, write_ledger
 
 NO_CHAMPION = "champion.json"
 ARCHIVE = "model.tar.gz"
-_PROGRAMS = ("validate", "preprocess", "index", "train", "evaluate", "convert")
 _AT_ONCE = 8
-# Not part of what a run is asked for: they follow from it, or from what was there when it started.
-_DERIVED = ("PlanUri", "ChampionUri", "LedgerUri")
-
-
-def identity_of(parameters: Mapping[str, Any]) -> str:
-    """Return the digest of what a run on this machine is asked for: its parameters and the code of every program."""
-    asked = {name: value for name, value in sorted(parameters.items()) if name not in _DERIVED}
-    code = [program_digest(f"steps.{program}") for program in _PROGRAMS]
-    return hashlib.sha256(json.dumps([asked, code], default=str).encode()).hexdigest()[:32]
 
 
 def champion_uri(
@@ -93,13 +82,6 @@ def ledger_uri(artifacts: ObjectStore, earlier: Sequence[EarlierRun], identity: 
     with suppress(LostRace):
         artifacts.put(f"{prefix}/{LEDGER_FILE}", data, only_if_absent=True)
     return artifacts.uri(prefix)
-
-
-def all_looks(artifacts: ObjectStore) -> list[tuple[str, str]]:
-    """Return the name and the key of every look in the ledger."""
-    # Each judge has a folder of its own: two steps of a run may not write to one place.
-    keys = [info.key for step in JUDGES for info in artifacts.list(f"{LEDGER}/{step}/")]
-    return [(Path(key).stem, key) for key in sorted(keys) if key.endswith(".json")]
 
 
 def _bucket(artifacts: ObjectStore) -> str:

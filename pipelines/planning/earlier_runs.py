@@ -2,12 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
-
-from pipelines.executor.files import read_json
-from pipelines.executor.runs import RunSummary, load_runs
 
 TUNING = "TuneHyperparameters"
 JUDGES = ("EvaluateModel", "ConvertToTFLite")
@@ -36,52 +31,6 @@ class EarlierRun(Protocol):
 
     def tuning_job(self) -> str | None:
         """Return the name of the tuning job that succeeded in it, its own or one it reused."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunHere:
-    """An earlier run on this machine."""
-
-    summary: RunSummary
-
-    @property
-    def id(self) -> str:
-        return self.summary.id
-
-    @property
-    def pipeline(self) -> str:
-        return self.summary.pipeline
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        return self.summary.parameters
-
-    @property
-    def has_validated(self) -> bool:
-        run = self.summary
-        return run.status == "Succeeded" or run.failed_step not in (None, *NOTHING_KNOWN_YET)
-
-    def looks(self) -> Collection[str]:
-        found = set[str]()
-        for step in JUDGES:
-            folder = self.summary.run_dir / "steps" / step
-            # A rejected conversion has looked as well, but a failed step has no outputs in its result.
-            found |= {path.stem for path in (folder / "opt/ml/processing/output/new-ledger").glob("*.json")}
-            document = read_json(folder / "result.json")
-            if document and "new-ledger" in document["outputs"]:
-                found |= {key.removesuffix(".json") for key in document["outputs"]["new-ledger"]["keys"]}
-        return found
-
-    def tuning_job(self) -> str | None:
-        document = read_json(self.summary.run_dir / "steps" / TUNING / "result.json")
-        if not document or document["status"] != "Succeeded":
-            return None
-        return str(document["properties"]["HyperParameterTuningJobName"])
-
-
-def runs_here(home: Path) -> Sequence[EarlierRun]:
-    """Return every run of a home, the oldest first."""
-    return [RunHere(run) for run in load_runs(home)]
 
 
 def before(earlier: Sequence[EarlierRun], dataset_uri: str) -> Sequence[EarlierRun]:

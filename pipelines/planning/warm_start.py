@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.definition.parameters import MOST_WARM_START_PARENTS, STATIC
-from pipelines.planning.earlier_runs import TUNING, EarlierRun, before
+from pipelines.planning.earlier_runs import EarlierRun, before
 
-STEP = TUNING
 # What a trial is, besides its hyperparameters: nights that differ in it are not of one search.
 _ALIKE = ("Classes", "TileSize", "PretrainedWeightsUri", "TuningEpochs", *STATIC.values())
 
@@ -19,12 +18,12 @@ def warm_start_parents(earlier: Sequence[EarlierRun], pipeline: str, parameters:
     """Return the names of the tuning jobs to start warm from, the latest first; at most five, as SageMaker allows.
 
     They are those of earlier data: of the runs before the first one on this dataset, so that a repeated run has the
-    same parents and finds its own result again. `earlier` begins with the oldest.
+    same parents and finds its own result again. `earlier` begins with the oldest; nights' records hold text.
     """
     alike = (
         run
         for run in before(earlier, parameters["DatasetUri"])
-        if run.pipeline == pipeline and all(run.parameters.get(n) == parameters[n] for n in _ALIKE)
+        if run.pipeline == pipeline and all(str(run.parameters.get(n)) == str(parameters[n]) for n in _ALIKE)
     )
     parents = [job for run in alike if (job := run.tuning_job())]
     return tuple(dict.fromkeys(reversed(parents)))[:MOST_WARM_START_PARENTS]

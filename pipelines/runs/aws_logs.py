@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.aws.session import aws_errors
-from pipelines.runs.aws_executions import Job
+from pipelines.aws.errors import aws_errors
+from pipelines.runs.sagemaker_executions import Job
 
 _GROUPS: Mapping[str, str] = {
     "ProcessingJob": "/aws/sagemaker/ProcessingJobs",

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.executor.event_text import duration
-from pipelines.runs.aws_executions import Execution, ExecutionsSeen, StepState
-from pipelines.runs.sagemaker_executions import SageMakerExecutions
+from pipelines.runs.sagemaker_executions import Execution, SageMakerExecutions, StepState
 from pipelines.runs.verdict import figures
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from pipelines.storage.s3 import S3Objects
@@ -33,20 +32,12 @@ class Standing:
 
 def standing(deployment: "Deployment", wanted: str | None) -> Standing:
     """Look at an execution, by default the newest."""
-    environment, client = deployment.environment, deployment.client("sagemaker")
-    seen = ExecutionsSeen(client, environment.pipeline_arn)
-    execution = seen.find(wanted)
-    steps = tuple(seen.steps(execution))
+    environment = deployment.environment
+    executions = SageMakerExecutions(deployment.client("sagemaker"), environment.pipeline_arn)
+    execution = executions.look_up(wanted)
+    steps = tuple(executions.steps(execution))
     artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
-    return Standing(execution, status_of(execution, deployment), steps, _verdict(artifacts, execution, steps))
-
-
-def status_of(execution: Execution, deployment: "Deployment") -> str:
-    """Return SageMaker's status, or Rejected where it was the gate that ended an execution: that is no failure."""
-    if execution.status != "Failed":
-        return execution.status
-    executions = SageMakerExecutions(deployment.client("sagemaker"), deployment.environment.pipeline_arn)
-    return str(executions.outcome(execution.id).status)
+    return Standing(execution, executions.status(execution, steps), steps, _verdict(artifacts, execution, steps))
 
 
 def lines_of(found: Standing, now: datetime) -> Iterator[str]:

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-# The step that ends an execution because the gate has rejected the model.
-REJECTING = "RejectModel"
+from steps.core.common.program import EXIT_REJECTED
+
+# The step that ends an execution because the gate has rejected the model, and the one whose program may do so, too.
+REJECTING, CONVERTING = "RejectModel", "ConvertToTFLite"
+
+
+def is_rejected(failed_step: str | None, exit_code: int | None) -> bool:
+    """Tell whether the gate ended an execution that failed: by a step of its own, or by the exit code of a program."""
+    return failed_step == REJECTING or exit_code == EXIT_REJECTED
 
 
 class Status(StrEnum):

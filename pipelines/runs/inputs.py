@@ -1,6 +1,5 @@
 """Labelled data and pretrained weights on their way into the store: as immutable, content-named folders."""
 
-import json
 from pathlib import Path
 
 from pipelines.data.add import storing
@@ -13,7 +12,7 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch, write_listing
-from steps.network.weights import RANDOM_FILE, WEIGHTS_SUFFIX
+from steps.network.weights import WEIGHTS_SUFFIX
 
 
 def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Classes) -> Snapshot:
@@ -49,17 +48,11 @@ def data_here(store: LocalStore, settings: Settings) -> FolderObjects:
     return FolderObjects(store.path(settings.uri()), settings.bucket)
 
 
-def weights_of(source: Path | None, backbone: str, store: LocalStore, settings: Settings) -> str:
-    """Bring pretrained weights into the store and return their URI; None stands for random weights.
+def weights_of(source: Path, backbone: str, store: LocalStore, settings: Settings) -> str:
+    """Bring pretrained weights into the store and return their URI.
 
     `source` is a Keras `*.weights.h5` or a folder in which exactly one is named after the backbone.
     """
-    if source is None:
-        uri = settings.artifact_uri("weights", "random")
-        if not store.exists(uri):
-            marker = json.dumps({"initialisation": "random"}) + "\n"
-            store.put_bytes(marker.encode(), f"{uri}/{RANDOM_FILE}")
-        return uri
     path = _weights_file(source, backbone)
     uri = settings.artifact_uri("weights", sha256_file(path)[:32])
     if not store.exists(uri):

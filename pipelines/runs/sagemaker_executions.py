@@ -1,21 +1,76 @@
-"""The executions of a pipeline in SageMaker."""
+"""The executions of the deployed pipeline in SageMaker: nights start them, and people look at them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from pipelines.aws.session import aws_errors
+from pipelines.aws.errors import aws_errors
 from pipelines.planning.earlier_runs import TUNING
-from pipelines.runs.aws_failures import failure_of
-from pipelines.runs.executions import REJECTING, Outcome, Status
+from pipelines.runs.executions import CONVERTING, REJECTING, Outcome, Status, is_rejected
+from steps.core.common.errors import UserError
 from steps.core.common.program import EXIT_REJECTED
 
-CONVERTING = "ConvertToTFLite"
 # How the program of ConvertToTFLite begins to say that the gate has rejected every variant.
 REFUSAL = "No converted model may ship."
 _EXIT_CODE = re.compile(rf"exit code:? *{EXIT_REJECTED}\b", re.IGNORECASE)
-_GOES_ON = ("Executing", "Stopping")
+_GOES_ON = ("Executing", "Stopping", "Starting")
+_LONGEST_NOTE = 3072
+_JOBS = ("ProcessingJob", "TrainingJob", "TuningJob")
+# In one request as many as the service gives.
 _PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """`name` is the one that a night gave it, `note` what people have said of it; `ended` is None while it goes on."""
+
+    arn: str
+    name: str
+    status: str
+    started: datetime
+    ended: datetime | None = None
+    reason: str = ""
+    note: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def goes_on(self) -> bool:
+        return self.status in _GOES_ON
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`kind` is ProcessingJob, TrainingJob or TuningJob."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """`source` is the execution that it was taken from, if it was; `told` what the step itself has to say."""
+
+    name: str
+    status: str
+    started: datetime | None
+    ended: datetime | None
+    reason: str = ""
+    source: str = ""
+    told: str = ""
+    job: Job | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        return self.status in _GOES_ON
+
+    def seconds(self, now: datetime) -> float | None:
+        return ((self.ended or now) - self.started).total_seconds() if self.started else None
 
 
 class SageMakerExecutions:
@@ -33,65 +88,168 @@ class SageMakerExecutions:
                 PipelineParameters=[{"Name": name, "Value": value} for name, value in sorted(parameters.items())],
                 ClientRequestToken=token,
             )
-        return _id(started)
+        return str(started["PipelineExecutionArn"]).rpartition("/")[2]
 
     def find(self, display_name: str) -> str | None:
-        pages = self._client.get_paginator("list_pipeline_executions").paginate(
-            PipelineName=self._name, SortBy="CreationTime", SortOrder="Descending"
-        )
-        summaries = (summary for page in pages for summary in page["PipelineExecutionSummaries"])
-        with aws_errors(f"list the executions of {self._name}"):
-            return next((_id(s) for s in summaries if s.get("PipelineExecutionDisplayName") == display_name), None)
+        return next((found.id for found in self.newest() if found.name == display_name), None)
 
     def executing(self) -> str | None:
         """See the protocol; among the hundred newest, because an execution ends within days."""
-        with aws_errors(f"list the executions of {self._name}"):
-            page = self._client.list_pipeline_executions(
-                PipelineName=self._name, SortBy="CreationTime", SortOrder="Descending", MaxResults=_PAGE
-            )
-        going_on = (s for s in page["PipelineExecutionSummaries"] if s["PipelineExecutionStatus"] in _GOES_ON)
-        return next(map(_id, going_on), None)
+        return next((found.id for found in islice(self.newest(), _PAGE) if found.goes_on), None)
 
     def outcome(self, execution: str) -> Outcome:
-        arn = f"{self._arn}/execution/{execution}"
-        with aws_errors(f"describe the execution {execution}"):
+        found = self._described(f"{self._arn}/execution/{execution}")
+        if found is None:
+            # Of a pipeline that was destroyed: the buckets, and the nights' records in them, outlive it.
+            return Outcome(Status.STOPPED, "SageMaker knows it no longer")
+        return Outcome(Status.EXECUTING) if found.goes_on else outcome_of(found, self.steps(found))
+
+    def newest(self) -> Iterator[Execution]:
+        """Yield the executions, the newest first, without their ends."""
+        with aws_errors(f"list the executions of {self._name}"):
+            pages = self._client.get_paginator("list_pipeline_executions").paginate(
+                PipelineName=self._name,
+                SortBy="CreationTime",
+                SortOrder="Descending",
+                PaginationConfig={"PageSize": _PAGE},
+            )
+            for page in pages:
+                yield from map(_execution, page["PipelineExecutionSummaries"])
+
+    def look_up(self, wanted: str | None) -> Execution:
+        """Return an execution by its id, its ARN or its night's name; None is the newest. Raises UserError."""
+        if wanted and wanted.startswith("arn:"):
+            return self.describe(wanted)
+        for execution in self.newest():
+            if wanted in (None, execution.id, execution.name):
+                return self.describe(execution.arn)
+        if wanted is None:
+            raise UserError(f"{self._name} has no executions yet: `tilegate start` makes one")
+        raise UserError(f"{self._name} has no execution {wanted!r}: `tilegate runs` lists them")
+
+    def describe(self, arn: str) -> Execution:
+        found = self._described(arn)
+        if found is None:
+            raise UserError(f"{self._name} has no execution {arn!r}: `tilegate runs` lists them")
+        return found
+
+    def steps(self, execution: Execution) -> list[StepState]:
+        """Return the steps that have begun, in that order, each with the reason of its failure."""
+        with aws_errors(f"list the steps of {execution.id}"):
+            pages = self._client.get_paginator("list_pipeline_execution_steps").paginate(
+                PipelineExecutionArn=execution.arn, SortOrder="Ascending"
+            )
+            return [self._step(told) for page in pages for told in page["PipelineExecutionSteps"]]
+
+    def status(self, execution: Execution, steps: Sequence[StepState] | None = None) -> str:
+        """Return SageMaker's status, or Rejected where it was the gate that ended an execution: that is no failure."""
+        if execution.status != "Failed":
+            return execution.status
+        return str(outcome_of(execution, self.steps(execution) if steps is None else steps).status)
+
+    def stop(self, execution: Execution, note: str, token: str) -> None:
+        """Stop an execution; `note` is kept with it, `token` (32 characters at least) makes repeating harmless."""
+        if not execution.goes_on:
+            raise UserError(f"{execution.id} has ended already: {execution.status}")
+        text = "\n".join(filter(None, (execution.note, note)))[-_LONGEST_NOTE:]
+        with aws_errors(f"stop the execution {execution.id}"):
+            self._client.update_pipeline_execution(
+                PipelineExecutionArn=execution.arn, PipelineExecutionDescription=text
+            )
+            self._client.stop_pipeline_execution(PipelineExecutionArn=execution.arn, ClientRequestToken=token)
+
+    def jobs(self, step: StepState) -> list[Job]:
+        """Return the jobs that write logs for a step: of a tuning, those that it started."""
+        if step.job is None or step.job.kind != "TuningJob":
+            return [step.job] if step.job else []
+        name = step.job.name
+        with aws_errors(f"list the training jobs of {name}"):
+            pages = self._client.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
+                HyperParameterTuningJobName=name, SortBy="CreationTime", SortOrder="Ascending"
+            )
+            return [
+                Job("TrainingJob", str(told["TrainingJobName"]))
+                for page in pages
+                for told in page["TrainingJobSummaries"]
+            ]
+
+    def _described(self, arn: str) -> Execution | None:
+        with aws_errors(f"describe the execution {arn.rpartition('/')[2]}"):
             try:
                 told = self._client.describe_pipeline_execution(PipelineExecutionArn=arn)
             except self._client.exceptions.ResourceNotFound:
-                # Of a pipeline that was destroyed: the buckets, and the nights' records in them, outlive it.
-                return Outcome(Status.STOPPED, "SageMaker knows it no longer")
-            if told["PipelineExecutionStatus"] in _GOES_ON:
-                return Outcome(Status.EXECUTING)
-            return self._ended(told, self._steps(arn))
+                return None
+        return _execution({"PipelineExecutionArn": arn, **told})
 
-    def _ended(self, told: Any, steps: list[Any]) -> Outcome:
-        job = next((_tuning_job(step) for step in steps if step["StepName"] == TUNING), "")
-        if told["PipelineExecutionStatus"] == "Succeeded":
-            return Outcome(Status.SUCCEEDED, tuning_job=job)
-        failed = _failed(steps)
-        name = failed["StepName"] if failed else ""
-        reason = failure_of(failed, self._client) if failed else str(told.get("FailureReason") or "")
-        if told["PipelineExecutionStatus"] == "Stopped":
-            return Outcome(Status.STOPPED, reason or "stopped on request", name, job)
-        rejected = name == REJECTING or (name == CONVERTING and bool(_EXIT_CODE.search(reason) or REFUSAL in reason))
-        return Outcome(Status.REJECTED if rejected else Status.FAILED, reason, name, job)
+    def _step(self, told: Mapping[str, Any]) -> StepState:
+        metadata = told.get("Metadata") or {}
+        source = str((told.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn") or "")
+        return StepState(
+            str(told["StepName"]),
+            str(told["StepStatus"]),
+            told.get("StartTime"),
+            told.get("EndTime"),
+            self._failure(told, metadata),
+            source.rpartition("/")[2],
+            _told(metadata),
+            _job(metadata),
+        )
 
-    def _steps(self, arn: str) -> list[Any]:
-        pages = self._client.get_paginator("list_pipeline_execution_steps").paginate(PipelineExecutionArn=arn)
-        return [step for page in pages for step in page["PipelineExecutionSteps"]]
-
-
-def _id(summary: Any) -> str:
-    return str(summary["PipelineExecutionArn"]).rpartition("/")[2]
-
-
-def _failed(steps: list[Any]) -> Any:
-    """Return the step that ended the execution: the one that says why it rejects, else the first that failed."""
-    failed = [step for step in steps if step.get("StepStatus") == "Failed"]
-    rejecting = [step for step in failed if step["StepName"] == REJECTING]
-    return min(rejecting or failed, key=lambda step: str(step.get("EndTime", "")), default=None)
+    def _failure(self, step: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+        """Return what a step's program said at its end, what the service says of the step, and what of its job."""
+        said = [step.get("FailureReason") or metadata.get("Fail", {}).get("ErrorMessage")]
+        if step["StepStatus"] == "Failed" and (arn := metadata.get("ProcessingJob", {}).get("Arn")):
+            job = self._client.describe_processing_job(ProcessingJobName=str(arn).rpartition("/")[2])
+            said = [job.get("ExitMessage"), *said, job.get("FailureReason")]
+        return "; ".join(dict.fromkeys(str(words) for words in said if words))
 
 
-def _tuning_job(step: Any) -> str:
-    arn = step.get("Metadata", {}).get("TuningJob", {}).get("Arn", "")
-    return str(arn).rpartition("/")[2] if step.get("StepStatus") == "Succeeded" else ""
+def outcome_of(execution: Execution, steps: Sequence[StepState]) -> Outcome:
+    """Return how an execution has ended that had these steps."""
+    job = next((s.job.name for s in steps if s.name == TUNING and s.job and s.status == "Succeeded"), "")
+    if execution.status == "Succeeded":
+        return Outcome(Status.SUCCEEDED, tuning_job=job)
+    failed = [step for step in steps if step.status == "Failed"]
+    # The step that says why it rejects, else the first that failed.
+    rejecting = [step for step in failed if step.name == REJECTING]
+    ended_it = min(rejecting or failed, key=lambda step: str(step.ended or ""), default=None)
+    name, reason = (ended_it.name, ended_it.reason) if ended_it else ("", execution.reason)
+    if execution.status == "Stopped":
+        return Outcome(Status.STOPPED, reason or "stopped on request", name, job)
+    # Of a program's end the service tells words only.
+    refused = name == CONVERTING and bool(_EXIT_CODE.search(reason) or REFUSAL in reason)
+    rejected = is_rejected(name, EXIT_REJECTED if refused else None)
+    return Outcome(Status.REJECTED if rejected else Status.FAILED, reason, name, job)
+
+
+def _execution(told: Mapping[str, Any]) -> Execution:
+    """Return an execution as it is listed or described: some fields bear another name in each."""
+
+    def text(*names: str) -> str:
+        return next((str(told[name]) for name in names if told.get(name) not in (None, "", "None")), "")
+
+    status = str(told["PipelineExecutionStatus"])
+    return Execution(
+        str(told["PipelineExecutionArn"]),
+        text("PipelineExecutionDisplayName"),
+        status,
+        told.get("CreationTime") or told.get("StartTime") or datetime.fromtimestamp(0, UTC),
+        None if status in _GOES_ON else told.get("LastModifiedTime"),
+        text("FailureReason", "PipelineExecutionFailureReason"),
+        text("PipelineExecutionDescription"),
+    )
+
+
+def _job(metadata: Mapping[str, Any]) -> Job | None:
+    for kind in _JOBS:
+        if arn := str(metadata.get(kind, {}).get("Arn") or ""):
+            return Job(kind, arn.rpartition("/")[2])
+    return None
+
+
+def _told(metadata: Mapping[str, Any]) -> str:
+    if outcome := metadata.get("Condition", {}).get("Outcome"):
+        return "passed" if str(outcome).lower() == "true" else "not passed"
+    if arn := metadata.get("RegisterModel", {}).get("Arn"):
+        return f"version {str(arn).rpartition('/')[2]}"
+    return ""

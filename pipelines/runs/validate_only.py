@@ -6,8 +6,6 @@ and a run on the same data goes on from here.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipelines.code_digest import LocalImages
@@ -17,32 +15,20 @@ from pipelines.definition.settings import Settings
 from pipelines.executor.executor import Executor
 from pipelines.executor.expressions import references
 from pipelines.executor.progress import ConsoleProgress
-from pipelines.executor.store import LocalStore
-from pipelines.runs.local_run import RunRequest, start_parameters, told_counts, validation_report
+from pipelines.runs.local_run import told_counts, validation_report
+from pipelines.runs.local_start import LocalStart, RunRequest
 from steps.core.common.files import read_json
 
 
-@dataclass(frozen=True, slots=True)
-class ValidateRequest:
-    """What a person asked for; `data`, `sample`, `weights` and `parameters` mean what they mean to a run."""
-
-    home: Path
-    data: Path | None
-    sample: bool
-    weights: Path | None
-    parameters: Mapping[str, Any]
-
-
-def validate_data(request: ValidateRequest, settings: Settings) -> bool:
+def validate_data(request: RunRequest, settings: Settings) -> bool:
     """Run ValidateData, print its verdict and where its page lies, and tell whether the data may be learned from.
 
     Raises UserError for data and parameters that no run would start with.
     """
-    home, store = request.home, LocalStore(request.home / "store")
+    home, start = request.home, LocalStart(request.home, settings)
     whole = json.loads(compile_cached(settings, home / "compiled"))
     definition = cut_down(whole, STEP)
-    started = RunRequest(home, request.data, request.sample, request.weights, None, request.parameters)
-    values = start_parameters(started, store, settings)
+    values = start.with_plan(*start.asked(request))
     declared = {parameter["Name"] for parameter in definition["Parameters"]}
     result = Executor(
         definition,
@@ -52,7 +38,7 @@ def validate_data(request: ValidateRequest, settings: Settings) -> bool:
         parameters={name: value for name, value in values.items() if name in declared},
         listeners=[ConsoleProgress()],
     ).run()
-    report = validation_report(result, store)
+    report = validation_report(result, start.store)
     print()
     if report:
         for name, value in _told(read_json(report / "validation.json")):

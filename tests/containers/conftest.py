@@ -18,8 +18,7 @@ from pipelines.definition.compiler import compile_pipeline
 from pipelines.definition.settings import Settings
 from pipelines.executor.containers import ContainerEngine
 from pipelines.executor.executor import Executor
-from pipelines.executor.store import LocalStore
-from pipelines.runs.local_run import RunRequest, _started
+from pipelines.runs.local_start import LocalStart, RunRequest
 from pipelines.runs.sample_data import write_sample
 
 HERE = Path(__file__).parent
@@ -159,14 +158,14 @@ def finished(docker, data_image, model_image, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     settings = Settings(data_image=data_image, model_image=model_image)
     sample = write_sample(home / "sample", screenshots=600)
-    request = RunRequest(home, sample, sample=False, weights=None, resume=None, parameters=QUICK)
+    start = LocalStart(home, settings)
     executor = Executor(
         json.loads(compile_pipeline(settings)),
         home=home,
         name=settings.name,
         images=docker.engine.image,
         launch=docker.engine.launch,
-        parameters=_started(request, LocalStore(home / "store"), settings),
+        parameters=start.prepare(*start.asked(RunRequest(home, sample, parameters=QUICK))),
     )
     began = time.monotonic()
     result = executor.run()

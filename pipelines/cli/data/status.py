@@ -48,10 +48,14 @@ def status(home: Path) -> None:
 
 def _decision(runs: list["RunSummary"]) -> str:
     """Return what runs on a snapshot came to: the newest decision, else how the newest run ended."""
+    from pipelines.runs.executions import Status
+    from pipelines.runs.local_history import status_of
+
     for run in reversed(runs):
-        if run.status == "Succeeded":
+        status = status_of(run)
+        if status is Status.SUCCEEDED:
             return f"a model passed the gate in run {run.id}"
-        if run.failed_step == "RejectModel":
+        if status is Status.REJECTED:
             return f"the gate rejected the model of run {run.id}"
     if not runs:
         return "not yet: no run has had this snapshot"

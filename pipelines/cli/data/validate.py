@@ -34,7 +34,8 @@ def validate(home: Path, data: Path | None, weights: Path | None, *, sample: boo
     A later `tilegate run` with the same parameters takes the result over. Exit code 0: good to learn from; 1: not.
     """
     from pipelines.definition.settings import Settings
-    from pipelines.runs.validate_only import ValidateRequest, validate_data
+    from pipelines.runs.local_start import RunRequest
+    from pipelines.runs.validate_only import validate_data
 
     if data and sample:
         raise click.UsageError("--data and --sample name different data: give one of them")
@@ -45,4 +46,4 @@ def validate(home: Path, data: Path | None, weights: Path | None, *, sample: boo
         "backbone": "Backbone",
     }
     parameters = {names[option]: value for option, value in given.items() if value not in (None, "auto")}
-    sys.exit(0 if validate_data(ValidateRequest(home, data, sample, weights, parameters), Settings()) else 1)
+    sys.exit(0 if validate_data(RunRequest(home, data, sample, weights, parameters), Settings()) else 1)

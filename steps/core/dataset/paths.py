@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 # What an S3 key may be long, https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html.
 MAX_PATH_CHARACTERS = 1_024
@@ -33,7 +34,7 @@ class Files:
     depth: int
 
     @classmethod
-    def of(cls, listing: pd.DataFrame) -> Self:
+    def of(cls, listing: "pd.DataFrame") -> Self:
         """Read a listing: columns path and sha256."""
         sha256 = dict(zip(listing["path"].tolist(), listing["sha256"].tolist(), strict=True))
         return cls(sha256, max((path.count("/") for path in sha256), default=0) + 1)

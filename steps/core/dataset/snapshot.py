@@ -11,15 +11,18 @@ move between folders, and when later batches bring the same images again.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, replacing, write_json, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
 
 MANIFEST = "manifest.jsonl"
 PLACE = "place.json"
@@ -87,7 +90,7 @@ def snapshot_digest(batches: Sequence[Batch]) -> str:
     return hashlib.sha256(_lines(batches).encode()).hexdigest()[:32]
 
 
-def parts_of(batches: Iterable[Batch], listing: Callable[[Batch], pd.DataFrame]) -> list[Part]:
+def parts_of(batches: Iterable[Batch], listing: "Callable[[Batch], pd.DataFrame]") -> list[Part]:
     """Return the parts of a snapshot in the order of its batches (by name); a batch that brings nothing has none.
 
     A later batch never changes an earlier one's part. The labels file is not in a listing.
@@ -106,12 +109,12 @@ def parts_of(batches: Iterable[Batch], listing: Callable[[Batch], pd.DataFrame])
     return parts
 
 
-def parts_to_cut(batches: Iterable[Batch], listing: Callable[[Batch], pd.DataFrame]) -> list[Part]:
+def parts_to_cut(batches: Iterable[Batch], listing: "Callable[[Batch], pd.DataFrame]") -> list[Part]:
     """Return the parts of the batches that may be learned from: a reference sample is looked at and never cut."""
     return parts_of((batch for batch in batches if batch.kind != REFERENCE), listing)
 
 
-def write_listing(path: Path, files: pd.DataFrame) -> None:
+def write_listing(path: Path, files: "pd.DataFrame") -> None:
     """Write a batch's listing: columns path (posix, relative to the batch), sha256, bytes; sorted by path."""
     frame = files[list(LISTING_COLUMNS)].sort_values("path")
     frame = frame.astype({"path": "str", "sha256": "str", "bytes": "int64"})
@@ -119,8 +122,11 @@ def write_listing(path: Path, files: pd.DataFrame) -> None:
         frame.to_parquet(beside, index=False)
 
 
-def read_listing(path: Path) -> pd.DataFrame:
+def read_listing(path: Path) -> "pd.DataFrame":
     """Read a batch's listing; raises UserError that names the file."""
+    # Most readers of snapshots, the nightly function among them, read no listing.
+    import pandas as pd
+
     try:
         return pd.read_parquet(path, columns=list(LISTING_COLUMNS))
     except (OSError, ValueError) as error:

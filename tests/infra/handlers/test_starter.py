@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.core.responses import ActionResult
+from moto.sagemaker.responses import SageMakerResponse
 
 from infra.handlers.starter import handler
 from pipelines.nightly.lease import KEY, NightBusyError
@@ -108,7 +110,8 @@ def test_a_rejected_night_is_counted_when_the_next_one_hears_of_it(cloud, batch,
     call()
     failed = {"StepName": "RejectModel", "StepStatus": "Failed", "FailureReason": "FPR 2 %"}
     told = {"PipelineExecutionStatus": "Failed"}
-    monkeypatch.setattr("pipelines.runs.sagemaker_executions.SageMakerExecutions._steps", lambda *_: [failed])
+    steps = ActionResult({"PipelineExecutionSteps": [failed]})
+    monkeypatch.setattr(SageMakerResponse, "list_pipeline_execution_steps", lambda _: steps)
     client = type(cloud.sagemaker)
     answer = client._make_api_call
 

@@ -125,9 +125,13 @@ def test_status_lists_batches_in_order_with_what_each_brought(home, source, tmp_
     assert lines[2].startswith("Batches   2, 2 screenshots, 0.0 MB")
 
 
-def run_on(home, name, uri, **state):
+def run_on(home, name, uri, *, exit_code=None, **state):
     folder = home / "runs" / name
     folder.mkdir(parents=True)
+    if exit_code is not None:
+        result = folder / "steps" / state["failed_step"] / "result.json"
+        result.parent.mkdir(parents=True)
+        result.write_text(json.dumps({"status": "Failed", "exit_code": exit_code}))
     whole = {
         "execution_id": name,
         "pipeline_name": "tilegate",
@@ -147,6 +151,8 @@ def run_on(home, name, uri, **state):
     [
         ({"status": "Succeeded"}, "a model passed the gate in run r1"),
         ({"failed_step": "RejectModel"}, "the gate rejected the model of run r1"),
+        ({"failed_step": "ConvertToTFLite", "exit_code": 3}, "the gate rejected the model of run r1"),
+        ({"failed_step": "ConvertToTFLite", "exit_code": 1}, "not yet: run r1 on this snapshot is Failed in Convert"),
         ({"failed_step": "TrainModel"}, "not yet: run r1 on this snapshot is Failed in TrainModel"),
         ({"status": "Succeeded", "parameters": {"DatasetUri": "other"}}, "not yet: no run has had this snapshot"),
     ],

@@ -19,7 +19,7 @@ from pipelines.definition.settings import Settings
 from pipelines.executor.executor import Executor
 from pipelines.executor.runs import load_runs
 from pipelines.executor.store import LocalStore
-from pipelines.runs.local_run import RunRequest, start_parameters
+from pipelines.runs.local_start import LocalStart, RunRequest
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.tables import read_dataset, read_quarantine
@@ -129,8 +129,8 @@ def test_validating_runs_nothing_else(validated):
 def test_a_run_on_the_same_data_takes_the_validation_over(home):
     settings, told = Settings(), []
     definition = json.loads(compile_cached(settings, home / "compiled"))
-    request = RunRequest(home, None, sample=False, weights=None, resume=None, parameters={})
-    parameters = start_parameters(request, LocalStore(home / "store"), settings)
+    start = LocalStart(home, settings)
+    parameters = start.with_plan(*start.asked(RunRequest(home)))
 
     def listen(event):
         told.append((type(event).__name__, getattr(event, "step", "")))

@@ -203,7 +203,7 @@ def test_start_beside_another_execution_says_so_and_fails(service, executing, mo
         asked.append((site.pipeline, rules.force, reason))
         return Held(Nothing(Why.EXECUTING, "night-one is at it"))
 
-    monkeypatch.setattr("pipelines.nightly.hold_night", hold)
+    monkeypatch.setattr("pipelines.nightly.night.hold_night", hold)
     result = service.say("start", "--reason", "new labels")
     assert result.exit_code == 1
     assert "night-one is at it" in result.output

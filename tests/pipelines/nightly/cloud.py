@@ -11,7 +11,6 @@ from moto.core.responses import ActionResult
 from moto.sagemaker.responses import SageMakerResponse
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.inbox import SETTLE
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.environment import Environment
@@ -60,8 +59,13 @@ class Cloud:
         )
         self.registry = SageMakerRegistry(self.sagemaker, self.artifacts, ENVIRONMENT, identity=lambda: PERSON)
 
-    def site(self, *, settle=SETTLE, **chosen):
-        parts = {"client": self.sagemaker, "data": self.data, "artifacts": self.artifacts, "registry": self.registry}
+    def site(self, *, settle=None, **chosen):
+        parts = {
+            "client": self.sagemaker,
+            "data": self.data,
+            "artifacts": self.artifacts,
+            "registry": lambda: self.registry,
+        }
         return CloudSite(ENVIRONMENT, **parts, chosen=chosen, settle=settle)
 
     def hold(self, site=None, **rules):

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipelines.data.snapshots import Snapshot
 from pipelines.nightly.decide import Rules
 from pipelines.nightly.lease import leased
-from pipelines.nightly.night import Data, hold_night
+from pipelines.nightly.night import hold_night
 from pipelines.runs.executions import Outcome, Status
 from pipelines.storage.folder import FolderObjects
+from steps.core.dataset.plan import Source
 from steps.core.dataset.snapshot import Batch
 
 LEASE = timedelta(minutes=15)
@@ -71,7 +73,8 @@ class FolderSite:
 
     def data(self):
         batches = tuple(Batch(name, "labels.csv", name, added=self.added.isoformat()) for name in self.batches)
-        return Data(f"s3://data/datasets/{'-'.join(self.batches)}", batches) if batches else None
+        digest = "-".join(self.batches)
+        return Snapshot(f"s3://data/datasets/{digest}", Source(digest), batches) if batches else None
 
     def settings(self):
         return self.definition

@@ -24,14 +24,14 @@ class Cron:
             (folder / file).write_bytes(file.encode())
         pd.DataFrame({"path": files, "label": 1}).to_csv(folder / "labels.csv", index=False)
 
-    def run_pipeline(self, request, _):
-        self.asked.append(request)
+    def execute(self, home, _, parameters, *, resume, note):
+        assert resume is None
+        self.asked.append(dict(parameters))
         step, code = self.ends.get("failed_step"), self.ends.get("exit_code")
         results = {step: {"status": "Failed", "exit_code": code}} if step else {}
-        folder = self._leave(request.home, len(self.asked), {}, status=self.ends["status"], **results)
+        folder = self._leave(home, len(self.asked), parameters, status=self.ends["status"], **results)
         state = json.loads((folder / "state.json").read_text())
-        (folder / "state.json").write_text(json.dumps(state | {"code_note": request.note, "failed_step": step}))
-        return folder.name
+        (folder / "state.json").write_text(json.dumps(state | {"code_note": note, "failed_step": step}))
 
     def __call__(self, *words):
         words = ["--home", str(self.root / "home"), "--inbox", str(self.root / "inbox"), "--settle", "0", *words]
@@ -40,9 +40,9 @@ class Cron:
 
 
 @pytest.fixture
-def cron(tmp_path, leave_run, monkeypatch):
-    made = Cron(tmp_path, leave_run)
-    monkeypatch.setattr("pipelines.nightly.site_local.run_pipeline", made.run_pipeline)
+def cron(empty_home, leave_run, monkeypatch):
+    made = Cron(empty_home.parent, leave_run)
+    monkeypatch.setattr("pipelines.runs.local_executions.execute", made.execute)
     monkeypatch.setattr("pipelines.nightly.site_local.compile_cached", lambda *_: "definition")
     return made
 
@@ -57,9 +57,8 @@ def test_a_dropped_batch_is_taken_in_and_run_once(cron):
     assert code == 0
     assert lines[0].startswith("monday: taken in as ")
     assert lines[-1] == "Night: started 20260101-000001-aaaa: 2 new labels"
-    (request,) = cron.asked
-    assert dict(request.parameters) == {"MaxFpr": 0.02}
-    assert (request.data, request.sample, request.resume) == (None, False, None)
+    (asked,) = cron.asked
+    assert (asked["MaxFpr"], asked["MaxFprIncrease"]) == ("0.02", "0.01")
     assert cron("--max-fpr", "0.02") == (
         0,
         ["Night: nothing new, nothing is started: 20260101-000001-aaaa has decided on these data: Succeeded"],

@@ -15,6 +15,7 @@ from pipelines.nightly.lease import NightBusyError
 from pipelines.nightly.night import hold_night
 from steps.core.common.errors import UserError
 from steps.core.gate.test_set_ledger import Consultation
+from tests.pipelines.nightly.dying import Dying, Fuse, Killed
 
 ANY = Rules()
 
@@ -159,7 +160,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from conftest import Clock, FolderSite
-from pipelines.night import NightBusyError, Rules, hold_night
+from pipelines.nightly.decide import Rules
+from pipelines.nightly.lease import NightBusyError
+from pipelines.nightly.night import hold_night
 site = FolderSite(Path({root!r}))
 sys.stdin.readline()
 try:
@@ -184,44 +187,6 @@ def test_processes_at_once_start_one_execution(nights, request):
         lines.append(out)
     assert sum(line.startswith("started") for line in lines) == 1
     assert len(nights.executions) == 1
-
-
-class Killed(BaseException):
-    """Nobody catches it, as nobody catches SIGKILL."""
-
-
-class Dying:
-    """Hands everything on, and dies at the n-th effect: before it, or just after it. The dead have no effects."""
-
-    def __init__(self, inner, fuse, names):
-        self._inner, self._fuse, self._names = inner, fuse, names
-
-    def __getattr__(self, name):
-        member = getattr(self._inner, name)
-        return self._fuse.around(member) if name in self._names else member
-
-
-def _raise():
-    raise Killed
-
-
-class Fuse:
-    def __init__(self, number, *, after, die=None):
-        self.left, self._after, self._die = number, after, die or _raise
-
-    def around(self, effect):
-        def call(*args, **kwargs):
-            if self.left <= 0:
-                self._die()
-            self.left -= 1
-            if self.left == 0 and not self._after:
-                self._die()
-            result = effect(*args, **kwargs)
-            if self.left == 0:
-                self._die()
-            return result
-
-        return call
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from moto import mock_aws
-from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.responses import ActionResult
 from moto.sagemaker.responses import SageMakerResponse
 
@@ -19,9 +18,12 @@ from pipelines.definition.settings import Settings
 from pipelines.nightly.decide import Nothing, Rules, Start, Why
 from pipelines.nightly.lease import NightBusyError
 from pipelines.nightly.night import hold_night
+from pipelines.registry.sagemaker_registry import SageMakerRegistry
+from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 from steps.core.gate.test_set_ledger import Consultation
 from tests.pipelines.nightly.cloud import ENVIRONMENT, Batches, Cloud, new_clients, teach_moto
+from tests.pipelines.nightly.dying import Dying, Fuse, Killed
 
 
 @pytest.fixture(scope="session")
@@ -205,44 +207,33 @@ def test_a_hundred_deliveries_at_once_start_one_execution(cloud, batch):
     assert len(cloud.executions()) == 1
 
 
-class Killed(BaseException):
-    """Nobody catches it, as nobody catches SIGKILL."""
-
-
 @pytest.mark.parametrize("after", [False, True])
-def test_killed_at_any_call_the_next_delivery_starts_the_one_execution(cloud, batch, monkeypatch, after):
-    """Every request that changes something in S3 or starts something in SageMaker, one after the other."""
-    answer = BotocoreStubber.__call__
-    left = 0
+def test_killed_at_any_call_the_next_delivery_starts_the_one_execution(cloud, tmp_path, after):
+    """Every write of the buckets, which are folders here, and every start in SageMaker, one after the other."""
+    cloud.data = FolderObjects(tmp_path / "data", ENVIRONMENT.data_bucket)
+    cloud.artifacts = FolderObjects(tmp_path / "artifacts", ENVIRONMENT.artifact_bucket)
+    cloud.registry = SageMakerRegistry(cloud.sagemaker, cloud.artifacts, ENVIRONMENT)
+    batch, now = Batches(cloud, tmp_path), [datetime(2026, 11, 25, tzinfo=UTC)]
+    whole, writes = (cloud.data, cloud.artifacts), {"put", "upload", "copy", "delete"}
 
-    def dying(self, event_name, request, **kwargs):
-        nonlocal left
-        started = b"StartPipelineExecution" in str(request.headers.get("X-Amz-Target", "")).encode()
-        if not started and request.method not in ("PUT", "DELETE"):
-            return answer(self, event_name, request, **kwargs)
-        left -= 1
-        if left < 0 or (left == 0 and not after):
-            raise Killed
-        result = answer(self, event_name, request, **kwargs)
-        if left == 0:
-            raise Killed
-        return result
-
-    number, now = 0, [datetime(2026, 11, 25, tzinfo=UTC)]
-
-    def deliver():
+    def deliver(fuse=None):
         now[0] += timedelta(hours=1)
-        return hold_night(cloud.site(), Rules(), clock=lambda: now[0])
+        cloud.data, cloud.artifacts = (Dying(o, fuse, writes) for o in whole) if fuse else whole
+        site = cloud.site()
+        site.executions = Dying(site.executions, fuse, {"start"}) if fuse else site.executions
+        return hold_night(site, Rules(), clock=lambda: now[0])
 
-    while left <= 0:
-        number, left = number + 1, number + 1
+    for number in range(1, 40):
+        cloud.data, _ = whole
         batch(f"{number}.png")
         before = len(cloud.executions())
-        with monkeypatch.context() as killing:
-            killing.setattr(BotocoreStubber, "__call__", dying)
-            with suppress(Killed):
-                deliver()
+        fuse = Fuse(number, after=after)
+        with suppress(Killed):
+            deliver(fuse)
         deliver()
         assert len(cloud.executions()) == before + 1
         assert deliver().decision.why is Why.ANSWERED
-    assert number > 8
+        if fuse.left > 0:
+            break
+    # The lease, the snapshot, the plan and its manifests, the ledger, the claim, the start and its note.
+    assert number > 12

@@ -3,17 +3,23 @@
 import json
 import os
 import signal
-from dataclasses import replace
 
+import pandas as pd
 import pytest
 
+from pipelines.data.catalogue import Catalogue
+from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.executor.runs import locked
+from pipelines.executor.store import LocalStore
+from pipelines.nightly.decide import Rules
 from pipelines.nightly.lease import NightBusyError
+from pipelines.nightly.night import hold_night
+from pipelines.nightly.records import Records
 from pipelines.nightly.site_local import LocalSite
 from pipelines.runs.executions import Outcome, Status
-from pipelines.runs.local_executions import ExecutionsHere
-from pipelines.runs.local_run import RunRequest
+from pipelines.runs.local_executions import LocalExecutions
+from steps.core.dataset.classes import Classes
 
 SETTINGS = Settings()
 
@@ -21,8 +27,7 @@ SETTINGS = Settings()
 class Home:
     def __init__(self, root, leave_run):
         self.root, self._leave, self._number = root, leave_run, 0
-        request = RunRequest(root, None, sample=False, weights=None, resume=None, parameters={"MaxFpr": 0.1})
-        self.executions = ExecutionsHere(request, SETTINGS)
+        self.executions = LocalExecutions(root, SETTINGS)
 
     def run(self, note, *, failed_step=None, exit_code=None, **options):
         """Leave a run behind that bears a note."""
@@ -87,23 +92,22 @@ def test_a_night_finds_its_run_by_its_name(home):
 def test_an_interrupted_run_is_gone_on_with_under_the_same_name(home, monkeypatch):
     asked = []
 
-    def run_pipeline(request, settings):
-        asked.append(request)
-        home.run(request.note)
+    def execute(root, _, parameters, *, resume, note):
+        asked.append((root, parameters, resume, note))
+        home.run(note)
 
-    monkeypatch.setattr("pipelines.nightly.site_local.run_pipeline", run_pipeline)
-    first = home.executions.start("new", "token", {})
-    assert asked[0].resume is None
-    assert asked[0].parameters == {"MaxFpr": 0.1}
+    monkeypatch.setattr("pipelines.runs.local_executions.execute", execute)
+    first = home.executions.start("new", "token", {"MaxFpr": "0.1"})
+    assert asked == [(home.root, {"MaxFpr": "0.1"}, None, "new")]
     assert home.executions.find("new") == first
     killed = home.run("killed", status="Executing")
     assert home.executions.find("killed") is None
-    home.executions.start("killed", "token", {})
-    assert asked[1] == replace(asked[0], resume=killed.name, parameters={}, note="killed")
+    home.executions.start("killed", "token", {"MaxFpr": "0.1"})
+    assert asked[1] == (home.root, {}, killed.name, "killed")
 
 
-def site(root):
-    return LocalSite(root, SETTINGS, inbox=None, weights=None, chosen={})
+def site(root, **chosen):
+    return LocalSite(root, SETTINGS, inbox=None, weights=None, chosen=chosen)
 
 
 def test_two_nights_at_once_are_one(tmp_path):
@@ -129,3 +133,67 @@ def test_a_killed_night_keeps_nobody_out(tmp_path):
     os.waitpid(child, 0)
     with site(tmp_path).alone(None):
         pass
+
+
+class LabelledHome:
+    """A home with batches, whose runs are only noted: each with the parameters that it was given."""
+
+    def __init__(self, root, leave_run):
+        self.root, self._leave, self.asked = root, leave_run, []
+
+    def add(self, name):
+        folder = self.root.parent / name
+        folder.mkdir()
+        (folder / name).write_bytes(name.encode())
+        pd.DataFrame({"path": [name], "label": 1}).to_csv(folder / "labels.csv", index=False)
+        Catalogue(LocalStore(self.root / "store"), SETTINGS).add(folder, classes=Classes.parse("other,promotion"))
+
+    def execute(self, root, _, parameters, *, resume, note):
+        assert resume is None
+        self.asked.append(dict(parameters))
+        folder = self._leave(root, len(self.asked), parameters)
+        state = json.loads((folder / "state.json").read_text())
+        (folder / "state.json").write_text(json.dumps(state | {"code_note": note}))
+
+
+@pytest.fixture
+def labelled(empty_home, leave_run, monkeypatch):
+    made = LabelledHome(empty_home, leave_run)
+    made.add("a.png")
+    monkeypatch.setattr("pipelines.runs.local_executions.execute", made.execute)
+    monkeypatch.setattr("pipelines.nightly.site_local.compile_cached", lambda *_: "definition")
+    return made
+
+
+def recorded(labelled):
+    (record,) = Records(site(labelled.root).artifacts).all()
+    return dict(record.parameters)
+
+
+def test_a_run_has_the_parameters_that_its_night_has_recorded(labelled):
+    """A batch that is added between the decision and the run is none of the run's."""
+    tonight = site(labelled.root, MaxFpr=0.02)
+    decided = tonight.data()
+    hold_night(tonight, Rules(), tell=lambda _: labelled.add("b.png"))
+    (asked,) = labelled.asked
+    assert asked == recorded(labelled)
+    assert asked["DatasetUri"] == decided.uri != tonight.data().uri
+    assert (asked["MaxFpr"], asked["MaxFprIncrease"]) == ("0.02", "0.01")
+    assert {parameter.name for parameter in pipeline_parameters(SETTINGS)} == asked.keys()
+
+
+def test_a_claim_of_the_version_before_is_carried_out_with_what_it_names_and_the_rest_of_tonight(labelled, monkeypatch):
+    """It named the dataset and what was chosen, and nothing that follows from them."""
+    tonight = site(labelled.root, MaxFpr=0.02)
+    with monkeypatch.context() as killing:
+        killing.setattr(tonight.executions, "start", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            hold_night(tonight, Rules())
+    (key,) = [info.key for info in tonight.artifacts.list("nights/")]
+    claim = json.loads(tonight.artifacts.get(key))
+    kept = {"DatasetUri": tonight.data().uri, "MaxFpr": "0.02"}
+    tonight.artifacts.put(key, json.dumps(claim | {"parameters": kept}).encode())
+    hold_night(site(labelled.root, MaxFpr=0.02), Rules())
+    (asked,) = labelled.asked
+    assert asked.items() >= kept.items()
+    assert {parameter.name for parameter in pipeline_parameters(SETTINGS)} == asked.keys()

@@ -10,11 +10,11 @@ import pytest
 from pipelines.code_digest import program_digest
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
-from pipelines.planning.champion_and_ledger import champion_uri, identity_of, ledger_uri
-from pipelines.planning.earlier_runs import runs_here
+from pipelines.planning.champion_and_ledger import champion_uri, ledger_uri
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import RegistryError
-from pipelines.runs.local_run import artifacts_here
+from pipelines.runs.local_history import runs_here
+from pipelines.runs.local_start import LocalStart, identity_of
 from steps.core.common.errors import UserError
 from steps.core.gate.test_set_ledger import Consultation, read_ledger
 
@@ -44,11 +44,11 @@ class Home:
         return folder
 
     def ledger(self, identity="a"):
-        uri = ledger_uri(artifacts_here(self.store, SETTINGS), runs_here(self.root), identity)
+        uri = ledger_uri(LocalStart(self.root, SETTINGS).artifacts, runs_here(self.root), identity)
         return uri, read_ledger(self.store.path(uri))
 
     def champion(self, identity="a"):
-        group, artifacts = SETTINGS.model_package_group, artifacts_here(self.store, SETTINGS)
+        group, artifacts = SETTINGS.model_package_group, LocalStart(self.root, SETTINGS).artifacts
         return champion_uri(artifacts, self.registry, group, runs_here(self.root), identity)
 
     def approve(self, execution, text="weights"):
@@ -82,9 +82,7 @@ def test_a_run_is_what_it_is_asked_for_and_the_code_that_answers(monkeypatch):
     assert identity_of(dict(reversed(same.items()))) == identity_of(asked)
     assert identity_of({**asked, "MaxFpr": 0.02}) != identity_of(asked)
     before = identity_of(asked)
-    monkeypatch.setattr(
-        "pipelines.planning.champion_and_ledger.program_digest", lambda name: program_digest(name) + "changed"
-    )
+    monkeypatch.setattr("pipelines.runs.local_start.program_digest", lambda name: program_digest(name) + "changed")
     assert identity_of(asked) != before
 
 

@@ -5,8 +5,8 @@ import pytest
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.executor.runs import load_runs
-from pipelines.planning.earlier_runs import runs_here
 from pipelines.planning.warm_start import warm_start_parents
+from pipelines.runs.local_history import runs_here
 
 SETTINGS = Settings()
 DEFAULTS = {parameter.name: parameter.default for parameter in pipeline_parameters(SETTINGS)}

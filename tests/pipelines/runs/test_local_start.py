@@ -6,7 +6,7 @@ import pytest
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
-from pipelines.runs.local_run import RunRequest, _started, parameter_values
+from pipelines.runs.local_start import LocalStart, RunRequest
 from steps.core.common.errors import UserError
 from steps.core.gate.test_set_ledger import Consultation
 
@@ -24,8 +24,8 @@ class Home:
         for file in files:
             (folder / file).write_bytes(file.encode())
         pd.DataFrame({"path": files, "label": 1}).to_csv(folder / "labels.csv", index=False)
-        request = RunRequest(self.root / "home", folder, sample=False, weights=None, resume=None, parameters=given)
-        return _started(request, self.store, SETTINGS)
+        start = LocalStart(self.root / "home", SETTINGS)
+        return start.prepare(*start.asked(RunRequest(self.root / "home", folder, parameters=given)))
 
     def finish(self, parameters, job):
         """Leave behind what a whole run leaves: its tuning, and its look at the test split."""
@@ -39,7 +39,7 @@ class Home:
             "TuneHyperparameters": {"status": "Succeeded", "properties": {"HyperParameterTuningJobName": job}},
             "EvaluateModel": {"status": "Succeeded", "outputs": {"new-ledger": output}},
         }
-        self._leave(self.root / "home", self._number, parameter_values(parameters, SETTINGS), **results)
+        self._leave(self.root / "home", self._number, parameters, **results)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from pipelines.runs.aws_executions import Execution, ExecutionsSeen, Job
 from pipelines.runs.aws_status import Standing, document_of, lines_of
+from pipelines.runs.sagemaker_executions import Execution, Job, SageMakerExecutions
 from steps.core.common.errors import UserError
 
 NOBODY = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), "testing")
@@ -22,7 +22,7 @@ EXECUTION = Execution(ARN, "night-1", "Failed", NOON, NOON + timedelta(minutes=9
 def service():
     client = boto3.client("sagemaker", "eu-west-1", **NOBODY)
     with Stubber(client) as stubber:
-        yield ExecutionsSeen(client, PIPELINE), stubber
+        yield SageMakerExecutions(client, PIPELINE), stubber
         stubber.assert_no_pending_responses()
 
 
@@ -62,7 +62,7 @@ def test_an_execution_is_found_by_id_arn_or_name_and_the_newest_without_any(serv
     stubber.add_response(
         "describe_pipeline_execution", described("e2"), {"PipelineExecutionArn": f"{PIPELINE}/execution/e2"}
     )
-    found = seen.find(wanted)
+    found = seen.look_up(wanted)
     assert (found.id, found.status, found.ended) == ("e2", "Executing", None)
 
 
@@ -71,10 +71,10 @@ def test_an_execution_on_a_later_page_is_found_and_an_unknown_one_is_named(servi
     stubber.add_response("list_pipeline_executions", listed("e3") | {"NextToken": "more"})
     stubber.add_response("list_pipeline_executions", listed("e2"))
     with pytest.raises(UserError, match="tilegate-dev has no execution 'e9': `tilegate runs` lists them"):
-        seen.find("e9")
+        seen.look_up("e9")
     stubber.add_response("list_pipeline_executions", listed())
     with pytest.raises(UserError, match="tilegate-dev has no executions yet"):
-        seen.find(None)
+        seen.look_up(None)
 
 
 def test_steps_tell_how_long_they_took_what_they_reused_and_why_they_failed(service):

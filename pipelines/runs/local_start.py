@@ -1,0 +1,126 @@
+"""A start on this machine: where a home keeps things, and what a run there begins with."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipelines.code_digest import program_digest
+from pipelines.data.snapshots import Snapshot
+from pipelines.definition.parameters import SAMPLE_PARAMETERS, pipeline_parameters
+from pipelines.definition.settings import Settings
+from pipelines.executor.store import LocalStore
+from pipelines.registry.mlflow_registry import MlflowRegistry
+from pipelines.runs.inputs import catalogue_snapshot, data_here, snapshot_of, weights_of
+from pipelines.runs.local_history import runs_here
+from pipelines.runs.sample_data import write_sample
+from pipelines.runs.start import Ground, prepare, values_of, with_plan
+from pipelines.storage.folder import FolderObjects
+from steps.core.dataset.classes import Classes
+
+_OF_DATA = ("validate", "preprocess", "index")
+_PROGRAMS = (*_OF_DATA, "train", "evaluate", "convert")
+# Not part of what a run is asked for: they follow from it, or from what was there when it started.
+_DERIVED = ("PlanUri", "ChampionUri", "LedgerUri")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a person asked for; `parameters` are those given by name.
+
+    Without `data` the catalogue's batches are meant, or the embedded sample if there are none or if `sample` says so.
+    """
+
+    home: Path
+    data: Path | None = None
+    sample: bool = False
+    weights: Path | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LocalStart:
+    """Starts of the pipeline that `settings` describe, in a home."""
+
+    def __init__(self, home: Path, settings: Settings) -> None:
+        self.home, self.settings = home, settings
+        self.store = LocalStore(home / "store")
+
+    @property
+    def artifacts(self) -> FolderObjects:
+        """What runs leave behind, as objects."""
+        folder = self.store.path(self.settings.artifact_uri())
+        return FolderObjects(folder, folder.name)
+
+    def values(self, chosen: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
+        """Return the value of every parameter, as `values_of` has it, after the weights were brought into the store."""
+        values = values_of(defaults_of(self.settings), chosen)
+        return values | self.weights(values["Backbone"], weights)
+
+    def weights(self, backbone: str, weights: Path | None) -> dict[str, str]:
+        """Return the parameter that names the weights that a person gave, nothing if none were given."""
+        return {"PretrainedWeightsUri": weights_of(weights, backbone, self.store, self.settings)} if weights else {}
+
+    def asked(self, request: RunRequest) -> tuple[Snapshot, dict[str, Any]]:
+        """Bring the data that a person asked for into the store; return their snapshot and every parameter's value."""
+        added = None if request.data or request.sample else catalogue_snapshot(self.store, self.settings)
+        is_sample = request.data is None and added is None
+        preset = SAMPLE_PARAMETERS if is_sample else {}
+        values = self.values({**preset, **request.parameters}, request.weights)
+        if added:
+            print(f"Data: {len(added.batches)} batches that were added with `tilegate data add`", flush=True)
+            snapshot = added
+        else:
+            told = "the embedded sample, drawn by code. It shows that the workflow works, not how good a model is."
+            print(f"Data: {told if is_sample else request.data}", flush=True)
+            data = request.data or write_sample(self.home / "sample", progress=_drawn)
+            snapshot = snapshot_of(data, self.store, self.settings, Classes.parse(values["Classes"]))
+        print(f"Dataset {snapshot.uri}")
+        return snapshot, values
+
+    def with_plan(self, snapshot: Snapshot, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a validation alone begins with."""
+        return with_plan(self._ground, snapshot, values, runs_here(self.home), _code_of_data())
+
+    def prepare(self, snapshot: Snapshot, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a run on a snapshot begins with, the value of every parameter."""
+        identity = identity_of({**values, "DatasetUri": snapshot.uri})
+        earlier = runs_here(self.home)
+        return prepare(self._ground, snapshot, values, earlier, identity=identity, code=_code_of_data())
+
+    @cached_property
+    def _ground(self) -> Ground:
+        return Ground(
+            pipeline=self.settings.name,
+            group=self.settings.model_package_group,
+            data=data_here(self.store, self.settings),
+            artifacts=self.artifacts,
+            registry=MlflowRegistry(self.home),
+        )
+
+
+def defaults_of(settings: Settings) -> dict[str, Any]:
+    """Return the default of every parameter, None for those that a start finds out."""
+    return {parameter.name: parameter.default for parameter in pipeline_parameters(settings)}
+
+
+def identity_of(parameters: Mapping[str, Any]) -> str:
+    """Return the digest of what a run on this machine is asked for: its parameters and the code of every program."""
+    asked = {name: value for name, value in sorted(parameters.items()) if name not in _DERIVED}
+    code = [program_digest(f"steps.{program}") for program in _PROGRAMS]
+    return hashlib.sha256(json.dumps([asked, code], default=str).encode()).hexdigest()[:32]
+
+
+def _code_of_data() -> str:
+    return "".join(program_digest(f"steps.{program}") for program in _OF_DATA)
+
+
+def _drawn(done: int, total: int) -> None:
+    """Tell how far the drawing of the sample is: in place on a terminal, now and then elsewhere."""
+    if sys.stdout.isatty():
+        print(f"\rDrew {done}/{total} screens of the sample", end="\n" if done == total else "", flush=True)
+    elif done == total or done % (total // 4) == 0:
+        print(f"Drew {done}/{total} screens of the sample", flush=True)
