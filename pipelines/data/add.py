@@ -15,7 +15,7 @@ from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import Source
-from steps.core.dataset.snapshot import LABELS, write_listing
+from steps.core.dataset.snapshot import LABELS
 
 
 def add_source(
@@ -45,16 +45,15 @@ def add_source(
     batches = catalogue_batches(data)
     if twin := twin_of(draft, batches):
         return reading.added(twin, classes, None)
+    wanted = set(intake.listing["sha256"])
     with tempfile.TemporaryDirectory(prefix="tilegate-add-") as scratch:
-        listing, wanted = Path(scratch) / "listing.parquet", set(intake.listing["sha256"])
-        write_listing(listing, intake.listing)
         # What a night keeps for the next one is not an operator's to write.
-        parts = Parts(data, Mirror(data, Path(scratch) / "bucket"), keep=False)
+        parts = Parts(data, Mirror(data, Path(scratch)), keep=False)
         known = parts.keys_of(wanted, Source(""), batches)
-        contents = Contents(draft, listing, storing(data, intake, known))
-        batch, already = publish_batch(
-            data, contents, clock, lambda n: progress("Stored", n, len(intake.objects)), alone=alone or nullcontext()
-        )
+    contents = Contents(draft, intake.listing, storing(data, intake, known))
+    batch, already = publish_batch(
+        data, contents, clock, lambda n: progress("Stored", n, len(intake.objects)), alone=alone or nullcontext()
+    )
     return reading.added(batch, classes, None if already else len(wanted) - len(known))
 
 

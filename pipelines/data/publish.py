@@ -5,20 +5,22 @@ with the same content later, or at the same time, finishes that batch and makes 
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
+
+from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
-from pipelines.data.listing import read_listed
-from pipelines.data.object_table import at_once
 from pipelines.data.snapshots import catalogue_batches
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.labels import FOLDER_PER_CLASS
-from steps.core.dataset.snapshot import Batch, Place
+from steps.core.dataset.snapshot import Batch, Place, write_listing
 
 CONTENTS = "contents"
 _PLACE = Place()
@@ -33,13 +35,15 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What is to become a batch: a card without name and time, its listing, and what brings a file to a key.
+    """What is to become a batch: a card without name and time, its files, and what brings a file to a key.
+
+    `listing` has the columns of `write_listing`, without the labels file.
 
     `put(path, key)` may be called by several threads; it raises LostRace or UserError if the file has changed.
     """
 
     card: Card
-    listing: Path
+    listing: pd.DataFrame
     put: Callable[[str, str], None]
 
 
@@ -68,10 +72,12 @@ def publish_batch(
     claim = f"{_PLACE.catalogue}/{CONTENTS}/{draft.kind}-{draft.sha256}.json"
     card = _claimed(data, claim, draft, batches, clock)
     folder = f"{_PLACE.labelled}/{card.name}/"
-    missing = _missing(data, folder, _paths(contents))
+    there = {info.key for info in data.list(folder)}
+    labels = [] if draft.labels == FOLDER_PER_CLASS else [draft.labels]
+    missing = (path for path in (*contents.listing["path"], *labels) if folder + path not in there)
     for done, _ in enumerate(at_once(lambda path: contents.put(path, folder + path), missing), start=1):
         progress(done)
-    data.upload(contents.listing, f"{_PLACE.catalogue}/{card.name}.parquet")
+    put_listing(data, f"{_PLACE.catalogue}/{card.name}.parquet", contents.listing)
     with alone:
         if data.info(claim) is None:
             raise UserError(f"the batch {card.name} was removed while it was being added: add it again")
@@ -80,6 +86,13 @@ def publish_batch(
         except LostRace:
             return card.batch, True
     return card.batch, False
+
+
+def put_listing(data: ObjectStore, key: str, listing: pd.DataFrame) -> None:
+    """Write the listing of a batch to a key."""
+    with tempfile.TemporaryDirectory(prefix="tilegate-listing-") as scratch:
+        write_listing(Path(scratch) / "listing.parquet", listing)
+        data.upload(Path(scratch) / "listing.parquet", key)
 
 
 def _claimed(data: ObjectStore, key: str, draft: Card, batches: Iterable[Batch], clock: Clock) -> Card:
@@ -101,21 +114,3 @@ def _claimed(data: ObjectStore, key: str, draft: Card, batches: Iterable[Batch],
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{data.uri(key)} is no claim of a content ({error!r}): remove it") from None
     return card
-
-
-def _paths(contents: Contents) -> Iterator[str]:
-    """Yield the paths of the batch's files in the order of a listing; the labels file comes last."""
-    yield from read_listed(contents.listing)
-    if contents.card.labels != FOLDER_PER_CLASS:
-        yield contents.card.labels
-
-
-def _missing(data: ObjectStore, folder: str, paths: Iterable[str]) -> Iterator[str]:
-    """Yield those of some sorted paths that are not below `folder` yet."""
-    there = (info.key[len(folder) :] for info in data.list(folder))
-    present = next(there, None)
-    for path in paths:
-        while present is not None and present.encode() < path.encode():
-            present = next(there, None)
-        if present != path:
-            yield path

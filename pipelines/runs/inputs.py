@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipelines.data.add import storing
+from pipelines.data.publish import put_listing
 from pipelines.data.snapshots import Snapshot, current_dataset, publish_snapshot
 from pipelines.data.source_files import take_in
 from pipelines.definition.settings import Settings
@@ -11,7 +12,7 @@ from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch, write_listing
+from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch
 from steps.network.weights import WEIGHTS_SUFFIX
 
 
@@ -32,9 +33,7 @@ def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Cl
         for path, _ in intake.objects:
             put(path, f"{AD_HOC.labelled}/{batch.name}/{path}")
         # Last, because a batch without a listing is not there.
-        with store.scratch() as staged:
-            write_listing(staged / "listing.parquet", intake.listing)
-            data.upload(staged / "listing.parquet", listing)
+        put_listing(data, listing, intake.listing)
     return publish_snapshot(data, [batch], AD_HOC)
 
 
