@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.executor.files import PART, READ_ONLY, link_or_copy, replacing
+from pipelines.executor.files import PART, READ_ONLY, link_or_copy
 from pipelines.locks import exclusive
 from pipelines.storage.keys import checked_key, checked_prefix
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectInfo
 from steps.core.common.errors import UserError
-from steps.core.common.files import sha256_file
+from steps.core.common.files import replacing, sha256_file
 
 
 class FolderObjects:

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines.executor.files import replacing
 from pipelines.storage.keys import checked_key, checked_prefix
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo
 from steps.core.common.errors import UserError
-from steps.core.common.files import sha256_file
+from steps.core.common.files import replacing, sha256_file
 
 _CHUNK = 1 << 20
 _MISSING = ("404", "NoSuchKey", "NotFound")
