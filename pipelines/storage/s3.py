@@ -45,9 +45,8 @@ class S3Objects:
             digest.update(chunk)
         return digest.hexdigest()
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
-        after = {"StartAfter": start_after} if start_after else {}
-        for page in self._pages(checked_prefix(prefix), **after):
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        for page in self._pages(checked_prefix(prefix)):
             for found in page.get("Contents", ()):
                 yield ObjectInfo(found["Key"], int(found["Size"]), str(found["ETag"]), found["LastModified"])
 
