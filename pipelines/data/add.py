@@ -1,20 +1,21 @@
-"""Labelled screenshots from this machine into a bucket's catalogue, hashed here and checked there."""
+"""Labelled screenshots from this machine into a catalogue, here or in S3: hashed first, and checked as they arrive."""
 
 import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from pipelines.data.inbox import utc_now
 from pipelines.data.new_images import Parts
-from pipelines.data.publish import Clock, Contents, publish_batch
+from pipelines.data.publish import Clock, Contents, publish_batch, twin_of, utc_now
 from pipelines.data.snapshots import catalogue_batches
 from pipelines.data.source import Added, read_source
-from pipelines.data.source_files import Progress, silent
+from pipelines.data.source_files import Intake, Progress, silent
 from pipelines.storage.mirror import Mirror
-from pipelines.storage.protocol import ObjectStore
+from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import Source
-from steps.core.dataset.snapshot import LABELS, Batch, write_listing
+from steps.core.dataset.snapshot import LABELS
 
 
 def add_source(
@@ -27,30 +28,53 @@ def add_source(
     attribute: str | None = None,
     note: str = "",
     by: str = "",
+    store: Path | None = None,
+    alone: AbstractContextManager[None] | None = None,
     progress: Progress = silent,
     clock: Clock = utc_now,
 ) -> Added:
-    """Make a batch in a bucket of what lies at `source`; the counterpart of `Catalogue.add`, with the same errors."""
-    reading = read_source(source, kind=kind, classes=classes, labels=labels, attribute=attribute, progress=progress)
-    intake, expected = reading.intake, dict(reading.intake.objects)
+    """Make one batch of what lies at `source`, a folder or a labels file in one; for `store` see `take_in`.
+
+    Content that a batch of this kind holds already is not added again, and a file that the bucket holds is copied
+    there. For `alone` see `publish_batch`. Raises UserError if no row is usable, or if a file changes meanwhile.
+    """
+    reading = read_source(
+        source, kind=kind, classes=classes, labels=labels, attribute=attribute, store=store, progress=progress
+    )
+    intake, draft = reading.intake, reading.card(note, by)
+    batches = catalogue_batches(data)
+    if twin := twin_of(draft, batches):
+        return reading.added(twin, classes, None)
+    wanted = set(intake.listing["sha256"])
+    with tempfile.TemporaryDirectory(prefix="tilegate-add-") as scratch:
+        # What a night keeps for the next one is not an operator's to write.
+        parts = Parts(data, Mirror(data, Path(scratch)), keep=False)
+        known = parts.keys_of(wanted, Source(""), batches)
+    contents = Contents(draft, intake.listing, storing(data, intake, known))
+    batch, already = publish_batch(
+        data, contents, clock, lambda n: progress("Stored", n, len(intake.objects)), alone=alone or nullcontext()
+    )
+    return reading.added(batch, classes, None if already else len(wanted) - len(known))
+
+
+def storing(data: ObjectStore, intake: Intake, known: Mapping[str, str] | None = None) -> Callable[[str, str], None]:
+    """Return what brings a file of an intake, by its path, to a key; `known` are keys of the same bytes by sha256."""
+    expected = dict(intake.objects)
 
     def put(path: str, key: str) -> None:
+        if (there := (known or {}).get(expected[path])) and _copied(data, there, key, expected[path]):
+            return
         if data.upload(intake.folder / path, key) != expected[path]:
             data.delete(key)
             raise UserError(f"{intake.folder / path} changed while it was read: start again when nothing writes to it")
 
-    with tempfile.TemporaryDirectory(prefix="tilegate-add-") as scratch:
-        listing = Path(scratch) / "listing.parquet"
-        write_listing(listing, intake.listing)
-        contents = Contents(reading.card(note, by), listing, put)
-        batch, already = publish_batch(data, contents, clock, lambda n: progress("Uploaded", n, len(expected)))
-        new = None if already else _new_screenshots(data, batch, Path(scratch))
-    return reading.added(batch, classes, new)
+    return put
 
 
-def _new_screenshots(data: ObjectStore, batch: Batch, scratch: Path) -> int:
-    """Count the screenshots that no batch before this one has."""
-    # What a night keeps for the next one is not an operator's to write.
-    parts = Parts(data, Mirror(data, scratch / "bucket"), keep=False)
-    ledger = parts.ledger(Source(""), catalogue_batches(data))
-    return sum(part.images for part in ledger.parts if part.batch == batch)
+def _copied(data: ObjectStore, there: str, key: str, sha256: str) -> bool:
+    """Copy an object; False if it has decayed, which must not be handed on: the good bytes are at hand."""
+    try:
+        data.copy(there, key)
+    except NoSuchObject:
+        return False
+    return data.sha256(key) == sha256

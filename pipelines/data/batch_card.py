@@ -2,11 +2,10 @@
 
 import json
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from pathlib import PurePosixPath
+from typing import Self
 
 from steps.core.common.errors import UserError
-from steps.core.common.files import read_json
 from steps.core.dataset.snapshot import KINDS, Batch
 
 VERSION = 1
@@ -40,21 +39,12 @@ class Card:
         return json.dumps({"version": VERSION, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a card; raises UserError that names the file."""
-        return cls._checked(read_json(path), str(path))
-
-    @classmethod
     def parse(cls, text: str, place: str) -> Self:
         """Read the card that lies at `place`, a URI; raises UserError that names it."""
         try:
             value = json.loads(text)
         except ValueError as error:
             raise UserError(f"{place} is no JSON ({error}): restore it, or add the batch again") from None
-        return cls._checked(value, place)
-
-    @classmethod
-    def _checked(cls, value: Any, place: str) -> Self:
         try:
             card = cls(**{key: value[key] for key in value if key != "version"})
             problem = card._problem(value.get("version"), PurePosixPath(place).stem)

@@ -3,10 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipelines.data.catalogue import Catalogue
+from pipelines.data.inbox import Dropped, What, attempt, still_young, usable
 from pipelines.executor.files import read_json, walk_files, write_json
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
@@ -18,41 +21,36 @@ class FolderInbox:
     """A folder in which each folder is a batch. What was taken in may stay there: `memory` is a file that knows it."""
 
     def __init__(self, folder: Path, memory: Path, *, settle_seconds: float = SETTLE_SECONDS) -> None:
-        self._folder, self._memory, self._settle = folder, memory, settle_seconds
+        self._folder, self._memory, self._settle = folder, memory, timedelta(seconds=settle_seconds)
 
     def take_in(self, catalogue: Catalogue, classes: Classes, attribute: str | None, *, now: float) -> Iterator[str]:
         """Add what is new to the catalogue, and yield a line for each folder that was looked at.
 
         `now` is in seconds since 1970. A folder that cannot be a batch is told on every night, and stops no other.
         """
+        for folder in sorted(
+            path for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+        ):
+            one = partial(self._one, folder, catalogue, classes, attribute, now)
+            yield from map(str, attempt(folder.name, one))
+
+    def _one(
+        self, folder: Path, catalogue: Catalogue, classes: Classes, attribute: str | None, now: float
+    ) -> Dropped | None:
         remembered: Any = read_json(self._memory) or {}
-        for folder in sorted(path for path in self._folder.iterdir() if path.is_dir() and not _is_hidden(path)):
-            place = str(folder.resolve())
-            try:
-                seen, youngest = _state_of(folder)
-            except OSError as error:
-                yield f"{folder.name}: cannot be looked at ({error}); the next night looks again"
-                continue
+        place = str(folder.resolve())
+        try:
+            seen, youngest = _state_of(folder)
             if remembered.get(place) == seen:
-                continue
-            if now - youngest < self._settle:
-                age = f"{max(now - youngest, 0):.0f} s ago"
-                yield f"{folder.name}: changed {age}, it may not be whole yet; the next night looks again"
-                continue
-            try:
-                added = catalogue.add(folder, classes=classes, attribute=attribute, note="inbox")
-            except (UserError, OSError) as error:
-                yield f"{folder.name}: not taken in, {error}"
-                continue
-            what = "was there already as" if added.already else "is batch"
-            refused = f", {len(added.refused):,} of {added.rows:,} rows refused" if added.refused else ""
-            yield f"{folder.name} {what} {added.batch.name}: {sum(added.per_label.values()):,} labels{refused}"
-            remembered = {**remembered, place: seen}
-            write_json(self._memory, remembered)
-
-
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(".")
+                return None
+            if young := still_young(folder.name, timedelta(seconds=now - youngest), self._settle):
+                return young
+            added = catalogue.add(folder, classes=classes, attribute=attribute, note="inbox")
+        except OSError as error:
+            raise UserError(f"it cannot be read ({error})") from None
+        write_json(self._memory, {**remembered, place: seen})
+        what = What.ALREADY if added.already else What.TAKEN_IN
+        return Dropped(folder.name, what, usable(added.rows, len(added.refused)), added.batch.name)
 
 
 def _state_of(folder: Path) -> tuple[str, float]:

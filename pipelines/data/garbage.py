@@ -1,17 +1,19 @@
 """What lies in the store and nothing refers to: half-added batches, and parts whose writer was killed or nobody uses.
 
-A batch is referred to by its card or by a snapshot. A part of the tile store is whole with its index and every shard
-that this names, a part of the facts with both of its tables; a shard that its part's index does not name is of no use.
+A batch is referred to by its card, by a snapshot, or by a claim (`pipelines.data.publish`) that was just made. A part
+of the tile store is whole with its index and every shard that this names, a part of the facts with both of its tables;
+a shard that its part's index does not name is of no use.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.executor.files import PART, walk_files
+from pipelines.data.publish import CONTENTS
+from pipelines.executor.files import PART, read_json, walk_files
 from pipelines.executor.store import LocalStore
 from steps.core.dataset.plan import DATASETS, FACTS, TILES
 from steps.core.dataset.snapshot import AD_HOC, MANIFEST, read_snapshot
@@ -52,7 +54,11 @@ def orphans(
     Raises UserError if a card, a snapshot or an index cannot be read: then nobody knows what refers to what.
     """
     youngest = (time.time() if now is None else now) - min_age_seconds
-    found = [_orphan(catalogue.store, uri, why) for uri, why in _candidates(catalogue, alive, kept)]
+    begun = _begun(catalogue)
+    busy = {name for name, claim in begun.items() if claim.touched > youngest}
+    found = [_orphan(catalogue.store, uri, why) for uri, why in _candidates(catalogue, alive, kept, busy)]
+    # The claims first: who comes back to one that is gone adds nothing.
+    found = [*begun.values(), *found]
     return [orphan for orphan in found if orphan.touched <= youngest]
 
 
@@ -64,12 +70,12 @@ def remove(store: LocalStore, found: Iterable[Orphan]) -> None:
 
 
 def _candidates(
-    catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet[str]
+    catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet[str], busy: AbstractSet[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield (URI, why nothing refers to it)."""
+    """Yield (URI, why nothing refers to it); `busy` are batches that somebody is adding."""
     store, uri = catalogue.store, catalogue.uri
-    carded = {batch.name for batch in catalogue.batches()}
-    named = carded | {
+    named = {batch.name for batch in catalogue.batches()} | busy
+    named |= {
         batch.name
         for manifest in store.path(uri(DATASETS)).glob(f"*/{MANIFEST}")
         for batch in read_snapshot(manifest.parent)
@@ -89,6 +95,22 @@ def _candidates(
         root = store.path(uri(prefix))
         for left in sorted(root.rglob(f"*{PART}")):
             yield uri(prefix, left.relative_to(root).as_posix()), "left by a writer that was killed"
+
+
+def _begun(catalogue: Catalogue) -> dict[str, Orphan]:
+    """Return the claims of batches without a card by the batch's name, touched when any of its files was."""
+    store, uri = catalogue.store, catalogue.uri
+    done = {f"{batch.kind}-{batch.sha256}" for batch in catalogue.batches()}
+    found = {}
+    for claim in sorted(store.path(uri("catalogue", CONTENTS)).glob("*.json")):
+        if claim.stem not in done:
+            name = str((read_json(claim) or {}).get("name"))
+            orphan = _orphan(store, uri("catalogue", CONTENTS, claim.name), "a batch that was begun and has no card")
+            if store.path(uri("labelled", name)).is_dir():
+                files = _orphan(store, uri("labelled", name), "")
+                orphan = replace(orphan, touched=max(orphan.touched, files.touched))
+            found[name] = orphan
+    return found
 
 
 def _ad_hoc(catalogue: Catalogue) -> Iterator[tuple[str, str]]:

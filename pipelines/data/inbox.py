@@ -6,22 +6,22 @@ removed from the inbox; a receipt beside it says so, and a removal that was kill
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
+from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
-from pipelines.data.listing import read_listed, write_listed
-from pipelines.data.object_table import ObjectTable, at_once
-from pipelines.data.publish import Clock, Contents, publish_batch
+from pipelines.data.publish import Clock, Contents, publish_batch, utc_now
 from pipelines.environment import INBOX
-from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectStore
+from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.labels import (
@@ -34,7 +34,7 @@ from steps.core.dataset.labels import (
 )
 from steps.core.dataset.paths import Files, PathRefusedError
 from steps.core.dataset.rows import check_table, row_tables
-from steps.core.dataset.snapshot import LABELS, Batch, Place
+from steps.core.dataset.snapshot import LABELS, LISTING_COLUMNS, Batch, Place, content_digest, read_listing
 
 RECEIPT = ".taken-in.json"
 SETTLE = timedelta(minutes=15)
@@ -63,10 +63,6 @@ class Dropped:
         return f"{self.name}: {self.what}{f' as {self.batch}' if self.batch else ''}, {self.detail}"
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def take_in_inbox(
     data: ObjectStore,
     classes: Classes,
@@ -82,16 +78,34 @@ def take_in_inbox(
     """
     for name in list(data.folders(INBOX)):
         folder = _Folder(data, name, classes, attribute, clock)
-        try:
-            dropped = folder.take_in(settle)
-        except AccessDeniedError:
-            raise
-        except (LostRace, NoSuchObject):
-            dropped = Dropped(name, What.WAITING, "something in it was changed meanwhile")
-        except UserError as error:
-            dropped = Dropped(name, What.REFUSED, str(error))
-        if dropped:
-            yield dropped
+        yield from attempt(name, partial(folder.take_in, settle))
+
+
+def attempt(name: str, take_in: Callable[[], Dropped | None]) -> Iterator[Dropped]:
+    """Yield what came of a folder, if anything did; errors of it are told. Raises AccessDeniedError."""
+    try:
+        dropped = take_in()
+    except AccessDeniedError:
+        raise
+    except (LostRace, NoSuchObject):
+        dropped = Dropped(name, What.WAITING, "something in it was changed meanwhile")
+    except UserError as error:
+        dropped = Dropped(name, What.REFUSED, str(error))
+    if dropped:
+        yield dropped
+
+
+def still_young(name: str, age: timedelta, settle: timedelta) -> Dropped | None:
+    """Return that a folder waits, None if its youngest file is `settle` old."""
+    if age >= settle:
+        return None
+    seconds = max(age.total_seconds(), 0)
+    detail = f"written {seconds:,.0f} s ago: taken in {settle.total_seconds():,.0f} s after the last write"
+    return Dropped(name, What.WAITING, detail)
+
+
+def usable(rows: int, refused: int) -> str:
+    return f"{rows - refused:,} of {rows:,} rows usable"
 
 
 @dataclass(slots=True)
@@ -110,40 +124,38 @@ class _Folder:
     def take_in(self, settle: timedelta) -> Dropped | None:
         """Return what came of the folder, None if it was only emptied."""
         self._finish_removal()
-        table = ObjectTable(self._data, self._prefix)
-        if not len(table):
+        found = {info.key[len(self._prefix) :]: info for info in self._data.list(self._prefix)}
+        if not found:
             return None
-        if (age := self._clock() - table.newest) < settle:
-            seconds = max(age.total_seconds(), 0)
-            detail = f"written {seconds:,.0f} s ago: taken in {settle.total_seconds():,.0f} s after the last write"
-            return Dropped(self._name, What.WAITING, detail)
-        with tempfile.TemporaryDirectory(prefix="tilegate-inbox-") as scratch:
-            batch, already, labels, counts, left = self._become_batch(table, Path(scratch))
-            receipt = _Receipt(batch.name, labels, table.newest.isoformat())
-            self._data.put(self._prefix + RECEIPT, json.dumps(asdict(receipt)).encode())
-            self._remove(receipt, Path(scratch) / "listing.parquet")
-        detail = f"{counts.rows - counts.refused:,} of {counts.rows:,} rows usable"
+        newest = max(info.modified for info in found.values())
+        if young := still_young(self._name, self._clock() - newest, settle):
+            return young
+        batch, already, counts, wanted = self._become_batch(found)
+        receipt = _Receipt(batch.name, batch.labels, newest.isoformat())
+        self._data.put(self._prefix + RECEIPT, json.dumps(asdict(receipt)).encode())
+        self._remove(receipt, wanted)
+        left = len(found) - len(wanted)
+        detail = usable(counts.rows, counts.refused)
         if left:
             detail += f"; {left:,} files that no row names stay in {self._data.uri(self._prefix)}"
         return Dropped(self._name, What.ALREADY if already else What.TAKEN_IN, detail, batch.name)
 
-    def _become_batch(self, table: ObjectTable, scratch: Path) -> tuple[Batch, bool, str, _Counts, int]:
-        """Publish what the folder brings; the number is that of the files that nothing names."""
-        files, folders = table.top()
+    def _become_batch(self, found: Mapping[str, ObjectInfo]) -> tuple[Batch, bool, _Counts, AbstractSet[str]]:
+        """Publish what the folder brings: the files in the set, by their paths."""
+        folders = {path.partition("/")[0] for path in found if "/" in path}
+        files = [path for path in found if "/" not in path]
         labels = choose_labels(files, folders, self._classes, self._data.uri(self._prefix))
-        wanted, counts = self._read(table, labels, scratch)
+        wanted, counts = self._read(found, labels)
         if counts.rows == counts.refused:
             first = f"; the first of {counts.refused:,} that cannot be used: {counts.first}" if counts.first else ""
             raise UserError(f"{self._data.uri(self._prefix)} holds no usable row{first}")
-        listed = write_listed(
-            scratch / "listing.parquet",
-            labels,
-            at_once(self._hashed, table.rows(wanted)),
-        )
+        paths = sorted(wanted)
+        objects = list(zip(paths, at_once(lambda path: self._data.sha256(self._prefix + path), paths), strict=True))
+        listed = [(path, sha256, found[path].size) for path, sha256 in objects if path != labels]
         draft = Card(
             name="",
             labels=labels,
-            sha256=listed.sha256,
+            sha256=content_digest(labels, objects),
             kind=LABELS,
             added="",
             source=self._name,
@@ -151,41 +163,45 @@ class _Folder:
             by="",
             rows=counts.rows,
             refused=counts.refused,
-            bytes=listed.bytes,
+            bytes=sum(found[path].size for path in paths),
         )
 
         def put(path: str, key: str) -> None:
-            self._data.copy(self._prefix + path, key, source_etag=table.etag(path))
+            self._data.copy(self._prefix + path, key, source_etag=found[path].etag)
 
-        batch, already = publish_batch(self._data, Contents(draft, scratch / "listing.parquet", put), self._clock)
-        return batch, already, labels, counts, len(table) - int(wanted.sum())
+        listing = pd.DataFrame(listed, columns=list(LISTING_COLUMNS))
+        batch, already = publish_batch(self._data, Contents(draft, listing, put), self._clock)
+        return batch, already, counts, wanted
 
-    def _hashed(self, row: tuple[str, str, int]) -> tuple[str, str, int]:
-        path, _, size = row
-        return path, self._data.sha256(self._prefix + path), size
+    def _read(self, found: Mapping[str, ObjectInfo], labels: str) -> tuple[AbstractSet[str], _Counts]:
+        """Read all rows; return which files they name, the labels file among them, and how many rows there are."""
+        with tempfile.TemporaryDirectory(prefix="tilegate-inbox-") as scratch:
+            if labels == FOLDER_PER_CLASS:
+                return self._counted(rows_of_folders(found, self._classes), found, labels)
+            self._data.download(self._prefix + labels, Path(scratch) / labels)
+            rows = read_labels(Path(scratch), labels, self._classes, self._attribute)
+            wanted, counts = self._counted(rows, found, labels)
+            return wanted | {labels}, counts
 
-    def _read(self, table: ObjectTable, labels: str, scratch: Path) -> tuple[npt.NDArray[np.bool_], _Counts]:
-        """Read all rows; return which objects they name, the labels file among them, and how many rows there are."""
-        files, counts = Files(_Unhashed(table), table.depth), _Counts()
-        wanted = np.zeros(len(table), np.bool_)
-        if labels == FOLDER_PER_CLASS:
-            rows: Iterable[LabelledRow | RefusedRow] = rows_of_folders(table, self._classes)
-        else:
-            wanted[table[labels]] = True
-            self._data.download(self._prefix + labels, scratch / "labels" / labels)
-            rows = read_labels(scratch / "labels", labels, self._classes, self._attribute)
+    @staticmethod
+    def _counted(
+        rows: Iterable[LabelledRow | RefusedRow], found: Iterable[str], labels: str
+    ) -> tuple[set[str], _Counts]:
+        # Checksums are not known yet, and read as "".
+        files = Files(dict.fromkeys(found, ""), max(path.count("/") for path in found) + 1)
+        counts, wanted = _Counts(), set[str]()
 
         def noticed() -> Iterable[LabelledRow | RefusedRow]:
             for row in rows:
                 # Also the files of rows that are refused: another pair of classes must not make another content.
                 if isinstance(row, RefusedRow) and row.source_ref:
                     with suppress(PathRefusedError):
-                        wanted[table[files.locate(row.source_ref)]] = True
+                        wanted.add(files.locate(row.source_ref))
                 yield row
 
         batch = Batch("", labels, "", LABELS)
         for frame, refused in row_tables(noticed(), batch, files):
-            wanted[table.positions(frame["path"].tolist())] = True
+            wanted.update(frame["path"])
             _, bad = check_table(batch, frame)
             counts.rows += len(frame) + len(refused)
             counts.refused += len(refused) + len(bad)
@@ -204,23 +220,13 @@ class _Folder:
         with tempfile.TemporaryDirectory(prefix="tilegate-inbox-") as scratch:
             listing = Path(scratch) / "listing.parquet"
             self._data.download(f"{Place().catalogue}/{receipt.batch}.parquet", listing)
-            self._remove(receipt, listing)
+            self._remove(receipt, {*read_listing(listing)["path"], receipt.labels})
 
-    def _remove(self, receipt: "_Receipt", listing: Path) -> None:
+    def _remove(self, receipt: "_Receipt", taken: AbstractSet[str]) -> None:
         """Remove from the inbox what a batch holds of it, the receipt last; what was written since then stays."""
         newest = datetime.fromisoformat(receipt.newest)
-
-        def taken() -> Iterator[str]:
-            paths = iter(read_listed(listing))
-            path = next(paths, None)
-            for info in self._data.list(self._prefix):
-                name = info.key[len(self._prefix) :]
-                while path is not None and path.encode() < name.encode():
-                    path = next(paths, None)
-                if name in {path, receipt.labels} and info.modified <= newest:
-                    yield info.key
-
-        for _ in at_once(self._data.delete, taken()):
+        there = (info for info in self._data.list(self._prefix) if info.modified <= newest)
+        for _ in at_once(self._data.delete, (i.key for i in there if i.key[len(self._prefix) :] in taken)):
             pass
         self._data.delete(self._prefix + RECEIPT)
 
@@ -232,22 +238,3 @@ class _Receipt:
     batch: str
     labels: str
     newest: str
-
-
-class _Unhashed(Mapping[str, str]):
-    """The files of a folder as rows are joined to them: their checksums are not known yet, and read as ""."""
-
-    def __init__(self, table: ObjectTable) -> None:
-        self._table = table
-
-    def __contains__(self, path: object) -> bool:
-        return path in self._table
-
-    def __getitem__(self, path: str) -> str:
-        return ""
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._table)
-
-    def __len__(self) -> int:
-        return len(self._table)

@@ -1,16 +1,15 @@
 """The parts of a snapshot (`steps.core.dataset.snapshot.parts_of`), worked out from its new batches alone.
 
-A *ledger* has the parts of some batches, and for each of their images eight bytes of its sha256 and the part that
-brought it, in sorted arrays: 12 bytes an image. It is kept under the digest of its batches, so that a snapshot whose
-batches begin with those goes on from there. That an image is known is looked up in the arrays and confirmed in the
-listing of the batch that brought it.
+A *ledger* has the parts of some batches, and the part of each of their images: sorted arrays, 36 bytes an image. It is
+kept under the digest of its batches, so that a snapshot whose batches begin with those goes on from there.
 """
 
 import hashlib
 import io
 import json
+import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -29,14 +28,11 @@ from steps.core.dataset.snapshot import REFERENCE, Batch, snapshot_digest
 _BYTES = 32
 _ROWS = 20_000
 _LEDGERS = f"{MEMO}/parts/"
-_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
-_NO_DIGIT = 255
-_NIBBLES = np.full(256, _NO_DIGIT, np.uint8)
-_NIBBLES[_DIGITS] = range(16)
+_SHA256 = f"S{_BYTES}"
+_IS_SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
 
-_Shas = npt.NDArray[np.uint8]
-_Prefixes = npt.NDArray[np.uint64]
-_Positions = npt.NDArray[np.int64]
+_Images = npt.NDArray[np.bytes_]
+_Owners = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +46,40 @@ class PartRef:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The parts of some batches; `prefixes` are those of all their images, sorted, `owners` the parts they are in."""
+    """The parts of some batches; `images` are the sha256 of all their images, sorted, `owners` their parts' numbers."""
 
     parts: tuple[PartRef, ...]
-    prefixes: _Prefixes
-    owners: npt.NDArray[np.int32]
+    images: _Images
+    owners: _Owners
 
     @classmethod
     def empty(cls) -> Self:
-        return cls((), np.empty(0, np.uint64), np.empty(0, np.int32))
+        return cls((), np.empty(0, _SHA256), np.empty(0, np.int32))
 
     def before(self, number: int) -> Self:
         """Return the first `number` parts alone, which later ones never change."""
         chosen = self.owners < number
-        return type(self)(self.parts[:number], self.prefixes[chosen], self.owners[chosen])
+        return type(self)(self.parts[:number], self.images[chosen], self.owners[chosen])
+
+    def owners_of(self, images: _Images) -> _Owners:
+        """Return the number of each image's part, -1 where none has it."""
+        at = np.searchsorted(self.images, images)
+        inside = np.minimum(at, max(len(self.images) - 1, 0))
+        found = np.full(len(images), -1, np.int32)
+        if len(self.images):
+            known = self.images[inside] == images
+            found[known] = self.owners[inside[known]]
+        return found
+
+    def extended(self, batch: Batch, images: _Images) -> Self:
+        """Return the ledger with a batch's images, sorted, as far as they are new."""
+        new = images[self.owners_of(images) < 0]
+        if not len(new):
+            return self
+        at = np.searchsorted(self.images, new)
+        owners = np.insert(self.owners, at, np.int32(len(self.parts)))
+        part = PartRef(_digest(new), batch, len(new))
+        return type(self)((*self.parts, part), np.insert(self.images, at, new), owners)
 
 
 class Parts:
@@ -84,7 +100,7 @@ class Parts:
                 return ledger.before(sum(part.batch in wanted for part in ledger.parts))
         count, ledger = self._known(wanted)
         for batch in wanted[count:]:
-            ledger = self._extended(ledger, batch, source)
+            ledger = ledger.extended(batch, np.unique(self._images(batch, source)))
         if self._keep and count < len(wanted):
             self._data.put(_key(wanted), _packed(ledger))
         self._kept.append((wanted, ledger))
@@ -92,28 +108,26 @@ class Parts:
 
     def paths(self, part: PartRef, ledger: Ledger, source: Source) -> Iterator[str]:
         """Yield the paths of a part's files in its batch, in their order."""
-        wanted = self._members(ledger.parts.index(part), ledger, source)
-        with self._listing(part.batch, source) as file:
-            start = 0
-            for rows in file.iter_batches(_ROWS, columns=["path"], use_threads=False):
-                yield from rows.column(0).filter(pa.array(wanted[start : start + len(rows)])).to_pylist()
-                start += len(rows)
-
-    def _members(self, number: int, ledger: Ledger, source: Source) -> npt.NDArray[np.bool_]:
-        """Tell which of the files that a batch lists are those of its part."""
-        part = ledger.parts[number]
-        shas = self._shas(part.batch, source)
-        positions, prefixes = _different(shas)
-        at = np.searchsorted(ledger.prefixes, prefixes)
-        # Only where two images share eight bytes is this not the part, and the listings have to tell.
-        chosen = positions[ledger.owners[np.minimum(at, len(ledger.owners) - 1)] == number]
-        if _digest(shas, chosen) != part.digest:
-            chosen = self._fresh(shas, positions, prefixes, ledger.before(number), source)
-        if _digest(shas, chosen) != part.digest:
+        images, first = np.unique(self._images(part.batch, source), return_index=True)
+        mine = ledger.owners_of(images) == ledger.parts.index(part)
+        if _digest(images[mine]) != part.digest:
             raise UserError(f"the listing of batch {part.batch.name} is not the one that was planned: restore it")
-        wanted = np.zeros(len(shas), np.bool_)
-        wanted[chosen] = True
-        return wanted
+        chosen = np.sort(first[mine])
+        start = 0
+        for rows in self._rows(part.batch, source, "path"):
+            here = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + len(rows))]
+            yield from rows.column("path").take(pa.array(here - start)).to_pylist()
+            start += len(rows)
+
+    def keys_of(self, wanted: Collection[str], source: Source, batches: Sequence[Batch]) -> dict[str, str]:
+        """Return the key of a file for each of some sha256 that a batch has."""
+        ledger, found = self.ledger(source, batches), dict[str, str]()
+        owners = ledger.owners_of(np.array([bytes.fromhex(sha256) for sha256 in wanted], _SHA256))
+        for batch in (ledger.parts[owner].batch for owner in np.unique(owners[owners >= 0])):
+            for rows in self._rows(batch, source, "path", "sha256"):
+                files = zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)
+                found |= {sha256: source.file_key(batch.name, path) for path, sha256 in files if sha256 in wanted}
+        return found
 
     def _known(self, batches: Sequence[Batch]) -> tuple[int, Ledger]:
         """Return the ledger of as many of the first batches as there is one for, and how many those are."""
@@ -123,102 +137,32 @@ class Parts:
                 return count, ledger
         return 0, Ledger.empty()
 
-    def _extended(self, ledger: Ledger, batch: Batch, source: Source) -> Ledger:
-        shas = self._shas(batch, source)
-        positions, prefixes = _different(shas)
-        fresh = self._fresh(shas, positions, prefixes, ledger, source)
-        if not len(fresh):
-            return ledger
-        part = PartRef(_digest(shas, fresh), batch, len(fresh))
-        new = _prefixes(shas)[fresh]
-        at = np.searchsorted(ledger.prefixes, new)
-        owners = np.insert(ledger.owners, at, np.int32(len(ledger.parts)))
-        return Ledger((*ledger.parts, part), np.insert(ledger.prefixes, at, new), owners)
+    def _images(self, batch: Batch, source: Source) -> _Images:
+        """Return the sha256 of the files that a batch lists."""
+        chunks = [np.empty(0, _SHA256)]
+        for rows in self._rows(batch, source, "sha256"):
+            texts = rows.column("sha256").to_pylist()
+            if not all(map(_IS_SHA256, map(str, texts))):
+                raise UserError(f"{source.listing_key(batch)} lists what is no sha256: restore the listing")
+            chunks.append(np.frombuffer(bytes.fromhex("".join(texts)), _SHA256))
+        return np.concatenate(chunks)
 
-    def _fresh(
-        self, shas: _Shas, positions: _Positions, prefixes: _Prefixes, ledger: Ledger, source: Source
-    ) -> _Positions:
-        """Return those of some images, in the order of their sha256, that no part of the ledger has."""
-        first, last = (np.searchsorted(ledger.prefixes, prefixes, side) for side in ("left", "right"))
-        hit = last > first
-        if not hit.any():
-            return positions
-        owners = np.unique(np.concatenate([ledger.owners[a:b] for a, b in zip(first[hit], last[hit], strict=True)]))
-        seen = _strings(shas[positions[hit]])
-        known = np.zeros(len(seen), np.bool_)
-        for owner in owners:
-            known |= np.isin(seen, _strings(self._shas(ledger.parts[owner].batch, source)))
-        fresh = np.ones(len(positions), np.bool_)
-        fresh[np.flatnonzero(hit)[known]] = False
-        return positions[fresh]
-
-    def _listing(self, batch: Batch, source: Source) -> pq.ParquetFile:
+    def _rows(self, batch: Batch, source: Source, *columns: str) -> Iterator[pa.RecordBatch]:
+        """Yield the listing of a batch; raises UserError."""
         key = source.listing_key(batch)
         try:
-            return pq.ParquetFile(self._mirror.fetch(key))
+            with pq.ParquetFile(self._mirror.fetch(key)) as file:
+                yield from file.iter_batches(_ROWS, columns=list(columns), use_threads=False)
         except (NoSuchObject, OSError, pa.ArrowException) as error:
             raise UserError(f"{key}: the listing of a batch cannot be read ({error}); restore it") from None
 
-    def _shas(self, batch: Batch, source: Source) -> _Shas:
-        """Return the sha256 of the files that a batch lists, uint8 [files, 32]."""
-        with self._listing(batch, source) as file:
-            shas, start = np.empty((file.metadata.num_rows, _BYTES), np.uint8), 0
-            for rows in file.iter_batches(_ROWS, columns=["sha256"], use_threads=False):
-                if (some := _decoded(rows.column(0))) is None:
-                    raise UserError(f"{source.listing_key(batch)} lists what is no sha256: restore the listing")
-                shas[start : start + len(some)] = some
-                start += len(some)
-        return shas
 
-
-def _decoded(texts: pa.Array) -> _Shas | None:
-    """Return sha256 in hex as bytes, None if one of the texts is none."""
-    texts = texts.cast(pa.large_string())
-    _, offsets, data = texts.buffers()
-    starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    if texts.null_count or np.any(np.diff(starts) != 2 * _BYTES):
-        return None
-    if not len(texts):
-        return np.empty((0, _BYTES), np.uint8)
-    nibbles = _NIBBLES[np.frombuffer(data, np.uint8)[starts[0] : starts[-1]].reshape(-1, 2 * _BYTES)]
-    if (nibbles == _NO_DIGIT).any():
-        return None
-    shas: _Shas = (nibbles[:, ::2] << np.uint8(4)) | nibbles[:, 1::2]
-    return shas
-
-
-def _prefixes(shas: _Shas) -> _Prefixes:
-    """Return the first eight bytes of each sha256 as a number."""
-    return np.ascontiguousarray(shas[:, :8]).view(">u8").ravel().astype(np.uint64)
-
-
-def _strings(shas: _Shas) -> npt.NDArray[np.bytes_]:
-    return np.ascontiguousarray(shas).view(f"S{_BYTES}").ravel()
-
-
-def _different(shas: _Shas) -> tuple[_Positions, _Prefixes]:
-    """Return where each different sha256 stands first, in the order of the sha256, and their prefixes."""
-    prefixes = _prefixes(shas)
-    order = np.argsort(prefixes, kind="stable")
-    same = prefixes[order][1:] == prefixes[order][:-1]
-    if same.any():
-        texts = _strings(shas)
-        if np.any(texts[order[1:][same]] != texts[order[:-1][same]]):
-            order = np.argsort(texts, kind="stable")  # eight bytes do not tell all of them apart
-        new = np.ones(len(order), np.bool_)
-        new[1:] = texts[order][1:] != texts[order][:-1]
-        order = order[new]
-    return order.astype(np.int64), prefixes[order]
-
-
-def _digest(shas: _Shas, positions: _Positions) -> str:
+def _digest(images: _Images) -> str:
     """Return what names the part that these images are, as `parts_of` has it."""
     digest = hashlib.sha256()
-    for start in range(0, len(positions), _ROWS):
-        some = shas[positions[start : start + _ROWS]]
-        lines = np.full((len(some), 2 * _BYTES + 1), ord("\n"), np.uint8)
-        lines[:, 1::2], lines[:, 2::2] = _DIGITS[some >> 4], _DIGITS[some & 15]
-        digest.update(lines.tobytes()[0 if start else 1 :])
+    for start in range(0, len(images), _ROWS):
+        text = images[start : start + _ROWS].tobytes().hex("\n", -_BYTES)
+        digest.update(("\n" * bool(start) + text).encode())
     return digest.hexdigest()[:32]
 
 
@@ -229,8 +173,7 @@ def _key(batches: Sequence[Batch]) -> str:
 def _packed(ledger: Ledger) -> bytes:
     parts = json.dumps([[part.digest, part.batch.name, part.images] for part in ledger.parts])
     stream = io.BytesIO()
-    told = np.frombuffer(parts.encode(), np.uint8)
-    np.savez(stream, parts=told, prefixes=ledger.prefixes, owners=ledger.owners)
+    np.savez(stream, parts=np.frombuffer(parts.encode(), np.uint8), images=ledger.images, owners=ledger.owners)
     return stream.getvalue()
 
 
@@ -241,6 +184,6 @@ def _unpacked(data: ObjectStore, key: str, batches: Sequence[Batch]) -> Ledger |
         with np.load(io.BytesIO(data.get(key)), allow_pickle=False) as arrays:
             told = json.loads(arrays["parts"].tobytes())
             parts = tuple(PartRef(str(digest), named[name], int(images)) for digest, name, images in told)
-            return Ledger(parts, arrays["prefixes"], arrays["owners"])
+            return Ledger(parts, arrays["images"], arrays["owners"])
     except (NoSuchObject, OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None

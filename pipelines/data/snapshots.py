@@ -1,14 +1,14 @@
 """Dataset snapshots among the objects of a bucket: `datasets/<digest>/`, named by what they hold and never changed."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.data.batch_card import Card
 from pipelines.storage.memo import read_memo, write_memo
-from pipelines.storage.protocol import ObjectStore
+from pipelines.storage.protocol import ObjectInfo, ObjectStore
 from steps.core.dataset.plan import DATASETS, Source
 from steps.core.dataset.snapshot import (
     LABELS,
@@ -57,15 +57,25 @@ def current_dataset(data: ObjectStore) -> Snapshot | None:
 def _cards(data: ObjectStore, place: Place, memo: Mapping[str, Any]) -> dict[str, tuple[str, Batch]]:
     """Return every card's etag and batch by its key; only cards that the memo does not know are read."""
     found = {}
-    for info in data.list(f"{place.catalogue}/"):
-        folder, _, name = info.key.rpartition("/")
-        if folder != place.catalogue or not name.endswith(".json") or name.startswith("."):
-            continue
+    for info in card_objects(data, place):
         if (batch := _remembered(memo.get(info.key), info.etag)) is None:
-            # What is no text is no JSON either, mostly: then the card tells.
-            batch = Card.parse(data.get(info.key).decode(errors="replace"), data.uri(info.key)).batch
+            batch = read_card(data, info.key).batch
         found[info.key] = (info.etag, batch)
     return found
+
+
+def card_objects(data: ObjectStore, place: Place) -> Iterator[ObjectInfo]:
+    """Yield the objects that are cards."""
+    for info in data.list(f"{place.catalogue}/"):
+        folder, _, name = info.key.rpartition("/")
+        if folder == place.catalogue and name.endswith(".json") and not name.startswith("."):
+            yield info
+
+
+def read_card(data: ObjectStore, key: str) -> Card:
+    """Read the card at a key; raises UserError for one that is none."""
+    # What is no text is no JSON either, mostly: then the card tells.
+    return Card.parse(data.get(key).decode(errors="replace"), data.uri(key))
 
 
 def _remembered(told: Any, etag: str) -> Batch | None:

@@ -1,8 +1,6 @@
-"""Taking in a batch: which files of a folder belong to it, their checksums, and copies that are those very bytes."""
+"""The files of a folder that belong to a batch, and their checksums."""
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +22,6 @@ from steps.core.dataset.paths import PathRefusedError, locate
 from steps.core.dataset.snapshot import LISTING_COLUMNS, REFERENCE, REVIEW, content_digest
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-_CHUNK = 1 << 20
 
 Progress = Callable[[str, int, int], None]
 """Is told what is being done (a verb in the past tense), to how many files so far, and how many there are."""
@@ -102,53 +99,6 @@ def take_in(
         bytes=sum(size for _, _, size in found),
         left_out=tuple(sorted(left_out, key=lambda row: row.row)),
     )
-
-
-def copy_files(
-    folder: Path,
-    objects: Iterable[tuple[str, str]],
-    staged: Path,
-    *,
-    stored: Mapping[str, Path] | None = None,
-    progress: Progress = silent,
-) -> None:
-    """Copy the objects, (path in `folder`, sha256) each, to `staged`; raises UserError for one that has changed.
-
-    `stored` maps the sha256 of read-only files that the store holds already to where they lie, on the file system of
-    `staged`: they are linked instead of copied.
-    """
-    wanted, known = list(objects), stored or {}
-    for done, (path, sha256) in enumerate(wanted, start=1):
-        target = staged / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not _link(known.get(sha256), target, sha256) and _copy(folder / path, target) != sha256:
-            raise UserError(f"{folder / path} changed while it was read: start again when nothing writes to it")
-        progress("Copied", done, len(wanted))
-
-
-def _link(stored: Path | None, target: Path, sha256: str) -> bool:
-    """Make `target` another name of a stored file; False if there is none, or if it can have no more names."""
-    if stored is None:
-        return False
-    try:
-        os.link(stored, target)
-    except OSError:
-        return False
-    # What has decayed in the store must not be handed on: the good bytes are at hand.
-    if sha256_file(target) != sha256:
-        target.unlink()
-        return False
-    return True
-
-
-def _copy(source: Path, target: Path) -> str:
-    """Copy a file and return the sha256 of the bytes that were written: read once, so that the two cannot differ."""
-    digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("wb") as writer:
-        while chunk := reader.read(_CHUNK):
-            digest.update(chunk)
-            writer.write(chunk)
-    return digest.hexdigest()
 
 
 def _locate_source(source: Path, kind: str, classes: Classes, labels: str | None) -> tuple[Path, str]:

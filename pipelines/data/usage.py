@@ -1,15 +1,15 @@
 """Which parts of the facts and of the tile store anything still uses."""
 
-from collections.abc import Callable, Sequence
-
-import pandas as pd
+from collections.abc import Callable
 
 from pipelines.data.catalogue import Catalogue
+from pipelines.data.new_images import Parts
 from pipelines.definition.step_table import INDEX
+from pipelines.storage.mirror import Mirror
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json
 from steps.core.dataset.plan import DATASETS, FACTS, INSPECTOR, SHARDS_MANIFEST, TILES, Source
-from steps.core.dataset.snapshot import MANIFEST, Batch, Place, parts_of, read_place
+from steps.core.dataset.snapshot import MANIFEST, read_place
 
 _SHARDS = f"*/{INDEX.name}/tiles/{SHARDS_MANIFEST}"
 
@@ -46,23 +46,10 @@ def shards_of_runs(catalogue: Catalogue) -> frozenset[str]:
 
 def _parts(catalogue: Catalogue) -> set[str]:
     bucket = catalogue.store.path(catalogue.uri())
-    listings: dict[str, pd.DataFrame] = {}
-
-    def parts(source: Source, batches: Sequence[Batch]) -> set[str]:
-        def listing(batch: Batch) -> pd.DataFrame:
-            key = source.listing_key(batch)
-            if key not in listings:
-                listings[key] = source.listing(bucket, batch)
-            return listings[key]
-
-        return {part.digest for part in parts_of(batches, listing)}
-
-    now = catalogue.batches()
-    used = parts(Source(""), now)
+    # The folder of the bucket is its own mirror: nothing is copied.
+    parts = Parts(catalogue.data, Mirror(catalogue.data, bucket), keep=False)
+    used = {part.digest for part in parts.ledger(Source(""), catalogue.batches()).parts}
     for manifest in (bucket / DATASETS).glob(f"*/{MANIFEST}"):
         source = Source(manifest.parent.name, read_place(manifest.parent))
-        batches = source.batches(bucket)
-        # Of an earlier catalogue each part is still one: a later batch never changes those before it.
-        if source.place != Place() or batches != now[: len(batches)]:
-            used |= parts(source, batches)
+        used |= {part.digest for part in parts.ledger(source, source.batches(bucket)).parts}
     return used

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from pipelines.data.add import storing
+from pipelines.data.publish import put_listing
 from pipelines.data.snapshots import Snapshot, current_dataset, publish_snapshot
-from pipelines.data.source_files import copy_files, take_in
+from pipelines.data.source_files import take_in
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.planning.seed import upload_weights, weights_folder
@@ -11,7 +13,7 @@ from pipelines.storage.folder import FolderObjects
 from pipelines.storage.protocol import ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch, write_listing
+from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch
 from steps.network.weights import WEIGHTS_SUFFIX
 
 
@@ -26,15 +28,14 @@ def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Cl
     if intake.listing.empty:
         raise UserError(f"{intake.folder / intake.labels} names no readable file inside {intake.folder}")
     batch = Batch.of(intake.labels, intake.objects)
-    uri, listing = settings.uri(AD_HOC.labelled, batch.name), settings.uri(AD_HOC.catalogue, f"{batch.name}.parquet")
-    if not store.exists(listing):
-        with store.scratch() as staged:
-            copy_files(intake.folder, intake.objects, staged / "batch")
-            store.commit(staged / "batch", uri, give_up=True)
-            write_listing(staged / "listing.parquet", intake.listing)
-            # Last, because a batch without a listing is not there.
-            store.put_file(staged / "listing.parquet", listing, give_up=True)
-    return publish_snapshot(data_here(store, settings), [batch], AD_HOC)
+    data, listing = data_here(store, settings), f"{AD_HOC.catalogue}/{batch.name}.parquet"
+    if data.info(listing) is None:
+        put = storing(data, intake)
+        for path, _ in intake.objects:
+            put(path, f"{AD_HOC.labelled}/{batch.name}/{path}")
+        # Last, because a batch without a listing is not there.
+        put_listing(data, listing, intake.listing)
+    return publish_snapshot(data, [batch], AD_HOC)
 
 
 def catalogue_snapshot(store: LocalStore, settings: Settings) -> Snapshot | None:

@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.executor.files import PART, READ_ONLY, link_or_copy, replacing
+from pipelines.executor.files import PART, READ_ONLY, link_or_copy
 from pipelines.locks import exclusive
 from pipelines.storage.keys import checked_key, checked_prefix
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectInfo
 from steps.core.common.errors import UserError
-from steps.core.common.files import sha256_file
+from steps.core.common.files import replacing, sha256_file
 
 
 class FolderObjects:
@@ -38,9 +38,9 @@ class FolderObjects:
         with self._found(key):
             return sha256_file(self._path(key))
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         top = checked_prefix(prefix).rpartition("/")[0]
-        for key in _walk(self._folder, f"{top}/" if top else "", prefix, start_after):
+        for key in _walk(self._folder, f"{top}/" if top else "", prefix):
             if info := _info(key, self._folder / key):
                 yield info
 
@@ -180,15 +180,11 @@ def _names(folder: Path) -> list[str]:
     return sorted(names, key=os.fsencode)
 
 
-def _walk(folder: Path, top: str, prefix: str, start_after: str) -> Iterator[str]:
-    """Yield the keys below `top`, a folder's key with its slash or "", that a listing tells, in their order."""
+def _walk(folder: Path, top: str, prefix: str) -> Iterator[str]:
+    """Yield the keys below `top`, a folder's key with its slash or "", that begin with `prefix`, in their order."""
     for name in _names(folder / top):
         key = top + name
-        if not (key.startswith(prefix) or (name.endswith("/") and prefix.startswith(key))):
-            continue
-        if name.endswith("/"):
-            # All keys of a folder begin with its own: a folder before `start_after` has none after it.
-            if key.encode() >= start_after.encode() or start_after.startswith(key):
-                yield from _walk(folder, key, prefix, start_after)
-        elif key.encode() > start_after.encode():
+        if name.endswith("/") and (key.startswith(prefix) or prefix.startswith(key)):
+            yield from _walk(folder, key, prefix)
+        elif not name.endswith("/") and key.startswith(prefix):
             yield key

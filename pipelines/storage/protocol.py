@@ -47,7 +47,7 @@ class ObjectStore(Protocol):
     def sha256(self, key: str) -> str:
         """Return the sha256 of an object's bytes in hex: by its checksum where it has one, else by reading it."""
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield the objects whose keys begin with `prefix`, in the order of their keys' UTF-8 bytes, lazily."""
 
     def folders(self, prefix: str) -> Iterator[str]:

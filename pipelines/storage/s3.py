@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines.executor.files import replacing
 from pipelines.storage.keys import checked_key, checked_prefix
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo
 from steps.core.common.errors import UserError
-from steps.core.common.files import sha256_file
+from steps.core.common.files import replacing, sha256_file
 
 _CHUNK = 1 << 20
 _MISSING = ("404", "NoSuchKey", "NotFound")
@@ -46,9 +45,8 @@ class S3Objects:
             digest.update(chunk)
         return digest.hexdigest()
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
-        after = {"StartAfter": start_after} if start_after else {}
-        for page in self._pages(checked_prefix(prefix), **after):
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        for page in self._pages(checked_prefix(prefix)):
             for found in page.get("Contents", ()):
                 yield ObjectInfo(found["Key"], int(found["Size"]), str(found["ETag"]), found["LastModified"])
 

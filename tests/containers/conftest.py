@@ -145,7 +145,7 @@ def finished(docker, data_image, model_image, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     settings = Settings(data_image=data_image, model_image=model_image)
     sample = write_sample(home / "sample", screenshots=SCREENSHOTS)
-    start = LocalStart(home, settings)
+    start, chosen = LocalStart(home, settings), {**QUICK, "ProcessingInstanceCount": 2}
     executor = Executor(
         json.loads(compile_pipeline(settings)),
         home=home,

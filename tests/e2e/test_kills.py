@@ -58,7 +58,7 @@ def test_a_dropped_batch_is_decided_on_once_although_the_night_is_killed(home):
         os.kill(night.pid, signal.SIGKILL)
     assert "PreprocessTiles" in told, told
     assert (second.returncode, second.stdout) == (0, "Night: a night is being held in this home already\n")
-    assert re.search(r"^first is batch \S+: 1,200 labels$", told, re.MULTILINE)
+    assert re.search(r"^first: taken in as \S+, 1,200 of 1,200 rows usable$", told, re.MULTILINE)
     assert "Interrupted" in runs(home)[0]
 
     # The verdict on a model of one epoch is luck; either is a decision.

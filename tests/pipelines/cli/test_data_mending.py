@@ -90,6 +90,13 @@ def home(validated, tmp_path):
 
 
 @pytest.fixture
+def fresh(validated, tmp_path):
+    """A home in which nothing has happened yet, but that the definition is compiled: that takes seconds."""
+    shutil.copytree(validated[0] / "compiled", tmp_path / "fresh" / "compiled")
+    return tmp_path / "fresh"
+
+
+@pytest.fixture
 def batch(validated):
     return validated[2]
 
@@ -153,13 +160,13 @@ def test_a_validation_alone_is_no_decision_on_a_model(validated):
     assert "Decided   not yet" in data("status", "--home", validated[0])
 
 
-def test_data_that_stop_a_run_end_the_validation_with_exit_code_1_and_the_reason(tmp_path):
+def test_data_that_stop_a_run_end_the_validation_with_exit_code_1_and_the_reason(fresh, tmp_path):
     (tmp_path / "data" / "negative").mkdir(parents=True)
     draw(tmp_path / "data" / "negative" / "a.png", 1)
-    output = data("validate", "--data", tmp_path / "data", "--home", tmp_path / "home", code=1)
+    output = data("validate", "--data", tmp_path / "data", "--home", fresh, code=1)
     assert re.search(r"^Verdict +stopped$", output, re.MULTILINE)
     assert re.search(r"^Stop +both-classes: .*positive", output, re.MULTILINE)
-    told = data("quarantine", "--home", tmp_path / "home")
+    told = data("quarantine", "--home", fresh)
     assert re.search(r"^ +stopped: .*positive", told, re.MULTILINE)
     assert re.search(r"^Refused +0 rows$", told, re.MULTILINE)
 
@@ -485,8 +492,8 @@ def test_a_snapshot_is_found_by_its_first_digits_and_a_run_by_its_name(validated
 # data that are in no catalogue
 
 
-def test_data_of_a_folder_are_to_be_mended_there(source, tmp_path):
-    home = tmp_path / "home"
+def test_data_of_a_folder_are_to_be_mended_there(source, fresh, tmp_path):
+    home = fresh
     data("validate", "--data", source, "--home", home)
     output = data("quarantine", "--html", tmp_path / "q.html", "--home", home)
     assert "mend their folder, or `tilegate data add` it first" in output

@@ -48,7 +48,10 @@ def test_each_folder_becomes_a_batch(inbox):
     inbox.drop("one", "a.png", "b.png")
     inbox.drop("two", "c.png")
     one, two = inbox.batches() if (told := inbox.take_in()) else ()
-    assert told == [f"one is batch {one.name}: 2 labels", f"two is batch {two.name}: 1 labels"]
+    assert told == [
+        f"one: taken in as {one.name}, 2 of 2 rows usable",
+        f"two: taken in as {two.name}, 1 of 1 rows usable",
+    ]
 
 
 def test_what_was_taken_in_is_not_read_again(inbox, monkeypatch):
@@ -63,13 +66,13 @@ def test_a_night_that_was_killed_before_it_could_remember_adds_nothing_twice(inb
     inbox.take_in()
     inbox._inbox._memory.unlink()
     (batch,) = inbox.batches()
-    assert inbox.take_in() == [f"one was there already as {batch.name}: 1 labels"]
+    assert inbox.take_in() == [f"one: was there already as {batch.name}, 1 of 1 rows usable"]
     assert inbox.batches() == [batch]
 
 
 def test_a_folder_that_somebody_still_writes_to_waits(inbox):
     inbox.drop("one", "a.png", age=59)
-    assert inbox.take_in() == ["one: changed 59 s ago, it may not be whole yet; the next night looks again"]
+    assert inbox.take_in() == ["one: waits, written 59 s ago: taken in 60 s after the last write"]
     assert inbox.batches() == []
     inbox.drop("one", "a.png", age=60)
     inbox.take_in()
@@ -98,7 +101,7 @@ def test_a_folder_that_vanishes_while_it_is_looked_at_stops_no_other(inbox, monk
     monkeypatch.setattr(night_inbox, "walk_files", walk)
     inbox.drop("bad", "a.png")
     inbox.drop("good", "b.png")
-    assert [line.partition(" ")[0] for line in inbox.take_in()] == ["bad:", "good"]
+    assert [line.partition(" ")[0] for line in inbox.take_in()] == ["bad:", "good:"]
     assert len(inbox.batches()) == 1
 
 

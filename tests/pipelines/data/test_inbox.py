@@ -19,13 +19,10 @@ from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.rows import read_rows
 from steps.core.dataset.snapshot import read_listing
+from tests.pipelines.data.crowd import Killed, Mortal
 
 CLASSES = Classes.parse("other,promotion")
 LATER = datetime.now(UTC) + timedelta(hours=1)
-
-
-class Killed(BaseException):
-    """Nothing may catch it."""
 
 
 class Bucket:
@@ -188,26 +185,6 @@ def test_a_missing_permission_is_no_bad_batch(bucket):
     bucket.drop("one", [("a.png", 1)])
     with pytest.raises(AccessDeniedError):
         bucket.take_in(Denied())
-
-
-class Mortal:
-    """Is killed at the n-th write."""
-
-    def __init__(self, objects, lives):
-        self._objects, self.lives = objects, lives
-
-    def __getattr__(self, name):
-        work = getattr(self._objects, name)
-        if name not in {"put", "upload", "copy", "delete"}:
-            return work
-
-        def once(*args, **options):
-            self.lives -= 1
-            if self.lives < 0:
-                raise Killed
-            return work(*args, **options)
-
-        return once
 
 
 def test_an_intake_that_is_killed_at_any_write_is_finished_by_the_next(tmp_path):

@@ -1,6 +1,7 @@
 """Parts from a ledger: those of `parts_of` over everything, at the price of the new batches."""
 
 import hashlib
+import io
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,9 +19,8 @@ from steps.core.common.errors import UserError
 from steps.core.dataset.plan import Source
 from steps.core.dataset.snapshot import Batch, parts_of, parts_to_cut, write_listing
 
-# Images that share the first eight bytes of their sha256 with another one, as no two real ones will.
-TWINS = ["ab" * 8 + hashlib.sha256(bytes([n])).hexdigest()[16:] for n in range(4)]
-IMAGES = [hashlib.sha256(bytes([n])).hexdigest() for n in range(8)] + TWINS
+# The last ones differ in their last byte alone, which is nothing to a text that ends where a NUL is.
+IMAGES = [hashlib.sha256(bytes([n])).hexdigest() for n in range(8)] + ["ab" * 31 + end for end in ("00", "01", "ff")]
 SOURCE = Source("")
 
 
@@ -72,6 +72,7 @@ kinds = st.sampled_from(["labels", "review", "reference"])
 snapshots = st.lists(st.tuples(kinds, contents, st.booleans()), min_size=1, max_size=5)
 
 
+@settings(max_examples=20)
 @given(snapshots)
 def test_parts_worked_out_night_by_night_are_those_of_everything_at_once(batches):
     root = Path(tempfile.mkdtemp())
@@ -101,18 +102,6 @@ def test_a_second_night_reads_the_new_listing_alone(bucket):
     assert bucket.fetched == ["catalogue/b-2.parquet"]
 
 
-def test_an_image_that_may_be_known_is_confirmed_where_it_came_from(bucket):
-    for number, images in enumerate(([IMAGES[0]], TWINS[:1], [IMAGES[1]])):
-        bucket.write(batch(number), [(f"{at}.png", sha256) for at, sha256 in enumerate(images)])
-    bucket.write(batch(3), [("again.png", TWINS[0]), ("other.png", TWINS[1])])
-    known = [batch(number) for number in range(3)]
-    bucket.parts().ledger(SOURCE, known)
-    parts = bucket.parts()
-    ledger = parts.ledger(SOURCE, [*known, batch(3)])
-    assert bucket.fetched == ["catalogue/b-3.parquet", "catalogue/b-1.parquet"]
-    assert list(parts.paths(ledger.parts[-1], ledger, SOURCE)) == ["other.png"]
-
-
 def test_a_batch_that_comes_between_changes_what_follows_it(bucket):
     for number, images in enumerate((IMAGES[:1], IMAGES[1:3], IMAGES[2:4])):
         bucket.write(batch(number), [(f"{at}.png", sha256) for at, sha256 in enumerate(images)])
@@ -121,7 +110,15 @@ def test_a_batch_that_comes_between_changes_what_follows_it(bucket):
     assert told(parts, parts.ledger(SOURCE, everything)) == wanted(everything, bucket.listing, parts_of)
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK nothing", None])
+def of_the_version_before():
+    stream = io.BytesIO()
+    np.savez(
+        stream, parts=np.frombuffer(b"[]", np.uint8), prefixes=np.empty(0, np.uint64), owners=np.empty(0, np.int32)
+    )
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK nothing", of_the_version_before(), None])
 def test_a_ledger_that_is_damaged_or_lost_is_worked_out_again(bucket, damage):
     bucket.write(batch(0), [("a.png", IMAGES[0])])
     ledger = bucket.parts().ledger(SOURCE, [batch(0)])
@@ -132,7 +129,7 @@ def test_a_ledger_that_is_damaged_or_lost_is_worked_out_again(bucket, damage):
         bucket.objects.put(kept.key, damage)
     again = bucket.parts().ledger(SOURCE, [batch(0)])
     assert again.parts == ledger.parts
-    assert np.array_equal(again.prefixes, ledger.prefixes)
+    assert np.array_equal(again.images, ledger.images)
 
 
 def test_a_listing_that_is_lost_or_changed_is_told(bucket):

@@ -55,7 +55,7 @@ def test_a_dropped_batch_is_taken_in_and_run_once(cron):
     cron.drop("monday", "a.png", "b.png")
     code, lines = cron("--max-fpr", "0.02")
     assert code == 0
-    assert lines[0].startswith("monday is batch ")
+    assert lines[0].startswith("monday: taken in as ")
     assert lines[-1] == "Night: started 20260101-000001-aaaa: 2 new labels"
     (asked,) = cron.asked
     assert (asked["MaxFpr"], asked["MaxFprIncrease"]) == ("0.02", "0.01")

@@ -192,16 +192,15 @@ def test_a_listing_is_in_the_order_of_the_keys_bytes(objects):
     assert keys(objects, "a") == [key for key in wanted if key.startswith("a")]
     assert keys(objects, "b/é") == ["b/é"]
     assert keys(objects, "c/") == []
-    for after in (*wanted, "a/", "zz", "0"):
-        assert keys(objects, start_after=after) == [key for key in wanted if key.encode() > after.encode()]
 
 
-def test_a_listing_of_many_pages_is_lazy_and_whole(objects):
-    for number in range(1050):
-        objects.put(f"many/{number:04}", b"")
+def test_a_listing_of_many_pages_is_lazy_and_whole(objects, monkeypatch):
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")
+    for number in range(25):
+        objects.put(f"many/{number:02}", b"")
     found = objects.list("many/")
-    assert next(found).key == "many/0000"
-    assert len(list(found)) == 1049
+    assert next(found).key == "many/00"
+    assert len(list(found)) == 24
 
 
 def test_folders_are_what_lies_directly_under_a_prefix(objects):

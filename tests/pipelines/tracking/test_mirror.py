@@ -70,7 +70,7 @@ def test_what_all_nights_share_is_named_and_not_looked_through(service, buckets,
     whole_night(service, buckets)
     listed = []
 
-    def listing(self, prefix="", *, start_after=""):
+    def listing(self, prefix=""):
         listed.append(prefix)
         return iter(())
 
