@@ -89,7 +89,8 @@ def test_errors_of_the_machine_are_told_apart():
 RUN = """
 import json, signal, sys
 from pathlib import Path
-from pipelines.local import Executor, Image
+from pipelines.executor.executor import Executor
+from pipelines.executor.images import Image
 definition, home = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
 image = Image(("python3", "-c", "import os; exec(os.environ['CODE'])"), "sha256:trains")
 result = Executor(definition, home=home, name="foreign", images=lambda *_: image).run()
@@ -242,7 +243,7 @@ def test_a_resumed_run_registers_once(kit):
     (first.run_dir / "steps" / "Register" / "result.json").unlink()
     again = kit.run(*steps, resume=first.execution_id)
     assert again.properties("Register", "ModelPackageVersion") == 1
-    assert len(list((kit.home / "registry" / "foreign-models").iterdir())) == 1
+    assert len(kit.registered) == 1
 
 
 def test_a_killed_tuning_goes_on_from_its_finished_trials(kit, tmp_path, trainer):
