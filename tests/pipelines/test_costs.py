@@ -262,10 +262,10 @@ def run_here(home):
     code = "import os, pathlib; pathlib.Path(os.environ['SM_MODEL_DIR'], 'm').touch(); print('score=1')"
     tuning = {
         "HyperParameterTuningJobConfig": {
-            "Strategy": "Grid",
+            "Strategy": "Random",
             "ResourceLimits": {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 2},
             "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
-            "ParameterRanges": {"CategoricalParameterRanges": [{"Name": "a", "Values": ["1", "2", "3"]}]},
+            "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "a", "MinValue": "0", "MaxValue": "1"}]},
         },
         "TrainingJobDefinition": training_request(code),
     }

@@ -39,9 +39,10 @@ class Kit:
     def run(self, *steps, **options):
         return self.executor(*steps, **options).run()
 
-    def take(self, request, model):
+    def take(self, request, _model):
         """Register as SageMaker does: the same ClientToken gives the same version again."""
-        version = self.registered.setdefault(request["ClientToken"], len(self.registered) + 1)
+        token = request["ClientToken"]
+        version = self.registered.setdefault(token, len(self.registered) + 1)
         group = request["ModelPackageGroupName"]
         return {"ModelPackageArn": f"arn:aws:model-package/{group}/{version}", "ModelPackageVersion": version}
 
@@ -175,6 +176,13 @@ class Kit:
             "Arguments": {"HyperParameterTuningJobConfig": config, "TrainingJobDefinition": request},
         }
         return {**step, **({"CacheConfig": {"Enabled": True}} if cache else {})}
+
+    def listed(self, name, code, points, **options):
+        """A tuning that tries these points and no others, in this order, and how to run it so."""
+        values = {key: sorted({point[key] for point in points}) for key in points[0]}
+        ranges = {"CategoricalParameterRanges": [{"Name": key, "Values": found} for key, found in values.items()]}
+        step = self.tuning(name, code, ranges=ranges, jobs=len(points), strategy="Random", **options)
+        return step, {"first_trials": {name: points}, "images": trains}
 
     @staticmethod
     def condition(name, *conditions, then=(), otherwise=()):
