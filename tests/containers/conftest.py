@@ -16,11 +16,11 @@ import pytest
 
 from pipelines.definition.compiler import compile_pipeline
 from pipelines.definition.settings import Settings
-from pipelines.executor.containers import ContainerEngine
 from pipelines.executor.executor import Executor
 from pipelines.executor.store import LocalStore
 from pipelines.runs.local_run import RunRequest, _started
 from pipelines.runs.sample_data import write_sample
+from tests.containers.container_engine import ContainerEngine
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
