@@ -3,7 +3,6 @@
 import functools
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,11 +41,6 @@ def placeholder_settings(environment: Environment, images: Images, **chosen: Any
 def compile_minified(settings: Settings) -> str:
     """Return the definition as it is deployed: the same document, without white space."""
     return json.dumps(json.loads(compile_pipeline(settings)), separators=(",", ":"), sort_keys=True)
-
-
-def resolved_settings(settings: Settings, subnets: Sequence[str], security_group: str, key_arn: str) -> Settings:
-    """Return what the settings are once the stack is there."""
-    return replace(settings, subnets=tuple(subnets), security_groups=(security_group,), kms_key_arn=key_arn)
 
 
 def add_pipeline(

@@ -2,11 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from moto.awslambda.models import lambda_backends
 
-from infra.template.pipeline import compile_minified, placeholder_settings, resolved_settings
+from infra.template.pipeline import compile_minified, placeholder_settings
 from pipelines.definition.requests import check_requests
 from tests.aws.executions import EXECUTION, STEP
 from tests.infra.conftest import ACCOUNT, REGION, images_of
@@ -48,7 +49,7 @@ def test_the_definition_described_back_is_what_the_compiler_gives_for_the_stacks
     assert ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
     assert cloud.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeySpec"] == "SYMMETRIC_DEFAULT"
     settings = placeholder_settings(cloud.environment, images_of(cloud.environment))
-    compiled = compile_minified(resolved_settings(settings, subnets, group, key))
+    compiled = compile_minified(replace(settings, subnets=tuple(subnets), security_groups=(group,), kms_key_arn=key))
     # It names itself by the digest of what was compiled, before the stack's ids came in.
     assert text == OWN_DIGEST.sub(OWN_DIGEST.search(compile_minified(settings))[0], compiled)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.template.findings import ACCEPTED, unexplained, unused
 from infra.template.synth import add_stacks, new_app, synthesise, toolkit
 from pipelines.environment import Environment
 from tests.infra.conftest import ACCOUNT, REGION, images_of
+from tests.infra.findings import ACCEPTED, unexplained, unused
 
 
 def findings_of(environment, options, folder):

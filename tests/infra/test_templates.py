@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from infra.options import Images, Options
-from infra.template.pipeline import compile_minified, placeholder_settings, resolved_settings
+from infra.template.pipeline import compile_minified, placeholder_settings
 from infra.template.synth import synthesise
 from pipelines import costs
 from pipelines.definition.requests import check_requests
@@ -62,7 +62,7 @@ def _compiled(resources, environment):
     group = f"{find('AWS::EC2::SecurityGroup')}-GroupId".lower()
     key = f"{find('AWS::KMS::Key', 'KeysData')}-Arn".lower()
     settings = placeholder_settings(environment, images_of(environment))
-    return compile_minified(resolved_settings(settings, subnets, group, key))
+    return compile_minified(replace(settings, subnets=tuple(subnets), security_groups=(group,), kms_key_arn=key))
 
 
 def test_every_request_of_the_definition_is_valid_and_holds_no_secret(resources):

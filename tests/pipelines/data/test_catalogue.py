@@ -337,7 +337,7 @@ ADD_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
 from pipelines.catalogue import Catalogue
-from pipelines.local import LocalStore
+from pipelines.executor.store import LocalStore
 from pipelines.settings import Settings
 from steps.core.classes import Classes
 
@@ -374,7 +374,7 @@ ADD_AND_TELL = """
 import json, sys, time
 from pathlib import Path
 from pipelines.catalogue import Catalogue
-from pipelines.local import LocalStore
+from pipelines.executor.store import LocalStore
 from pipelines.settings import Settings
 from steps.core.classes import Classes
 

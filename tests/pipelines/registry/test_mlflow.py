@@ -17,7 +17,7 @@ from pipelines.tracking.database import database_uri, open_client
 DECIDER = """
 import sys
 from pathlib import Path
-from pipelines.registry import MlflowRegistry
+from pipelines.registry.mlflow_registry import MlflowRegistry
 registry, first, second = MlflowRegistry(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
 registry.versions("screenshots")
 print("ready", flush=True)
@@ -44,7 +44,7 @@ def test_a_version_is_an_mlflow_model_with_its_files_and_tags(home, bundle, requ
     assert model.flavors["tilegate"]["sha256"] == made.sha256
     entity = open_client(home).get_model_version("screenshots", "1")
     assert entity.tags["tilegate.status"] == "PendingManualApproval"
-    assert "s3://bucket/evaluation/evaluation.json" in entity.tags["tilegate.model_metrics"]
+    assert "s3://bucket/evaluation/evaluation.json" in (folder / "request.json").read_text()
     assert open_client(home).get_run(entity.run_id).info.status == "FINISHED"
 
 

@@ -23,7 +23,7 @@ SERVER = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/tilega
 RECORDER = """
 import sys
 from pathlib import Path
-from pipelines.storage import FolderObjects
+from pipelines.storage.folder import FolderObjects
 from pipelines.tracking.managed import open_tracking
 from pipelines.tracking.mirror import mirror_execution
 from service import ARN, Service, whole_night
