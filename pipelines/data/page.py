@@ -1,17 +1,17 @@
 """A page about one screenshot: the picture, the squares of its tile plan, and every row that labels it."""
 
-import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from PIL import Image
 
 from pipelines.data.lookup import Sighting
 from steps.core.common.files import write_text
+from steps.core.html import environment
+from steps.core.html.album import data_uri
 from steps.core.tiles.resize import Pixels
 from steps.core.tiles.tiling import plan_squares
 
@@ -27,20 +27,21 @@ def write_screenshot_page(path: Path, screenshot: str, pixels: Pixels, sightings
     height, width = pixels.shape[:2]
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines.data"), autoescape=True, undefined=jinja2.StrictUndefined
-    ).get_template("screenshot.html.j2")
     tiles = plan_squares(width, height)
     rows = [
         {"batch": seen.batch.name, "kind": seen.batch.kind, **row} for seen in sightings for row in _plain(seen.rows)
     ]
-    page = template.render(
-        screenshot=screenshot,
-        width=width,
-        height=height,
-        picture=f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}",
-        tiles=[(tile, _COLOURS[index % len(_COLOURS)]) for index, tile in enumerate(tiles)],
-        rows=rows,
+    page = (
+        environment("pipelines.data")
+        .get_template("screenshot.html.j2")
+        .render(
+            screenshot=screenshot,
+            width=width,
+            height=height,
+            picture=data_uri(buffer.getvalue(), "image/jpeg"),
+            tiles=[(tile, _COLOURS[index % len(_COLOURS)]) for index, tile in enumerate(tiles)],
+            rows=rows,
+        )
     )
     write_text(path, page)
 

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
 from steps.core.common.files import write_text
-from steps.core.html import text
+from steps.core.html import environment
 from steps.core.html.album import Album
 from steps.validate.rules import RULES
 
@@ -30,15 +29,6 @@ def write_quarantine_page(
     pictures: small JPEGs by sha256; classes: names of the negative and the positive class; subject: which
     run; commands: whether the rows are in the catalogue, so that commands can mend them.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines.data"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=text.clean,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"short": text.short, "count": text.count}
     counts = {str(reason): int(total) for reason, total in rows["reason"].value_counts().items()}
     sections = [
         {
@@ -50,13 +40,13 @@ def write_quarantine_page(
         }
         for reason, total in counts.items()
     ]
-    page = environment.get_template("quarantine.html.j2").render(
+    templates = environment("pipelines.data", picture=Album(pictures, _PICTURES))
+    page = templates.get_template("quarantine.html.j2").render(
         sections=sections,
         total=len(rows),
         subject=subject,
         classes=classes,
         commands=commands,
-        picture=Album(pictures, _PICTURES),
     )
     write_text(path, page)
 

@@ -7,7 +7,7 @@ from pipelines.executor import conditions
 from pipelines.executor.definition import Definition, Step
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.metrics import metric_definitions
-from pipelines.executor.ranges import grid_size, parse_ranges
+from pipelines.executor.ranges import parse_ranges
 from pipelines.executor.search import STRATEGIES
 from pipelines.executor.stopping import AUTO, OFF
 from pipelines.executor.warm import parent_names
@@ -97,15 +97,12 @@ def _check_tuning(arguments: Mapping[str, Any]) -> None:
     ranges = config.get("ParameterRanges") or {}
     if isinstance(strategy, str) and strategy not in STRATEGIES:
         raise DefinitionError(
-            f"the tuning strategy {strategy!r} does not run on one machine: supported are {', '.join(STRATEGIES)}"
+            f"the tuning strategy {strategy!r} does not run on one machine: use {' or '.join(STRATEGIES)}"
         )
     # Bounds may be pipeline variables; then the step itself checks them when it runs.
     if not any(True for _ in _variables(ranges)):
-        parsed = parse_ranges(ranges)
-        if strategy == "Grid":
-            grid_size(parsed)
-    if parent_names(arguments.get("WarmStartConfig")) and strategy == "Grid":
-        raise DefinitionError("a Grid tries every point and learns nothing: leave out its WarmStartConfig")
+        parse_ranges(ranges)
+    parent_names(arguments.get("WarmStartConfig"))
     names = [metric.name for metric in metric_definitions(arguments["TrainingJobDefinition"])]
     objective = config["HyperParameterTuningJobObjective"]
     if objective["Type"] not in {"Maximize", "Minimize"}:

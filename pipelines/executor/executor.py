@@ -30,14 +30,13 @@ from pipelines.executor.expressions import Scope
 from pipelines.executor.files import write_json
 from pipelines.executor.images import ImageResolver
 from pipelines.executor.parameters import Value, bind
-from pipelines.executor.registry import JsonRegistry, Register
 from pipelines.executor.results import ExecutionResult, StepResult
 from pipelines.executor.retries import Sleep
 from pipelines.executor.runs import MANIFEST, existing_run, locked, new_run, write_manifest
 
 if TYPE_CHECKING:
     from pipelines.executor.launch import Launch
-    from pipelines.executor.steps import FirstTrials, Stepper
+    from pipelines.executor.steps import FirstTrials, Register, Stepper
     from pipelines.executor.watchdog import Watchdog
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,255}")
@@ -48,12 +47,12 @@ class Executor:
     """One execution of a definition. Everything that can be checked before a step runs is checked on construction.
 
     definition: what `Pipeline.definition()` returns, parsed.
-    home: where store, runs, cache and registry live.
+    home: where store, runs and cache live.
     name: the pipeline's name, which the definition does not contain; caches are kept apart by it.
     images: tells how to start a container image here, and which code it stands for.
-    launch: starts a job, by default as a process of this machine; `ContainerEngine.launch` does so in a container.
+    launch: starts a job, by default as a process of this machine; but a container's command line will do as well.
     parameters: values over the definition's defaults, as text or in their own type.
-    register: the effect of RegisterModel; by default an append-only folder of JSON files in the home.
+    register: the effect of RegisterModel, which fails without one.
     first_trials: hyperparameters (text by name) that a tuning step tries before any other, by the step's name.
     max_parallel: how many jobs run at the same time, by default as many as there are cores.
     environment: variables for every job, on top of all others; not part of what the cache compares.
@@ -74,7 +73,7 @@ class Executor:
         launch: "Launch | None" = None,
         parameters: Mapping[str, Value] | None = None,
         listeners: Sequence[Listener] = (),
-        register: Register | None = None,
+        register: "Register | None" = None,
         first_trials: "FirstTrials | None" = None,
         max_parallel: int | None = None,
         environment: Mapping[str, str] | None = None,
@@ -100,7 +99,7 @@ class Executor:
         self._images = images
         self._launch = launch
         self._listeners = list(listeners)
-        self._register = register or JsonRegistry(self._home)
+        self._register = register
         self._first_trials = dict(first_trials or {})
         self._max_parallel = max_parallel or os.cpu_count() or 1
         self._environment = dict(environment or {})

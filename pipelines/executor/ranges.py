@@ -1,14 +1,13 @@
 """The search space of a tuning: its parameter ranges, mapped from and to what an optimiser draws."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipelines.executor.errors import DefinitionError
 
 _SCALINGS = ("Auto", "Linear", "Logarithmic", "ReverseLogarithmic")
-_GRID_POINTS = 1_000_000
 
 
 class Draw(Protocol):
@@ -90,31 +89,6 @@ def parse_ranges(document: Mapping[str, Any]) -> tuple[Range, ...]:
     if not ranges:
         raise DefinitionError("the tuning has no ParameterRanges: nothing would differ between its jobs")
     return tuple(ranges)
-
-
-def grid_size(ranges: Sequence[Range]) -> int:
-    """Return the number of points of a grid; raises DefinitionError, as only categorical ranges have points."""
-    for item in ranges:
-        if not item.choices:
-            raise DefinitionError(
-                f"the Grid strategy searches categorical parameters only, but {item.name} is a range of numbers: "
-                "list its values as categorical, or use the strategy Bayesian or Random"
-            )
-    size = math.prod(len(item.choices) for item in ranges)
-    if size > _GRID_POINTS:
-        raise DefinitionError(f"the grid has {size:,} points, more than {_GRID_POINTS:,}: list fewer values")
-    return size
-
-
-def grid_points(ranges: Sequence[Range]) -> Iterator[dict[str, str]]:
-    """Yield every point of the grid, the last parameter running fastest."""
-    sizes = [len(item.choices) for item in ranges]
-    for index in range(grid_size(ranges)):
-        point, rest = {}, index
-        for item, size in reversed(list(zip(ranges, sizes, strict=True))):
-            rest, at = divmod(rest, size)
-            point[item.name] = item.choices[at]
-        yield {item.name: point[item.name] for item in ranges}
 
 
 def _numeric(item: Mapping[str, Any], *, whole: bool) -> Range:

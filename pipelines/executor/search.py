@@ -5,29 +5,16 @@ data do not compare: the same hyperparameters score otherwise on other screensho
 within its night, best to worst, and a night's level says nothing about another's.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.ranges import Range, grid_points
+from pipelines.executor.ranges import Range
 from pipelines.executor.warm import Night
 
-STRATEGIES = ("Bayesian", "Random", "Grid")
+STRATEGIES = ("Bayesian", "Random")
 _MOST_STARTUP = 10
-
-
-class Search(Protocol):
-    """Proposes rounds of hyperparameters and learns from what came of them."""
-
-    def ask(self, count: int) -> list[dict[str, str]]:
-        """Return up to `count` proposals; fewer, or none, if there are no more."""
-        ...
-
-    def tell(self, objectives: Sequence[float | None]) -> None:
-        """Give the objectives of the last round in its order, None for a job that failed."""
-        ...
 
 
 def startup_trials(jobs: int) -> int:
@@ -39,39 +26,6 @@ def startup_trials(jobs: int) -> int:
     return min(_MOST_STARTUP, max(3, jobs // 5))
 
 
-def make_search(
-    strategy: str,
-    ranges: Sequence[Range],
-    *,
-    jobs: int,
-    maximize: bool,
-    seed: int,
-    first: Sequence[Mapping[str, str]] = (),
-    nights: Sequence[Night] = (),
-) -> Search:
-    """Return the search of a strategy; raises DefinitionError for one that is not supported.
-
-    `first` are tried before anything else, whatever of them lies within the ranges; `nights` are earlier searches.
-    A grid has its own order and learns nothing.
-    """
-    if strategy == "Grid":
-        return _Grid(ranges)
-    if strategy in STRATEGIES:
-        return _Optuna(strategy, ranges, jobs=jobs, maximize=maximize, seed=seed, first=first, nights=nights)
-    raise DefinitionError(f"the tuning strategy {strategy!r} does not run here: supported are {', '.join(STRATEGIES)}")
-
-
-class _Grid:
-    def __init__(self, ranges: Sequence[Range]) -> None:
-        self._points = grid_points(ranges)
-
-    def ask(self, count: int) -> list[dict[str, str]]:
-        return list(itertools.islice(self._points, count))
-
-    def tell(self, objectives: Sequence[float | None]) -> None:
-        """Learn nothing: the grid is fixed."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Tried:
     """A point in the optimiser's own terms, and the objective, higher is better; None for a job that failed."""
@@ -80,8 +34,13 @@ class _Tried:
     value: float | None
 
 
-class _Optuna:
-    """A study made anew for each round, because the ranks of trials change with every one that joins them."""
+class Search:
+    """Proposes rounds of hyperparameters and learns from what came of them.
+
+    `first` are tried before anything else, whatever of them lies within the ranges; `nights` are earlier searches. The
+    study is made anew for each round, because the ranks of trials change with every one that joins them. Raises
+    DefinitionError for a strategy that is not supported.
+    """
 
     def __init__(
         self,
@@ -91,9 +50,13 @@ class _Optuna:
         jobs: int,
         maximize: bool,
         seed: int,
-        first: Sequence[Mapping[str, str]],
-        nights: Sequence[Night],
+        first: Sequence[Mapping[str, str]] = (),
+        nights: Sequence[Night] = (),
     ) -> None:
+        if strategy not in STRATEGIES:
+            raise DefinitionError(
+                f"the tuning strategy {strategy!r} does not run on one machine: use {' or '.join(STRATEGIES)}"
+            )
         self._optuna = _import_optuna()
         self._sign = 1.0 if maximize else -1.0
         samplers = self._optuna.samplers
@@ -113,6 +76,7 @@ class _Optuna:
         self._round: list[Any] = []
 
     def ask(self, count: int) -> list[dict[str, str]]:
+        """Return `count` proposals."""
         study = self._optuna.create_study(direction="maximize", sampler=self._sampler)
         # The oldest first: the model gives what is long ago less weight.
         for night in (*reversed(self._earlier), self._tonight):
@@ -124,6 +88,7 @@ class _Optuna:
         return [{item.name: item.draw(trial) for item in self._ranges} for trial in self._round]
 
     def tell(self, objectives: Sequence[float | None]) -> None:
+        """Give the objectives of the last round in its order, None for a job that failed."""
         for trial, objective in zip(self._round, objectives, strict=True):
             value = None if objective is None else self._sign * objective
             self._tonight.append(_Tried(dict(trial.params), value))

@@ -17,7 +17,6 @@ from pipelines.executor.expressions import Scope, parse_get, walk
 from pipelines.executor.files import read_json, write_json
 from pipelines.executor.metrics import metric_definitions
 from pipelines.executor.processing import Processing
-from pipelines.executor.registry import Register
 from pipelines.executor.results import StepResult
 from pipelines.executor.runner import Machine, kind_of
 from pipelines.executor.training import Training, TrainingRequest
@@ -28,6 +27,8 @@ from pipelines.executor.work import Outcome, Work
 RESULT = "result.json"
 CACHING_OFF = "caching is off for this step"
 _LONGEST_JOB_NAME = 63
+Register = Callable[[Mapping[str, Any], Path], Mapping[str, Any]]
+"""Given the evaluated CreateModelPackage request and the model's file, return ModelPackageArn and -Version."""
 FirstTrials = Mapping[str, Sequence[Mapping[str, str]]]
 """Hyperparameters that a tuning tries before any other, by the name of its step."""
 
@@ -41,7 +42,7 @@ class Stepper:
     execution_id: str
     run_dir: Path
     cache_dir: Path
-    register: Register
+    register: Register | None
     sleep: retries.Sleep | None
     first_trials: FirstTrials
 
@@ -179,6 +180,8 @@ class Stepper:
         token = hashlib.sha256(f"{self.execution_id}/{step.name}".encode()).hexdigest()[:32]
         arguments = {"ClientToken": token, **arguments}
         model_data = self._model_data(step, arguments)
+        if self.register is None:
+            raise StepFailed(step.name, "this executor has no registry: give it a `register`")
         try:
             answer = self.register(arguments, model_data)
         except Exception as error:

@@ -15,19 +15,18 @@ from pipelines.executor.digests import FileDigests
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.files import PART, READ_ONLY, link_or_copy, replacing, walk_files
 
-NO_OBJECTS = hashlib.sha256().hexdigest()
 _DAY_SECONDS = 86_400
 
 
 class LocalStore:
     """Objects by URI. Everything raises DefinitionError for a URI that is not one, or that names nothing.
 
-    `digests` defaults to a memory beside the root (`<home>/digests.sqlite` for `<home>/store`).
+    Digests are remembered beside the root, in `<home>/digests.sqlite` for `<home>/store`.
     """
 
-    def __init__(self, root: Path, *, digests: FileDigests | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self._digests = digests or FileDigests(root.parent / "digests.sqlite")
+        self._digests = FileDigests(root.parent / "digests.sqlite")
         # One file system with the objects, outside of every bucket (a bucket's name never starts with a dot).
         self._staging = root / ".staging"
 
@@ -78,7 +77,7 @@ class LocalStore:
         return self._digest(self._listed(uri) if listed else self._objects(uri))
 
     def digest_or_empty(self, uri: str, keys: Sequence[str] | None = None) -> str:
-        """Like `digest`, but that of an empty tree (NO_OBJECTS) if there is nothing at `uri`.
+        """Like `digest`, but that of an empty tree if there is nothing at `uri`.
 
         With `keys` it is that of these objects under the prefix `uri`, as far as they exist.
         """

@@ -10,10 +10,10 @@ from typing import Any
 from pipelines.executor.cache import Record
 from pipelines.executor.errors import DefinitionError, StepFailed
 from pipelines.executor.metrics import metric_definitions
-from pipelines.executor.ranges import grid_size, parse_ranges
+from pipelines.executor.ranges import parse_ranges
 from pipelines.executor.results import StoredOutput
 from pipelines.executor.runner import Machine
-from pipelines.executor.search import make_search
+from pipelines.executor.search import Search
 from pipelines.executor.stopping import AUTO, NEVER, OFF, MedianRule
 from pipelines.executor.training import MODEL_ARCHIVE, Training, TrainingRequest, output_path
 from pipelines.executor.trials import COMPLETED, FAILED, STOPPED, Trial, TrialMemory, Trials
@@ -49,8 +49,6 @@ class Tuning:
         self._ranges = parse_ranges(config.get("ParameterRanges") or {})
         self._strategy = config["Strategy"]
         self._jobs = whole_number(limits.get("MaxNumberOfTrainingJobs", 1), "MaxNumberOfTrainingJobs")
-        if self._strategy == "Grid":
-            self._jobs = grid_size(self._ranges)
         self._parallel = whole_number(limits.get("MaxParallelTrainingJobs", 1), "MaxParallelTrainingJobs")
         self._metric = objective["MetricName"]
         self._maximize = objective["Type"] == "Maximize"
@@ -89,7 +87,7 @@ class Tuning:
         self.components = replace(base, step_type=self.step_type, settings={**base.settings, **settings})
 
     def run(self, root: Path) -> Outcome:
-        search = make_search(
+        search = Search(
             self._strategy,
             self._ranges,
             jobs=self._jobs,
@@ -101,8 +99,6 @@ class Tuning:
         trials: list[Trial] = []
         while len(trials) < self._jobs:
             proposals = search.ask(min(self._parallel, self._jobs - len(trials)))
-            if not proposals:
-                break
             curves = [trial.curve(self._metric) for trial in trials]
             rule = MedianRule(curves, maximize=self._maximize) if self._stops else NEVER
             with ThreadPoolExecutor(len(proposals)) as pool:

@@ -24,7 +24,6 @@ from pipelines.registry.requests import (
     execution_of,
     group_of,
     metadata_of,
-    metric_uris,
 )
 from pipelines.tracking.database import database_path, experiment_id, open_client
 from steps.core.common.files import sha256_file
@@ -68,12 +67,7 @@ class MlflowRegistry:
             own_run = None if run_id else self._own_run(client, group, execution, digest)
             source = self._log_model(client, run_id or str(own_run), arguments, model_data, digest)
             self._ensure_group(client, group)
-            tags = records.version_tags(
-                execution_id=execution,
-                sha256=digest,
-                metadata=metadata_of(arguments),
-                model_metrics=metric_uris(arguments),
-            )
+            tags = records.version_tags(execution_id=execution, sha256=digest, metadata=metadata_of(arguments))
             description = arguments.get("ModelPackageDescription")
             made = client.create_model_version(
                 group, source, run_id or own_run, tags=tags, description=description, await_creation_for=0

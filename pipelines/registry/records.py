@@ -13,20 +13,12 @@ STATUS = "tilegate.status"
 EXECUTION_ID = "tilegate.execution_id"
 SHA256 = "tilegate.sha256"
 METADATA = "tilegate.metadata"
-MODEL_METRICS = "tilegate.model_metrics"
 _DECISION = "tilegate.decision."
 
 
-def version_tags(
-    *, execution_id: str, sha256: str, metadata: Mapping[str, str], model_metrics: Mapping[str, str]
-) -> dict[str, str]:
+def version_tags(*, execution_id: str, sha256: str, metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the tags a version is created with, in the one transaction that makes it."""
-    tags = {
-        STATUS: PENDING,
-        SHA256: sha256,
-        METADATA: json.dumps(metadata, sort_keys=True),
-        MODEL_METRICS: json.dumps(model_metrics, sort_keys=True),
-    }
+    tags = {STATUS: PENDING, SHA256: sha256, METADATA: json.dumps(metadata, sort_keys=True)}
     return tags | ({EXECUTION_ID: execution_id} if execution_id else {})
 
 

@@ -9,7 +9,6 @@ from pipelines.registry.protocol import PENDING, RegistryError
 # The archive's sha256 as the conversion wrote it, which comes with the request where no executor has the file.
 ARCHIVE_SHA256 = "archive_sha256"
 _GROUP = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-_EXECUTION_KEYS = frozenset({"execution", "executionid", "pipelineexecution", "pipelineexecutionid"})
 
 
 def group_of(arguments: Mapping[str, Any]) -> str:
@@ -52,24 +51,7 @@ def metadata_of(arguments: Mapping[str, Any]) -> dict[str, str]:
 def execution_of(arguments: Mapping[str, Any]) -> str:
     """Return the id of the execution that registers; empty if the request does not tell.
 
-    SageMaker puts it (as an ARN) into MetadataProperties.GeneratedBy; a definition puts it into
-    CustomerMetadataProperties, under `execution_id`, `pipeline-execution` or another spelling of those.
+    SageMaker puts it (as an ARN) into MetadataProperties.GeneratedBy, our definition into CustomerMetadataProperties.
     """
     generated_by = str((arguments.get("MetadataProperties") or {}).get("GeneratedBy") or "")
-    if generated_by:
-        return generated_by.rpartition("/")[2]
-    for key, value in metadata_of(arguments).items():
-        if re.sub(r"[^a-z]", "", key.lower()) in _EXECUTION_KEYS:
-            return value.rpartition("/")[2]
-    return ""
-
-
-def metric_uris(arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Return the S3 URIs of ModelMetrics by their path: `ModelQuality.Statistics` -> URI."""
-    found: dict[str, str] = {}
-    for area, sources in (arguments.get("ModelMetrics") or {}).items():
-        for name, source in (sources or {}).items():
-            uri = (source or {}).get("S3Uri")
-            if isinstance(uri, str):
-                found[f"{area}.{name}"] = uri
-    return found
+    return (generated_by or metadata_of(arguments).get("execution", "")).rpartition("/")[2]

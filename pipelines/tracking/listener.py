@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.executor.events import Event, ExecutionStarted, StepProgress
 from pipelines.tracking.database import experiment_id, open_client
 from pipelines.tracking.runs import Runs
-from pipelines.tracking.ui import DEFAULT_PORT, run_url
+from pipelines.tracking.ui import run_url
 from pipelines.tracking.writer import Resolve, Writer
 
 _Question = tuple[str, "Future[str | None]"]
@@ -24,8 +24,8 @@ _Item = tuple[int, Event] | _Question | None
 class MlflowTracker:
     """Records an execution in the MLflow store under `home`; a failure to do so is a warning, never an exception.
 
-    `experiment` names the experiment (default: the pipeline's name), `resolve` finds the store file of an S3 URI,
-    `is_executing` tells of an execution id whether somebody is running it now: what a crash left open is then closed.
+    The experiment is the pipeline's name. `resolve` finds the store file of an S3 URI, `is_executing` tells of an
+    execution id whether somebody is running it now: what a crash left open is then closed.
     """
 
     def __init__(
@@ -33,11 +33,9 @@ class MlflowTracker:
         home: Path,
         *,
         resolve: Resolve,
-        experiment: str | None = None,
         is_executing: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._home = home
-        self._experiment = experiment
         self._resolve = resolve
         self._is_executing = is_executing
         self._queue: SimpleQueue[_Item] = SimpleQueue()
@@ -68,9 +66,9 @@ class MlflowTracker:
         if self._thread.is_alive():
             self._report(f"the last events were not written within {timeout:g} s")
 
-    def url(self, *, port: int = DEFAULT_PORT) -> str | None:
+    def url(self) -> str | None:
         """Return the page of this execution in the UI, once its run exists."""
-        return run_url(*self._ids, port=port) if self._ids else None
+        return run_url(*self._ids) if self._ids else None
 
     def registration_run(self, arguments: Mapping[str, Any], *, timeout: float = 60.0) -> str | None:
         """Return the run of the RegisterModel step with these arguments, so that the registry logs the model there.
@@ -109,7 +107,7 @@ class MlflowTracker:
     def _write(self, event: Event, at: int) -> None:
         if isinstance(event, ExecutionStarted):
             client = open_client(self._home)
-            runs = Runs(client, experiment_id(client, self._home, self._experiment or event.pipeline_name))
+            runs = Runs(client, experiment_id(client, self._home, event.pipeline_name))
             self._guarded(lambda: runs.close_dead(self._is_executing, event.execution_id))
             self._writer = Writer(runs, event, at, self._resolve)
             self._ids = (runs.experiment_id, self._writer.parent)

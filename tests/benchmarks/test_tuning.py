@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pipelines.executor.ranges import Range
-from pipelines.executor.search import make_search
+from pipelines.executor.search import Search
 from pipelines.executor.stopping import NEVER, MedianRule
 from pipelines.executor.warm import EarlierTrial
 from steps.train.search_space import TUNED, default_trial
@@ -50,7 +50,7 @@ class Night:
 
     def search(self, strategy, *, trials, stops=False, **options):
         """Return the trials in their order: hyperparameters, objective, what is found unseen, epochs, stopped."""
-        search = make_search(strategy, tuple(ranges()), jobs=trials, maximize=True, seed=self.seed, **options)
+        search = Search(strategy, tuple(ranges()), jobs=trials, maximize=True, seed=self.seed, **options)
         done = []
         while len(done) < trials:
             rule = MedianRule([curve for *_, curve in done], maximize=True) if stops else NEVER

@@ -16,10 +16,10 @@ import pytest
 
 from pipelines.definition.compiler import compile_pipeline
 from pipelines.definition.settings import Settings
-from pipelines.executor.containers import ContainerEngine
 from pipelines.executor.executor import Executor
 from pipelines.runs.local_start import LocalStart, RunRequest
 from pipelines.runs.sample_data import write_sample
+from tests.containers.container_engine import ContainerEngine
 from tests.quick import QUICK, SCREENSHOTS
 
 HERE = Path(__file__).parent
@@ -152,9 +152,8 @@ def finished(docker, data_image, model_image, tmp_path_factory):
         name=settings.name,
         images=docker.engine.image,
         launch=docker.engine.launch,
-        parameters=start.prepare(
-            *start.asked(RunRequest(home, sample, parameters={**QUICK, "ProcessingInstanceCount": 2}))
-        ),
+        register=lambda *_: {"ModelPackageArn": "arn:aws:model-package/screenshots/1", "ModelPackageVersion": 1},
+        parameters=start.prepare(*start.asked(RunRequest(home, sample, parameters=chosen))),
     )
     began = time.monotonic()
     result = executor.run()

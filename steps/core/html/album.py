@@ -49,8 +49,12 @@ class Album:
 
     def embed(self, data: bytes, kind: str) -> Markup:
         """Return bytes as a data URI, "" if there is no room for them."""
-        encoded = base64.b64encode(data).decode()
-        if len(encoded) > self._left:
+        uri = data_uri(data, kind)
+        if len(uri) > self._left:
             return Markup()
-        self._left -= len(encoded)
-        return Markup(f"data:{kind};base64,{encoded}")  # noqa: S704 - base64
+        self._left -= len(uri)
+        return uri
+
+
+def data_uri(data: bytes, kind: str) -> Markup:
+    return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}")  # noqa: S704 - base64

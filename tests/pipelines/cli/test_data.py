@@ -216,7 +216,8 @@ def test_show_writes_a_page_with_the_picture_and_its_tiles(home, source, tmp_pat
         ("0", "0", "40", "40"),
         ("0", "20", "40", "40"),
     ]
-    assert "http" not in page
+    assert "default-src 'none'; img-src data:;" in page
+    assert "://" not in page
 
 
 def test_a_page_escapes_what_the_data_say(home, source, tmp_path):

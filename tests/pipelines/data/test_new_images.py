@@ -72,7 +72,6 @@ kinds = st.sampled_from(["labels", "review", "reference"])
 snapshots = st.lists(st.tuples(kinds, contents, st.booleans()), min_size=1, max_size=5)
 
 
-@settings(max_examples=20)
 @given(snapshots)
 def test_parts_worked_out_night_by_night_are_those_of_everything_at_once(batches):
     root = Path(tempfile.mkdtemp())

@@ -71,6 +71,7 @@ def test_a_page_escapes_what_the_data_say(tmp_path):
     assert "<script>" not in page
     assert "\u202e" not in page
     assert "&lt;script&gt;alert(1)" in page
+    assert "script-src 'none'" in page
 
 
 def test_a_page_shows_the_first_rows_of_a_reason_and_counts_the_rest(tmp_path):

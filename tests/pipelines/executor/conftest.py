@@ -23,6 +23,7 @@ def here(_uri, _command):
 class Kit:
     home: Path
     events: list = field(default_factory=list)
+    registered: dict = field(default_factory=dict)
 
     @property
     def store(self):
@@ -31,11 +32,19 @@ class Kit:
     def executor(self, *steps, declared=(), **options):
         self.events.clear()
         definition = {"Version": "2020-12-01", "Parameters": list(declared), "Steps": list(steps)}
-        options = {"images": here, "name": "foreign", "listeners": [self.events.append], **options}
+        usual = {"images": here, "name": "foreign", "listeners": [self.events.append], "register": self.take}
+        options = {**usual, **options}
         return Executor(json.loads(json.dumps(definition)), home=self.home, **options)
 
     def run(self, *steps, **options):
         return self.executor(*steps, **options).run()
+
+    def take(self, request, _model):
+        """Register as SageMaker does: the same ClientToken gives the same version again."""
+        token = request["ClientToken"]
+        version = self.registered.setdefault(token, len(self.registered) + 1)
+        group = request["ModelPackageGroupName"]
+        return {"ModelPackageArn": f"arn:aws:model-package/{group}/{version}", "ModelPackageVersion": version}
 
     def told(self, kind):
         return [event for event in self.events if type(event).__name__ == kind]
@@ -167,6 +176,13 @@ class Kit:
             "Arguments": {"HyperParameterTuningJobConfig": config, "TrainingJobDefinition": request},
         }
         return {**step, **({"CacheConfig": {"Enabled": True}} if cache else {})}
+
+    def listed(self, name, code, points, **options):
+        """A tuning that tries these points and no others, in this order, and how to run it so."""
+        values = {key: sorted({point[key] for point in points}) for key in points[0]}
+        ranges = {"CategoricalParameterRanges": [{"Name": key, "Values": found} for key, found in values.items()]}
+        step = self.tuning(name, code, ranges=ranges, jobs=len(points), strategy="Random", **options)
+        return step, {"first_trials": {name: points}, "images": trains}
 
     @staticmethod
     def condition(name, *conditions, then=(), otherwise=()):

@@ -171,7 +171,7 @@ def test_progress_is_the_newest_line_at_most_twice_a_second(kit):
 
 
 def test_registering_gives_a_version_and_the_model_must_exist(kit):
-    """RegisterModel resolves the model to a file of the store and takes the next version of the group."""
+    """RegisterModel resolves the model to a file of the store and takes the registry's next version."""
     model = kit.join(kit.output_of("A"), "file.txt")
     for version in (1, 2):
         result = kit.run(kit.writes("A"), kit.register("Register", model))
@@ -200,6 +200,7 @@ def test_a_registry_of_ones_own_is_called_with_request_and_file(kit):
         raise RuntimeError("group is frozen")
 
     assert "group is frozen" in kit.run(*steps, register=refuse).reason
+    assert "has no registry" in kit.run(*steps, register=None).reason
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ from pipelines.executor.executor import Executor
 from pipelines.executor.images import Image
 definition, home = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
 image = Image(("python3", "-c", "import os; exec(os.environ['CODE'])"), "sha256:trains")
-result = Executor(definition, home=home, name="foreign", images=lambda *_: image).run()
+first = json.loads(sys.argv[3])
+result = Executor(definition, home=home, name="foreign", images=lambda *_: image, first_trials=first).run()
 print(result.status)
 """
 COUNTS = "import sys, pathlib; p = pathlib.Path(sys.argv[1]); p.write_text(p.read_text() + 'x' if p.exists() else 'x')"
@@ -109,12 +110,12 @@ open('../processing/output/out/done.txt', 'w').write('done')
 """
 
 
-def started(kit, tmp_path, *steps):
+def started(kit, tmp_path, *steps, first_trials=None):
     """Start an executor in a process of its own."""
     definition = tmp_path / "definition.json"
     definition.write_text(json.dumps({"Version": "2020-12-01", "Parameters": [], "Steps": list(steps)}))
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(definition), str(kit.home)],
+        [sys.executable, "-c", RUN, str(definition), str(kit.home), json.dumps(first_trials)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -243,10 +244,10 @@ def test_a_resumed_run_registers_once(kit):
     (first.run_dir / "steps" / "Register" / "result.json").unlink()
     again = kit.run(*steps, resume=first.execution_id)
     assert again.properties("Register", "ModelPackageVersion") == 1
-    assert len(list((kit.home / "registry" / "foreign-models").iterdir())) == 1
+    assert len(kit.registered) == 1
 
 
-def test_a_killed_tuning_goes_on_from_its_finished_trials(kit, tmp_path, trainer):
+def test_a_killed_tuning_goes_on_from_its_finished_trials(kit, tmp_path):
     """The trials that ended before the kill are not trained again, though caching is off."""
     code = (
         "import os, pathlib, time; here = pathlib.Path(os.environ['HERE']); a = os.environ['SM_HP_A']\n"
@@ -254,14 +255,13 @@ def test_a_killed_tuning_goes_on_from_its_finished_trials(kit, tmp_path, trainer
         "while a == '3' and not (here / 'go').exists(): time.sleep(0.02)\n"
         "print(f'score={a}')"
     )
-    ranges = {"CategoricalParameterRanges": [{"Name": "a", "Values": ["1", "2", "3", "4"]}]}
-    step = kit.tuning("Tune", code, ranges=ranges, strategy="Grid", parallel=1, env={"HERE": str(tmp_path)})
-    process = started(kit, tmp_path, step)
+    step, options = kit.listed("Tune", code, [{"a": a} for a in "1234"], parallel=1, env={"HERE": str(tmp_path)})
+    process = started(kit, tmp_path, step, first_trials=options["first_trials"])
     until(lambda: (tmp_path / "trained").exists() and "3" in (tmp_path / "trained").read_text())
     process.kill()
     process.communicate()
     (tmp_path / "go").touch()
-    result = kit.run(step, images=trainer, resume=load_runs(kit.home)[0].id)
+    result = kit.run(step, **options, resume=load_runs(kit.home)[0].id)
     assert result.status == "Succeeded"
     assert (tmp_path / "trained").read_text() == "12334"
     assert result.properties("Tune", "BestTrainingJob.TunedHyperParameters") == {"a": "4"}

@@ -19,11 +19,15 @@ open(os.environ['SM_MODEL_DIR'] + '/model', 'w').write('weights')
 """
 
 
-def tuned(kit, values, *, stopping="Auto", code=CODE, **options):
-    ranges = {"CategoricalParameterRanges": [{"Name": "a", "Values": [str(value) for value in values]}]}
-    step = kit.tuning("Tune", code, ranges=ranges, strategy="Grid", **options)
+def executor(kit, values, *more, stopping="Auto", code=CODE, resume=None, **options):
+    """Return what tries these values in this order, and runs the steps after it."""
+    step, usual = kit.listed("Tune", code, [{"a": str(value)} for value in values], **options)
     step["Arguments"]["HyperParameterTuningJobConfig"]["TrainingJobEarlyStoppingType"] = stopping
-    return step
+    return kit.executor(step, *more, **usual, resume=resume)
+
+
+def run(kit, values, *more, **options):
+    return executor(kit, values, *more, **options).run()
 
 
 def ends(kit):
@@ -62,8 +66,8 @@ def test_shorter_and_broken_curves_take_part_as_far_as_they_go():
     assert rule.threshold(1) == pytest.approx(0.5)
 
 
-def test_a_bad_trial_is_stopped_and_keeps_the_best_that_it_had_reached(kit, trainer):
-    result = kit.run(tuned(kit, [9, 8, 7, 6, 1, 10]), images=trainer)
+def test_a_bad_trial_is_stopped_and_keeps_the_best_that_it_had_reached(kit):
+    result = run(kit, [9, 8, 7, 6, 1, 10])
     assert result.status == "Succeeded", result.reason
     assert ends(kit)["1"] == ("Stopped", 1.1, False)
     assert curve(kit, "1") == [1.0, 1.1]
@@ -79,7 +83,7 @@ def test_a_bad_trial_is_stopped_and_keeps_the_best_that_it_had_reached(kit, trai
     assert set(result.steps["Tune"].outputs) == {job["TrainingJobName"] for job in summaries[:-1]}
 
 
-def test_what_was_stopped_is_never_the_best_although_it_began_better_than_all(kit, trainer):
+def test_what_was_stopped_is_never_the_best_although_it_began_better_than_all(kit):
     code = """
 import os, time
 a = int(os.environ['SM_HP_A'])
@@ -88,65 +92,65 @@ for epoch in range(4):
     if a == 1 and epoch == 1:
         time.sleep(600)
 """
-    result = kit.run(tuned(kit, [9, 8, 7, 6, 1], code=code), images=trainer)
+    result = run(kit, [9, 8, 7, 6, 1], code=code)
     assert ends(kit)["1"] == ("Stopped", 99.0, False)
     assert result.properties("Tune", "BestTrainingJob.TunedHyperParameters") == {"a": "9"}
 
 
-def test_nothing_is_stopped_unless_the_definition_says_so(kit, trainer):
+def test_nothing_is_stopped_unless_the_definition_says_so(kit):
     code = CODE.replace("time.sleep(600)", "pass")
-    result = kit.run(tuned(kit, [9, 8, 7, 6, 1, 2], code=code, stopping="Off"), images=trainer)
+    result = run(kit, [9, 8, 7, 6, 1, 2], code=code, stopping="Off")
     assert result.properties("Tune", "TrainingJobStatusCounters.Completed") == 6
 
 
-def test_a_trial_of_the_round_that_is_running_stops_nobody(kit, trainer):
+def test_a_trial_of_the_round_that_is_running_stops_nobody(kit):
     """Six at a time are all in the first round, so that none has anything to be compared with."""
     code = CODE.replace("time.sleep(600)", "pass")
-    result = kit.run(tuned(kit, [9, 8, 7, 6, 1, 2], code=code, parallel=6), images=trainer)
+    result = run(kit, [9, 8, 7, 6, 1, 2], code=code, parallel=6)
     assert result.properties("Tune", "TrainingJobStatusCounters.Completed") == 6
 
 
-def test_a_stopped_trial_is_found_again_and_shows_its_curve_again(kit, trainer):
-    kit.run(tuned(kit, [9, 8, 7, 6, 1], cache=True), images=trainer)
-    kit.run(tuned(kit, [9, 8, 7, 6, 1, 10], cache=True), images=trainer)
+def test_a_stopped_trial_is_found_again_and_shows_its_curve_again(kit):
+    run(kit, [9, 8, 7, 6, 1], cache=True)
+    run(kit, [9, 8, 7, 6, 1, 10], cache=True)
     assert ends(kit)["1"] == ("Stopped", 1.1, True)
     assert ends(kit)["10"] == ("Completed", 10.3, False)
     assert curve(kit, "1") == [1.0, 1.1]
     assert curve(kit, "9") == [9.0, 9.1, 9.2, 9.3]
 
 
-def test_a_trial_that_completed_before_is_judged_as_if_it_ran_now(kit, trainer):
+def test_a_trial_that_completed_before_is_judged_as_if_it_ran_now(kit):
     """So the outcome does not depend on what the cache holds: with and without it the same trials count as stopped."""
     code = CODE.replace("time.sleep(600)", "pass")
     values = [9, 8, 7, 6, 1]
-    kit.run(tuned(kit, values, code=code, stopping="Off", cache=True), images=trainer)
-    result = kit.run(tuned(kit, values, code=code, cache=True), images=trainer)
+    run(kit, values, code=code, stopping="Off", cache=True)
+    result = run(kit, values, code=code, cache=True)
     assert ends(kit)["1"] == ("Stopped", 1.1, True)
     assert len(result.steps["Tune"].outputs) == 4
 
 
-def test_a_trial_that_was_stopped_runs_again_where_it_would_go_on_now(kit, trainer):
+def test_a_trial_that_was_stopped_runs_again_where_it_would_go_on_now(kit):
     """One trial more in each round: now the bad one is in the first, which nobody judges."""
     code = CODE.replace("time.sleep(600)", "pass")
-    kit.run(tuned(kit, [9, 8, 7, 6, 1], code=code, cache=True), images=trainer)
-    kit.run(tuned(kit, [9, 8, 7, 6, 1], code=code, cache=True, parallel=5), images=trainer)
+    run(kit, [9, 8, 7, 6, 1], code=code, cache=True)
+    run(kit, [9, 8, 7, 6, 1], code=code, cache=True, parallel=5)
     assert ends(kit)["1"] == ("Completed", 1.3, False)
     assert ends(kit)["9"] == ("Completed", 9.3, True)
 
 
-def test_a_resumed_run_keeps_what_was_stopped(kit, trainer):
+def test_a_resumed_run_keeps_what_was_stopped(kit):
     """The next step fails at first; what the tuning leaves is the same before and after."""
     fail = kit.fail("Fail", kit.get("Steps.Tune.BestTrainingJob.TrainingJobName"))
-    first = kit.run(tuned(kit, [9, 8, 7, 6, 1]), fail, images=trainer)
+    first = run(kit, [9, 8, 7, 6, 1], fail)
     assert first.status == "Failed"
     folder = first.run_dir / "steps" / "Tune"
     before = json.loads((folder / "result.json").read_text())["properties"]
     (folder / "result.json").unlink()
-    again = kit.run(tuned(kit, [9, 8, 7, 6, 1]), fail, images=trainer, resume=first.execution_id)
+    again = run(kit, [9, 8, 7, 6, 1], fail, resume=first.execution_id)
     assert again.steps["Tune"].properties == before
     assert {reused for _, _, reused in ends(kit).values()} == {True}
 
 
-def test_an_unknown_kind_of_stopping_is_refused(kit, trainer):
+def test_an_unknown_kind_of_stopping_is_refused(kit):
     with pytest.raises(DefinitionError, match="TrainingJobEarlyStoppingType is 'Sometimes'"):
-        kit.executor(tuned(kit, [1, 2], stopping="Sometimes"), images=trainer)
+        executor(kit, [1, 2], stopping="Sometimes")

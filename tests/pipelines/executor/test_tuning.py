@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipelines.executor.ranges import parse_ranges
-from pipelines.executor.search import make_search
+from pipelines.executor.search import Search
 
 RANGES = {
     "ContinuousParameterRanges": [
@@ -15,7 +15,7 @@ RANGES = {
     "IntegerParameterRanges": [{"Name": "units", "MinValue": "32", "MaxValue": "64", "ScalingType": "Auto"}],
     "CategoricalParameterRanges": [{"Name": "alpha", "Values": ["0.75", "1.0"]}],
 }
-GRID = {"CategoricalParameterRanges": [{"Name": "a", "Values": ["1", "2", "3"]}, {"Name": "b", "Values": ["x", "y"]}]}
+POINTS = [{"a": a, "b": b} for a in "123" for b in "xy"]
 # The score is the units; the time it takes is not in the order of the trials.
 CODE = """
 import json, os, pathlib, random, time
@@ -52,20 +52,21 @@ def test_the_same_seed_proposes_the_same_trials_whatever_the_timing(kit, trainer
 
 
 @pytest.mark.parametrize(("kind", "order"), [("Maximize", [3, 3, 2, 2, 1, 1]), ("Minimize", [1, 1, 2, 2, 3, 3])])
-def test_a_grid_tries_every_point_and_the_best_comes_first(kit, trainer, kind, order):
-    result = kit.run(kit.tuning("Tune", CODE, ranges=GRID, strategy="Grid", kind=kind, parallel=3), images=trainer)
+def test_the_best_trial_comes_first(kit, kind, order):
+    step, options = kit.listed("Tune", CODE, POINTS, kind=kind, parallel=3)
+    result = kit.run(step, **options)
     summaries = result.properties("Tune", "TrainingJobSummaries")
     values = [job["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for job in summaries]
     assert values == order
-    assert {tuple(job["TunedHyperParameters"].values()) for job in summaries} == {(a, b) for a in "123" for b in "xy"}
+    assert proposals(result) == POINTS
     assert result.properties("Tune", "BestTrainingJob") == summaries[0]
     assert result.properties("Tune", "HyperParameterTuningJobStatus") == "Completed"
 
 
-def test_the_best_trial_can_be_referred_to(kit, trainer):
+def test_the_best_trial_can_be_referred_to(kit):
     """BestTrainingJob.TunedHyperParameters and the Join of get_top_model_s3_uri, also when the tuning is reused."""
     out = kit.join("s3://b/tuned", kit.get("Execution.PipelineExecutionId"))
-    tune = kit.tuning("Tune", CODE, ranges=GRID, strategy="Grid", cache=True, out=out)
+    tune, options = kit.listed("Tune", CODE, POINTS[::2], cache=True, out=out)
     top = kit.join(out, kit.get("Steps.Tune.TrainingJobSummaries[0].TrainingJobName"), "output/model.tar.gz")
     use = kit.processing(
         "Use",
@@ -75,24 +76,24 @@ def test_the_best_trial_can_be_referred_to(kit, trainer):
         outputs=(),
     )
     for reused in (False, True):
-        result = kit.run(tune, use, images=trainer)
+        result = kit.run(tune, use, **options)
         assert result.status == "Succeeded", result.reason
         assert result.steps["Tune"].reused is reused
         assert kit.log(result, "Use").strip() == "['h.json'] 3"
 
 
-def test_static_hyperparameters_reach_every_trial_and_cores_are_shared(kit, trainer):
+def test_static_hyperparameters_reach_every_trial_and_cores_are_shared(kit):
     import os
 
-    step = kit.tuning("Tune", CODE, ranges=GRID, strategy="Grid", parallel=2)
+    step, options = kit.listed("Tune", CODE, POINTS[:3], parallel=2)
     step["Arguments"]["TrainingJobDefinition"]["StaticHyperParameters"] = {"epochs": "3"}
-    result = kit.run(step, images=trainer, max_parallel=2)
+    result = kit.run(step, **options, max_parallel=2)
     for folder in (result.run_dir / "steps" / "Tune" / "trials").iterdir():
         assert json.loads((folder / "opt/ml/model/h.json").read_text())["epochs"] == "3"
         assert f"cpus {max(1, os.cpu_count() // 2)}" in (folder / "log.txt").read_text()
 
 
-def test_failed_silent_and_nan_trials_are_failed_ones(kit, trainer):
+def test_failed_silent_and_nan_trials_are_failed_ones(kit):
     """They are listed last with their reason; the best of the others is the result."""
     code = (
         "import os; a = os.environ['SM_HP_A']\n"
@@ -100,8 +101,8 @@ def test_failed_silent_and_nan_trials_are_failed_ones(kit, trainer):
         "if a == '2': raise SystemExit('broken')\n"
         "if a == '3': print('score=3')"
     )
-    ranges = {"CategoricalParameterRanges": [{"Name": "a", "Values": ["0", "1", "2", "3"]}]}
-    result = kit.run(kit.tuning("Tune", code, ranges=ranges, strategy="Grid"), images=trainer)
+    step, options = kit.listed("Tune", code, [{"a": a} for a in "0123"])
+    result = kit.run(step, **options)
     assert result.status == "Succeeded", result.reason
     best, *failed = result.properties("Tune", "TrainingJobSummaries")
     assert (best["TrainingJobStatus"], best["TunedHyperParameters"]) == ("Completed", {"a": "3"})
@@ -113,10 +114,11 @@ def test_failed_silent_and_nan_trials_are_failed_ones(kit, trainer):
     assert told == {"0": ("Failed", None), "1": ("Failed", None), "2": ("Failed", None), "3": ("Completed", 3.0)}
 
 
-def test_a_tuning_without_any_good_trial_fails_with_the_first_reason(kit, trainer):
-    result = kit.run(kit.tuning("Tune", "raise SystemExit('no GPU')", ranges=GRID, strategy="Grid"), images=trainer)
+def test_a_tuning_without_any_good_trial_fails_with_the_first_reason(kit):
+    step, options = kit.listed("Tune", "raise SystemExit('no GPU')", POINTS[:3])
+    result = kit.run(step, **options)
     assert (result.status, result.exit_code) == ("Failed", 1)
-    assert result.reason == "all 6 training jobs failed; the first: exit code 1: no GPU"
+    assert result.reason == "all 3 training jobs failed; the first: exit code 1: no GPU"
 
 
 def test_trials_are_reused_when_the_search_goes_further(kit, trainer):
@@ -142,7 +144,7 @@ def test_the_bayesian_search_finds_better_ones_than_chance():
     )
 
     def best(strategy, seed):
-        search, found = make_search(strategy, ranges, jobs=20, maximize=True, seed=seed), []
+        search, found = Search(strategy, ranges, jobs=20, maximize=True, seed=seed), []
         for _ in range(10):
             points = search.ask(2)
             told = [-((float(p["x"]) - 0.7) ** 2) - (float(p["y"]) - 0.3) ** 2 for p in points]

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.ranges import parse_ranges
-from pipelines.executor.search import make_search
+from pipelines.executor.search import Search
 from pipelines.executor.warm import EarlierTrial
 
 RANGES = {
@@ -51,7 +51,7 @@ def asked(search, rounds=1, count=2, objective=lambda _: 0.0):
 
 
 def searching(strategy="Bayesian", ranges=SQUARE, **options):
-    return make_search(strategy, ranges, **{"jobs": 8, "maximize": True, "seed": 3, **options})
+    return Search(strategy, ranges, **{"jobs": 8, "maximize": True, "seed": 3, **options})
 
 
 def night(objective, count=20, seed=11):
@@ -174,6 +174,3 @@ def test_what_would_mean_something_else_on_sagemaker_is_refused(kit, trainer):
         kit.executor(warm(kit.tuning("T", CODE, **tuning), "a", kind="IdenticalDataAndAlgorithm"), images=trainer)
     with pytest.raises(DefinitionError, match="names 6 parents"):
         kit.executor(warm(kit.tuning("T", CODE, **tuning), *"abcdef"), images=trainer)
-    grid = {"CategoricalParameterRanges": [{"Name": "a", "Values": ["1"]}]}
-    with pytest.raises(DefinitionError, match="a Grid tries every point"):
-        kit.executor(warm(kit.tuning("T", CODE, ranges=grid, strategy="Grid"), "a"), images=trainer)

@@ -106,7 +106,7 @@ def request_of():
             "ModelPackageDescription": "a candidate",
             "ModelApprovalStatus": "PendingManualApproval",
             "ModelMetrics": {"ModelQuality": {"Statistics": source}, "Bias": {}},
-            "CustomerMetadataProperties": {"pipeline_execution": execution, "dataset": "d1"},
+            "CustomerMetadataProperties": {"execution": execution, "dataset": "d1"},
             "InferenceSpecification": {"Containers": [{"ModelDataUrl": "s3://bucket/model.tar.gz"}]},
             **other,
         }

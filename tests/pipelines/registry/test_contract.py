@@ -17,7 +17,7 @@ def test_a_registered_version_waits_for_a_person_and_keeps_what_the_request_said
     assert (made.group, made.version, made.status) == ("screenshots", 1, "PendingManualApproval")
     assert made.execution_id == "20261123-051455-k3v9"
     assert made.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert made.metadata == {"pipeline_execution": "20261123-051455-k3v9", "dataset": "d1"}
+    assert made.metadata == {"execution": "20261123-051455-k3v9", "dataset": "d1"}
     assert made.description == "a candidate"
     assert made.decisions == ()
     assert not made.is_champion

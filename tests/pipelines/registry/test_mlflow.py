@@ -44,7 +44,7 @@ def test_a_version_is_an_mlflow_model_with_its_files_and_tags(home, bundle, requ
     assert model.flavors["tilegate"]["sha256"] == made.sha256
     entity = open_client(home).get_model_version("screenshots", "1")
     assert entity.tags["tilegate.status"] == "PendingManualApproval"
-    assert "s3://bucket/evaluation/evaluation.json" in entity.tags["tilegate.model_metrics"]
+    assert "s3://bucket/evaluation/evaluation.json" in (folder / "request.json").read_text()
     assert open_client(home).get_run(entity.run_id).info.status == "FINISHED"
 
 

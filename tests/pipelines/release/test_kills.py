@@ -14,6 +14,7 @@ WRITES = 7
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_killed_at_any_write_of_a_release_phones_find_all_of_one_version_and_a_redelivery_ends_it(bench, after):
     bench.approve(2)
+    bench.settle()
     for number in itertools.count(1):
         objects = bench.new_bucket()
         bench.publisher(objects).publish(1, "stable", 100, **WHO)
@@ -38,6 +39,7 @@ def test_killed_at_any_write_of_a_release_phones_find_all_of_one_version_and_a_r
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_killed_at_any_write_of_the_first_release_there_is_no_channel_or_a_whole_one(bench, after):
     bench.approve()
+    bench.settle()
     for number in itertools.count(1):
         objects = bench.new_bucket()
         killed = False
@@ -58,6 +60,7 @@ def test_killed_at_any_write_of_the_first_release_there_is_no_channel_or_a_whole
 def test_a_killed_rollback_is_ended_by_whoever_comes_next(bench, number, after):
     """The log decides: what is in it comes to phones even if the next caller asks for something else."""
     bench.approve(2)
+    bench.settle()
     objects = bench.new_bucket()
     publisher = bench.publisher(objects)
     for version in (1, 2):
@@ -72,6 +75,7 @@ def test_a_killed_rollback_is_ended_by_whoever_comes_next(bench, number, after):
 
 def test_a_killed_move_that_another_follows_is_kept_in_the_history_though_no_phone_ever_read_it(bench):
     bench.approve(2)
+    bench.settle()
     objects = bench.new_bucket()
     publisher = bench.publisher(objects)
     publisher.publish(1, "stable", 100, **WHO)

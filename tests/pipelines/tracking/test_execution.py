@@ -100,7 +100,7 @@ open(os.environ["SM_MODEL_DIR"] + "/model", "w").write("weights")
 def tuning(values):
     """A search of five trials and more, of which those below 5 never end by themselves."""
     config = {
-        "Strategy": "Grid",
+        "Strategy": "Random",
         "TrainingJobEarlyStoppingType": "Auto",
         "ResourceLimits": {"MaxNumberOfTrainingJobs": len(values), "MaxParallelTrainingJobs": 2},
         "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
@@ -125,7 +125,11 @@ def test_every_trial_has_its_curve_be_it_complete_stopped_or_from_an_earlier_nig
     for values in (["9", "8", "7", "6", "1"], ["9", "8", "7", "6", "1", "5"]):
         tracker = MlflowTracker(home, resolve=LocalStore(home / "store").path)
         images = lambda *_: Image((sys.executable, "-c", TRAIN), "digest")  # noqa: E731
-        result = Executor(tuning(values), home=home, name="screenshots", images=images, listeners=[tracker]).run()
+        first, listeners = {"Tune": [{"a": value} for value in values]}, [tracker]
+        executor = Executor(
+            tuning(values), home=home, name="screenshots", images=images, listeners=listeners, first_trials=first
+        )
+        result = executor.run()
         tracker.close()
         assert (result.status, tracker.problem) == ("Succeeded", None)
     trials = {

@@ -20,6 +20,7 @@ from steps.core.tiles.shards import ShardWriter
 from steps.core.tiles.tiling import plan_tiles
 from steps.evaluate.evaluation import evaluate
 from steps.evaluate.report import FILE_NAME, Box, Gallery, Page, Shot, page_of, write_report
+from steps.evaluate.report.plots import Plot
 from steps.evaluate.report.views import checks, fleet_of, people
 from tests.steps.reading import HOSTILE, Reader
 
@@ -156,7 +157,10 @@ def full(text, rate=None):
 
 
 @pytest.fixture
-def read(tmp_path):
+def read(tmp_path, monkeypatch):
+    # The plots' own files take most of the time, and these tests read the page.
+    monkeypatch.setattr(Plot, "save", lambda *_: None)
+
     def write_and_read(page):
         write_report(tmp_path, page)
         return Reader((tmp_path / FILE_NAME).read_text(encoding="utf-8"))
