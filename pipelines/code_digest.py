@@ -1,4 +1,4 @@
-"""What stands for the container images on one machine: this very installation of the step programs.
+"""Digests of the step programs on one machine, where this very installation stands for the container images.
 
 In AWS an image's digest tells when its code has changed; here the digest is taken of the sources that a step's
 program can import, and of the versions of the libraries these import, so that a change of one step re-runs that step.

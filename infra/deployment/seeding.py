@@ -1,4 +1,4 @@
-"""What has to lie in the artefact bucket before a first night: no champion, no looks, and weights to start from."""
+"""The objects that a first night needs in the artefact bucket: no champion, an empty ledger, weights to start from."""
 
 import json
 import tempfile
