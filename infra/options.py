@@ -1,4 +1,4 @@
-"""What a deployment is told besides its environment: which images it runs, and what a team may choose."""
+"""The options of a deployment besides its environment: its images, and what a team may choose."""
 
 import re
 from dataclasses import dataclass, fields

@@ -1,1 +1,1 @@
-"""What is run and when: the definition, the local executor, the registry, MLflow and the command line."""
+"""The definition, the executor, the data, the nights, the registry, the releases and the command line."""

@@ -1,4 +1,4 @@
-"""What a change set would do to a stack, and what of it cannot be taken back."""
+"""The changes that a change set makes to a stack, and those of them that cannot be taken back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a deployment was told the last time: it stands in the stack's own template, and stays until told otherwise."""
+"""The options of the last deployment: they stand in the stack's own template, and stay until others are given."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields

@@ -1,4 +1,4 @@
-"""What a function was told by its environment variables: what is missing or odd is named, and deploying mends it."""
+"""The environment variables of a function: one that is missing or odd is named, and deploying mends it."""
 
 import os
 

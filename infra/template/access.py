@@ -1,4 +1,4 @@
-"""What each role reads and writes in S3, taken from the definition that its jobs run: this, and nothing else, it gets.
+"""The S3 access of each role, taken from the definition that its jobs run: this, and nothing else, it gets.
 
 A location is `<bucket>/<key>`, where `*` stands for an execution, a job, or whatever lies under a prefix.
 """

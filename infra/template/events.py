@@ -1,4 +1,4 @@
-"""What EventBridge hears: approvals go to the publisher, ends to the recorder, the unwished among them to people."""
+"""The EventBridge rules: approvals go to the publisher, ends to the recorder, the unwished among them to people."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What AWS refuses, in one sentence for whoever has to mend it."""
+"""AWS's refusals, in one sentence for whoever has to mend them."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which environment a command is about: this machine, or a deployment in AWS."""
+"""The options `--env` and `--region`: this machine, or a deployment in AWS."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

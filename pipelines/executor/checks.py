@@ -1,4 +1,4 @@
-"""What a step's request may ask for on one machine, checked before anything runs."""
+"""Checks of what a step's request asks for on one machine, made before anything runs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who writes where: within one execution no output may lie under, above or at the place of another."""
+"""Claims on output places: within one execution none may lie under, above or at the place of another."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""What happens in a run, as values: the one channel to progress displays, trackers and tests."""
+"""The events of a run, as values: the one channel to progress displays, trackers and tests."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the executor knows of a container image: how to start it, and what identifies the code inside."""
+"""A container image as the executor knows it: how to start it, and what identifies the code inside."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

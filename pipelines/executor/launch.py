@@ -1,4 +1,4 @@
-"""How a staged job is started: the seam between the executor and what runs a job's process."""
+"""The start of a staged job: the seam between the executor and what runs a job's process."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

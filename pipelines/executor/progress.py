@@ -1,4 +1,4 @@
-"""What a person sees of a run: a live table on a terminal, elsewhere a line for each thing that happens."""
+"""The display of a run: a live table on a terminal, elsewhere a line for each thing that happens."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""What a run leaves behind: the result of each step and of the execution."""
+"""The results of a run: of each step, and of the execution."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

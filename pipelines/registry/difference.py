@@ -1,4 +1,4 @@
-"""What two versions are, side by side: what they were measured to be, on which data, and how they were made."""
+"""Two versions side by side: what was measured, on which data, and how they were trained and converted."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

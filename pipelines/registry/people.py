@@ -1,4 +1,4 @@
-"""Who may decide on a version: a person, never one of the roles that make the versions or release them."""
+"""The people who may decide on a version: never one of the roles that make the versions or release them."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a model registry is, whatever stands behind it: versions that wait for a person, and a history of decisions."""
+"""The protocol of every model registry: versions that wait for a person, and a history of decisions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

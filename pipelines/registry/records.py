@@ -1,4 +1,4 @@
-"""How a version and its decisions are kept in MLflow's tags, and read back."""
+"""Versions and decisions as MLflow's tags, written and read back."""
 
 import json
 from collections.abc import Mapping

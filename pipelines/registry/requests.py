@@ -1,4 +1,4 @@
-"""What a CreateModelPackage request says of the version that it asks for."""
+"""The version that a CreateModelPackage request asks for."""
 
 import re
 from collections.abc import Mapping

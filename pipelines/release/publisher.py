@@ -1,4 +1,4 @@
-"""What people and approvals do to a channel: publish, widen a rollout, roll back. Only the publisher does this."""
+"""The moves of a channel: publish, widen a rollout, roll back. Only the publisher makes them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What people ask of the publisher, as a mapping that travels to a Lambda function as JSON."""
+"""Requests of the publisher, as a mapping that travels to a Lambda function as JSON."""
 
 from collections.abc import Mapping
 from typing import Any

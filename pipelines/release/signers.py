@@ -1,4 +1,4 @@
-"""Who signs: a key of AWS KMS that never leaves it, or on one machine a key in a file that only its owner reads."""
+"""Signers: a key of AWS KMS that never leaves it, or on one machine a key in a file that only its owner reads."""
 
 import base64
 import hashlib

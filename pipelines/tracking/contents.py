@@ -1,4 +1,4 @@
-"""What of a step's files is worth a line in MLflow: pure functions over JSON, paths and URIs."""
+"""The lines of MLflow that a step's files make: pure functions over JSON, paths and URIs."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What the CLI prints and runs to look at tracked executions."""
+"""The command of MLflow's user interface, and the addresses of tracked executions in it."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each event of the executor becomes in MLflow; called by one thread, in the order of the events."""
+"""The writer of the executor's events to MLflow; called by one thread, in the order of the events."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

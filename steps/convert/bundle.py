@@ -1,4 +1,4 @@
-"""What goes to the phone beside the model: the device contract, and a card for people."""
+"""The files beside the model in a bundle: the device contract, and a card for people."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

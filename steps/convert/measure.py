@@ -1,4 +1,4 @@
-"""What can be read off a TFLite file: its sizes, its operators, and how long a phone's screenshot takes."""
+"""Measurements of a TFLite file: its sizes, its operators, and how long a phone's screenshot takes."""
 
 import statistics
 import time

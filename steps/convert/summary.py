@@ -1,4 +1,4 @@
-"""What ConvertToTFLite sums up for the registry: strings of a version, which a definition asks for by name.
+"""ConvertToTFLite's summary for the registry: strings of a version, which a definition asks for by name.
 
 `archive_sha256` is that of `model.tar.gz`, `evaluation_digest` that of the bundle's `evaluation.json`, written as
 SageMaker writes content digests, `sha256:<hex>`; the rest is what the gate measured on the very bytes that ship.

@@ -1,4 +1,4 @@
-"""What the converter leaves to do in a TFLite file: the order of subgraphs, shared and aligned weights, no surprises.
+"""The last touches to a TFLite file: the order of subgraphs, shared and aligned weights, no surprises.
 
 The converter and the quantiser write each signature's weights anew where they transform them; here equal ones become
 one. A file of 16-bit weights says that a runtime may *compute* in 16 bits, which ARM phones would do, and the tile

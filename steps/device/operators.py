@@ -1,4 +1,4 @@
-"""What a TFLite file asks of the runtime: its operators, and the oldest version that knows all of them."""
+"""The demands of a TFLite file on the runtime: its operators, and the oldest version that knows all of them."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the released model decides on the held-out screenshots: its own bytes, its own threshold."""
+"""The released model's decisions on the held-out screenshots: its own bytes, its own threshold."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What an evaluation measured: SageMaker Model Monitor's field names, and the gate's verdict beside them.
+"""An evaluation's measurements: SageMaker Model Monitor's field names, and the gate's verdict beside them.
 
 Field names: https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-model-quality-metrics.html (binary).
 """

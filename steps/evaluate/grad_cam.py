@@ -1,4 +1,4 @@
-"""Where in a tile the model sees what it flags: Grad-CAM (Selvaraju et al. 2017) of the last layer of features."""
+"""Heat maps of what makes a tile flagged: Grad-CAM (Selvaraju et al. 2017) of the last layer of features."""
 
 from collections.abc import Sequence
 from typing import Any

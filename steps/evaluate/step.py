@@ -1,4 +1,4 @@
-"""What evaluation and conversion share: score the held-out screenshots, judge, and write verdict, look and page."""
+"""Common parts of evaluation and conversion: held-out scores, the gate, and the files of verdict, ledger and page."""
 
 import argparse
 import datetime as dt

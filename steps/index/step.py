@@ -1,4 +1,4 @@
-"""What IndexTiles does: new parts of the tile store, and an index of the tiles that this dataset uses."""
+"""The work of IndexTiles: new parts of the tile store, and an index of the tiles that this dataset uses."""
 
 import argparse
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What PreprocessTiles does: the tiles of every image that this host was given, in pieces."""
+"""The work of PreprocessTiles: the tiles of every image that this host was given, in pieces."""
 
 import argparse
 import functools

@@ -1,4 +1,4 @@
-"""How a screen may look otherwise and still be the same screen: what training does to tiles, batch by batch.
+"""Augmentation of tiles, batch by batch: other appearances of a screen that is still the same screen.
 
 Nothing here turns or mirrors a picture: no phone shows text that way. A screenshot's tiles are altered together where
 the change is one of the screen (theme, light, colour), each for itself where it is one of the cut (zoom, a hole).

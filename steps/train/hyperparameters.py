@@ -1,4 +1,4 @@
-"""What training can be told: names, types, bounds and defaults in one place."""
+"""The hyperparameters of training: names, types, bounds and defaults in one place."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What tuning varies, how far, and on which scale: one table for the definition, the executor and the command line.
+"""The search space of tuning, with ranges and scales: one table for definition, executor and command line.
 
 Each name is a field of `Hyperparameters`, whose default is where a search begins. The best trial's value of every name
 goes to the training. What is not in the table (the loss, the reducer) is chosen by measurement, not night by night:

@@ -1,4 +1,4 @@
-"""What cdk-nag's AwsSolutions finds and we leave as it is, each with the reason. Anything else fails a test."""
+"""The findings of cdk-nag's AwsSolutions that stay, each with the reason. Any other fails a test."""
 
 import re
 from collections.abc import Iterable

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.infra.findings import ACCEPTED, unexplained, unused
 
 from infra.template.synth import add_stacks, new_app, synthesise, toolkit
 from pipelines.environment import Environment

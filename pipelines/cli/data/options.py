@@ -1,4 +1,4 @@
-"""What the commands on data share: the catalogue, how labels are read, how sizes are written."""
+"""Common parts of the commands on data: the catalogue, how labels are read, how sizes are written."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How far the reading and copying of files is: a bar on a terminal, elsewhere a line now and then."""
+"""Progress of the reading and copying of files: a bar on a terminal, elsewhere a line now and then."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What every step program shares: exit codes, the failure text, progress, and the number of workers."""
+"""Common parts of the step programs: exit codes, the failure text, progress, and the number of workers."""
 
 import contextlib
 import os

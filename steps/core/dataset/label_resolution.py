@@ -1,4 +1,4 @@
-"""Which label a screenshot has when several rows name it: reviewers go first, contradictions go to the reviewers."""
+"""The label of a screenshot that several rows name: reviewers go first, contradictions go to the reviewers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

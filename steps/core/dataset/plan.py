@@ -1,4 +1,4 @@
-"""What a run has to do, worked out before it starts: which parts of the snapshot nobody has looked at or cut yet.
+"""The plan of a run, worked out before it starts: the parts of the snapshot that nobody has inspected or cut yet.
 
 A plan is a folder `plans/<key>/` with `plan.json` and a ManifestFile for each data step, which list the objects that
 the step needs and no others: the images of new parts, and of old parts what the store knows of them. The manifests'

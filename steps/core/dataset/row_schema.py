@@ -1,4 +1,4 @@
-"""What the columns of labelled rows may hold, declared once and checked a column at a time."""
+"""The schema of labelled rows, declared once and checked a column at a time."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Which split a group belongs to: for ever the same, whatever else is in the data."""
+"""The split of a group: for ever the same, whatever else is in the data."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How many independent screenshots a set of screenshots is worth, when those of one group err together.
+"""The effective sample size of screenshots, when those of one group err together.
 
 Screenshots of one app are not independent: a model that errs on one errs on its neighbours. Korn and Graubard (1998)
 divide the count by the *design effect*, the variance of the measured rate over what independent screenshots would

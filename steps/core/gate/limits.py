@@ -1,4 +1,4 @@
-"""What a model has to prove, and the fleet that it is for."""
+"""The limits that a model has to keep, and the fleet that it is for."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the rates mean for the people who review what is flagged."""
+"""The load of the people who review what is flagged, from the rates."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a ranking of screenshots is worth: its ROC curve, and the rates and areas read off it."""
+"""The ROC curve of a ranking of screenshots, and the rates and areas read off it."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""What the gate says, for people and as strict JSON."""
+"""The gate's verdict, for people and as strict JSON."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

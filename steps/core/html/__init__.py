@@ -1,4 +1,4 @@
-"""What all pages share: one look, one way to treat strangers' texts, and pictures and drawings inside the file."""
+"""Common parts of all pages: appearance, strangers' texts, and pictures and drawings inside the file."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a sale badge is mistaken for: round, toothed, starry or with a percent sign, but never a starburst with one."""
+"""Decoys of the sale badge: round, toothed, starry or with a percent sign, but never a starburst with one."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What most negative screens show where others show a badge or its decoy: things as large and as colourful."""
+"""Plain things where other screens show a badge or its decoy, as large and as colourful: most negatives have them."""
 
 from steps.core.sample.apps import mix
 from steps.core.sample.canvas import Box, Canvas, Point

@@ -1,4 +1,4 @@
-"""What the EXIF data of an untrusted image say: which way it is to be turned, and whether a camera took it."""
+"""The EXIF data of an untrusted image: which way it is to be turned, and whether a camera took it."""
 
 import warnings
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the first bytes of an untrusted PNG, JPEG or WebP say of it: size, kind and who may decode it.
+"""The first bytes of an untrusted PNG, JPEG or WebP: size, kind and who may decode it.
 
 Of text only that which may hold an EXIF orientation is opened, within a limit. Other text and colour profiles say
 nothing of the pixels as stored, and a compressed one may be a bomb.

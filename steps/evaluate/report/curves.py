@@ -1,4 +1,4 @@
-"""What every threshold would have done on the test split, thinned to as many stops as a slider needs."""
+"""The rates of every threshold on the test split, thinned to as many stops as a slider needs."""
 
 from dataclasses import dataclass
 

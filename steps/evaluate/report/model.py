@@ -1,4 +1,4 @@
-"""What the release manager's page shows. Only the verdict and the scores behind it have to be there.
+"""The contents of the release manager's page. Only the verdict and the scores behind it have to be there.
 
 Documents of other steps (`Verdict.to_dict()`, `validation.json`, rows of `variants.json`, `history.json`) come as they
 are read: what they lack is not shown. Every text in them may be a stranger's: the page cleans, shortens and escapes it.

@@ -1,4 +1,4 @@
-"""Where a model archive keeps what training compressed; to ask does not take the seconds that TFMOT takes to import."""
+"""Places of compressed models in a model archive; to ask does not take the seconds that TFMOT takes to import."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What training makes beside the float model, by name: trained, saved and loaded again."""
+"""The compressed variants that training makes beside the float model: trained, saved and loaded by name."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence

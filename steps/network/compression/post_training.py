@@ -1,4 +1,4 @@
-"""What is done to a TFLite file after its conversion: weights in 8 bits, arithmetic in floats.
+"""Post-training quantisation of a TFLite file: weights in 8 bits, arithmetic in floats.
 
 A phone then downloads less than a third and computes as fast and as exactly as before: the runtime unpacks the weights
 once, when it loads the model. ai-edge-quantizer only rounds; `steps.network.compression.rounding` made sure that this

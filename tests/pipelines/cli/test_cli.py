@@ -22,7 +22,6 @@ from pipelines.definition.settings import Settings
 from steps.core.common.errors import UserError
 
 TILEGATE = Path(sys.executable).parent / "tilegate"
-README = Path(__file__).parents[3] / "README.md"
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +62,6 @@ def test_every_command_has_help(words):
     result = CliRunner().invoke(cli, [*words, "--help"])
     assert result.exit_code == 0
     assert result.output.startswith("Usage:")
-
-
-def test_the_readme_lists_every_command():
-    text = README.read_text().replace("`tilegate ", "`")
-    assert [words for words in commands() if f"`{' '.join(words)}" not in text] == []
 
 
 def test_every_parameter_but_the_uris_and_machines_is_an_option_of_run():

@@ -22,7 +22,7 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 
 TILEGATE = Path(sys.executable).parent / "tilegate"
-README = Path(__file__).parents[3] / "README.md"
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ def batch_in(output):
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in data_group.list_commands(None))])
-def test_every_command_has_help_and_a_row_in_the_readme(words):
+def test_every_command_has_help_and_a_heading_in_the_reference(words):
     result = CliRunner().invoke(cli, ["data", *words, "--help"])
     assert (result.exit_code, result.output[:6]) == (0, "Usage:")
-    assert "| `" + " ".join(["tilegate data", *words]) in README.read_text()
+    assert "\n### " + " ".join(["tilegate data", *words]) in REFERENCE.read_text()
 
 
 def test_adding_tells_what_came_in_and_why_the_rest_did_not(home, source):
