@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from hostile import images, pngfile
 from hostile.look import Item, Look, look, read_and_pry, read_and_tamper
 
+pytestmark = pytest.mark.integration
+
 FEWEST = 1000
 MEMORY = 1024**3
 

@@ -20,6 +20,8 @@ from pipelines.tracking.service import execution_events
 from tests.infra.conftest import ACCOUNT, REGION, images_of
 from tests.pipelines.tracking.service import ARN, Service
 
+pytestmark = pytest.mark.integration
+
 AUDIT = Step(
     "AuditModel", "audit", DATA_IMAGE, JUDGE, "ProcessingInstanceType", 7, hidden=("ValidateData/development",)
 )

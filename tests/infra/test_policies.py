@@ -11,6 +11,8 @@ from pipelines.definition.step_table import STEPS, TRAINING
 from tests.infra.conftest import ACCOUNT, of_type
 from tests.infra.iam import allowing, every_policy, many, statements_of
 
+pytestmark = pytest.mark.integration
+
 DUTIES = (
     "pipeline",
     "data",

@@ -7,6 +7,8 @@ import pytest
 from tests.infra.conftest import PREFIX_LIST, of_type
 from tests.infra.iam import every_policy, many, text
 
+pytestmark = pytest.mark.integration
+
 
 def policies_of(resources, kind, field):
     """Return the statements of resource policies by what they belong to, as text."""

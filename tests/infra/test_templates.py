@@ -14,6 +14,8 @@ from steps.core.common.errors import UserError
 from tests.infra.conftest import PREFIX_LIST, images_of, of_type
 from tests.infra.iam import text
 
+pytestmark = pytest.mark.integration
+
 SECRET = re.compile(r"AKIA[0-9A-Z]{16}|-----BEGIN|(?i:password|secret_?access|api_?key)\W")
 
 

@@ -48,7 +48,7 @@ def digests():
         ("steps/evaluate/champion.py", {"evaluate", "convert"}),
         ("steps/core/gate/gate.py", {"evaluate", "convert"}),
         ("steps/evaluate/report/templates/report.html.j2", {"evaluate", "convert"}),
-        ("steps/core/dataset/labels.py", {"validate"}),
+        ("steps/core/dataset/labels.py", {"validate", "definition"}),
         ("steps/network/backbone.py", {"validate", "train", "evaluate", "convert"}),
         ("steps/network/reducer.py", {"train", "evaluate", "convert"}),
         ("steps/core/tiles/spec.py", set(MODULES) - {"validate"}),

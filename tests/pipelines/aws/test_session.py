@@ -140,6 +140,6 @@ def test_an_endpoint_that_nobody_serves_is_one_sentence(nobody, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "testing")
-        monkeypatch.setattr("pipelines.aws.session.session._ATTEMPTS", 1)
+        monkeypatch.setattr("pipelines.aws.session._ATTEMPTS", 1)
         with pytest.raises(UserError, match="cannot open dev: AWS cannot be reached"):
             open_environment("dev", "eu-west-1")

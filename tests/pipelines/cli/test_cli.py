@@ -93,11 +93,11 @@ print("imported", *sorted({HEAVY} & set(sys.modules)))
 @pytest.mark.parametrize(
     ("words", "may"),
     [
-        (["--help"], set()),
-        (["run", "--help"], set()),
-        (["runs"], set()),
-        (["models", "list"], set()),
-        (["data", "status"], {"importlib.metadata", "numpy", "pandas", "pyarrow"}),
+        (["--help"], ()),
+        (["run", "--help"], ()),
+        (["runs"], ()),
+        (["models", "list"], ()),
+        (["data", "status"], ("importlib.metadata", "numpy", "pandas", "pyarrow")),
     ],
     ids=" ".join,
 )
@@ -107,7 +107,7 @@ def test_a_command_imports_only_what_it_needs(empty_home, words, may):
     done = subprocess.check_output([sys.executable, "-c", LOOK, *words], text=True, env=environment)
     told = done.splitlines()[-1].split()
     assert told[0] == "imported"
-    assert set(told[1:]) <= may
+    assert set(told[1:]) <= set(may)
 
 
 def test_completion_knows_the_commands_and_imports_nothing_for_them():
@@ -130,6 +130,7 @@ def test_a_mistyped_command_is_a_usage_error(words):
     assert "Error: " in result.output
 
 
+@pytest.mark.integration
 def test_compile_writes_the_definition_and_checks_it(tmp_path):
     done = tilegate("compile", "-o", tmp_path / "definition.json", "--bucket", "my-bucket")
     assert done.returncode == 0, done.stderr
@@ -169,6 +170,7 @@ def _no_label_is_a_class(folder):
         csv.writer(stream).writerows([["path", "label"], ["a.png", "perhaps"]])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("make", "says"),
     [

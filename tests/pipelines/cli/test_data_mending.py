@@ -110,6 +110,7 @@ def latest(home):
 # validate
 
 
+@pytest.mark.integration
 def test_validating_tells_the_verdict_what_fired_and_where_the_page_is(validated):
     output = validated[1]
     assert re.search(r"^Verdict +good, with notes$", output, re.MULTILINE)
@@ -160,6 +161,7 @@ def test_a_validation_alone_is_no_decision_on_a_model(validated):
     assert "Decided   not yet" in data("status", "--home", validated[0])
 
 
+@pytest.mark.integration
 def test_data_that_stop_a_run_end_the_validation_with_exit_code_1_and_the_reason(fresh, tmp_path):
     (tmp_path / "data" / "negative").mkdir(parents=True)
     draw(tmp_path / "data" / "negative" / "a.png", 1)
@@ -243,6 +245,7 @@ def test_the_table_is_safe_to_open_in_a_spreadsheet(validated, tmp_path):
 # decide
 
 
+@pytest.mark.integration
 def test_a_decision_settles_a_contradiction_and_a_waiver_keeps_both_pictures(home, batch, source):
     both, near = sha256_file(source / "0.png"), [sha256_file(source / name) for name in ("2.png", "near.jpg")]
     data("decide", both[:12], "positive", "--by", "Ada", "--reason", "looked", "--home", home)
@@ -492,6 +495,7 @@ def test_a_snapshot_is_found_by_its_first_digits_and_a_run_by_its_name(validated
 # data that are in no catalogue
 
 
+@pytest.mark.integration
 def test_data_of_a_folder_are_to_be_mended_there(source, fresh, tmp_path):
     home = fresh
     data("validate", "--data", source, "--home", home)

@@ -85,6 +85,7 @@ def test_the_dag_is_the_designs(definition):
     assert [step["Name"] for step in condition["ElseSteps"]] == ["RejectModel"]
 
 
+@pytest.mark.integration
 def test_compiling_twice_and_in_another_process_gives_the_same_bytes(text):
     assert compile_pipeline(SETTINGS) == text
     code = "import sys; from pipelines.definition.compiler import *; sys.stdout.write(compile_pipeline(Settings()))"

@@ -58,7 +58,7 @@ def test_a_dropped_batch_is_taken_in_and_run_once(cron):
     assert lines[0].startswith("monday: taken in as ")
     assert lines[-1] == "Night: started 20260101-000001-aaaa: 2 new labels"
     (asked,) = cron.asked
-    assert (asked["MaxFpr"], asked["MaxFprIncrease"]) == ("0.02", "0.01")
+    assert (asked["MaxFpr"], asked["MaxFprIncrease"]) == ("0.02", "-1.0")
     assert cron("--max-fpr", "0.02") == (
         0,
         ["Night: nothing new, nothing is started: 20260101-000001-aaaa has decided on these data: Succeeded"],

@@ -206,6 +206,7 @@ def test_a_hundred_deliveries_at_once_start_one_execution(cloud, batch):
     assert len(cloud.executions()) == 1
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_any_call_the_next_delivery_starts_the_one_execution(cloud, tmp_path, after):
     """Every write of the buckets, which are folders here, and every start in SageMaker, one after the other."""

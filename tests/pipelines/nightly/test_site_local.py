@@ -183,7 +183,7 @@ def test_a_run_has_the_parameters_that_its_night_has_recorded(labelled):
     (asked,) = labelled.asked
     assert asked == recorded(labelled)
     assert asked["DatasetUri"] == decided.uri != tonight.data().uri
-    assert (asked["MaxFpr"], asked["MaxFprIncrease"]) == ("0.02", "0.01")
+    assert (asked["MaxFpr"], asked["MaxFprIncrease"]) == ("0.02", "-1.0")
     assert {parameter.name for parameter in pipeline_parameters(SETTINGS)} == asked.keys()
 
 

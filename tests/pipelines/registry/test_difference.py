@@ -140,7 +140,7 @@ def test_an_archive_that_says_nothing_of_itself_is_compared_by_what_the_registry
     for text in "ab":
         registry.register(request_of(), bundle(text))
     a, b = (read_side(registry, version, lambda _: None) for version in registry.versions("screenshots"))
-    assert {fact.name for fact in facts(a, b)} == {"status", "champion", "dataset"}
+    assert {fact.name for fact in facts(a, b)} == {"status", "champion", "dataset", "execution"}
 
 
 def test_a_changed_archive_is_not_compared(cloud, archives, request_of):

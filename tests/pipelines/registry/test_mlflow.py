@@ -122,6 +122,7 @@ def test_threads_that_register_the_same_make_one_version(home, bundle, request_o
     assert {version.version for version in made} == {1}
 
 
+@pytest.mark.integration
 def test_two_processes_lose_no_decision(home, bundle, request_of):
     """Twenty decisions from two processes at once are all kept, in one order, and end in one champion."""
     registry = MlflowRegistry(home)

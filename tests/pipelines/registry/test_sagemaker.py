@@ -102,6 +102,7 @@ def test_the_archive_lies_in_the_artefact_bucket_and_the_request_keeps_the_rest(
     assert statistics["S3Uri"] == "s3://bucket/evaluation/evaluation.json"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     "decide",

@@ -6,6 +6,8 @@ import pytest
 
 from tests.pipelines.release.kit import WHO, Dying, Killed, everything
 
+pytestmark = pytest.mark.integration
+
 OFFERED = "stable 2: version 2 to 10 %, version 1 to the others"
 # Four files, the manifest, the entry of the log, the pointer; the key is there since version 1.
 WRITES = 7

@@ -9,8 +9,8 @@ import pytest
 from pipelines.registry.protocol import RegistryError
 from pipelines.release import store
 from pipelines.release.verify import MANIFEST_TYPE, opened
-from steps.convert import bundle
 from steps.core.common.errors import UserError
+from steps.device import contract
 from tests.pipelines.release.kit import GROUP, WHO, everything, files_of, passed
 
 MANIFEST = "releases/1/manifest.json"
@@ -104,7 +104,7 @@ def test_a_file_that_lies_there_already_with_other_bytes_is_named_and_left(bench
 
 
 def test_the_model_is_the_file_that_the_bundle_s_writer_calls_so():
-    assert store.TFLITE_FILE == bundle.TFLITE_FILE
+    assert store.TFLITE_FILE == contract.TFLITE_FILE
 
 
 @pytest.mark.parametrize("change", ["replaced", "removed"])

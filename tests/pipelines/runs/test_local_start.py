@@ -7,6 +7,7 @@ from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.runs.local_start import LocalStart, RunRequest
+from steps.core.common.choices import HALF_OF_LIMIT
 from steps.core.common.errors import UserError
 from steps.core.gate.test_set_ledger import Consultation
 
@@ -74,8 +75,8 @@ def test_a_night_on_new_data_starts_warm_and_sees_the_look_of_the_night_before(h
     assert home.start("b.png") == second
 
 
-def test_the_margin_to_the_champion_follows_the_limit_unless_it_is_given(home):
-    assert home.start("a.png", MaxFpr=0.1)["MaxFprIncrease"] == 0.05
+def test_the_margin_to_the_champion_is_the_gates_to_work_out_unless_it_is_given(home):
+    assert home.start("a.png", MaxFpr=0.1)["MaxFprIncrease"] == HALF_OF_LIMIT
     assert home.start("a.png", MaxFpr=0.1, MaxFprIncrease=0.01)["MaxFprIncrease"] == 0.01
 
 

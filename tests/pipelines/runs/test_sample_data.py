@@ -14,6 +14,8 @@ from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.labels import LabelledRow, find_labels, read_labels
 
+pytestmark = pytest.mark.integration
+
 SMALL = 60
 
 

@@ -101,6 +101,7 @@ def test_the_margin_defaults_to_half_the_limit():
         Limits(champion_rule="none")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("groups", "size", "correlation"), [(500, 1, 0.0), (250, 2, 0.5), (80, 6, 0.3), (80, 6, 0.9)])
 def test_a_candidate_worse_by_the_margin_passes_as_rarely_as_stated(groups, size, correlation):
     """Groups draw their share of newly broken and newly fixed screenshots; the true difference is the margin."""

@@ -251,6 +251,7 @@ def grouped_scores(rng, groups, size, correlation):
     return stats.norm.cdf(latent).ravel(), np.repeat(np.arange(groups), size)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("groups", "size", "correlation"), [(150, 1, 0.0), (150, 4, 0.3), (120, 6, 0.9), (80, 10, 0.6)]
 )
@@ -277,6 +278,7 @@ def test_a_passed_model_rarely_breaks_the_limit_in_truth(groups, size, correlati
     assert wrongly / worlds <= 0.05
 
 
+@pytest.mark.integration
 def test_the_stated_power_is_how_often_the_check_passes():
     rng = np.random.default_rng(29)
     stated, passed = [], []

@@ -47,6 +47,7 @@ def test_a_slice_that_finds_too_little_fails():
     assert "is proven under 30 %" in dark.note
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("negatives", "values"), [(40, 12), (150, 6), (800, 4), (3000, 3)])
 def test_a_model_that_is_equally_good_everywhere_is_failed_in_few_worlds(negatives, values):
     """Family-wise: at most 5 % by each of the two rules, at true rates of half the limit."""
@@ -59,6 +60,7 @@ def test_a_model_that_is_equally_good_everywhere_is_failed_in_few_worlds(negativ
     assert failed / worlds <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / worlds)
 
 
+@pytest.mark.integration
 def test_slices_at_their_limit_are_rarely_called_bad():
     rng = np.random.default_rng(11)
     worlds = 40
