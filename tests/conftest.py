@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 # `pytest --hypothesis-profile deep`.
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "derandomize": "CI" in os.environ}
 settings.register_profile("fast", max_examples=20, **_SHARED)
-settings.register_profile("deep", max_examples=200, **_SHARED)
+settings.register_profile("deep", max_examples=100, **_SHARED)
 settings.load_profile("fast")
 
 # As the command line does: workers and their children share what the first of them has compiled.
