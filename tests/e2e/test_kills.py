@@ -11,26 +11,25 @@ from pathlib import Path
 import pytest
 
 from pipelines.runs.sample_data import write_sample
+from tests.quick import QUICK, SCREENSHOTS
 
 pytestmark = pytest.mark.e2e
 
 TILEGATE = Path(sys.executable).parent / "tilegate"
-# One trial and few epochs on small tiles, and limits that a model of one epoch can prove: this is about the night.
-QUICK = (
-    *("--classes", "other,promotion", "--tile-size", "96", "--augment", "0", "--variants", "float16"),
-    *("--max-tuning-jobs", "1", "--tuning-epochs", "1", "--fine-tune-epochs", "1"),
-    *("--max-fpr", "0.75", "--min-tpr", "0.001", "--max-flipped", "1"),
-)
+# The options of `QUICK`, as `tilegate run` and `tilegate nightly` have them.
+OPTIONS = [
+    word for name, value in QUICK.items() for word in ("--" + re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(), str(value))
+]
 
 
 @pytest.fixture
 def home(tmp_path):
-    write_sample(tmp_path / "inbox" / "first")
+    write_sample(tmp_path / "inbox" / "first", screenshots=SCREENSHOTS)
     return tmp_path / "home"
 
 
 def command(home):
-    return [TILEGATE, "nightly", "--home", home, "--inbox", home.parent / "inbox", "--settle", "0", *QUICK]
+    return [TILEGATE, "nightly", "--home", home, "--inbox", home.parent / "inbox", "--settle", "0", *OPTIONS]
 
 
 def nightly(home):
@@ -58,7 +57,7 @@ def test_a_dropped_batch_is_decided_on_once_although_the_night_is_killed(home):
         os.kill(night.pid, signal.SIGKILL)
     assert "PreprocessTiles" in told, told
     assert (second.returncode, second.stdout) == (0, "Night: a night is being held in this home already\n")
-    assert re.search(r"^first: taken in as \S+, 1,200 of 1,200 rows usable$", told, re.MULTILINE)
+    assert re.search(r"^first: taken in as \S+, 300 of 300 rows usable$", told, re.MULTILINE)
     assert "Interrupted" in runs(home)[0]
 
     # The verdict on a model of one epoch is luck; either is a decision.
@@ -68,7 +67,7 @@ def test_a_dropped_batch_is_decided_on_once_although_the_night_is_killed(home):
     (run,) = runs(home)
     assert "Interrupted" not in run
     execution = run.split()[0]
-    assert f"Night: started {execution}: 1,200 new labels\n" in done.stdout
+    assert f"Night: started {execution}: 300 new labels\n" in done.stdout
 
     again = nightly(home)
     assert again.returncode == 0
@@ -80,6 +79,7 @@ def test_a_dropped_batch_is_decided_on_once_although_the_night_is_killed(home):
 
 def test_a_killed_run_goes_on_where_it_was_or_is_taken_over_by_the_next(tmp_path):
     """SIGKILL while it tunes: nothing half-done is ever taken for whole, nothing finished is done again."""
+    data = write_sample(tmp_path / "data", screenshots=SCREENSHOTS)
     home, finished = tmp_path / "home", ["ValidateData", "PreprocessTiles", "IndexTiles"]
 
     def tilegate(*words):
@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_where_it_was_or_is_taken_over_by_the_next(tmp_path
         return subprocess.run(whole, capture_output=True, text=True, check=False, timeout=900)
 
     with subprocess.Popen(
-        [TILEGATE, "run", "--sample", *QUICK, "--home", home],
+        [TILEGATE, "run", "--data", data, *OPTIONS, "--home", home],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_where_it_was_or_is_taken_over_by_the_next(tmp_path
     resumed = tilegate("run", "--resume", killed)
     assert resumed.returncode in (0, 3), resumed.stdout + resumed.stderr
     assert reused(resumed.stdout) == finished
-    following = tilegate("run", "--sample", *QUICK)
+    following = tilegate("run", "--data", data, *OPTIONS)
     assert following.returncode == resumed.returncode
     assert reused(following.stdout)[:5] == [*finished, "TuneHyperparameters", "TrainModel"]
     assert tilegate("models", "list").stdout.count("Pending") == (resumed.returncode == 0)
