@@ -126,7 +126,7 @@ class Told:
 
 def test_classes_weigh_what_they_are_told(examples, monkeypatch):
     told = Told()
-    monkeypatch.setattr(fit, "_Descent", told)
+    monkeypatch.setattr(fit_module, "_Descent", told)
     fit(tiny(), examples(batch_size=1000, positive_weight=3.0, negative_weight=0.5), Fitting(1, 0.1))
     ((seen),) = told.epochs
     assert {(label, weight) for label, weight in seen.values()} == {(0.0, 0.5), (1.0, 3.0)}
