@@ -121,9 +121,7 @@ def test_screenshots_without_a_group_stand_for_themselves(lines, tokens, weights
 
 def test_of_a_large_side_a_sample_counts(lines, tokens, weights, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        embedding_drift, "embed", lambda pictures, *_: seen.append(len(pictures)) or embed(pictures, *_)
-    )
+    monkeypatch.setattr(module, "embed", lambda pictures, *_: seen.append(len(pictures)) or embed(pictures, *_))
     many = {f"{name}-{copy}": picture for name, picture in lines[0].items() for copy in range(30)}
     groups = {name: lines[1][name.split("-")[0]] for name in many}
     assert drift((many, groups), tokens, weights).n_base == 20
