@@ -57,7 +57,7 @@ class Options:
     channel: str = "stable"
     rollout_percent: int = 100
     warm_start_parents: int = 0
-    weights: str = "random"
+    weights: str = "sample"
     spot: bool = False
     input_mode: Literal["File", "FastFile"] = "File"
     training_volume_key: bool = True

@@ -137,7 +137,7 @@ class Environment:
         security_groups: Sequence[str],
         kms_key_arn: str,
         warm_start_parents: int = 0,
-        weights: str = "random",
+        weights: str = "sample",
     ) -> Settings:
         """Return the settings of this environment's pipeline: jobs in a network without a way out, all encrypted.
 

@@ -11,13 +11,12 @@ from steps.core.common.choices import (
     COMPRESSIONS,
     HALF_OF_LIMIT,
     PREFERENCES,
-    REDUCERS,
     VARIANTS,
     wanted_variants,
 )
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import AUTO
-from steps.train.hyperparameters import LOSSES, Hyperparameters
+from steps.train.hyperparameters import Hyperparameters
 from steps.train.search_space import TUNED, default_trial
 from steps.validate.checks.stops import label_changes
 
@@ -27,17 +26,10 @@ BOUNDS = {"fine-tune-learning-rate": ("LearningRateMin", "LearningRateMax")}
 STATIC = {
     "backbone": "Backbone",
     "batch-size": "BatchSize",
-    "head-epochs": "HeadEpochs",
-    "fine-tune-layer": "FineTuneLayer",
-    "negative-weight": "NegativeWeight",
-    "positive-weight": "PositiveWeight",
-    "objective-fpr": "ObjectiveFpr",
-    "reducer": "Reducer",
-    "loss": "Loss",
-    "augment": "Augment",
+    "fine-tune-epochs": "FineTuneEpochs",
 }
-# Those that only the final training gets: it trains longer than a trial, and for the phone.
-FINAL = {"fine-tune-epochs": "FineTuneEpochs", "compress": "Compress"}
+# Those that only the final training gets.
+FINAL = {"compress": "Compress"}
 MOST_WARM_START_PARENTS = 5
 _WARM_START_PARENT = "WarmStartParent"
 # The gate's own names, spelled again because importing the gate costs half a second of every command.
@@ -85,19 +77,7 @@ def _training() -> tuple[Parameter, ...]:
     return (
         Parameter("Backbone", str, defaults.backbone, "MobileNetV3 variant", BACKBONES),
         Parameter("BatchSize", int, defaults.batch_size, "screenshots in a training step"),
-        Parameter(
-            "HeadEpochs", int, defaults.head_epochs, "epochs of phase 1, the head on a frozen backbone; 0 skips it"
-        ),
-        Parameter("FineTuneEpochs", int, defaults.fine_tune_epochs, "most epochs of phase 2 in TrainModel"),
-        Parameter("TuningEpochs", int, 5, "most epochs of phase 2 in a trial"),
-        Parameter(
-            "FineTuneLayer", int, defaults.fine_tune_layer, "first layer of the model that phase 2 trains, from 0"
-        ),
-        Parameter("NegativeWeight", float, defaults.negative_weight, "weight of a negative screenshot in the loss"),
-        Parameter("PositiveWeight", float, defaults.positive_weight, "weight of a positive screenshot in the loss"),
-        Parameter("Reducer", str, defaults.reducer, "how the evidence of tiles becomes a score", REDUCERS),
-        Parameter("Loss", str, defaults.loss, "what training minimises", LOSSES),
-        Parameter("Augment", float, defaults.augment, "strength of the augmentation, 0 (none) to 1"),
+        Parameter("FineTuneEpochs", int, defaults.fine_tune_epochs, "most epochs of fine-tuning"),
         Parameter("Compress", str, defaults.compress, f"variants to train: some of {', '.join(COMPRESSIONS)}"),
     )
 
@@ -107,13 +87,7 @@ def _tuning(settings: Settings) -> tuple[Parameter, ...]:
     return (
         Parameter("LearningRateMin", float, rate.low, "lower end of the tuned fine-tuning learning rate"),
         Parameter("LearningRateMax", float, rate.high, "upper end of the tuned fine-tuning learning rate"),
-        Parameter(
-            "ObjectiveFpr",
-            float,
-            Hyperparameters().objective_fpr,
-            "FPR at which tuning and early stopping read the TPR",
-        ),
-        Parameter("MaxTuningJobs", int, 8, "trials"),
+        Parameter("MaxTuningJobs", int, 4, "trials"),
         Parameter("MaxParallelTuningJobs", int, 2, "trials at a time"),
         *(
             Parameter(name, str, None, "earlier tuning job that this one learns from")
@@ -157,16 +131,11 @@ def _conversion() -> tuple[Parameter, ...]:
     )
 
 
-# For the embedded sample: small enough for a first run of minutes from random weights, with a limit that its size can
-# prove.
+# For the embedded sample: small enough for a first run of minutes, with a limit that its size can prove.
 SAMPLE_PARAMETERS: Mapping[str, str | int | float] = {
     "Classes": "other,promotion",
     "TileSize": 96,
-    "Augment": 0.0,
-    "TuningEpochs": 3,
-    "FineTuneEpochs": 8,
-    "LearningRateMin": 2e-3,
-    "LearningRateMax": 5e-3,
+    "FineTuneEpochs": 2,
     "MaxTuningJobs": 2,
     "MaxFpr": 0.15,
     "Variants": "float16,weight-int8",
@@ -206,7 +175,6 @@ def check_parameters(values: Mapping[str, Any]) -> None:
         if not 0 <= values[name] <= 1:
             raise UserError(f"{name} {values[name]}: a share from 0 to 1 is wanted")
     Hyperparameters.parse({wire: str(values[name]) for wire, name in (STATIC | FINAL).items()})
-    Hyperparameters.parse({"fine-tune-epochs": str(values["TuningEpochs"])})
     for wire, ends in BOUNDS.items():
         for name in ends:
             Hyperparameters.parse({wire: str(values[name])})

@@ -45,7 +45,7 @@ class Settings:
     volume_gb: int = 50
     max_runtime_seconds: int = 6 * 3600
     warm_start_parents: int = 0
-    weights: str = "random"
+    weights: str = "sample"
     training_volume_key: bool = True
 
     def image(self, name: str) -> str:

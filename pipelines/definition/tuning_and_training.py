@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sagemaker.core.parameter import ContinuousParameter
+from sagemaker.core.parameter import ContinuousParameter, IntegerParameter
 from sagemaker.mlops.workflow import TrainingStep, TuningStep
 from sagemaker.train.configs import MetricDefinition
 from sagemaker.train.tuner import HyperparameterTuner
@@ -13,8 +13,8 @@ from pipelines.definition.parameters import BOUNDS, FINAL, warm_start_names
 from pipelines.definition.step_table import TRAIN, TUNE
 from steps.train.search_space import TUNED, Tuned
 
-OBJECTIVE = "validation:tpr_at_fpr"
-_METRICS = (OBJECTIVE, "validation:auc", "validation:loss", "train:loss")
+OBJECTIVE = "validation:objective"
+_METRICS = (OBJECTIVE, "validation:pauc", "validation:auc", "validation:loss", "train:loss")
 _NUMBER = r"([-+0-9.eE]+)"
 
 
@@ -57,7 +57,7 @@ class _TuningStep(TuningStep):  # type: ignore[misc]
 
 def tuning_step(jobs: Jobs, channels: Sequence[Any]) -> Any:
     tuner = HyperparameterTuner(
-        jobs.trainer(TUNE, "tuning", {"fine-tune-epochs": jobs.text("TuningEpochs")}),
+        jobs.trainer(TUNE, "tuning", {"refit": "0"}),
         OBJECTIVE,
         {tuned.name: _range(jobs, tuned) for tuned in TUNED},
         metric_definitions=_metric_definitions(),
@@ -106,6 +106,8 @@ def training_step(jobs: Jobs, channels: Sequence[Any], tune: Any) -> Any:
 
 def _range(jobs: Jobs, tuned: Tuned) -> Any:
     low, high = [jobs.text(name) for name in BOUNDS[tuned.name]] if tuned.name in BOUNDS else (tuned.low, tuned.high)
+    if tuned.whole:
+        return IntegerParameter(int(low), int(high), scaling_type=tuned.scale)
     return ContinuousParameter(low, high, scaling_type=tuned.scale)
 
 

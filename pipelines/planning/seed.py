@@ -11,20 +11,22 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.gate.test_set_ledger import FILE_NAME as LEDGER_FILE
 from steps.core.gate.test_set_ledger import write_ledger
-from steps.network.weights import RANDOM_FILE, WEIGHTS_SUFFIX
+from steps.network.weights import WEIGHTS_SUFFIX
 
-RANDOM, NO_CHAMPION = "random", "champion.json"
+NO_CHAMPION = "champion.json"
+# A small backbone that knows the sample's kind of screens; `tests/make_sample_backbone.py` makes it.
+SAMPLE_WEIGHTS = Path(__file__).with_name(f"sample{WEIGHTS_SUFFIX}")
 
 
 def seed(artifacts: ObjectStore) -> list[str]:
-    """Write no champion, no looks and random weights, and return the keys of what was not there yet."""
+    """Write no champion, no looks and the sample's backbone, and return the keys of what was not there yet."""
     with tempfile.TemporaryDirectory() as folder:
         write_ledger(Path(folder), [])
         ledger = (Path(folder) / LEDGER_FILE).read_bytes()
     wanted = {
         f"{CHAMPIONS}/{NONE}/{NO_CHAMPION}": _line({"champion": None}),
         f"{LEDGERS}/{NONE}/{LEDGER_FILE}": ledger,
-        f"weights/{RANDOM}/{RANDOM_FILE}": _line({"initialisation": RANDOM}),
+        f"weights/sample/{SAMPLE_WEIGHTS.name}": SAMPLE_WEIGHTS.read_bytes(),
     }
     made = []
     for key, data in wanted.items():

@@ -1,6 +1,6 @@
 """ConvertToTFLite: make the wanted forms of the model, run the gate on the exact bytes of each, pack the best.
 
-`bundle/` holds what ships: `model.tflite`, `model.json` (the device contract), `preprocessing.json`, `reducer.json`,
+`bundle/` holds what ships: `model.tflite`, `model.json` (the device contract), `preprocessing.json`, `head.json`,
 `evaluation.json`, `golden/` and `MODEL_CARD.md`; `model.tar.gz` holds the same. `evidence/` holds what people look at
 and what never ships, because it shows screenshots: `report.html`, `scores.parquet` and `variants.json`, the table of
 all variants. Which one is the best is the rule of `steps.convert.variants`. If none may ship, nothing is packed and the
@@ -29,9 +29,8 @@ from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
 from steps.evaluate.arguments import add_arguments, limits_of
 from steps.network.archive import FILE_NAME as MODEL_ARCHIVE
-from steps.network.archive import pack, unpacked
-from steps.network.compression.files import variant_path
-from steps.network.reducer import Reducer
+from steps.network.archive import pack, unpacked, variant_file
+from steps.network.head import Head
 from steps.network.runtime import start_tensorflow
 
 if TYPE_CHECKING:
@@ -76,8 +75,8 @@ def _main(args: argparse.Namespace) -> None:
     with TemporaryDirectory(prefix="tilegate-variants-") as name, unpacked(args.model) as archive:
         scratch = Path(name)
         tiles = write_representative(candidate.source, scratch)
-        ingredients = Ingredients(archive, tiles, candidate.reducer, candidate.source.spec)
-        trained = [kind for kind in COMPRESSIONS if variant_path(archive, kind).is_file()]
+        ingredients = Ingredients(archive, candidate.backbone, tiles, candidate.head, candidate.source.spec)
+        trained = [kind for kind in COMPRESSIONS if (archive / variant_file(kind)).is_file()]
         judged = judge_all(
             wanted or (*CONVERSIONS, *trained),
             ingredients,
@@ -86,7 +85,7 @@ def _main(args: argparse.Namespace) -> None:
             folder=scratch,
             cpus=granted_cpus(),
         )
-        choice = _settle(judged, candidate.source.spec, candidate.reducer, args, scratch / "bundle")
+        choice = _settle(judged, candidate.source.spec, candidate.head, args, scratch / "bundle")
         rows = choice.rows
         print(table(rows), flush=True)
         evidence: Path = args.output / "evidence"
@@ -95,16 +94,16 @@ def _main(args: argparse.Namespace) -> None:
         shown = choice.told or next((one for one in judged if one.evaluation), None)
         if shown and shown.evaluation:
             enter_look(args.new_ledger, shown.evaluation)
-            scorer = LiteModel(shown.path, granted_cpus()).evidence
+            describe = LiteModel(shown.path, granted_cpus()).describe
             write_evidence(
-                *(evidence, shown.evaluation, scorer, candidate),
+                *(evidence, shown.evaluation, describe, candidate),
                 title=f"TFLite model, {shown.variant.name}",
                 variants=[row.to_dict() for row in rows],
             )
         if choice.told is None:
             raise RejectedError(f"No converted model may ship. {refusal(rows, args.max_flipped)}")
         shutil.copytree(scratch / "bundle", args.output / "bundle", dirs_exist_ok=True)
-        _finish(args.output, choice, candidate.source.spec, candidate.reducer)
+        _finish(args.output, choice, candidate.source.spec, candidate.head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ class _Choice:
 
 
 def _settle(
-    judged: Sequence["Judged"], spec: PreprocessingSpec, reducer: Reducer, args: argparse.Namespace, staging: Path
+    judged: Sequence["Judged"], spec: PreprocessingSpec, head: Head, args: argparse.Namespace, staging: Path
 ) -> _Choice:
     """Choose the variant that ships, and stage its files; where its golden screenshots fail, the next one is in."""
     from steps.device.golden import write_golden
@@ -130,7 +129,7 @@ def _settle(
         staging.mkdir()
         shutil.copyfile(told.path, staging / TFLITE_FILE)
         spec.write(staging)
-        reducer.write(staging)
+        head.write(staging)
         try:
             golden = write_golden(staging, point.threshold if point else float("nan"))
         except UserError as error:
@@ -144,7 +143,7 @@ def _subject(variant: Variant, shared: Any) -> dict[str, Any]:
     return {"model": variant.sha256, "quantization": variant.name, "bytes": variant.bytes, **shared}
 
 
-def _finish(output: Path, choice: _Choice, spec: PreprocessingSpec, reducer: Reducer) -> None:
+def _finish(output: Path, choice: _Choice, spec: PreprocessingSpec, head: Head) -> None:
     from steps.device.operators import demands
 
     bundle, best, golden = output / "bundle", choice.told, choice.golden
@@ -155,7 +154,7 @@ def _finish(output: Path, choice: _Choice, spec: PreprocessingSpec, reducer: Red
     contract = device_contract(
         evaluation,
         spec,
-        reducer,
+        head,
         subject,
         demands=demands(bundle / TFLITE_FILE).to_dict(),
         golden=golden.to_dict(),

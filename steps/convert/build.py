@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from steps.core.common.choices import COMPRESSIONS
 from steps.core.common.errors import UserError
 from steps.core.common.worker_pool import die_with_parent
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.contract import TFLITE_FILE
-from steps.network.archive import MODEL_FILE
-from steps.network.reducer import Reducer
+from steps.network.archive import MODEL_FILE, variant_file
+from steps.network.head import Head
 
 FLOAT_MODES = ("float32", "float16", "dynamic")
 # These compute with integers; the others unpack their weights to floats.
-INTEGER = ("int8", "qat", "prune-qat")
+INTEGER = ("int8", "qat")
 _BATCH = 32
 
 
@@ -30,8 +29,9 @@ class Ingredients:
     """What variants are made of: the unpacked model archive, a .npy file of calibration tiles uint8 [n, S, S, 3]."""
 
     archive: Path
+    backbone: str
     tiles: Path
-    reducer: Reducer
+    head: Head
     spec: PreprocessingSpec
 
 
@@ -73,39 +73,44 @@ def make(name: str, ingredients: Ingredients, path: Path) -> None:
     from steps.network.compression.post_training import weights_to_int8
 
     if name in FLOAT_MODES:
-        export(_trained(ingredients), ingredients.reducer, ingredients.spec, path, mode=name)
+        export(_trained(ingredients), ingredients.head, ingredients.spec, path, mode=name)
     elif name in INTEGER:
-        export(_integer(name, ingredients), ingredients.reducer, ingredients.spec, path, mode="fake-quant")
+        export(_integer(name, ingredients), ingredients.head, ingredients.spec, path, mode="fake-quant")
     else:
-        export(_rounded(name, ingredients), ingredients.reducer, ingredients.spec, path, mode="float32")
+        export(_rounded(ingredients), ingredients.head, ingredients.spec, path, mode="float32")
         weights_to_int8(path)
-    finish(path, ingredients.reducer, ingredients.spec)
+    finish(path, ingredients.head, ingredients.spec)
 
 
 def _trained(ingredients: Ingredients) -> Any:
-    from steps.network.backbone import load_model
+    from steps.network.backbone import load_weights
 
-    return load_model(ingredients.archive / MODEL_FILE)
-
-
-def _source(name: str, ingredients: Ingredients) -> Any:
-    from steps.network.compression.kinds import load_variant
-
-    return load_variant(ingredients.archive, name) if name in COMPRESSIONS else _trained(ingredients)
+    return load_weights(_untrained(ingredients), ingredients.archive / MODEL_FILE)
 
 
-def _rounded(name: str, ingredients: Ingredients) -> Any:
+def _untrained(ingredients: Ingredients) -> Any:
+    from steps.network.backbone import build_model
+
+    return build_model(ingredients.backbone, ingredients.spec.tile_size)
+
+
+def _rounded(ingredients: Ingredients) -> Any:
     from steps.network.compression.rounding import rounded
 
-    return rounded(_source(name, ingredients), _batches(ingredients), depthwise=False)
+    return rounded(_trained(ingredients), _batches(ingredients), depthwise=False)
 
 
 def _integer(name: str, ingredients: Ingredients) -> Any:
-    if name in COMPRESSIONS:
-        return _source(name, ingredients)
     from steps.network.compression.quantizing import observe, simulated
     from steps.network.compression.rounding import rounded
 
+    if name != "int8":
+        path = ingredients.archive / variant_file(name)
+        if not path.is_file():
+            raise UserError(f"the model was trained without it: train with compress={name}")
+        from steps.network.backbone import load_weights
+
+        return load_weights(simulated(_untrained(ingredients)), path)
     simulation = simulated(rounded(_trained(ingredients), _batches(ingredients)))
     observe(simulation, _batches(ingredients))
     return simulation

@@ -13,9 +13,9 @@ from steps.core.tiles.tiling import MAX_SIDE
 from steps.device.contract import BUNDLE
 from steps.evaluate.evaluation import FILE_NAME as EVALUATION_FILE
 from steps.evaluate.evaluation import Evaluation
-from steps.network.reducer import Reducer
+from steps.network.head import Head
 
-CONTRACT_VERSION = 2
+CONTRACT_VERSION = 3
 _OF_GOLDEN = ("score_tolerance", "evidence_tolerance", "kernel_spread", "stored_as_jpeg")
 
 _TILE_PLAN = (
@@ -40,7 +40,7 @@ _RUNTIME_NOTES = (
 def device_contract(
     evaluation: Evaluation,
     spec: PreprocessingSpec,
-    reducer: Reducer,
+    head: Head,
     subject: Mapping[str, Any],
     *,
     demands: Mapping[str, Any],
@@ -61,12 +61,12 @@ def device_contract(
         "sha256": subject["model"],
         "bytes": subject["bytes"],
         "quantization": subject["quantization"],
-        "signatures": _signatures(spec.tile_size, reducer.columns),
+        "signatures": _signatures(spec.tile_size, head.width),
         "limits": {"max_side": MAX_SIDE, "max_pixels": MAX_PIXELS, "max_aspect": MAX_ASPECT},
         "preprocessing": spec.to_dict(),
         "tile_plan": _TILE_PLAN,
         "resize": _RESIZE,
-        "reducer": reducer.to_dict(),
+        "head": {"features": head.width, "bias": head.bias},
         "decision": "score > threshold",
         "threshold": point.threshold,
         "flipped_decisions": subject["flipped_decisions"],
@@ -76,18 +76,22 @@ def device_contract(
     }
 
 
-def _signatures(size: int, columns: int) -> dict[str, Any]:
+def _signatures(size: int, width: int) -> dict[str, Any]:
     pixels = {"dtype": "uint8", "range": [0, 255], "colour": "RGB"}
-    evidence = {"dtype": "float32", "meaning": "what each tile says, unbounded"}
+    evidence = {
+        "dtype": "float32",
+        "meaning": "what each tile adds to the logit, overview first; with head.bias its sum",
+    }
+    features = {"dtype": "float32", "meaning": "what the backbone says of the tile, unbounded"}
     score = {"shape": [1], "dtype": "float32", "range": [0, 1], "meaning": "score of the screenshot"}
     return {
         "screenshot": {
             "inputs": {"pixels": {"shape": [1, None, None, 3], **pixels, "meaning": "decoded screenshot, any size"}},
-            "outputs": {"score": score, "evidence": {"shape": [None, columns], **evidence}},
+            "outputs": {"score": score, "evidence": {"shape": [None], **evidence}},
         },
         "tile": {
             "inputs": {"pixels": {"shape": [1, size, size, 3], **pixels, "meaning": "tile, cut and resized"}},
-            "outputs": {"evidence": {"shape": [1, columns], **evidence}},
+            "outputs": {"features": {"shape": [1, width], **features}},
         },
     }
 
@@ -125,7 +129,7 @@ def write_summary(folder: Path, contract: Mapping[str, Any], evaluation: Evaluat
 def model_card(evaluation: Evaluation, contract: Mapping[str, Any]) -> str:
     """Return `MODEL_CARD.md`."""
     verdict = evaluation.verdict
-    size, kind = contract["preprocessing"]["tile_size"], contract["reducer"]["kind"]
+    size = contract["preprocessing"]["tile_size"]
     runtime = contract["runtime"]
     least = runtime["min_runtime_version"] or "(not stated)"
     return f"""# Screenshot classifier, {contract["quantization"]} TFLite
@@ -133,8 +137,8 @@ def model_card(evaluation: Evaluation, contract: Mapping[str, Any]) -> str:
 - **Verdict**: {"passed" if verdict.passed else "rejected"}. {verdict.message}
 - **Decision**: positive if the screenshot's score is above {contract["threshold"]:.6f}.
 - **Input**: the signature `screenshot` takes a decoded screenshot, uint8 RGB of any size, and gives its score. Inside
-  it sees the whole and the squares of the short side, each resized to {size} x {size} pixels, and reduces what they say
-  by `{kind}`. The signature `tile` takes one such tile.
+  it sees the whole and the squares of the short side, each resized to {size} x {size} pixels. The signature `tile`
+  takes one such tile.
 - **File**: `model.tflite`, {contract["bytes"]:,} bytes, sha256 `{contract["sha256"]}`.
 - **Runtime**: LiteRT; the file's {len(runtime["operators"])} kinds of operators are known from version {least} on.
 - **Decisions that differ from the trained model's**: {contract["flipped_decisions"]:.2%} of the held-out screenshots.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, sha256_file
@@ -22,7 +23,7 @@ from steps.core.tiles.decode import ImageRefusedError, read_image
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.golden import FOLDER, MODEL_FILE, Answer, Golden, Stored, answer, differences, stored_as_jpeg
 from steps.device.runtime import LiteModel
-from steps.network.reducer import Reducer
+from steps.network.head import Head
 
 _SCORE_OF_EVIDENCE = 1e-5
 
@@ -48,7 +49,7 @@ def _check_here(bundle: Path, golden: Golden) -> list[str]:
     found = []
     if (seen := sha256_file(bundle / MODEL_FILE)) != golden.model_sha256:
         found.append(f"{MODEL_FILE} has sha256 {seen[:12]}, the golden screenshots are of {golden.model_sha256[:12]}")
-    model, reducer, spec = LiteModel(bundle / MODEL_FILE, 1), Reducer.read(bundle), PreprocessingSpec.read(bundle)
+    model, head, spec = LiteModel(bundle / MODEL_FILE, 1), Head.read(bundle), PreprocessingSpec.read(bundle)
     answers, pictures = {}, []
     for one in golden.screenshots:
         path = bundle / FOLDER / one.file
@@ -58,19 +59,18 @@ def _check_here(bundle: Path, golden: Golden) -> list[str]:
         except ImageRefusedError as error:
             found.append(f"{one.name}: {path.name} is damaged: {error}")
             continue
-        apart = abs(_reduced(reducer, given) - given.score)
+        apart = abs(_score_of_evidence(head, given) - given.score)
         if not apart <= _SCORE_OF_EVIDENCE:
-            found.append(f"{one.name}: the model's score is {apart:.2g} from the reducer's score of its evidence")
+            found.append(f"{one.name}: the model's score is {apart:.2g} from what the head makes of its evidence")
     if pictures:
-        print(_sentence(stored_as_jpeg(model, reducer, spec, pictures, golden.threshold)))
+        print(_sentence(stored_as_jpeg(model, head, spec, pictures, golden.threshold)))
     return found + differences(golden, answers)
 
 
-def _reduced(reducer: Reducer, given: Answer) -> float:
+def _score_of_evidence(head: Head, given: Answer) -> float:
     if given.evidence is None:
         raise ValueError("an answer of LiteRT has evidence")
-    index = np.arange(len(given.evidence))
-    return float(reducer.scores(given.evidence, index, np.zeros_like(index))[0])
+    return float(expit(head.bias + given.evidence.sum()))
 
 
 def _sentence(stored: Stored) -> str:

@@ -1,8 +1,8 @@
-"""From a tile model and its reducer to one TFLite file with two signatures that share their weights.
+"""From a tile model and its head to one TFLite file with two signatures that share their weights.
 
 `screenshot`: `pixels` uint8 RGB [1, height, width, 3], any size -> `score` float32 [1], 0 to 1, and `evidence` float32
-[tiles, columns]. `tile`: `pixels` uint8 RGB [1, size, size, 3] -> `evidence` float32 [1, columns]. `tile` is the first
-subgraph, the one that clients see that know nothing of signatures. Built-in operators only.
+[tiles], what each tile adds to the logit. `tile`: `pixels` uint8 RGB [1, size, size, 3] -> `features` float32 [1, D].
+`tile` is the first subgraph, the one that clients see that know nothing of signatures. Built-in operators only.
 """
 
 import logging
@@ -20,50 +20,50 @@ from steps.core.common.worker_pool import die_with_parent
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device import SCREENSHOT, TILE
 from steps.device.metadata import finish
-from steps.network.reducer import Reducer
+from steps.network.head import Head
 
 MODES = ("float32", "float16", "dynamic", "fake-quant")
 
 
-def export(tile_model: Any, reducer: Reducer, spec: PreprocessingSpec, path: Path, *, mode: str = "float32") -> None:
+def export(tile_model: Any, head: Head, spec: PreprocessingSpec, path: Path, *, mode: str = "float32") -> None:
     """Convert to `path`, metadata included.
 
-    `tile_model` is the Keras model, float32 [n, size, size, 3] of 0 to 255 to evidence [n, columns]; with the mode
+    `tile_model` is the Keras model, float32 [n, size, size, 3] of 0 to 255 to features [n, D]; with the mode
     "fake-quant" one that was trained with quantisation in it, whose layers become 8-bit integers. "dynamic" keeps
     8-bit weights, "float16" 16-bit ones. Raises UserError where the converter gives up.
     """
     if mode not in MODES:
         raise UserError(f"conversion mode {mode!r}: one of {', '.join(MODES)} is wanted")
     shape = (*tile_model.input_shape[1:], tile_model.output_shape[-1])
-    if shape != (spec.tile_size, spec.tile_size, 3, reducer.columns):
+    if shape != (spec.tile_size, spec.tile_size, 3, head.width):
         raise UserError(
-            f"a model of tiles {shape[:3]} with {shape[3]} values each, to go with tiles of {spec.tile_size} pixels "
-            f"and the reducer {reducer.kind!r} of {reducer.columns} values: all three must be of one training"
+            f"a model of tiles {shape[:3]} with {shape[3]} features each, to go with tiles of {spec.tile_size} pixels "
+            f"and a head of {head.width} features: all three must be of one training"
         )
     with tempfile.TemporaryDirectory(prefix="tilegate-convert-") as folder:
-        _save(tile_model, reducer, spec, folder)
+        _save(tile_model, head, spec, folder)
         converted = _in_a_child(folder, mode)
     with replacing(path) as beside:
         beside.write_bytes(_with_short_weights(converted) if mode == "float16" else converted)
-        finish(beside, reducer, spec)
+        finish(beside, head, spec)
 
 
-def _save(tile_model: Any, reducer: Reducer, spec: PreprocessingSpec, folder: str) -> None:
+def _save(tile_model: Any, head: Head, spec: PreprocessingSpec, folder: str) -> None:
     import tensorflow as tf
 
     from steps.device.preprocessing_graph import prepare_tiles
-    from steps.network.reducer_layers import reduce_bag
+    from steps.network.head_layers import evidence_of
 
     size = spec.tile_size
 
     def tile(pixels: Any) -> dict[str, Any]:
-        return {"evidence": tile_model(tf.cast(pixels, tf.float32), training=False)}
+        return {"features": tile_model(tf.cast(pixels, tf.float32), training=False)}
 
     def screenshot(pixels: Any) -> dict[str, Any]:
-        evidence = tile_model(tf.cast(prepare_tiles(pixels, size), tf.float32), training=False)
-        logit = tf.reshape(reduce_bag(reducer, evidence), [1])
+        features = tile_model(tf.cast(prepare_tiles(pixels, size), tf.float32), training=False)
+        logit, evidence = evidence_of(head, features)
         # A sigmoid in other words: the converter of 8-bit models rounds a sigmoid to the 256 steps of its known range.
-        score = 0.5 + 0.5 * tf.tanh(0.5 * (reducer.scale * logit + reducer.offset))
+        score = 0.5 + 0.5 * tf.tanh(0.5 * logit)
         return {"score": score, "evidence": evidence}
 
     module = tf.Module()
@@ -85,7 +85,7 @@ def _with_short_weights(converted: bytes) -> bytes:
     from ai_edge_quantizer.qtyping import TFLOperationName
 
     recipe = recipe_manager.RecipeManager()
-    for kind in (TFLOperationName.CONV_2D, TFLOperationName.DEPTHWISE_CONV_2D, TFLOperationName.FULLY_CONNECTED):
+    for kind in (TFLOperationName.CONV_2D, TFLOperationName.DEPTHWISE_CONV_2D):
         recipe.add_weight_only_config(".*", kind, 16, algorithm_key=quantizer.AlgorithmName.FLOAT_CASTING)
     # It logs what it is about to do, line by line.
     logging.getLogger().setLevel(logging.WARNING)

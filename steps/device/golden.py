@@ -30,10 +30,11 @@ from steps.core.tiles.decode import read_image
 from steps.core.tiles.resize import Pixels
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.core.tiles.tiling import plan_tiles
-from steps.device.runtime import Evidence, LiteModel
-from steps.network.reducer import Reducer
+from steps.device.runtime import LiteModel, Values
+from steps.network.head import Head
 
 FOLDER, FILE_NAME = "golden", "golden.json"
+_VERSION = 2
 MODEL_FILE = "model.tflite"
 _SEED = 4
 _OF_SAMPLE = 20
@@ -61,7 +62,7 @@ class Screenshot:
     width: int
     height: int
     tiles: list[list[int]]
-    evidence: list[list[float]]
+    evidence: list[float]
     score: float
     decision: bool | None
 
@@ -88,7 +89,7 @@ class Golden:
     screenshots: tuple[Screenshot, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        return {"version": 1, **asdict(self)}
+        return {"version": _VERSION, **asdict(self)}
 
     @classmethod
     def read(cls, bundle: Path) -> Self:
@@ -96,8 +97,8 @@ class Golden:
         path = bundle / FOLDER / FILE_NAME
         value = read_json(path)
         try:
-            if value.pop("version") != 1:
-                raise UserError(f"{path} is of another version than 1: check it with the version that wrote it")
+            if value.pop("version") != _VERSION:
+                raise UserError(f"{path} is of another version than {_VERSION}: check it with the version that wrote it")
             screenshots = tuple(Screenshot(**one) for one in value.pop("screenshots"))
             return cls(**{**value, "stored_as_jpeg": Stored(**value["stored_as_jpeg"]), "screenshots": screenshots})
         except (AttributeError, KeyError, TypeError) as error:
@@ -111,17 +112,17 @@ class Answer:
     score: float
     pixels_sha256: str
     tiles: list[list[int]]
-    evidence: Evidence | None = None
+    evidence: Values | None = None
 
 
 def write_golden(bundle: Path, threshold: float, screens: Sequence[Size | None] = SCREENS) -> Golden:
     """Draw the golden screenshots into `bundle / golden` and write what its `model.tflite` makes of them.
 
-    `screens` are (width, height) in pixels, or None for a device of the sample. The bundle holds the model's reducer
+    `screens` are (width, height) in pixels, or None for a device of the sample. The bundle holds the model's head
     and its preprocessing spec. Raises UserError if the scores depend on the implementation as much as on the picture.
     """
     model, other = (LiteModel(bundle / MODEL_FILE, 1, accelerated=accelerated) for accelerated in (True, False))
-    spec, reducer = PreprocessingSpec.read(bundle), Reducer.read(bundle)
+    spec, head = PreprocessingSpec.read(bundle), Head.read(bundle)
     drawn = [_draw(bundle / FOLDER, number, size) for number, size in enumerate(screens)]
     results = [model.screenshot(pixels) for _, pixels in drawn]
     others = [other.screenshot(pixels) for _, pixels in drawn]
@@ -136,7 +137,7 @@ def write_golden(bundle: Path, threshold: float, screens: Sequence[Size | None] 
         score_tolerance=tolerance,
         evidence_tolerance=max(_LEAST_EVIDENCE, _SPREADS * evidence_spread),
         kernel_spread=spread,
-        stored_as_jpeg=stored_as_jpeg(model, reducer, spec, [pixels for _, pixels in drawn], threshold),
+        stored_as_jpeg=stored_as_jpeg(model, head, spec, [pixels for _, pixels in drawn], threshold),
         screenshots=tuple(
             Screenshot(
                 name=path.stem,
@@ -186,23 +187,23 @@ def answer(model: LiteModel, path: Path) -> Answer:
 
 
 def stored_as_jpeg(
-    model: LiteModel, reducer: Reducer, spec: PreprocessingSpec, screenshots: Sequence[Pixels], threshold: float
+    model: LiteModel, head: Head, spec: PreprocessingSpec, screenshots: Sequence[Pixels], threshold: float
 ) -> Stored:
     """Measure what training and the gate see against what the phone sees: tiles stored as JPEG against raw pixels."""
     shifts, flipped = [], 0
     for pixels in screenshots:
         tiles = cut_tiles(pixels, spec)
         decoded = [np.asarray(Image.open(BytesIO(encode_tile(tile))).convert("RGB")) for tile in tiles]
-        raw, stored = (_score(model, reducer, kind) for kind in (tiles, decoded))
+        raw, stored = (_score(model, head, kind) for kind in (tiles, decoded))
         shifts.append(abs(raw - stored))
         flipped += (raw > threshold) != (stored > threshold)
     return Stored(float(np.max(shifts)), float(np.mean(shifts)), int(flipped))
 
 
-def _score(model: LiteModel, reducer: Reducer, tiles: Sequence[Pixels]) -> float:
-    evidence = np.stack([model.tile(tile) for tile in tiles])
+def _score(model: LiteModel, head: Head, tiles: Sequence[Pixels]) -> float:
+    features = np.stack([model.tile(tile) for tile in tiles])
     index = np.arange(len(tiles))
-    return float(reducer.scores(evidence, index, np.zeros_like(index))[0])
+    return float(head.scores(features, index, np.zeros_like(index))[0])
 
 
 def differences(golden: Golden, answers: Mapping[str, Answer]) -> list[str]:

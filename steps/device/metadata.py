@@ -22,14 +22,13 @@ from steps.core.tiles.spec import FILE_NAME as SPEC_FILE
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device import SCREENSHOT, TILE
 from steps.device.flatbuffer import model_bytes, read_model, tidy
-from steps.network.reducer import FILE_NAME as REDUCER_FILE
-from steps.network.reducer import Reducer
+from steps.network.head import FILE_NAME as HEAD_FILE
+from steps.network.head import Head
 
 NAME = "TFLITE_METADATA"
-EVIDENCE_LABELS, SCORE_LABELS = "evidence.txt", "score.txt"
+SCORE_LABELS = "score.txt"
 _IDENTIFIER = b"M001"
 _PARSER_VERSION = "1.0.0"
-_COLUMNS = ("overview-logit", "square-logit", "square-weight")
 
 # Of the schema: ContentProperties, ProcessUnitOptions, ColorSpaceType, AssociatedFileType.
 _FEATURE, _IMAGE = np.uint8(1), np.uint8(2)
@@ -38,7 +37,7 @@ _RGB = np.uint8(1)
 _DESCRIPTIONS, _AXIS_LABELS = np.uint8(1), np.uint8(2)
 
 
-def finish(path: Path, reducer: Reducer, spec: PreprocessingSpec) -> None:
+def finish(path: Path, head: Head, spec: PreprocessingSpec) -> None:
     """Tidy a converted file (see `steps.device.flatbuffer`) and write the metadata into it, in place.
 
     The same input gives the same bytes, and a second time changes nothing. Raises UserError if the file is no TFLite
@@ -49,13 +48,12 @@ def finish(path: Path, reducer: Reducer, spec: PreprocessingSpec) -> None:
     tidy(model)
     entry = schema.MetadataT()
     entry.name, entry.buffer = NAME, len(model.buffers)
-    model.buffers.append(schema.BufferT(np.frombuffer(_metadata(model, reducer, spec), np.uint8)))
+    model.buffers.append(schema.BufferT(np.frombuffer(_metadata(model, spec), np.uint8)))
     model.metadata.append(entry)
     files = {
-        EVIDENCE_LABELS: "\n".join(_COLUMNS[: reducer.columns]),
         SCORE_LABELS: "positive",
         SPEC_FILE: json.dumps(spec.to_dict(), sort_keys=True),
-        REDUCER_FILE: json.dumps(reducer.to_dict(), sort_keys=True),
+        HEAD_FILE: json.dumps(head.to_dict(), sort_keys=True),
     }
     whole = _with_files(model_bytes(model), files)
     with replacing(path) as beside:
@@ -121,29 +119,29 @@ class _Tables(flatbuffers.Builder):  # type: ignore[misc]
             }
         )
 
-    def feature(self, name: str, description: str, labels: str, bounds: tuple[float, float] | None = None) -> int:
-        """Write the metadata of an output and the name of the file that labels its values."""
+    def feature(self, name: str, description: str, labels: str = "") -> int:
+        """Write the metadata of an output; the file `labels` names its values, which are from 0 to 1."""
         fields: dict[int, int | np.uint8 | np.uint32] = {
             0: self.text(name),
             1: self.text(description),
             3: self.table({0: _FEATURE, 1: self.table({})}),
-            6: self.offsets(self.file(labels, "names of the values, a line each", _AXIS_LABELS)),
         }
-        if bounds:
-            fields[5] = self.stats(*bounds)
+        if labels:
+            fields[5] = self.stats(0, 1)
+            fields[6] = self.offsets(self.file(labels, "names of the values, a line each", _AXIS_LABELS))
         return self.table(fields)
 
 
-def _metadata(model: Any, reducer: Reducer, spec: PreprocessingSpec) -> bytes:
+def _metadata(model: Any, spec: PreprocessingSpec) -> bytes:
     tables, size = _Tables(1024), spec.tile_size
     inputs = {
         TILE: tables.image(f"One tile, uint8 RGB, {size} x {size} pixels; the model normalises inside.", size),
         SCREENSHOT: tables.image("A decoded screenshot of any size, uint8 RGB.", None),
     }
-    evidence = "What each tile says, unbounded."
     features = {
-        "evidence": tables.feature("evidence", evidence, EVIDENCE_LABELS),
-        "score": tables.feature("score", "The score of the screenshot.", SCORE_LABELS, (0, 1)),
+        "features": tables.feature("features", "What the backbone says of the tile."),
+        "evidence": tables.feature("evidence", "What each tile adds to the logit."),
+        "score": tables.feature("score", "The score of the screenshot.", SCORE_LABELS),
     }
     graphs = [
         tables.table(
@@ -157,11 +155,11 @@ def _metadata(model: Any, reducer: Reducer, spec: PreprocessingSpec) -> bytes:
     ]
     description = (
         f"Signature {SCREENSHOT!r}: a decoded screenshot of any size to its score. Signature {TILE!r}: a tile to its "
-        f"evidence, which the reducer {reducer.kind!r} turns into a score."
+        f"features, which the head turns into a score."
     )
     files = (
         tables.file(SPEC_FILE, "tile plan, resize rule and range of pixels", _DESCRIPTIONS),
-        tables.file(REDUCER_FILE, "how the evidence of tiles becomes a score", _DESCRIPTIONS),
+        tables.file(HEAD_FILE, "how the features of tiles become a score", _DESCRIPTIONS),
     )
     root = tables.table(
         {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         TileSource,
     )  # imports TensorFlow, which a check of golden screenshots does without
 
-Evidence = npt.NDArray[np.float64]
+Values = npt.NDArray[np.float64]
 _BATCH = 64
 
 
@@ -43,23 +43,23 @@ class LiteModel:
             self.tile_size = int(shape[1])
             # Only now would operators that are not known show.
             blank = np.zeros((self.tile_size, self.tile_size, 3), np.uint8)
-            self.columns = self.tile(blank).shape[0]
+            self.width = self.tile(blank).shape[0]
             self.screenshot(blank)
         except (ValueError, RuntimeError, KeyError) as error:
             raise UserError(f"{path} is not a model that this LiteRT runs: {str(error).strip()[:300]}") from None
 
-    def tile(self, pixels: Pixels) -> Evidence:
-        """Show one tile, uint8 RGB [size, size, 3], to the model: float64 [columns]."""
-        return np.asarray(self._tile(pixels=pixels[None])["evidence"][0], np.float64)
+    def tile(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+        """Show one tile, uint8 RGB [size, size, 3], to the model: its features, float32 [D]."""
+        return np.asarray(self._tile(pixels=pixels[None])["features"][0], np.float32)
 
-    def evidence(self, source: "TileSource", rows: pd.DataFrame) -> Evidence:
-        """Show stored tiles, one at a time as the phone does: float64 [tiles, columns], in the order of `rows`."""
-        evidence = np.full((len(rows), self.columns), np.nan)
+    def describe(self, source: "TileSource", rows: pd.DataFrame) -> npt.NDArray[np.float32]:
+        """Show stored tiles, one at a time as the phone does: float32 [tiles, D], in the order of `rows`."""
+        features = np.full((len(rows), self.width), np.nan, np.float32)
         for at, pixels in source.batches(rows, _BATCH).as_numpy_iterator():
-            evidence[at] = [self.tile(tile) for tile in pixels]
-        return evidence
+            features[at] = [self.tile(tile) for tile in pixels]
+        return features
 
-    def screenshot(self, pixels: Pixels) -> tuple[float, Evidence]:
-        """Show a decoded screenshot, uint8 RGB [height, width, 3]: its score, 0 to 1, and float64 [tiles, columns]."""
+    def screenshot(self, pixels: Pixels) -> tuple[float, Values]:
+        """Show a decoded screenshot, uint8 RGB [height, width, 3]: its score, 0 to 1, and its evidence, [tiles]."""
         result: dict[str, Any] = self._screenshot(pixels=np.ascontiguousarray(pixels)[None])
         return float(result["score"][0]), np.asarray(result["evidence"], np.float64)

@@ -5,7 +5,6 @@ model that does not pass is no error of this step: the verdict is its result, an
 """
 
 import argparse
-import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from steps.network.runtime import start_tensorflow
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.evaluate", description=__doc__)
     add_arguments(parser)
+    parser.add_argument("--features", type=Path, default=PROCESSING / "input/features", help="of the tiles")
     parser.add_argument("--output", type=Path, default=PROCESSING / "output/evaluation", help="where the verdict goes")
     return parser.parse_args(argv)
 
@@ -25,15 +25,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _main(args: argparse.Namespace) -> None:
     limits = limits_of(args)
     start_tensorflow()
+    from steps.evaluate.baseline import baseline_scores
     from steps.evaluate.step import enter_look, judge, load_candidate, write_evidence
-    from steps.network.tile_input import tile_evidence
+    from steps.network.tile_input import describer
 
     candidate = load_candidate(args)
-    scorer = functools.partial(tile_evidence, candidate.model)
+    describe = describer(candidate.model)
     subject = {"model": candidate.subject["trained_model"], **candidate.subject}
-    evaluation = judge(scorer, candidate, limits, subject)
+    evaluation = judge(describe, candidate, limits, subject, baseline_scores(args))
     enter_look(args.new_ledger, evaluation)
-    write_evidence(args.output, evaluation, scorer, candidate, title="Trained model")
+    write_evidence(args.output, evaluation, describe, candidate, title="Trained model")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

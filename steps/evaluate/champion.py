@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, sha256_file
@@ -13,8 +14,8 @@ from steps.core.tiles.spec import PreprocessingSpec, check_spec
 from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
 from steps.device.runtime import LiteModel
 from steps.network.archive import unpacked
-from steps.network.reducer import Reducer
-from steps.network.tile_input import TileSource, screenshot_codes
+from steps.network.head import Head
+from steps.network.tile_input import TileSource, logits_of
 
 NO_CHAMPION = "champion.json"
 
@@ -54,10 +55,9 @@ def _decide(bundle: Path, source: TileSource) -> Champion:
             f"the champion's {TFLITE_FILE} is not the file that its {CONTRACT_FILE} names: register it again"
         )
     check_spec(PreprocessingSpec.read(bundle), source.spec)
-    reducer, model = Reducer.read(bundle), LiteModel(bundle / TFLITE_FILE, granted_cpus())
+    head, model = Head.read(bundle), LiteModel(bundle / TFLITE_FILE, granted_cpus())
     rows = source.rows(Split.TEST)
-    evidence = model.evidence(source, rows)
-    scores = reducer.scores(evidence, rows["index"].to_numpy(), screenshot_codes(rows))
+    scores = expit(logits_of(head, model.describe, source, rows))
     if not np.isfinite(scores).all():
         raise UserError("the champion scores some screenshots as no number: it proves nothing")
     flagged = dict(zip(rows["id"].unique(), (scores > threshold).tolist(), strict=True))

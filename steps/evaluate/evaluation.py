@@ -18,14 +18,13 @@ from steps.core.gate.champion import Champion, ChampionUnreadable
 from steps.core.gate.gate import judge
 from steps.core.gate.held_out import HeldOut, Labels
 from steps.core.gate.limits import Fleet, Limits
-from steps.core.gate.roc import Scores, partial_auc, roc, tpr_at_fpr
+from steps.core.gate.roc import PARTIAL_AUC_BELOW, Scores, partial_auc, roc, tpr_at_fpr
 from steps.core.gate.test_set_ledger import Consultation, LedgerUnreadable
 from steps.core.gate.verdict import Verdict
 
 FILE_NAME = "evaluation.json"
 SCORES = "scores.parquet"
 HELD_OUT = (Split.CALIBRATION, Split.TEST)
-PARTIAL_AUC_BELOW = 0.1
 _RANKING_FPRS = (0.01, 0.05, 0.1)
 _SHORT_SIDES = (720, 1080, 1440)
 _KEPT = ["id", "uri", "label", "group", "split", "width", "height", "score"]
@@ -66,6 +65,7 @@ def evaluate(
     *,
     champion: Champion | ChampionUnreadable | None = None,
     ledger: Sequence[Consultation] | LedgerUnreadable = (),
+    baseline: Mapping[str, float] | None = None,
     fleet: Fleet | None = None,
     model: str = "",
 ) -> Evaluation:
@@ -77,7 +77,9 @@ def evaluate(
     by_split = {split: scored[scored["split"] == str(split)] for split in HELD_OUT}
     calibration, test = (held_out(by_split[split]) for split in HELD_OUT)
     look = _consultation(by_split[Split.TEST], limits, model=model, passed=False, moment="").name if model else ""
-    verdict = judge(calibration, test, limits, champion=champion, ledger=ledger, fleet=fleet, look=look)
+    verdict = judge(
+        calibration, test, limits, champion=champion, ledger=ledger, baseline=baseline, fleet=fleet, look=look
+    )
     threshold = verdict.point.threshold if verdict.point else float("nan")
     columns = _KEPT + [name for name in scored.columns if name.startswith(SLICE_PREFIX)]
     flagged = scored[columns].assign(flagged=scored["score"] > threshold)

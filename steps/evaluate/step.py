@@ -2,14 +2,13 @@
 
 import argparse
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
+from scipy.special import expit
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, sha256_file
@@ -22,16 +21,15 @@ from steps.core.tiles.spec import PreprocessingSpec, check_spec
 from steps.device.runtime import LiteModel
 from steps.evaluate.arguments import fleet_of
 from steps.evaluate.champion import read_champion
+from steps.evaluate.class_activations import class_activations
 from steps.evaluate.evaluation import HELD_OUT, Evaluation, consultation, evaluate
-from steps.evaluate.grad_cam import class_activations
 from steps.evaluate.report import page_of, shown_on_page, write_report
 from steps.network.archive import FILE_NAME as MODEL_ARCHIVE
 from steps.network.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE, unpacked
-from steps.network.backbone import load_model
-from steps.network.reducer import Reducer
-from steps.network.tile_input import TileSource, screenshot_codes
-
-Scorer = Callable[[TileSource, pd.DataFrame], npt.NDArray[np.float64]]
+from steps.network.backbone import build_model, load_weights
+from steps.network.head import Head
+from steps.network.tile_input import Describe, TileSource, logits_of, screenshot_codes
+from steps.train.hyperparameters import Hyperparameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,8 @@ class Candidate:
     """A trained model, the held-out tiles to judge it on, what it is judged against, and what identifies all that."""
 
     model: Any
-    reducer: Reducer
+    backbone: str
+    head: Head
     source: TileSource
     subject: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
@@ -55,17 +54,18 @@ def load_candidate(args: argparse.Namespace) -> Candidate:
     with unpacked(args.model) as folder:
         check_spec(PreprocessingSpec.read(folder), source.spec)
         training, history = read_json(folder / TRAINING_FILE), read_json(folder / HISTORY_FILE)
-        reducer, model = Reducer.read(folder), load_model(folder / MODEL_FILE)
+        backbone = Hyperparameters.parse(training["hyperparameters"]).backbone
+        head, model = Head.read(folder), load_weights(build_model(backbone, source.spec.tile_size), folder / MODEL_FILE)
     subject = {
         "trained_model": sha256_file(args.model / MODEL_ARCHIVE),
         "dataset": sha256_file(args.dataset / DATASET),
         "preprocessing": source.spec.digest,
-        "reducer": reducer.kind,
         "hyperparameters": training["hyperparameters"],
     }
     return Candidate(
         model,
-        reducer,
+        backbone,
+        head,
         source,
         subject,
         history,
@@ -88,13 +88,18 @@ def _validation(folder: Path) -> Mapping[str, Any]:
     return dict(read_json(folder / VALIDATION)) if (folder / VALIDATION).is_file() else {}
 
 
-def judge(scorer: Scorer, candidate: Candidate, limits: Limits, subject: Mapping[str, Any]) -> Evaluation:
-    """Score every held-out screenshot by `scorer`, which gives the evidence of tiles, and judge; writes nothing."""
+def judge(
+    describe: Describe,
+    candidate: Candidate,
+    limits: Limits,
+    subject: Mapping[str, Any],
+    baseline: Mapping[str, float] | None = None,
+) -> Evaluation:
+    """Score every held-out screenshot by `describe`, which gives the features of tiles, and judge; writes nothing."""
     scored = []
     for split in HELD_OUT:
         rows = candidate.source.rows(split)
-        evidence = scorer(candidate.source, rows)
-        scores = candidate.reducer.scores(evidence, rows["index"].to_numpy(), screenshot_codes(rows))
+        scores = expit(logits_of(candidate.head, describe, candidate.source, rows))
         scored.append(rows.drop_duplicates("id").assign(score=scores))
     return evaluate(
         pd.concat(scored, ignore_index=True),
@@ -102,6 +107,7 @@ def judge(scorer: Scorer, candidate: Candidate, limits: Limits, subject: Mapping
         subject,
         champion=candidate.champion,
         ledger=candidate.ledger,
+        baseline=baseline,
         fleet=candidate.fleet,
         model=str(subject["model"]),
     )
@@ -109,13 +115,13 @@ def judge(scorer: Scorer, candidate: Candidate, limits: Limits, subject: Mapping
 
 def judge_variant(model: LiteModel, candidate: Candidate, limits: Limits, subject: Mapping[str, Any]) -> Evaluation:
     """Judge a converted model by what its own bytes say of every held-out screenshot."""
-    return judge(model.evidence, candidate, limits, subject)
+    return judge(model.describe, candidate, limits, subject)
 
 
 def write_evidence(
     folder: Path,
     evaluation: Evaluation,
-    scorer: Scorer,
+    describe: Describe,
     candidate: Candidate,
     *,
     title: str,
@@ -127,7 +133,8 @@ def write_evidence(
     # What each tile says alone is for the pictures.
     shown = shown_on_page(gate, evaluation.scored)
     rows = rows[rows["id"].isin(shown)].reset_index(drop=True)
-    scores = candidate.reducer.tile_scores(scorer(candidate.source, rows), rows["index"].to_numpy())
+    features = describe(candidate.source, rows)
+    scores = candidate.head.tile_scores(features, rows["index"].to_numpy(), screenshot_codes(rows))
     tiles = rows.assign(tile_score=scores)
     page = page_of(
         title,
@@ -140,7 +147,7 @@ def write_evidence(
         evaluation.scored,
         tiles,
         candidate.source.folder,
-        cams=class_activations(candidate.model, candidate.source, tiles, shown),
+        cams=class_activations(candidate.model, candidate.head, candidate.source, tiles, shown),
         variants=variants,
         data=candidate.validation,
         classes=_classes(candidate.validation),

@@ -12,8 +12,13 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import replacing
 
 FILE_NAME = "model.tar.gz"
-# What TrainModel puts into it, beside the reducer and the preprocessing spec.
-MODEL_FILE, HISTORY_FILE, TRAINING_FILE = "model.keras", "history.json", "training.json"
+# What TrainModel puts into it, beside the head and the preprocessing spec: numbers and JSON, nothing that could run.
+MODEL_FILE, HISTORY_FILE, TRAINING_FILE = "backbone.npz", "history.json", "training.json"
+
+
+def variant_file(kind: str) -> str:
+    """Return the name of the file with the weights of a compressed variant."""
+    return f"backbone-{kind}.npz"
 
 
 @contextmanager

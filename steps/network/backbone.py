@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from steps.core.common.choices import BACKBONES
 from steps.core.common.errors import UserError
+from steps.core.common.files import replacing
+from steps.network.weights import read_arrays, read_pretrained
 
 POOL = "pool"
 FEATURES = "features"
-DROPOUT = "dropout"
-EVIDENCE = "evidence"
+# The last layer that still knows where something is.
+LAST_MAP = "Conv_1/act"
 _PACKAGE = "tilegate"
 _DIVISOR = 8
 # Keras's momentum of 0.999 needs thousands of steps to forget the initial statistics.
@@ -168,14 +171,11 @@ def _padding(x: Any, kernel: int) -> tuple[tuple[int, int], tuple[int, int]]:
     return (height, half), (width, half)
 
 
-def build_model(
-    backbone: str, size: int, *, columns: int = 1, dropout: float = 0.0, pretrained: Path | None = None
-) -> Any:
-    """Build a tile model: float32 [n, size, size, 3], RGB 0 to 255, to evidence [n, columns], any real numbers.
+def build_model(backbone: str, size: int, *, pretrained: Path | None = None) -> Any:
+    """Build a tile model: float32 [n, size, size, 3], RGB 0 to 255, to features [n, D], float32.
 
-    What the columns mean is the reducer's business (`steps.network.reducer`). `backbone` is one of BACKBONES.
-    `pretrained` is a Keras `*.weights.h5` of the stock model without its top; without it the weights are random.
-    Raises UserError if the weights do not fit the backbone.
+    `backbone` is one of BACKBONES. `pretrained` is a Keras `*.weights.h5` of the stock model without its top; without
+    it the weights are random. Raises UserError if the weights do not fit the backbone.
     """
     if backbone not in BACKBONES:
         raise UserError(f"backbone {backbone!r}: one of {', '.join(BACKBONES)} is wanted")
@@ -186,38 +186,64 @@ def build_model(
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(inputs)
     x = layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False, name="Conv")(x)
     x = builder.activate(builder.normalise(x, "Conv/BatchNorm"), "Conv/act", hard_swish=True)
-    blocks, looked_at = (_SMALL, _SMALL_POOLED) if backbone.startswith("small") else (_LARGE, _LARGE_POOLED)
+    blocks, pooled = (_SMALL, _SMALL_POOLED) if backbone.startswith("small") else (_LARGE, _LARGE_POOLED)
     early = []
     for number, block in enumerate(blocks):
         x = builder.block(x, block, number)
-        if number in looked_at:
+        if number in pooled:
             early.append(layers.GlobalAveragePooling2D(name=f"pool_{number}")(x))
     x = layers.Conv2D(_depth(x.shape[-1] * 6), 1, padding="same", use_bias=False, name="Conv_1")(x)
-    x = builder.activate(builder.normalise(x, "Conv_1/BatchNorm"), "Conv_1/act", hard_swish=True)
+    x = builder.activate(builder.normalise(x, "Conv_1/BatchNorm"), LAST_MAP, hard_swish=True)
     x = layers.GlobalAveragePooling2D(name=POOL)(x)
+    outputs = layers.Concatenate(name=FEATURES, dtype="float32")([x, *early])
+    model = keras.Model(inputs, outputs, name=f"mobilenetv3-{backbone}")
     if pretrained:
-        _load(keras.Model(inputs, x), backbone, size, pretrained)
-    x = layers.Concatenate(name=FEATURES)([x, *early])
-    outputs = layers.Dense(columns, name=EVIDENCE)(layers.Dropout(dropout, name=DROPOUT)(x))
-    return keras.Model(inputs, outputs, name=f"mobilenetv3-{backbone}")
+        load_pretrained(model, pretrained)
+    return model
 
 
-def _load(ours: Any, backbone: str, size: int, weights: Path) -> None:
-    small, minimalistic = backbone.startswith("small"), backbone.endswith("-minimalistic")
-    stock_class = keras.applications.MobileNetV3Small if small else keras.applications.MobileNetV3Large
-    stock = stock_class(
-        input_shape=(size, size, 3), weights=None, include_top=False, pooling="avg", minimalistic=minimalistic
-    )
-    try:
-        stock.load_weights(weights)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{weights.name} holds no weights of MobileNetV3 {backbone}: {str(error)[:300]}") from None
-    ours.set_weights(stock.get_weights())
+def load_pretrained(model: Any, weights: Path) -> None:
+    """Give a tile model the weights of a stock model; raises UserError if they are of another one."""
+    kinds = {
+        layers.Conv2D: "conv2d",
+        layers.DepthwiseConv2D: "depthwise_conv2d",
+        layers.BatchNormalization: "batch_normalization",
+    }
+    wanted = [(kinds[type(la)], la.name, [tuple(w.shape) for w in la.weights]) for la in model.layers if la.weights]
+    model.set_weights(read_pretrained(weights, wanted, model.name))
 
 
-def load_model(path: Path) -> Any:
-    """Load a model that `build_model` made and training saved; raises UserError if the file is not one."""
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path.name} is not a readable Keras model: {str(error)[:300]}") from None
+def unfreeze(model: Any, blocks: int) -> None:
+    """Leave the last `blocks` blocks trainable: the last convolution counts as one, then the blocks before it.
+
+    Batch normalisation keeps its statistics: a small data set would spoil them.
+    """
+    numbers = {name: number for number, name in enumerate(reversed(block_names(model)))}
+    for layer in model.layers:
+        number = numbers.get(_block_of(layer.name), len(numbers))
+        layer.trainable = number < blocks and not isinstance(layer, keras.layers.BatchNormalization)
+
+
+def block_names(model: Any) -> list[str]:
+    """Return the names of the blocks that have weights, from the input on: `Conv`, `expanded_conv`, …, `Conv_1`."""
+    return list(dict.fromkeys(_block_of(layer.name) for layer in model.layers if layer.weights))
+
+
+def _block_of(layer: str) -> str:
+    return layer.partition("/")[0]
+
+
+def save_weights(model: Any, path: Path) -> None:
+    """Save the weights, and nothing else, as a NumPy archive of numbered arrays."""
+    with replacing(path) as beside, beside.open("wb") as stream:
+        np.savez(stream, **{f"{number:04}": value for number, value in enumerate(model.get_weights())})
+
+
+def load_weights(model: Any, path: Path) -> Any:
+    """Give a model the weights that `save_weights` saved, and return it; raises UserError if they are not its own.
+
+    Nothing but finite numbers of the very shapes is read: a file from outside can neither run code nor fill the memory.
+    """
+    wanted = [tuple(weight.shape) for weight in model.weights]
+    model.set_weights(read_arrays(path, wanted))
+    return model

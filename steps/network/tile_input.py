@@ -1,6 +1,6 @@
 """Tiles for TensorFlow: a `tf.data` input that reads the shards as they lie and joins labels as it goes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from steps.core.common.errors import UserError
 from steps.core.dataset.splits import Split
 from steps.core.dataset.tables import join_tiles, read_dataset, read_tiles
 from steps.core.tiles.spec import PreprocessingSpec
-from steps.network.distributed import ALONE, Replicas
+from steps.network.head import Head
 
 _READ_BYTES = 8 << 20
+_BATCH = 64
+
+Describe = Callable[["TileSource", pd.DataFrame], npt.NDArray[np.floating[Any]]]
 
 
 class TileSource:
@@ -48,17 +51,10 @@ class TileSource:
         numbered = tf.data.Dataset.zip((tf.data.Dataset.from_tensor_slices(positions), records))
         return numbered.filter(lambda at, _: at >= 0)
 
-    def batches(self, rows: pd.DataFrame, batch: int, share: tuple[int, int] = (0, 1)) -> Any:
-        """Return a `tf.data.Dataset` of (positions [b], tiles uint8 [b, size, size, 3]), in the order of the shards.
-
-        Several hosts decode a `share` each: the number of this one, from 0, and how many there are.
-        """
-        size, (number, hosts) = self.spec.tile_size, share
-        read = self.read(rows)
-        if hosts > 1:
-            numbered = read.enumerate().filter(lambda n, _: (n // batch) % hosts == number)
-            read = numbered.map(lambda _, record: record)
-        decoded = read.map(lambda at, data: (at, decode(data, size)), num_parallel_calls=tf.data.AUTOTUNE)
+    def batches(self, rows: pd.DataFrame, batch: int) -> Any:
+        """Return a `tf.data.Dataset` of (positions [b], tiles uint8 [b, size, size, 3]), in the order of the shards."""
+        size = self.spec.tile_size
+        decoded = self.read(rows).map(lambda at, data: (at, decode(data, size)), num_parallel_calls=tf.data.AUTOTUNE)
         return decoded.batch(batch).prefetch(2)
 
     def bags(self, rows: pd.DataFrame) -> Any:
@@ -92,26 +88,29 @@ def decode(data: Any, size: int) -> Any:
     return tf.ensure_shape(pixels, (size, size, 3))
 
 
-def tile_evidence(
-    model: Any,
-    source: TileSource,
-    rows: pd.DataFrame,
-    batch: int = 64,
-    *,
-    kind: type[np.floating] = np.float64,
-    replicas: Replicas = ALONE,
-) -> npt.NDArray[Any]:
-    """Show `rows` to a Keras tile model: its output, `kind` [tiles, columns], in their order; no tile left out.
-
-    Hosts share the work, on their first GPU each, and all of them get the whole.
-    """
-    share = (replicas.worker, replicas.workers)
-    # Of several hosts every tile is one's, and the others add nothing to it.
-    evidence = np.full((len(rows), model.output_shape[-1]), np.nan if replicas.workers == 1 else 0.0, kind)
+def describer(model: Any) -> Describe:
+    """Return what shows stored tiles to a tile model: their features, float32 [tiles, D], in the order of the rows."""
+    width, shape = model.output_shape[-1], model.input_shape[1:]
     run = tf.function(
         lambda tiles: model(tf.cast(tiles, tf.float32), training=False),
-        input_signature=[tf.TensorSpec([None, source.spec.tile_size, source.spec.tile_size, 3], tf.uint8)],
+        input_signature=[tf.TensorSpec([None, *shape], tf.uint8)],
     )
-    for at, pixels in source.batches(rows, batch, share):
-        evidence[at.numpy()] = run(pixels).numpy()
-    return replicas.total(evidence)
+
+    def describe(source: TileSource, rows: pd.DataFrame) -> npt.NDArray[np.float32]:
+        features = np.full((len(rows), width), np.nan, np.float32)
+        for at, pixels in source.batches(rows, _BATCH):
+            features[at.numpy()] = run(pixels).numpy()
+        return features
+
+    return describe
+
+
+def logits_of(head: Head, describe: Describe, source: TileSource, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return the logit of each screenshot, float64 [k], in the order of `rows`; memory holds one shard's features."""
+    logits = np.full(rows["id"].nunique(), np.nan)
+    codes = screenshot_codes(rows)
+    for at in rows.groupby("shard", sort=False).indices.values():
+        part = rows.iloc[at].reset_index(drop=True)
+        own, local = np.unique(codes[at], return_inverse=True)
+        logits[own] = head.logits(describe(source, part), part["index"].to_numpy(), local)
+    return logits

@@ -12,18 +12,25 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from steps.core.common.files import read_json, sha256_file, write_json
 from steps.core.common.program import run
 from steps.core.dataset.splits import DEVELOPMENT
 from steps.core.dataset.tables import DATASET as DATASET_FILE
 from steps.core.dataset.tables import TILES as TILES_FILE
-from steps.network.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE
+from steps.core.dataset.tables import join_tiles, read_dataset, read_tiles
+from steps.core.tiles.features import read_features
+from steps.network.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE, variant_file
 from steps.network.runtime import start_tensorflow
 from steps.network.weights import pretrained_weights
 from steps.train.hyperparameters import Hyperparameters
+from steps.train.step import Learned, examples_of, learn
+
+if TYPE_CHECKING:
+    from steps.network.tile_input import TileSource
 
 _ML = Path("/opt/ml")
 # To be counted up when the same settings and data no longer mean the same steps.
@@ -43,6 +50,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("verb", nargs="?", choices=["train"], default="train", help=argparse.SUPPRESS)
     add("--tiles", type=Path, default=_folder("SM_CHANNEL_TILES", data / "tiles"), help="IndexTiles' output")
     add("--shards", type=Path, default=_folder("SM_CHANNEL_SHARDS", data / "shards"), help="the tile store's shards")
+    add("--features", type=Path, default=_folder("SM_CHANNEL_FEATURES", data / "features"), help="of the tiles")
     add("--dataset", type=Path, default=_folder("SM_CHANNEL_DATASET", data / "dataset"), help="development splits")
     add("--pretrained", type=Path, default=_folder("SM_CHANNEL_PRETRAINED", data / "pretrained"), help="weights")
     add("--hyperparameters", type=Path, default=config / "hyperparameters.json", help="JSON, all values strings")
@@ -59,69 +67,73 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _main(args: argparse.Namespace) -> None:
     settings = Hyperparameters.parse(read_json(args.hyperparameters))
     pretrained = pretrained_weights(args.pretrained)
+    tiles = join_tiles(read_tiles(args.tiles), read_dataset(args.dataset), DEVELOPMENT)
+    examples = examples_of(tiles, read_features(args.features, tiles))
+    print(f"Learning from {len(examples.labels):,} screenshots of {len(set(examples.groups)):,} groups", flush=True)
+    if not (settings.refit or settings.fine_tune_blocks):
+        # What is asked for is known without the network: TensorFlow takes longer to start than this to answer.
+        learn(examples, settings)
+        return
 
     start_tensorflow()
-    from steps.network.distributed import lost_hosts, start_replicas
+    from steps.network.replicas import lost_hosts, strategy_of
     from steps.network.tile_input import TileSource
-    from steps.train.checkpoints import Checkpoints
-    from steps.train.step import train
+    from steps.train.phase2 import Phase2
 
-    replicas = start_replicas(args.hosts)
+    strategy, is_chief = strategy_of(args.hosts)
     source = TileSource(args.tiles, args.shards, args.dataset, DEVELOPMENT)
-    origin = pretrained.name if pretrained else "random weights"
-    shared = f", on {replicas.count} replicas" if replicas.count > 1 else ""
-    print(f"Training {settings.backbone} from {origin}{shared}", flush=True)
-    checkpoints = Checkpoints(args.checkpoints, _identity(args, settings, pretrained))
-    with lost_hosts(replicas):
-        trained = train(source, settings, pretrained, replicas=replicas, checkpoints=checkpoints)
-    if replicas.is_chief:
-        _write(args, settings, pretrained, source, trained)
+    phase = Phase2(source, settings, pretrained, strategy, args.checkpoints / _identity(args, settings, pretrained))
+    with lost_hosts():
+        learned = learn(examples, settings, phase)
+    if is_chief and settings.refit:
+        _write(args, settings, pretrained, source, learned)
 
 
-def _identity(args: argparse.Namespace, settings: Hyperparameters, pretrained: Path | None) -> str:
-    """Return a digest of all that the trained weights depend on."""
+def _identity(args: argparse.Namespace, settings: Hyperparameters, pretrained: Path) -> str:
+    """Return a digest of all that the trained weights depend on: trainings share a place for their checkpoints."""
     import tensorflow as tf
 
-    tables = (args.tiles / TILES_FILE, args.dataset / DATASET_FILE)
     depends = {
         "version": [_CHECKPOINT_VERSION, tf.__version__],
         "hyperparameters": settings.to_dict(),
-        "data": [sha256_file(path) for path in tables],
-        "pretrained": sha256_file(pretrained) if pretrained else None,
+        "data": [sha256_file(path) for path in (args.tiles / TILES_FILE, args.dataset / DATASET_FILE)],
+        "pretrained": sha256_file(pretrained),
     }
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _write(
-    args: argparse.Namespace, settings: Hyperparameters, pretrained: Path | None, source: Any, trained: Any
+    args: argparse.Namespace, settings: Hyperparameters, pretrained: Path, source: "TileSource", learned: Learned
 ) -> None:
     """Write what later steps read of the model, its compressed variants among it."""
-    from steps.train.early_stopping import metrics_line
-    from steps.train.step import compressed
+    from steps.network.backbone import build_model, save_weights
 
     args.model.mkdir(parents=True, exist_ok=True)
-    trained.model.save(args.model / MODEL_FILE)
-    trained.reducer.write(args.model)
+    model = learned.model or build_model(settings.backbone, source.spec.tile_size, pretrained=pretrained)
+    save_weights(model, args.model / MODEL_FILE)
+    learned.head.write(args.model)
     source.spec.write(args.model)
     for kind in settings.compressions:
-        from steps.network.compression.kinds import save_variant
+        from steps.train.distillation import distilled
 
         print(f"Compressing: {kind}", flush=True)
-        save_variant(compressed(trained, kind, source, settings), args.model, kind)
-    write_json(args.model / HISTORY_FILE, trained.history)
+        save_weights(distilled(model, learned.head, source), args.model / variant_file(kind))
+    write_json(args.model / HISTORY_FILE, learned.history)
     write_json(
         args.model / TRAINING_FILE,
         {
-            "version": 1,
+            "version": 2,
             "hyperparameters": settings.to_dict(),
-            "pretrained": {"file": pretrained.name, "sha256": sha256_file(pretrained)} if pretrained else None,
-            "screenshots": source.frame.drop_duplicates("id")["split"].value_counts().to_dict(),
+            "pretrained": {"file": pretrained.name, "sha256": sha256_file(pretrained)},
+            "screenshots": len(source.frame["id"].unique()),
             "tiles": len(source.frame),
-            "best": trained.best,
+            "penalty": learned.penalty,
+            "fine_tuned": learned.model is not None,
+            "gain": asdict(learned.gain) if learned.gain else None,
+            "note": learned.note,
+            "best": learned.best,
         },
     )
-    # The last value is the one that tuning compares: the kept epoch's, not the last one's.
-    print("kept " + metrics_line({k: v for k, v in trained.best.items() if k != "train:loss"}), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

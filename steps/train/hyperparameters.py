@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from steps.core.common.choices import BACKBONES, COMPRESSIONS, REDUCERS
+from steps.core.common.choices import BACKBONES, COMPRESSIONS
 from steps.core.common.errors import UserError
 
 
@@ -17,43 +17,27 @@ def _between(default: Any, low: float, high: float) -> Any:
     return field(default=default, metadata={"bounds": (low, high)})
 
 
-LOSSES = ("cross-entropy", "focal", "ranking")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hyperparameters:
     """Two phases of training. On the wire names have dashes and values are strings, as SageMaker sends them.
 
-    Phase 1 trains the head alone on a frozen backbone (skipped with 0 epochs, and for random weights). Phase 2
-    fine-tunes every layer from `fine_tune_layer` on (0 is all of them, and random weights are trained all), along half
-    a cosine from `fine_tune_learning_rate` down to nothing, and keeps a moving average of the weights (`ema` 0 keeps
-    none). A batch is a number of whole screenshots. Training stops when `patience` epochs brought no better TPR at
-    `objective_fpr` on the validation screenshots.
+    Phase 1 solves for the head on the frozen backbone's features. Phase 2 fine-tunes the last `fine_tune_blocks` blocks
+    with it (0: none), for at most `fine_tune_epochs` epochs along half a cosine from `fine_tune_learning_rate` down to
+    nothing, on batches of `batch_size` whole screenshots that are altered as strongly as `augment` says
+    (`steps.train.augmentation`, 0 is not at all).
 
-    `loss` is one of LOSSES (`steps.train.losses`), `augment` how strongly screens are altered
-    (`steps.train.augmentation`, 0 is not at all), `compress` which of COMPRESSIONS are trained after it, separated by
-    commas.
+    With `refit` what is learned in the end is learned from all development screenshots; a trial of the tuning, which
+    only wants to know what phase 2 is worth, does without. `compress` names COMPRESSIONS to be trained after it.
     """
 
     backbone: str = _one_of(BACKBONES, "small")
-    reducer: str = _one_of(REDUCERS, "blend")
-    loss: str = _one_of(LOSSES, "cross-entropy")
     compress: str = field(default="", metadata={"some_of": COMPRESSIONS})
     batch_size: int = _between(16, 1, 4096)
-    head_epochs: int = _between(50, 0, 1000)
-    head_learning_rate: float = _between(1e-2, 1e-7, 1)
-    fine_tune_epochs: int = _between(6, 0, 1000)
+    fine_tune_blocks: int = _between(0, 0, 17)
+    fine_tune_epochs: int = _between(4, 1, 1000)
     fine_tune_learning_rate: float = _between(5e-5, 1e-7, 1)
-    fine_tune_layer: int = _between(100, 0, 1000)
-    dropout: float = _between(0.2, 0, 0.9)
     augment: float = _between(0.5, 0, 1)
-    label_smoothing: float = _between(0.0, 0, 0.5)
-    weight_decay: float = _between(1e-4, 0, 1)
-    ema: float = _between(0.98, 0, 0.9999)
-    negative_weight: float = _between(1.0, 1e-3, 1e3)
-    positive_weight: float = _between(1.0, 1e-3, 1e3)
-    patience: int = _between(4, 1, 1000)
-    objective_fpr: float = _between(0.05, 0, 0.5)
+    refit: int = _between(1, 0, 1)
     seed: int = _between(17, 0, 2**31 - 1)
 
     @property

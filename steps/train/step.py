@@ -1,174 +1,142 @@
-"""The two phases of training a screenshot classifier: through tiles and reducer, judged by whole screenshots."""
+"""Learning from the development splits: the head, and the backbone's last blocks where that is proven to help."""
 
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
+import numpy.typing as npt
+import pandas as pd
 
 from steps.core.common.errors import UserError
-from steps.core.dataset.splits import Split
-from steps.network.backbone import build_model
-from steps.network.distributed import ALONE, Replicas
-from steps.network.reducer import Reducer
-from steps.network.tile_input import TileSource
+from steps.core.gate.paired import Gain, paired_gain
+from steps.core.gate.roc import PARTIAL_AUC_BELOW, partial_auc, roc
+from steps.network.head import Head, pool
 from steps.train.calibration import fit_calibration
-from steps.train.checkpoints import Checkpoints, State
-from steps.train.early_stopping import Judge
-from steps.train.fit import Continuity, Examples, Fitting, fit, train_head
 from steps.train.hyperparameters import Hyperparameters
+from steps.train.phase1 import Examples, Phase1, fit_phase1, folds, solve
 
-_COMPRESSION_EPOCHS = 2
-_RANGE_BATCH, _RANGE_BATCHES = 32, 8
+if TYPE_CHECKING:
+    from steps.train.phase2 import Phase2
+
+Floats = npt.NDArray[np.float64]
+Row = dict[str, float | int | str]
+OBJECTIVE = "validation:objective"
 
 
 @dataclass(slots=True)
-class Trained:
-    """A tile model with the weights of its best epoch, its calibrated reducer, and a row for each epoch."""
+class Learned:
+    """The head, the fine-tuned tile model (None: the pretrained backbone as it is), and how it went.
 
-    model: Any
-    reducer: Reducer
-    history: list[dict[str, float | int | str]] = field(default_factory=list)
-    best: dict[str, float | int | str] = field(default_factory=dict)
-
-
-def train(
-    source: TileSource,
-    settings: Hyperparameters,
-    pretrained: Path | None,
-    *,
-    replicas: Replicas = ALONE,
-    checkpoints: Checkpoints | None = None,
-) -> Trained:
-    """Train on the train split; the epoch with the best TPR at the objective FPR on validation is kept.
-
-    With `checkpoints` it goes on where it was interrupted. Only the chief of several hosts reads and writes them.
+    `history` has a row a measurement, `best` is that of what was kept; `gain` is what phase 2 brought on screenshots
+    that it had not seen, None where it was not tried. `note` says for people why the backbone stayed as it is.
     """
-    rows = source.rows(Split.TRAIN)
-    if rows["label"].nunique() < len(("negative", "positive")):
-        raise UserError("the train split holds one class only: add labelled data of the other")
-    keras.utils.set_random_seed(settings.seed)
-    reducer = Reducer(settings.reducer)
-    model = build_model(
-        settings.backbone,
-        source.spec.tile_size,
-        columns=reducer.columns,
-        dropout=settings.dropout,
-        pretrained=pretrained,
+
+    head: Head
+    penalty: float
+    model: Any = None
+    history: list[Row] = field(default_factory=list)
+    best: Row = field(default_factory=dict)
+    gain: Gain | None = None
+    note: str = ""
+
+
+def examples_of(rows: pd.DataFrame, features: npt.NDArray[np.floating[Any]]) -> Examples:
+    """Pool the features [tiles, D] of `rows`, whose tiles of a screenshot lie side by side."""
+    shots = rows.drop_duplicates("id")
+    codes = pd.factorize(rows["id"])[0]
+    pooled = pool(features, rows["index"].to_numpy(), codes)
+    return Examples(pooled, shots["label"].to_numpy(np.int64), shots["group"].to_numpy(object))
+
+
+def learn(examples: Examples, settings: Hyperparameters, phase: "Phase2 | None" = None) -> Learned:
+    """Learn from all development screenshots: phase 1, then what the hyperparameters say of phase 2.
+
+    `examples` are those of the tiles of `phase`'s source, in their order; without it there is phase 1 alone. Phase 2 is
+    kept where its gain on held-out screenshots is proven. Raises UserError where the data cannot teach anything.
+    """
+    first = fit_phase1(examples, settings.seed)
+    learned = Learned(Head.of(first.solution.weights, first.solution.bias), first.penalty)
+    if len(first.held_out):
+        row = _measured("head", 0, first.logits, examples.labels[first.held_out])
+        learned.best = {**row, OBJECTIVE: row["validation:pauc"]}
+        learned.history.append(learned.best)
+        _tell(learned.best)
+    else:
+        learned.note = "nothing could be held out: a class has fewer than two groups"
+    if phase and settings.fine_tune_blocks and len(first.held_out):
+        _fine_tune(examples, settings, phase, learned, first)
+    if learned.note:
+        print(learned.note, flush=True)
+    return learned
+
+
+def _fine_tune(examples: Examples, settings: Hyperparameters, phase: "Phase2", learned: Learned, first: Phase1) -> None:
+    """Measure on one part held out what phase 2 adds to phase 1, and refit on everything if that is proven."""
+    from steps.train.phase2 import fine_tune, tiles_of
+
+    rows = phase.source.frame
+    train, test = next(folds(examples, settings.seed))
+    known, asked = examples.take(train), examples.take(test)
+    start = solve(known, first.penalty)
+    before = start.logits(asked.features)
+    watch = _Watch(asked, learned.history)
+    fine_tune(
+        phase,
+        tiles_of(rows, train),
+        known.weights(),
+        Head.of(start.weights, start.bias),
+        name="held-out",
+        epochs=settings.fine_tune_epochs,
+        judged=tiles_of(rows, test),
+        on_epoch=watch.epoch,
     )
-    examples = Examples(source, rows, reducer, settings)
-    judge = Judge(source, settings, source.rows(Split.VALIDATION), reducer, replicas)
-    memory = _Memory(checkpoints if replicas.is_chief else None, judge)
-    state = memory.recall(model)
-    begun = bool(replicas.as_chief(np.array([state is not None], np.int64))[0])
-    # A head on random features learns nothing that is of use.
-    if settings.head_epochs and pretrained and not begun:
-        train_head(model, examples, replicas)
-        judge.epoch(model, "head", settings.head_epochs)
-        memory.keep(State(arrays={"model": model.get_weights()}))
-    elif begun:
-        found = state.arrays["model"] if state else model.get_weights()
-        model.set_weights([replicas.as_chief(weight) for weight in found])
-    if settings.fine_tune_epochs:
-        _freeze(model, settings, pretrained=pretrained is not None)
-        fitting = Fitting(settings.fine_tune_epochs, settings.fine_tune_learning_rate, ema=settings.ema)
-        with _synchronized(model, replicas):
-            fit(
-                model,
-                examples,
-                fitting,
-                lambda number, loss: judge.epoch(model, "fine-tune", number, loss),
-                replicas=replicas,
-                continuity=Continuity(state, memory.keep),
-            )
-    if not judge.history:
-        judge.epoch(model, "none", 0)
-    judge.restore_best(model)
-    scale, offset = fit_calibration(judge.best_logits, judge.labels)
-    return Trained(model, Reducer(reducer.kind, scale, offset), judge.history, judge.best)
+    gain = learned.gain = paired_gain(watch.best_logits, before, asked.labels, asked.groups)
+    # One standard error is the price of whatever is beyond phase 1.
+    objective = float(learned.best["validation:pauc"]) + gain.value - gain.error
+    kept = gain.proven or not settings.refit
+    if kept:
+        learned.best = {**watch.best, OBJECTIVE: objective}
+    _tell({**learned.best, "phase": "kept"})
+    learned.note = (
+        f"fine-tuning {settings.fine_tune_blocks} blocks is {'' if gain.proven else 'not '}proven to help: {gain}"
+    )
+    if gain.proven and settings.refit:
+        epochs = int(watch.best["epoch"])
+        learned.model, tuned = fine_tune(phase, rows, examples.weights(), learned.head, name="all", epochs=epochs)
+        learned.head = tuned.calibrated(*fit_calibration(watch.best_logits, asked.labels))
 
 
-class _Memory:
-    """What a training keeps for itself to go on from: its own state and the judge's, in one checkpoint."""
+class _Watch:
+    """Measures phase 2 epoch by epoch, keeps the best, and stops once an epoch brings nothing more."""
 
-    def __init__(self, checkpoints: Checkpoints | None, judge: Judge) -> None:
-        self._checkpoints, self._judge = checkpoints, judge
+    def __init__(self, asked: Examples, history: list[Row]) -> None:
+        self._asked, self._history = asked, history
+        self.best: Row = {}
+        self.best_logits: Floats = np.zeros(0)
 
-    def keep(self, state: State) -> None:
-        if self._checkpoints is not None:
-            judged = self._judge.state()
-            facts = {**state.facts, "judge": judged.facts}
-            arrays = {**state.arrays, **{f"judge-{name}": arrays for name, arrays in judged.arrays.items()}}
-            self._checkpoints.save(State(facts, arrays))
-
-    def recall(self, model: Any) -> State | None:
-        """Return the state to go on from, if there is one, and tell the judge what it knew."""
-        state = self._checkpoints.load() if self._checkpoints is not None else None
-        if state is None:
-            return None
-        if not state.fits("model", model.get_weights()):
-            print("The checkpoint is of another model: starting from the beginning", flush=True)
-            return None
-        print(f"Going on after epoch {state.facts.get('epoch', 0)}, from a checkpoint", flush=True)
-        judged = {name.removeprefix("judge-"): arrays for name, arrays in state.arrays.items() if "judge-" in name}
-        self._judge.restore(State(state.facts["judge"], judged))
-        return state
+    def epoch(self, number: int, logits: Floats, loss: float) -> bool:
+        row = {**_measured("fine-tune", number, logits, self._asked.labels), "train:loss": loss}
+        self._history.append(row)
+        _tell(row)
+        better = not self.best or float(row["validation:pauc"]) > float(self.best["validation:pauc"])
+        if better:
+            self.best, self.best_logits = row, logits
+        return better
 
 
-@contextmanager
-def _synchronized(model: Any, replicas: Replicas) -> Iterator[None]:
-    """Let batch normalisation that is trained see the whole batch, not a replica's share of it.
-
-    Where an epoch's last batch has fewer screenshots than there are replicas, it sees black ones beside them.
-    """
-    layers = [la for la in model.layers if isinstance(la, keras.layers.BatchNormalization) and la.trainable]
-    before = [(layer, layer.synchronized, layer.fused) for layer in layers if replicas.count > 1]
-    if before and replicas.devices > 1:
-        raise UserError("training from random weights on hosts with several GPUs: use hosts with one GPU each")
-    for layer, _, _ in before:
-        layer.synchronized, layer.fused = True, False
-    yield
-    for layer, synchronized, fused in before:
-        layer.synchronized, layer.fused = synchronized, fused
+def _measured(phase: str, epoch: int, logits: Floats, labels: npt.NDArray[np.int64]) -> Row:
+    if not np.isfinite(logits).all():
+        raise UserError(f"training diverged in epoch {epoch} ({phase}): scores are no numbers; lower the learning rate")
+    false, true = roc(logits, labels)
+    return {
+        "phase": phase,
+        "epoch": epoch,
+        "validation:pauc": partial_auc(logits, labels, PARTIAL_AUC_BELOW),
+        "validation:auc": float(np.trapezoid(true, false)),
+        "validation:loss": float(np.logaddexp(0, np.where(labels == 1, -logits, logits)).mean()),
+    }
 
 
-def compressed(trained: Trained, kind: str, source: TileSource, settings: Hyperparameters) -> Any:
-    """Return a compressed copy of a trained tile model, trained on for some epochs at a tenth of the learning rate."""
-    # Importing model optimisation takes as long as importing TensorFlow, and most trainings do without.
-    from steps.network.compression.kinds import compress
-
-    # Every layer loses precision, so every layer has to make up for it, also those that fine-tuning left alone.
-    for layer in trained.model.layers:
-        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-    examples = Examples(source, source.rows(Split.TRAIN), trained.reducer, settings)
-    fitting = Fitting(_COMPRESSION_EPOCHS, settings.fine_tune_learning_rate / 10)
-
-    def fit_wrapped(model: Any, callbacks: Sequence[Any]) -> None:
-        fit(model, examples, replace(fitting, callbacks=callbacks))
-
-    def tiles() -> Iterator[Any]:
-        for _, pixels in source.batches(examples.rows, _RANGE_BATCH).take(_RANGE_BATCHES):
-            yield tf.cast(pixels, tf.float32)
-
-    steps = _COMPRESSION_EPOCHS * max(math.ceil(examples.rows["id"].nunique() / settings.batch_size), 1)
-    return compress(trained.model, kind, fit_wrapped, steps=steps, tiles=tiles)
-
-
-def _freeze(model: Any, settings: Hyperparameters, *, pretrained: bool) -> None:
-    """Leave trainable every layer from `fine_tune_layer` on; of random weights every layer at all.
-
-    Pretrained batch normalisation keeps its statistics: a small data set would spoil them.
-    """
-    for number, layer in enumerate(model.layers):
-        normalises = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = not pretrained or (number >= settings.fine_tune_layer and not normalises)
-    if not model.trainable_weights:
-        raise UserError(
-            f"fine-tune-layer {settings.fine_tune_layer}: {settings.backbone} has {len(model.layers)} layers, "
-            "and none from there on has weights to train: give a lower number, or 0 fine-tune-epochs"
-        )
+def _tell(row: Row) -> None:
+    """Print `name=value;` pairs on one line, the form that the definition's metric regexes read."""
+    print(" ".join(f"{k}={v:.6f};" if isinstance(v, float) else f"{k}={v};" for k, v in row.items()), flush=True)

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from steps.core.common.errors import UserError
 
 BACKBONES = ("small", "large", "small-minimalistic", "large-minimalistic")
-# How the evidence of tiles becomes the score of a screenshot (`steps.network.reducer`).
-REDUCERS = ("blend", "attention", "max", "mean", "noisy-or", "lse", "top2")
 # What training makes of the model beside the float one, and conversion ships if it is the best.
-COMPRESSIONS = ("prune", "cluster", "qat", "prune-qat")
+COMPRESSIONS = ("qat",)
 # Forms of the TFLite model: those that come from the float model without any training, and those that are trained.
 CONVERSIONS = ("float32", "float16", "dynamic", "weight-int8", "int8")
 VARIANTS = (*CONVERSIONS, *COMPRESSIONS)

@@ -1,12 +1,15 @@
 """Judging: threshold from calibration, proof on test, slices, champion and ledger, into one verdict."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from steps.core.common.text import printable
 from steps.core.gate.champion import Champion, ChampionUnreadable, compare, unreadable
 from steps.core.gate.clustered_errors import Errors, Needed, Sizes, needed, renumbered
 from steps.core.gate.held_out import Decided, HeldOut, faults_between, faults_of
 from steps.core.gate.limits import Fleet, Limits
+from steps.core.gate.paired import Gain, paired_gain
 from steps.core.gate.rates import Rate, percent
 from steps.core.gate.slices import Slice, Status, judge_slices
 from steps.core.gate.test_set_ledger import Consultation, LedgerUnreadable, consultations
@@ -23,12 +26,14 @@ def judge(
     *,
     champion: Champion | ChampionUnreadable | None = None,
     ledger: Sequence[Consultation] | LedgerUnreadable = (),
+    baseline: Mapping[str, float] | None = None,
     fleet: Fleet | None = None,
     look: str = "",
 ) -> Verdict:
     """Judge a model by its scores on both held-out splits; what is not known fails, nothing raises.
 
-    `champion` is None if there is none. `look` names the present consultation, if the ledger may already hold it.
+    `champion` is None if there is none. `baseline` holds a plain model's scores by id, to which the ranking must not be
+    proven inferior. `look` names the present consultation, if the ledger may already hold it.
     """
     fleet = fleet or Fleet()
     unread = _ledger_failures(ledger)
@@ -46,6 +51,7 @@ def judge(
     decided = Decided(test.named(), flagged, test.labels, codes)
     slices = judge_slices(test.slices, decided, limits)
     comparison = None if champion is None else compare(champion, decided, limits)
+    gain = None if baseline is None else _against(baseline, test)
     wear = None if isinstance(ledger, LedgerUnreadable) else consultations(ledger, decided.names, look)
     upper = alarms.upper(wear.confidence(limits.confidence)) if wear else None
     reasons = (
@@ -54,6 +60,7 @@ def judge(
         *_rate_failures(fpr, tpr, missing, limits),
         *_slice_failures(slices),
         *(comparison.reasons if comparison else ()),
+        *(_baseline_failures(gain) if gain else ()),
         *unread,
     )
     return Verdict(
@@ -66,10 +73,21 @@ def judge(
         groups_missing=missing.groups,
         slices=tuple(slices),
         champion=comparison,
+        gain=gain,
         wear=wear,
         fpr_upper_of_all_looks=upper,
         fleet=fleet,
     )
+
+
+def _against(baseline: Mapping[str, float], test: HeldOut) -> Gain:
+    others = np.array([baseline[name] for name in test.named()], np.float64)
+    return paired_gain(test.scores, others, test.labels, test.codes())
+
+
+def _baseline_failures(gain: Gain) -> Iterator[str]:
+    if gain.lost:
+        yield f"The model ranks worse than the baseline, a logistic regression on whole screenshots: {gain}."
 
 
 def _threshold(calibration: HeldOut, test: HeldOut, limits: Limits) -> OperatingPoint:

@@ -4,6 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 Scores = npt.NDArray[np.float64]
+# The false-positive rates that a ranking is compared by.
+PARTIAL_AUC_BELOW = 0.1
 
 
 def tpr_at_fpr(scores: Scores, labels: npt.NDArray[np.integer], fpr: float) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 from steps.core.gate.champion import Comparison
 from steps.core.gate.limits import Fleet, Limits
+from steps.core.gate.paired import Gain
 from steps.core.gate.rates import Rate, percent
 from steps.core.gate.review_load import false_alarms, people
 from steps.core.gate.slices import Slice
@@ -17,7 +18,8 @@ from steps.core.gate.threshold import OperatingPoint
 class Verdict:
     """What the gate says: `reasons` holds a sentence for each failed check, and none if it passed.
 
-    `groups_missing` new groups hold the `negatives_missing`. `wear` is None if the ledger could not be read.
+    `groups_missing` new groups hold the `negatives_missing`. `gain` is the ranking's over the baseline's, None without
+    one. `wear` is None if the ledger could not be read.
     """
 
     limits: Limits
@@ -29,6 +31,7 @@ class Verdict:
     groups_missing: int = 0
     slices: tuple[Slice, ...] = ()
     champion: Comparison | None = None
+    gain: Gain | None = None
     wear: Wear | None = None
     fpr_upper_of_all_looks: float | None = None
     fleet: Fleet = field(default_factory=Fleet)
@@ -78,6 +81,7 @@ class Verdict:
             "false_alarms": false_alarms(self.fpr) if self.fpr else None,
             "slices": [part.to_dict() for part in self.slices],
             "champion": self.champion.to_dict() if self.champion else None,
+            "baseline": self.gain.to_dict() if self.gain else None,
             "ledger": self._ledger(),
             "people": people(self.fpr, self.tpr, self.fleet) if self.fpr and self.tpr else None,
         }

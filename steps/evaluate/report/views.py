@@ -183,6 +183,18 @@ def checks(gate: Document) -> list[Check]:
     told = document(gate.get("champion"))
     if isinstance(passed := told.get("passed"), bool):
         found.append(Check("Against the champion", "passed" if passed else "failed", str(told.get("rule", "")), passed))
+    gain = document(gate.get("baseline"))
+    if (value := figure(gain.get("value"))) is not None:
+        ends = [figure(gain.get(end)) for end in ("lower", "upper")]
+        interval = f" ({ends[0]:+.3f} to {ends[1]:+.3f})" if None not in ends else ""
+        found.append(
+            Check(
+                "Partial AUC beyond the baseline's, a logistic regression on whole screenshots",
+                f"{value:+.3f}{interval}",
+                "not proven to be below 0",
+                ends[1] is None or ends[1] >= 0,
+            )
+        )
     ledger = document(gate.get("ledger"))
     if (looks := figure(ledger.get("looks"))) is not None:
         budget = figure(ledger.get("budget"))

@@ -4,7 +4,7 @@ Jacob et al. 2018 (https://arxiv.org/abs/1712.05877), by tensorflow-model-optimi
 model into one that really computes with integers, without a representative data set: the ranges lie in the model. They
 come from `observe` alone (the variant "int8"), or from training that follows it ("qat").
 
-What follows the pooled features stays float: it is a few thousand multiplications, and 8 bits of evidence would put
+What follows the pooled features stays float: it is a few thousand multiplications, and 8 bits of a logit would put
 many screenshots on the very threshold.
 """
 
@@ -18,9 +18,6 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
-from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import (
-    default_8bit_prune_preserve_quantize_scheme as prune_preserve,
-)
 from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
     default_8bit_quantize_registry,
 )
@@ -110,40 +107,23 @@ class Depthwise(Nothing):
         layer.depthwise_kernel = quantize_weights[0]
 
 
-class _KeepZeros(prune_preserve.Default8BitPrunePreserveQuantizeScheme):  # type: ignore[misc]
-    """The scheme that masks what pruning set to zero; it claims to know every layer, of which the pixels' is none."""
-
-    def get_quantize_registry(self) -> Any:
-        registry = super().get_quantize_registry()
-        knows = registry.supports
-        registry.supports = lambda layer: not isinstance(layer, PixelGrid) and knows(layer)
-        return registry
-
-
 _OBJECTS = {
     kind.__name__: kind for kind in (Nothing, OutputOnly, Depthwise, PixelGrid, HardSwish, ShiftedRelu6, SixthScale)
 }
 _OUTPUT_ONLY = (HardSwish, ShiftedRelu6, SixthScale, keras.layers.Multiply)
 
 
-def simulated(model: Any, *, keep_zeros: bool = False) -> Any:
+def simulated(model: Any) -> Any:
     """Return a copy of a tile model with fake quantisation; its ranges mean nothing before `observe`.
 
-    With `keep_zeros` training leaves weights that are zero at zero. Raises UserError for a layer nobody has taught to
-    be quantised.
+    Raises UserError for a layer nobody has taught to be quantised.
     """
     annotated = keras.models.clone_model(copy_of(model), clone_function=_annotate)
     annotated.set_weights(model.get_weights())
-    more = {"scheme": _KeepZeros()} if keep_zeros else {}
-    with quantised_objects():
-        made = tfmot.quantization.keras.quantize_apply(annotated, **more)
+    with tfmot.quantization.keras.quantize_scope(_OBJECTS):
+        made = tfmot.quantization.keras.quantize_apply(annotated)
     freeze_statistics(made)
     return made
-
-
-def quantised_objects() -> Any:
-    """Return the context in which Keras knows the classes of a simulated model: for loading one."""
-    return tfmot.quantization.keras.quantize_scope(_OBJECTS)
 
 
 def _annotate(layer: Any) -> Any:
