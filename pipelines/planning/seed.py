@@ -51,5 +51,22 @@ def upload_weights(path: Path, artifacts: ObjectStore) -> str | None:
     return key
 
 
+def weights_sha256(artifacts: ObjectStore, uri: str) -> str | None:
+    """Return the sha256 of the backbone in the folder at `uri`, None for random weights; raises UserError without."""
+    folder = uri.removeprefix(artifacts.uri()).rstrip("/") + "/"
+    if "://" in folder:
+        raise UserError(f"pretrained weights at {uri}: a folder below {artifacts.uri('weights/')} is wanted")
+    names = [info.key.removeprefix(folder) for info in artifacts.list(folder)]
+    found = [name for name in names if name.endswith(WEIGHTS_SUFFIX) and "/" not in name]
+    if len(found) == 1:
+        return artifacts.sha256(folder + found[0])
+    if not found and RANDOM_FILE in names:
+        return None
+    raise UserError(
+        f"pretrained weights at {uri}: {', '.join(found) or 'nothing'} is there, and one *{WEIGHTS_SUFFIX} is wanted, "
+        f"or {RANDOM_FILE} for random weights"
+    )
+
+
 def _line(document: object) -> bytes:
     return (json.dumps(document) + "\n").encode()
