@@ -10,10 +10,11 @@ from typing import Any
 
 from pipelines.definition.requests import all_steps
 from pipelines.definition.settings import CHAMPIONS, LEDGERS, Settings
-from steps.core.dataset.plan import DATASETS, FACTS, SHARDS_MANIFEST, TILES
+from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, FEATURES_MANIFEST, SHARDS_MANIFEST, TILES
 
 _OUTPUT = re.compile(r"Steps\.(\w+)\.ProcessingOutputConfig\.Outputs\['([\w-]+)'\]\.S3Output\.S3Uri")
 _MODEL = re.compile(r"Steps\.(\w+)\.ModelArtifacts\.S3ModelArtifacts")
+_LISTED_BY_STEP = {SHARDS_MANIFEST: (TILES,), FEATURES_MANIFEST: (FEATURES,)}
 _LISTED_BY_PLAN = ("labelled", "catalogue", DATASETS, FACTS, TILES)
 
 
@@ -81,7 +82,7 @@ class DefinedAccess:
         uri = self._resolved(source["S3Uri"])
         if source["S3DataType"] != "ManifestFile":
             return {_location(uri)}
-        listed = (TILES,) if uri.endswith(SHARDS_MANIFEST) else _LISTED_BY_PLAN
+        listed = _LISTED_BY_STEP.get(uri.rpartition("/")[2], _LISTED_BY_PLAN)
         return {_location(uri), *(_location(self._settings.uri(prefix)) for prefix in listed)}
 
     def _uris(self, value: Any) -> Iterator[str]:

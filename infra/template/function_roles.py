@@ -11,7 +11,7 @@ from infra.template.statements import allow, grant, listing, objects, reading, s
 from pipelines.definition.settings import CHAMPIONS, LEDGER, LEDGERS
 from pipelines.definition.step_table import CONVERT, EVALUATE
 from pipelines.environment import Environment
-from steps.core.dataset.plan import DATASETS, FACTS, TILES
+from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, TILES
 
 _BUNDLE = f"runs/*/{CONVERT.name}/bundle"
 
@@ -68,7 +68,7 @@ def nights(environment: Environment, key_arn: str) -> list[Any]:
     """Return what a night does: take in batches, look at what was decided, start this pipeline and no other."""
     data, artifacts = environment.data_bucket, environment.artifact_bucket
     into_data = [f"{data}/{prefix}/*" for prefix in ("inbox", "labelled", "catalogue", DATASETS, "plans")]
-    known = [f"{data}/{prefix}/*" for prefix in (FACTS, TILES)]
+    known = [f"{data}/{prefix}/*" for prefix in (FACTS, TILES, FEATURES)]
     into_artifacts = [f"{artifacts}/{prefix}/*" for prefix in ("nights", CHAMPIONS, LEDGERS, "weights")]
     told = [f"{artifacts}/{prefix}/*" for prefix in (LEDGER, "registry", "runs")]
     return [

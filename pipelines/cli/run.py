@@ -75,7 +75,7 @@ def activation_hint() -> str | None:
 @click.option(
     "--weights",
     type=click.Path(exists=True, path_type=Path),
-    help="Pretrained backbone: a Keras *.weights.h5, or a folder of them. Without it, a small one that knows the sample.",
+    help="Pretrained backbone: a Keras *.weights.h5, or a folder of them. Without it, the sample's own.",
 )
 @click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run instead of starting a new one.")

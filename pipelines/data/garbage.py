@@ -2,7 +2,7 @@
 
 A batch is referred to by its card, by a snapshot, or by a claim (`pipelines.data.publish`) that was just made. A part
 of the tile store is whole with its index and every shard that this names, a part of the facts with both of its tables;
-a shard that its part's index does not name is of no use.
+a shard that its part's index does not name is of no use. Features are as their shard is: they go after it.
 """
 
 import time
@@ -15,10 +15,11 @@ from pipelines.data.catalogue import Catalogue
 from pipelines.data.publish import CONTENTS
 from pipelines.executor.files import PART, read_json, walk_files
 from pipelines.executor.store import LocalStore
-from steps.core.dataset.plan import DATASETS, FACTS, TILES
+from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, TILES
 from steps.core.dataset.snapshot import AD_HOC, MANIFEST, read_snapshot
 from steps.core.dataset.tables import TILES as TILE_INDEX
 from steps.core.dataset.tables import read_tiles
+from steps.core.tiles.features import features_file
 from steps.validate.image_facts import FACTS as FACT_INDEX
 from steps.validate.image_facts import THUMBNAILS
 
@@ -86,15 +87,23 @@ def _candidates(
     for listing in sorted(store.path(uri("catalogue")).glob("*.parquet")):
         if listing.stem not in named and not listing.name.startswith("."):
             yield uri("catalogue", listing.name), "the listing of a batch without a card"
+    yield from _parts(catalogue, alive, kept)
+    yield from _ad_hoc(catalogue)
+    for prefix in ("labelled", "catalogue", AD_HOC.labelled, AD_HOC.catalogue, TILES, FACTS, FEATURES):
+        root = store.path(uri(prefix))
+        for left in sorted(root.rglob(f"*{PART}")):
+            yield uri(prefix, left.relative_to(root).as_posix()), "left by a writer that was killed"
+
+
+def _parts(catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet[str]) -> Iterator[tuple[str, str]]:
+    store, uri = catalogue.store, catalogue.uri
     for prefix, names in ((TILES, [TILE_INDEX]), (FACTS, [FACT_INDEX, THUMBNAILS])):
         for version in _folders(store.path(uri(prefix))):
             for part in _folders(version):
                 yield from _of_part(part, uri(prefix, version.name, part.name), names, alive, kept)
-    yield from _ad_hoc(catalogue)
-    for prefix in ("labelled", "catalogue", AD_HOC.labelled, AD_HOC.catalogue, TILES, FACTS):
-        root = store.path(uri(prefix))
-        for left in sorted(root.rglob(f"*{PART}")):
-            yield uri(prefix, left.relative_to(root).as_posix()), "left by a writer that was killed"
+    for key in _folders(store.path(uri(FEATURES))):
+        for part in (part for spec in _folders(key) for part in _folders(spec)):
+            yield from _of_features(catalogue, part, f"{key.name}/{part.parent.name}/{part.name}", alive, kept)
 
 
 def _begun(catalogue: Catalogue) -> dict[str, Orphan]:
@@ -136,6 +145,22 @@ def _of_part(
         for shard in sorted(part.glob("*.tfrecord")):
             if shard.name not in wanted | held:
                 yield f"{uri}/{shard.name}", "a shard that no index names"
+
+
+def _of_features(
+    catalogue: Catalogue, part: Path, key: str, alive: Callable[[str], bool], kept: AbstractSet[str]
+) -> Iterator[tuple[str, str]]:
+    tiles = catalogue.uri(TILES, key.partition("/")[2])
+    shards = sorted(catalogue.store.path(tiles).glob("*.tfrecord"))
+    used = alive(tiles)
+    described = {features_file(shard.name) for shard in shards if used or f"{tiles}/{shard.name}" in kept}
+    files = sorted(file.name for file in part.glob("*.npy"))
+    if described.isdisjoint(files):
+        yield catalogue.uri(FEATURES, key), "features of tiles that are gone or that nothing uses"
+        return
+    for file in files:
+        if file not in described:
+            yield catalogue.uri(FEATURES, key, file), "features of a shard that is gone"
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Which parts of the facts and of the tile store anything still uses."""
+"""Which parts of the facts, of the tile store and of the features anything still uses."""
 
 from collections.abc import Callable
 

@@ -18,7 +18,15 @@ from pipelines.definition.registration import conversion_and_registration
 from pipelines.definition.settings import Settings
 from pipelines.definition.step_table import CHECK, EVALUATE, INDEX, PREPROCESS, REJECT, VALIDATE
 from pipelines.definition.tuning_and_training import training_step, tuning_step
-from steps.core.dataset.plan import CUT_OBJECTS, INDEX_OBJECTS, SHARDS_MANIFEST, TILES, VALIDATE_OBJECTS
+from steps.core.dataset.plan import (
+    CUT_OBJECTS,
+    FEATURES,
+    FEATURES_MANIFEST,
+    INDEX_OBJECTS,
+    SHARDS_MANIFEST,
+    TILES,
+    VALIDATE_OBJECTS,
+)
 
 # What both judging programs are told, by their flags.
 _LIMITS = {
@@ -39,9 +47,12 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
     validate, preprocess, index = _data_steps(jobs)
     tiles = output_of(index, "tiles")
     shards = Join(on="/", values=[tiles, SHARDS_MANIFEST])
+    features = Join(on="/", values=[tiles, FEATURES_MANIFEST])
     channels = [
         InputData(channel_name="tiles", data_source=tiles),
         listed_channel("shards", shards, settings.input_mode),
+        # Small, and not read in the order in which they lie: downloaded.
+        listed_channel("features", features, "File"),
         InputData(channel_name="dataset", data_source=output_of(validate, "development")),
         InputData(channel_name="pretrained", data_source=jobs.parameters["PretrainedWeightsUri"]),
     ]
@@ -59,7 +70,7 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
     return Pipeline(
         name=settings.name,
         parameters=list(jobs.parameters.values()),
-        steps=[validate, preprocess, index, tune, train, *_judging_steps(jobs, held_out)],
+        steps=[validate, preprocess, index, tune, train, *_judging_steps(jobs, held_out, features)],
         sagemaker_session=session,
     )
 
@@ -100,25 +111,29 @@ def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
             "plan": plan,
             "store": Join(on="/", values=[plan, INDEX_OBJECTS]),
             "cut": output_of(preprocess, "cut"),
+            "pretrained": jobs.parameters["PretrainedWeightsUri"],
         },
-        outputs=["tiles", "new-tiles"],
+        outputs=["tiles", "new-tiles", "new-features"],
         arguments={
             "output": f"{OUTPUT}/tiles",
             "new-tiles": f"{OUTPUT}/new-tiles",
             "tiles-uri": jobs.settings.uri(TILES),
+            "new-features": f"{OUTPUT}/new-features",
+            "features-uri": jobs.settings.uri(FEATURES),
             "tile-size": jobs.text("TileSize"),
+            "backbone": jobs.text("Backbone"),
         },
     )
     return validate, preprocess, index
 
 
-def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any]) -> list[Any]:
+def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> list[Any]:
     """Return the gate: what judges the trained model, and the condition that leads to the rest or ends the run."""
     limits = {flag: jobs.text(name) for flag, name in _LIMITS.items()} | {"new-ledger": f"{OUTPUT}/new-ledger"}
     verdict = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
     evaluate = jobs.processing(
         EVALUATE,
-        inputs=held_out,
+        inputs={**held_out, "features": features},
         outputs=["evaluation", "new-ledger"],
         arguments={"output": f"{OUTPUT}/evaluation", **limits},
         files=[verdict],

@@ -33,14 +33,14 @@ from sagemaker.train.configs import CheckpointConfig, Compute, Networking, Stopp
 from pipelines.definition.parameters import STATIC, pipeline_parameters
 from pipelines.definition.settings import LEDGER, Settings
 from pipelines.definition.step_table import Step
-from steps.core.dataset.plan import FACTS, INSPECTOR, TILES
+from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES
 
 SEED = 17
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
 _KINDS = {str: ParameterString, int: ParameterInteger, float: ParameterFloat}
 # Given as lists of objects, so that a job downloads what it needs of the store and nothing else.
-_LISTED = ("store", "shards", "images")
+_LISTED = ("store", "shards", "features", "images")
 # Given to each of several instances in part.
 _SHARED_OUT = ("images",)
 
@@ -151,6 +151,7 @@ class Jobs:
         shared = {
             "new-facts": self.settings.uri(FACTS, INSPECTOR),
             "new-tiles": self.settings.uri(TILES),
+            "new-features": self.settings.uri(FEATURES),
             "new-ledger": self.settings.artifact_uri(LEDGER, step),
         }
         uri = shared.get(name) or Join(on="/", values=run)

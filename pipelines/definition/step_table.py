@@ -49,7 +49,7 @@ _HELD_OUT = (
 
 VALIDATE = Step("ValidateData", "validate", MODEL_IMAGE, DATA, _PROCESSING, 15)
 PREPROCESS = Step("PreprocessTiles", "preprocess", DATA_IMAGE, DATA, _PROCESSING, 15, "ProcessingInstanceCount")
-INDEX = Step("IndexTiles", "index", DATA_IMAGE, DATA, _PROCESSING, 5)
+INDEX = Step("IndexTiles", "index", MODEL_IMAGE, DATA, _PROCESSING, 10)
 TUNE = Step(
     "TuneHyperparameters", "train", MODEL_IMAGE, TRAINING, _TRAINING, 40, "TrainingInstanceCount", hidden=_HELD_OUT
 )

@@ -1,6 +1,6 @@
-"""What the bucket already knows of the parts of labelled data: the facts about their images, and their tiles.
+"""What the bucket already knows of the parts of labelled data: facts about their images, tiles, and their features.
 
-Both are told by a listing of a few objects for each part. Which shards a part's tiles must have stands in its index,
+All are told by a listing of a few objects for each part. Which shards a part's tiles must have stands in its index,
 which is read once and remembered.
 """
 
@@ -15,16 +15,20 @@ import pyarrow.parquet as pq
 from pipelines.storage.memo import read_memo, write_memo
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import ObjectStore
-from steps.core.dataset.plan import FACTS, FACTS_FILE, INSPECTOR, THUMBNAILS_FILE, TILES
+from steps.core.dataset.plan import FACTS, FACTS_FILE, FEATURES, INSPECTOR, THUMBNAILS_FILE, TILES
 from steps.core.dataset.tables import TILES as TILES_FILE
+from steps.core.tiles.features import features_file
 from steps.core.tiles.spec import PreprocessingSpec, part_key
 
 
 class Knowledge:
-    """What is known in the bucket `data`, of tiles under `spec`; `mirror` brings the indexes that have to be read."""
+    """What is known in the bucket `data`, of tiles under `spec` and of their features under the key `features`.
 
-    def __init__(self, data: ObjectStore, spec: PreprocessingSpec, mirror: Mirror) -> None:
-        self._data, self._spec, self._mirror = data, spec, mirror
+    `mirror` brings the indexes that have to be read.
+    """
+
+    def __init__(self, data: ObjectStore, spec: PreprocessingSpec, mirror: Mirror, features: str) -> None:
+        self._data, self._spec, self._mirror, self._features = data, spec, mirror, features
         self._memo = f"tiles-{spec.digest[:16]}"
         self._learned = False
 
@@ -41,17 +45,31 @@ class Knowledge:
 
     def has_tiles(self, part: str) -> bool:
         """Tell whether a part's index is there and whole, and every shard that it names."""
+        shards = self.shards(part)
+        return shards is not None and self._tiles_there.keys() >= set(shards)
+
+    def has_features(self, part: str) -> bool:
+        """Tell whether a part has tiles, and features for each of its shards."""
+        shards = self.shards(part)
+        return shards is not None and self._features_there.issuperset(map(self._described, shards))
+
+    def _described(self, shard: str) -> str:
+        """Return the key of the features of the shard of that key."""
+        return f"{FEATURES}/{self._features}/{features_file(shard.removeprefix(f'{TILES}/'))}"
+
+    def shards(self, part: str) -> Sequence[str] | None:
+        """Return the keys of the shards that a part's index names, None if it is not there or cannot be read."""
         etag = self._tiles_there.get(self.index(part))
         if etag is None:
-            return False
+            return None
         known = self._shards.get(part)
         if not isinstance(known, list) or known[:1] != [etag]:
             shards = _shards_of(self._mirror.fetch(self.index(part)))
             if shards is None:
-                return False
+                return None
             known = self._shards[part] = [etag, shards]
             self._learned = True
-        return self._tiles_there.keys() >= set(known[1])
+        return [str(shard) for shard in known[1]]
 
     def remember(self) -> None:
         """Keep what was read, for the next time."""
@@ -66,6 +84,10 @@ class Knowledge:
     @cached_property
     def _tiles_there(self) -> dict[str, str]:
         return {info.key: info.etag for info in self._data.list(f"{TILES}/{self._spec.digest[:16]}/")}
+
+    @cached_property
+    def _features_there(self) -> set[str]:
+        return {info.key for info in self._data.list(f"{FEATURES}/{self._features}/")}
 
     @cached_property
     def _shards(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Planning a run: which parts of a snapshot are new to the store, and which objects each data step needs for that.
 
-A plan is found again by what it depends on (the snapshot, the code, what it is compared with), so that an identical
-run has identical inputs, although the store has meanwhile learned what the first one found out.
+A plan is found again by what it depends on (the snapshot, the code, the weights, what it is compared with), so that an
+identical run has identical inputs, although the store has meanwhile learned what the first one found out.
 """
 
 import hashlib
@@ -44,19 +44,22 @@ def plan_run(
     spec: PreprocessingSpec,
     *,
     code: str,
+    features: str,
     champion: Source | None = None,
     previous: Source | None = None,
 ) -> str:
     """Write the plan of a run, or find it, and return its URI; `data` is the bucket of the data.
 
-    `code` identifies the data programs. A comparison whose facts the store does not have is left out.
+    `code` identifies the data programs; `features` is the key of the features (`steps.core.tiles.features`) that tiles
+    of `spec` have under the run's weights. A comparison whose facts the store does not have is left out.
     """
     with tempfile.TemporaryDirectory(prefix="tilegate-plan-") as folder:
-        planner = _Planner(data, spec, Path(folder))
+        planner = _Planner(data, spec, Path(folder), features)
         compared = {"champion": planner.known(champion, facts=True), "previous": planner.known(previous, facts=False)}
         identity = {
             "source": asdict(source),
             "spec": spec.digest,
+            "features": features,
             "inspector": INSPECTOR,
             "code": code,
             **{name: asdict(other) if other else None for name, other in compared.items()},
@@ -69,10 +72,10 @@ def plan_run(
 class _Planner:
     """Works on copies of what it reads, in `folder`."""
 
-    def __init__(self, data: ObjectStore, spec: PreprocessingSpec, folder: Path) -> None:
-        self._data, self._staged = data, folder / "plan"
+    def __init__(self, data: ObjectStore, spec: PreprocessingSpec, folder: Path, features: str) -> None:
+        self._data, self._staged, self._features = data, folder / "plan", features
         self._mirror = Mirror(data, folder / "bucket")
-        self._known = Knowledge(data, spec, self._mirror)
+        self._known = Knowledge(data, spec, self._mirror, features)
         self._parts = Parts(data, self._mirror)
         self._batches_of: dict[str, list[Batch]] = {}
 
@@ -118,21 +121,26 @@ class _Planner:
             return None, etag
 
     def _is_whole(self, prefix: str, plan: Plan) -> bool:
-        """Tell whether a plan's manifests are there, every object in them, and every shard of what it takes as cut."""
+        """Tell whether a plan's manifests are there, all objects in them, and the shards and features of old parts."""
         try:
             manifests = [self._mirror.fetch(f"{prefix}/{name}") for name in _MANIFESTS]
         except NoSuchObject:
             return False
-        old = [part for part in self._to_cut(plan.source).parts if part.digest not in plan.cut]
-        return all(self._known.has_tiles(part.digest) for part in old) and all(
-            all_exist(self._data, read_manifest(manifest)) for manifest in manifests
+        parts = [part.digest for part in self._to_cut(plan.source).parts]
+        return (
+            all(self._known.has_tiles(part) for part in parts if part not in plan.cut)
+            and all(self._known.has_features(part) for part in parts if part not in plan.describe)
+            and all(all_exist(self._data, read_manifest(manifest)) for manifest in manifests)
         )
 
     def _new_plan(self, source: Source, champion: Source | None, previous: Source | None) -> Plan:
+        to_cut = [part.digest for part in self._to_cut(source).parts]
         return Plan(
             source=source,
             inspect=tuple(p.digest for p in self._all(source).parts if not self._known.has_facts(p.digest)),
-            cut=tuple(p.digest for p in self._to_cut(source).parts if not self._known.has_tiles(p.digest)),
+            cut=tuple(part for part in to_cut if not self._known.has_tiles(part)),
+            describe=tuple(part for part in to_cut if not self._known.has_features(part)),
+            features=self._features,
             champion=champion,
             previous=previous,
         )
@@ -140,7 +148,10 @@ class _Planner:
     def _write_manifests(self, prefix: str, plan: Plan) -> None:
         every, to_cut = self._all(plan.source), self._to_cut(plan.source)
         tables = self._tables(plan.source)
-        index = [*tables, *(self._known.index(p.digest) for p in to_cut.parts if p.digest not in plan.cut)]
+        old = [part.digest for part in to_cut.parts if part.digest not in plan.cut]
+        index = [*tables, *map(self._known.index, old)]
+        # Of tiles that are there IndexTiles reads those alone that other weights than tonight's have described.
+        index += [shard for part in old if part in plan.describe for shard in self._known.shards(part) or ()]
         # A manifest may not be empty: a job that has nothing to cut gets a table that it does not read.
         idle = [] if plan.cut else [f"{DATASETS}/{plan.source.snapshot}/{MANIFEST}"]
         wanted: dict[str, tuple[list[str], Ledger, Collection[str]]] = {

@@ -53,5 +53,19 @@ def upload_weights(path: Path, artifacts: ObjectStore) -> str | None:
     return key
 
 
+def weights_sha256(artifacts: ObjectStore, uri: str) -> str:
+    """Return the sha256 of the backbone in the folder at `uri`; raises UserError unless there is exactly one."""
+    folder = uri.removeprefix(artifacts.uri()).rstrip("/") + "/"
+    if "://" in folder:
+        raise UserError(f"pretrained weights at {uri}: a folder below {artifacts.uri('weights/')} is wanted")
+    names = [info.key.removeprefix(folder) for info in artifacts.list(folder)]
+    found = [name for name in names if name.endswith(WEIGHTS_SUFFIX) and "/" not in name]
+    if len(found) == 1:
+        return artifacts.sha256(folder + found[0])
+    raise UserError(
+        f"pretrained weights at {uri}: {', '.join(found) or 'nothing'} is there, and one *{WEIGHTS_SUFFIX} is wanted"
+    )
+
+
 def _line(document: object) -> bytes:
     return (json.dumps(document) + "\n").encode()

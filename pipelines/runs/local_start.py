@@ -74,7 +74,9 @@ class LocalStart:
             snapshot = added
         else:
             if not (is_sample or request.weights):
-                print("Weights: a small backbone that knows the sample alone; `--weights` names a better one", flush=True)
+                print(
+                    "Weights: a small backbone that knows the sample alone; `--weights` names a better one", flush=True
+                )
             told = "the embedded sample, drawn by code. It shows that the workflow works, not how good a model is."
             print(f"Data: {told if is_sample else request.data}", flush=True)
             data = request.data or write_sample(self.home / "sample", progress=_drawn)

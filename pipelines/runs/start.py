@@ -15,11 +15,12 @@ from pipelines.planning.baselines import champion_source, previous_source
 from pipelines.planning.champion_and_ledger import champion_uri, ledger_uri
 from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.planning.planner import OF_VALIDATION, plan_run
-from pipelines.planning.seed import seed
+from pipelines.planning.seed import seed, weights_sha256
 from pipelines.planning.warm_start import warm_start_parents
 from pipelines.registry.protocol import ModelRegistry
 from pipelines.storage.protocol import ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.tiles.features import features_key
 from steps.core.tiles.spec import PreprocessingSpec
 
 
@@ -50,11 +51,14 @@ def with_plan(
     which asks for what the store does not know by then.
     """
     seed(ground.artifacts)
+    spec = PreprocessingSpec(tile_size=values["TileSize"])
+    weights = weights_sha256(ground.artifacts, values["PretrainedWeightsUri"])
     champion = ground.registry.load_champion(ground.group)
     plan = plan_run(
         ground.data,
         snapshot.source,
-        PreprocessingSpec(tile_size=values["TileSize"]),
+        spec,
+        features=features_key(spec, values["Backbone"], weights),
         code=json.dumps([code, {name: values[name] for name in OF_VALIDATION}], sort_keys=True),
         champion=champion_source(champion, snapshot, ground.data),
         previous=previous_source(earlier, snapshot, ground.data),

@@ -98,7 +98,9 @@ class Golden:
         value = read_json(path)
         try:
             if value.pop("version") != _VERSION:
-                raise UserError(f"{path} is of another version than {_VERSION}: check it with the version that wrote it")
+                raise UserError(
+                    f"{path} is of another version than {_VERSION}: check it with the version that wrote it"
+                )
             screenshots = tuple(Screenshot(**one) for one in value.pop("screenshots"))
             return cls(**{**value, "stored_as_jpeg": Stored(**value["stored_as_jpeg"]), "screenshots": screenshots})
         except (AttributeError, KeyError, TypeError) as error:

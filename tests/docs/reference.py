@@ -23,7 +23,7 @@ from pipelines.nightly.records import CLAIM, OUTCOME, PREFIX, STARTED
 from pipelines.release.channels import CHANNELS
 from pipelines.release.store import KEYS, MANIFEST, RELEASES
 from steps.core.common.program import EXIT_STOPPED
-from steps.core.dataset.plan import CUT_OBJECTS, DATASETS, FACTS, INDEX_OBJECTS, TILES, VALIDATE_OBJECTS
+from steps.core.dataset.plan import CUT_OBJECTS, DATASETS, FACTS, FEATURES, INDEX_OBJECTS, TILES, VALIDATE_OBJECTS
 from steps.core.dataset.plan import FILE_NAME as PLAN
 from steps.core.dataset.snapshot import Place
 
@@ -174,6 +174,7 @@ def _keys() -> Iterator[str]:
             "plans/<key>/": f"a run's plan: {plans}",
             f"{FACTS}/<version>/<part>/": "what was measured in images, by content",
             f"{TILES}/<spec>/<part>/": "tiles, by content",
+            f"{FEATURES}/<key>/<spec>/<part>/": "what pretrained weights say of tiles; the key names spec and weights",
         },
         "artifacts": {
             "runs/<execution>/<step>/<output>/": "what processing jobs leave; `report.html` is the page for people",

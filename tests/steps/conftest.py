@@ -32,6 +32,7 @@ class Workspace:
         self.report = root / "report"
         self.facts = root / "new-facts"
         self.shards = root / "new-tiles"
+        self.features = root / "new-features"
         self.development = root / "development"
         self.tiles = root / "tiles"
         self.cut = root / "cut"
@@ -68,10 +69,17 @@ class Workspace:
         return source
 
     def plan_for(
-        self, batches: list[Batch], *, known: Sequence[Batch] = (), listing: str = "new", **more: Source
+        self,
+        batches: list[Batch],
+        *,
+        known: Sequence[Batch] = (),
+        listing: str = "new",
+        features: str = "",
+        **more: Source,
     ) -> None:
         """Write the plan of batches whose files are in place; of the `known` ones the store has facts and tiles.
 
+        With the key `features` the new ones are to be described.
         With the "old" listing the files of the batches are not looked at.
         """
         source = self.source_of(batches)
@@ -86,7 +94,7 @@ class Workspace:
         done = {batch.name for batch in known}
         parts = parts_of(batches, lambda batch: source.listing(self.store, batch))
         new = tuple(part.digest for part in parts if part.batch not in done)
-        Plan(source, inspect=new, cut=new, **more).write(self.plan)
+        Plan(source, inspect=new, cut=new, describe=new if features else (), features=features, **more).write(self.plan)
 
     def validate(self, *more: str) -> int:
         words = {
@@ -112,9 +120,9 @@ class Workspace:
                 return code
         return self.index(tiles, shards)
 
-    def index(self, tiles: Path, shards: Path) -> int:
+    def index(self, tiles: Path, shards: Path, **more: object) -> int:
         own = {"dataset": self.dataset, "store": self.store, "cut": self.cut, "new_tiles": shards}
-        return index.main(self.words(**own, output=tiles))
+        return index.main(self.words(**own, new_features=self.features, output=tiles, **more))
 
     def words(self, **flags: object) -> list[str]:
         flags = {"plan": self.plan, "message": self.message, "tile_size": TILE_SIZE, **flags}

@@ -1,4 +1,4 @@
-"""The plan of a run, worked out before it starts: the parts of the snapshot that nobody has inspected or cut yet.
+"""The plan of a run, worked out before it starts: the parts of the snapshot that are not inspected, cut, described yet.
 
 A plan is a folder `plans/<key>/` with `plan.json` and a ManifestFile for each data step, which list the objects that
 the step needs and no others: the images of new parts, and of old parts what the store knows of them. The manifests'
@@ -15,13 +15,13 @@ from steps.core.dataset.snapshot import Batch, Place, read_listing, read_snapsho
 
 FILE_NAME = "plan.json"
 VALIDATE_OBJECTS, CUT_OBJECTS, INDEX_OBJECTS = "validate.manifest", "cut.manifest", "index.manifest"
-DATASETS, FACTS, TILES = "datasets", "facts", "tiles"
-SHARDS_MANIFEST = "shards.manifest"
+DATASETS, FACTS, TILES, FEATURES = "datasets", "facts", "tiles", "features"
+SHARDS_MANIFEST, FEATURES_MANIFEST = "shards.manifest", "features.manifest"
 # What the store knows of a part's images.
 FACTS_FILE, THUMBNAILS_FILE = "facts.parquet", "thumbnails.parquet"
 # A change of what is measured in an image, or how, makes a new version: old facts then are not taken for new ones.
 INSPECTOR = "1"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,17 @@ class Source:
 class Plan:
     """`inspect` and `cut` name the new parts; the other snapshots, None where there are none, are compared with.
 
+    `describe` names the parts whose tiles have no features yet under `features`, the key of the run's spec and weights
+    (`steps.core.tiles.features`).
+
     `champion` is the data that the approved model was trained on, `previous` the snapshot of the last finished run.
     """
 
     source: Source
     inspect: tuple[str, ...]
     cut: tuple[str, ...]
+    describe: tuple[str, ...] = ()
+    features: str = ""
     champion: Source | None = None
     previous: Source | None = None
 
@@ -87,6 +92,8 @@ class Plan:
                 source=sources["source"],
                 inspect=_texts(value["inspect"]),
                 cut=_texts(value["cut"]),
+                describe=_texts(value["describe"]),
+                features=_texts([value["features"]])[0],
                 champion=sources.get("champion"),
                 previous=sources.get("previous"),
             )

@@ -118,6 +118,24 @@ def test_shards_that_a_run_names_stay_with_their_part(catalogue):
     assert "tiles/spec/of-a-run" not in collected(catalogue)
 
 
+def test_features_go_after_the_tiles_that_they_describe(catalogue, tmp_path):
+    part = add(catalogue, tmp_path / "data", "a.png")[0]
+    used, unused, named = (
+        tiles(catalogue, name).removesuffix(".tfrecord") for name in (part, "of-nothing", "of-a-run")
+    )
+    manifest = json.dumps([{"prefix": SETTINGS.uri("tiles/")}, f"{named}.tfrecord"]).encode()
+    catalogue.store.put_bytes(manifest, SETTINGS.uri("runs/r1/IndexTiles/tiles/shards.manifest"))
+    put(catalogue, "features/none.json", *(f"features/key/{shard}.npy" for shard in (used, unused, named)))
+    put(catalogue, f"features/key/spec/{part}/gone.npy", "features/key/spec/gone/tiles.npy")
+    tile_part = f"tiles/{unused.rpartition('/')[0]}"
+    assert collected(catalogue) == {
+        tile_part: "a part that nothing uses",
+        "features/key/spec/of-nothing": "features of tiles that are gone or that nothing uses",
+        "features/key/spec/gone": "features of tiles that are gone or that nothing uses",
+        f"features/key/spec/{part}/gone.npy": "features of a shard that is gone",
+    }
+
+
 def test_an_ad_hoc_batch_without_a_listing_goes(catalogue, tmp_path):
     snapshot_of(labelled(tmp_path / "data", "a.png"), catalogue.store, SETTINGS, CLASSES)
     put(catalogue, f"{AD_HOC.labelled}/killed/a.png")

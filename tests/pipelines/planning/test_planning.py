@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,9 +14,10 @@ from pipelines.planning.planner import plan_run
 from pipelines.runs.inputs import catalogue_snapshot, data_here
 from pipelines.storage.folder import FolderObjects
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.plan import FACTS, INSPECTOR, TILES, Plan
+from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES, Plan
 from steps.core.dataset.snapshot import parts_of
 from steps.core.tiles.cutting import CutScreenshot
+from steps.core.tiles.features import write_shard_features
 from steps.core.tiles.spec import PreprocessingSpec, part_key
 from steps.core.tiles.store import write_part
 from steps.core.tiles.tiling import Tile
@@ -50,13 +52,15 @@ class Home:
     def parts(self, snapshot):
         return parts_of(snapshot.batches, lambda batch: snapshot.source.listing(self.bucket, batch))
 
-    def know(self, snapshot):
+    def know(self, snapshot, features=""):
         for part in self.parts(snapshot):
             write_facts(
                 self.bucket / FACTS / INSPECTOR / part.digest, [Inspection(i, "image", "") for _, i in part.files]
             )
             cuts = [(i, CutScreenshot((Tile(0, 0, 9, 9),), (b"jpeg",))) for _, i in part.files]
-            write_part(self.bucket / TILES, part_key(SPEC, part.digest), cuts)
+            index = write_part(self.bucket / TILES, part_key(SPEC, part.digest), cuts)
+            for shard in set(index["shard"]) if features else ():
+                write_shard_features(self.bucket / FEATURES / features, shard, np.zeros((len(cuts), 3), np.float16))
 
     def objects(self, uri, step):
         head, *keys = json.loads(self.store.path(f"{uri}/{step}.manifest").read_text())
@@ -149,6 +153,52 @@ def test_a_run_that_has_nothing_to_cut_gets_a_table_in_place_of_images(home):
     uri, plan = home.plan(snapshot)
     assert plan.cut == ()
     assert home.objects(uri, "cut") == [f"datasets/{snapshot.source.snapshot}/manifest.jsonl"]
+
+
+def shards(keys):
+    return [key for key in keys if key.endswith(".tfrecord")]
+
+
+def test_a_night_describes_its_new_parts_and_downloads_no_others_tiles(home):
+    first = home.add("first", "a.png")
+    _, plan = home.plan(first, features="weights")
+    assert (plan.features, plan.describe) == ("weights", plan.cut)
+    home.know(first, "weights")
+    uri, plan = home.plan(home.add("second", "b.png"), features="weights")
+    assert len(plan.describe) == 1
+    assert plan.describe == plan.cut
+    assert shards(home.objects(uri, "index")) == []
+
+
+@pytest.mark.parametrize(("known", "weights", "new"), [("w", "w", 0), ("w", "v", 2), ("", "w", 2), ("w", "", 0)])
+def test_other_weights_describe_all_tiles_again_and_random_ones_none(home, known, weights, new):
+    home.add("first", "a.png")
+    snapshot = home.add("second", "b.png")
+    home.know(snapshot, known)
+    uri, plan = home.plan(snapshot, features=weights)
+    assert (plan.cut, len(plan.describe)) == ((), new)
+    there = sorted(
+        f"{TILES}/{path.relative_to(home.bucket / TILES)}" for path in (home.bucket / TILES).rglob("*.tfrecord")
+    )
+    assert shards(home.objects(uri, "index")) == (there if new else [])
+
+
+def test_a_part_that_lacks_the_features_of_a_shard_is_described_again(home):
+    snapshot = home.add("first", "a.png")
+    home.know(snapshot, "w")
+    before, plan = home.plan(snapshot, features="w")
+    assert plan.describe == ()
+    next((home.bucket / FEATURES).rglob("*.npy")).unlink()
+    again, plan = home.plan(snapshot, features="w")
+    assert (again, len(plan.describe), plan.cut) == (before, 1, ())
+
+
+def test_an_identical_run_describes_the_same_although_the_store_has_learned_meanwhile(home):
+    snapshot = home.add("first", "a.png")
+    before = home.plan(snapshot, features="w")
+    home.know(snapshot, "w")
+    assert home.plan(snapshot, features="w") == before
+    assert home.plan(snapshot)[0] != before[0]
 
 
 def test_of_planners_that_see_different_things_the_first_ones_plan_counts(home):
