@@ -111,7 +111,8 @@ def test_training_cannot_read_what_models_are_judged_on(resources, environment):
         assert not allowing(statements, "s3:GetObject", artifact(environment, key)), key
     for key in ("labelled/b/labels.csv", "datasets/d/manifest.jsonl", "catalogue/b.parquet", "plans/p/plan.json"):
         assert not allowing(statements, "s3:GetObject", data(environment, key)), key
-    assert allowing(statements, "s3:GetObject", data(environment, "tiles/spec/part/shard.tfrecord"))
+    for key in ("tiles/spec/part/shard.tfrecord", "features/key/spec/part/shard.npy"):
+        assert allowing(statements, "s3:GetObject", data(environment, key)), key
 
 
 def test_the_judge_reads_held_out_data_and_writes_its_own_outputs_only(resources, environment):

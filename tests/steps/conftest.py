@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from steps.core.common.files import sha256_file
-from steps.core.dataset.plan import DATASETS, Plan, Source
+from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, INSPECTOR, TILES, Plan, Source
 from steps.core.dataset.snapshot import Batch, Place, parts_of, snapshot_digest, write_listing, write_snapshot
 from steps.index import __main__ as index
 from steps.preprocess import __main__ as preprocess
@@ -40,16 +40,24 @@ class Workspace:
 
     def draw(self, count: int) -> None:
         """Draw screenshots whose red tells their number, and whose tiles (three each) tell their place in green."""
-        batch = Batch("b-test", "m.manifest", "0" * 64)
+        self.plan_for([self.draw_batch(Batch("b-test", "m.manifest", "0" * 64), range(count))])
+
+    def draw_batch(self, batch: Batch, numbers: Sequence[int]) -> Batch:
         folder = self.labelled / batch.name
         folder.mkdir(parents=True)
         lines = []
-        for number in range(count):
+        for number in numbers:
             self.draw_one(folder / f"{number}.png", number)
             record = {"source-ref": f"{number}.png", "k": number % 2, "k-metadata": {}, "app": f"app-{number // 2}"}
             lines.append(json.dumps(record))
         (folder / batch.labels).write_text("\n".join(lines))
-        self.plan_for([batch])
+        return batch
+
+    def keep(self) -> None:
+        """Put what a night wrote into the store, and give the next one folders of its own."""
+        for folder, key in ((self.facts, f"{FACTS}/{INSPECTOR}"), (self.shards, TILES), (self.features, FEATURES)):
+            shutil.copytree(folder, self.store / key, dirs_exist_ok=True)
+            shutil.rmtree(folder)
 
     @staticmethod
     def draw_one(path: Path, number: int) -> None:
@@ -109,8 +117,11 @@ class Workspace:
         }
         return validate.main([*(str(word) for pair in words.items() for word in pair), *more])
 
-    def preprocess(self, tiles: Path, shards: Path, *, workers: int = 1, hosts: int = 1) -> int:
-        """Cut what the plan says on some hosts, merge, and return the exit code of the first program that failed."""
+    def preprocess(self, tiles: Path, shards: Path, *, workers: int = 1, hosts: int = 1, **more: object) -> int:
+        """Cut what the plan says on some hosts, merge, and return the exit code of the first program that failed.
+
+        `more` are flags of IndexTiles.
+        """
         shutil.rmtree(self.cut, ignore_errors=True)
         for host, keys in enumerate(self.shares(hosts)):
             code = preprocess.main(
@@ -118,7 +129,7 @@ class Workspace:
             )
             if code:
                 return code
-        return self.index(tiles, shards)
+        return self.index(tiles, shards, **more)
 
     def index(self, tiles: Path, shards: Path, **more: object) -> int:
         own = {"dataset": self.dataset, "store": self.store, "cut": self.cut, "new_tiles": shards}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from steps.core.dataset.plan import FACTS, INSPECTOR, TILES, Plan
+from steps.core.dataset.plan import TILES, Plan
 from steps.core.dataset.snapshot import Batch
 from steps.core.dataset.tables import read_dataset, read_quarantine, read_tiles
 from steps.core.tiles.decode import decode_image
@@ -113,25 +113,8 @@ def nights(tmp_path):
     made.draw(60)
     assert made.validate() == 0
     assert made.preprocess(made.tiles, made.shards) == 0
-    later = Batch("b-test-2", "m.manifest", "1" * 64)
-    folder = made.labelled / later.name
-    folder.mkdir()
-    lines = []
-    for number in range(60, 70):
-        made.draw_one(folder / f"{number}.png", number)
-        lines.append(
-            json.dumps({"source-ref": f"{number}.png", "k": number % 2, "k-metadata": {}, "app": f"l{number}"})
-        )
-    (folder / later.labels).write_text("\n".join(lines))
+    later = made.draw_batch(Batch("b-test-2", "m.manifest", "1" * 64), range(60, 70))
     return made, [Batch("b-test", "m.manifest", "0" * 64), later]
-
-
-def keep(made):
-    """Put what the first night wrote into the store, and give the next one folders of its own."""
-    shutil.copytree(made.facts, made.store / FACTS / INSPECTOR, dirs_exist_ok=True)
-    shutil.copytree(made.shards, made.store / TILES, dirs_exist_ok=True)
-    for folder in (made.facts, made.shards):
-        shutil.rmtree(folder)
 
 
 def test_a_second_night_opens_new_screenshots_only_and_ends_as_one_night_would(nights, tmp_path):
@@ -147,7 +130,7 @@ def test_a_second_night_opens_new_screenshots_only_and_ends_as_one_night_would(n
     made.plan_for(batches[:1])
     assert made.validate() == 0
     assert made.preprocess(made.tiles, made.shards) == 0
-    keep(made)
+    made.keep()
     made.plan_for(batches, known=batches[:1])
     for picture in (made.labelled / "b-test").glob("*.png"):
         picture.unlink()
@@ -161,7 +144,7 @@ def test_a_second_night_opens_new_screenshots_only_and_ends_as_one_night_would(n
 
 def test_a_relabelled_screenshot_is_neither_opened_nor_cut_again(nights):
     made, (first, _) = nights
-    keep(made)
+    made.keep()
     manifest = made.labelled / first.name / first.labels
     manifest.write_text(manifest.read_text().replace('"k": 0', '"k": 1', 1))
     for picture in (made.labelled / first.name).glob("*.png"):
@@ -240,7 +223,7 @@ def test_a_screenshot_that_broke_since_its_validation_stops_preprocessing(tmp_pa
 
 def test_a_batch_is_compared_with_the_champions_data_and_with_production(nights, tmp_path):
     made, (first, later) = nights
-    keep(made)
+    made.keep()
     reference = Batch("b-reference", ".", "2" * 64, "reference")
     folder = made.labelled / reference.name
     folder.mkdir()
@@ -261,7 +244,7 @@ def test_a_batch_is_compared_with_the_champions_data_and_with_production(nights,
 
 def test_more_changed_labels_than_allowed_stop_the_night(nights, capsys):
     made, (first, later) = nights
-    keep(made)
+    made.keep()
     previous = made.source_of([first])
     review = Batch("b-test-3", "m.csv", "3" * 64, "review")
     folder = made.labelled / review.name

@@ -1,5 +1,7 @@
 """What a run is started with: a repeated start asks for the very same, a new night learns from the one before."""
 
+import hashlib
+
 import pandas as pd
 import pytest
 
@@ -9,7 +11,10 @@ from pipelines.executor.store import LocalStore
 from pipelines.runs.local_start import LocalStart, RunRequest
 from steps.core.common.choices import HALF_OF_LIMIT
 from steps.core.common.errors import UserError
+from steps.core.dataset.plan import Plan
 from steps.core.gate.test_set_ledger import Consultation
+from steps.core.tiles.features import features_key
+from steps.core.tiles.spec import PreprocessingSpec
 
 SETTINGS = Settings()
 
@@ -19,14 +24,14 @@ class Home:
         self.root, self._leave, self._number = root, leave_run, 0
         self.store = LocalStore(root / "home" / "store")
 
-    def start(self, *files, **given):
+    def start(self, *files, weights=None, **given):
         folder = self.root / "-".join(files)
         folder.mkdir(exist_ok=True)
         for file in files:
             (folder / file).write_bytes(file.encode())
         pd.DataFrame({"path": files, "label": 1}).to_csv(folder / "labels.csv", index=False)
         start = LocalStart(self.root / "home", SETTINGS)
-        return start.prepare(*start.asked(RunRequest(self.root / "home", folder, parameters=given)))
+        return start.prepare(*start.asked(RunRequest(self.root / "home", folder, weights=weights, parameters=given)))
 
     def finish(self, parameters, job):
         """Leave behind what a whole run leaves: its tuning, and its look at the test split."""
@@ -61,6 +66,17 @@ def test_a_repeated_start_is_the_same_although_the_first_one_has_left_its_result
     first = home.start("a.png")
     home.finish(first, "job-1")
     assert home.start("a.png") == first
+
+
+def test_a_start_plans_features_under_the_very_weights(home, tmp_path):
+    weights = tmp_path / "a.weights.h5"
+    weights.write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    for backbone, given in (("small", weights), ("large", weights), ("small", None)):
+        started = home.start("a.png", weights=given, Backbone=backbone, TileSize=96)
+        plan = Plan.read(home.store.path(started["PlanUri"]))
+        wanted = features_key(PreprocessingSpec(tile_size=96), backbone, digest) if given else ""
+        assert (plan.features, plan.describe) == (wanted, plan.cut if given else ())
 
 
 def test_a_night_on_new_data_starts_warm_and_sees_the_look_of_the_night_before(home):

@@ -1,0 +1,43 @@
+"""Which pretrained weights lie at a place in the store: their digest, none, or one sentence."""
+
+import hashlib
+
+import pytest
+
+from pipelines.planning.seed import seed, weights_sha256
+from pipelines.storage.folder import FolderObjects
+from steps.core.common.errors import UserError
+
+
+@pytest.fixture
+def artifacts(tmp_path):
+    return FolderObjects(tmp_path / "b", "b")
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_weights_are_told_by_their_bytes_and_random_ones_have_none(artifacts, slash):
+    seed(artifacts)
+    artifacts.put("weights/mine/any.weights.h5", b"weights")
+    artifacts.put("weights/mine/deeper/other.weights.h5", b"others")
+    assert weights_sha256(artifacts, f"s3://b/weights/mine{slash}") == hashlib.sha256(b"weights").hexdigest()
+    assert weights_sha256(artifacts, f"s3://b/weights/random{slash}") is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "keys", "told"),
+    [
+        ("s3://b/weights/w", (), "nothing is there"),
+        ("s3://b/weights/w", ("weights/w2/a.weights.h5",), "nothing is there"),
+        (
+            "s3://b/weights/w",
+            ("weights/w/a.weights.h5", "weights/w/b.weights.h5"),
+            "a.weights.h5, b.weights.h5 is there",
+        ),
+        ("s3://other/weights/w", ("weights/w/a.weights.h5",), "a folder below s3://b/weights/ is wanted"),
+    ],
+)
+def test_another_place_is_one_sentence(artifacts, uri, keys, told):
+    for key in keys:
+        artifacts.put(key, b"weights")
+    with pytest.raises(UserError, match=f"pretrained weights at {uri}: .*{told}"):
+        weights_sha256(artifacts, uri)
