@@ -4,9 +4,6 @@ SCREENSHOTS = 300
 QUICK = {
     "Classes": "other,promotion",
     "TileSize": 64,
-    "Augment": 0.0,
-    "HeadEpochs": 0,
-    "TuningEpochs": 1,
     "FineTuneEpochs": 1,
     "MaxTuningJobs": 1,
     "MaxFpr": 0.95,

@@ -9,6 +9,7 @@ import click
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED, parameter_options
+from pipelines.cli.weights import weights_option
 from pipelines.definition.settings import Settings
 from pipelines.environment import LOCAL
 
@@ -19,11 +20,7 @@ _INBOX = "A folder of dropped batches: each folder in it, with labels and screen
 @environment_options
 @home_option
 @click.option("--inbox", type=click.Path(exists=True, file_okay=False, path_type=Path), help=_INBOX)
-@click.option(
-    "--weights",
-    type=click.Path(exists=True, path_type=Path),
-    help="Pretrained backbone, as for `tilegate run` (local only).",
-)
+@weights_option
 @click.option(
     "--settle",
     type=float,

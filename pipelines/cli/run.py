@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from pipelines.cli.home import home_option
+from pipelines.cli.weights import weights_option
 from pipelines.definition.parameters import SAMPLE_PARAMETERS, Parameter, pipeline_parameters
 from pipelines.definition.settings import Settings
 
@@ -72,11 +73,7 @@ def activation_hint() -> str | None:
     help="Labelled screenshots: a folder, or a labels file in one. Without it, the batches that `tilegate data add` "
     "has added, or the embedded synthetic sample if there are none.",
 )
-@click.option(
-    "--weights",
-    type=click.Path(exists=True, path_type=Path),
-    help="Pretrained backbone: a Keras *.weights.h5, or a folder of them. Without it, the sample's own.",
-)
+@weights_option
 @click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run instead of starting a new one.")
 @parameter_options

@@ -11,7 +11,7 @@ from pipelines.definition.parameters import MOST_WARM_START_PARENTS, STATIC
 from pipelines.planning.earlier_runs import EarlierRun, before
 
 # What a trial is, besides its hyperparameters: nights that differ in it are not of one search.
-_ALIKE = ("Classes", "TileSize", "PretrainedWeightsUri", "TuningEpochs", *STATIC.values())
+_ALIKE = ("Classes", "TileSize", "PretrainedWeightsUri", *STATIC.values())
 
 
 def warm_start_parents(earlier: Sequence[EarlierRun], pipeline: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:

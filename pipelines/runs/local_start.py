@@ -16,6 +16,7 @@ from pipelines.definition.settings import Settings
 from pipelines.definition.step_table import DATA, programs
 from pipelines.executor.store import LocalStore
 from pipelines.registry.mlflow_registry import MlflowRegistry
+from pipelines.runs.imagenet import IMAGENET, imagenet_weights
 from pipelines.runs.inputs import catalogue_snapshot, data_here, snapshot_of, weights_of
 from pipelines.runs.local_history import runs_here
 from pipelines.runs.sample_data import write_sample
@@ -61,7 +62,11 @@ class LocalStart:
 
     def weights(self, backbone: str, weights: Path | None) -> dict[str, str]:
         """Return the parameter that names the weights that a person gave, nothing if none were given."""
-        return {"PretrainedWeightsUri": weights_of(weights, backbone, self.artifacts)} if weights else {}
+        if weights is None:
+            return {}
+        if str(weights) == IMAGENET:
+            weights = imagenet_weights(backbone, self.home)
+        return {"PretrainedWeightsUri": weights_of(weights, backbone, self.artifacts)}
 
     def asked(self, request: RunRequest) -> tuple[Snapshot, dict[str, Any]]:
         """Bring the data that a person asked for into the store; return their snapshot and every parameter's value."""
@@ -75,7 +80,7 @@ class LocalStart:
         else:
             if not (is_sample or request.weights):
                 print(
-                    "Weights: a small backbone that knows the sample alone; `--weights` names a better one", flush=True
+                    "Weights: a small backbone that knows the sample alone; `--weights imagenet` is better", flush=True
                 )
             told = "the embedded sample, drawn by code. It shows that the workflow works, not how good a model is."
             print(f"Data: {told if is_sample else request.data}", flush=True)

@@ -1,9 +1,9 @@
 """TrainModel, and every trial of TuneHyperparameters: train a tile classifier on the development splits.
 
-Obeys SageMaker's training contract: channels `tiles`, `shards`, `dataset` and `pretrained`, hyperparameters in
+Obeys SageMaker's training contract: channels `tiles`, `shards`, `features`, `dataset`, `pretrained`, hyperparameters in
 `/opt/ml/input/config/hyperparameters.json`, the model into `/opt/ml/model`, metrics as log lines, checkpoints in
 `/opt/ml/checkpoints`. Of several hosts, told by resourceconfig.json, the first one writes. `pretrained` holds
-one Keras `*.weights.h5`, or `initialisation.json` to say that training starts from random weights.
+one Keras `*.weights.h5`.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, sha256_file, write_json
 from steps.core.common.program import run
 from steps.core.dataset.splits import DEVELOPMENT
@@ -110,6 +111,11 @@ def _write(
 
     args.model.mkdir(parents=True, exist_ok=True)
     model = learned.model or build_model(settings.backbone, source.spec.tile_size, pretrained=pretrained)
+    if model.output_shape[-1] != learned.head.width:
+        raise UserError(
+            f"the features are {learned.head.width} a tile, and {settings.backbone} gives {model.output_shape[-1]}: "
+            "they are of other weights; start the run again"
+        )
     save_weights(model, args.model / MODEL_FILE)
     learned.head.write(args.model)
     source.spec.write(args.model)

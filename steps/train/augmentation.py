@@ -4,7 +4,6 @@ Nothing here turns or mirrors a picture: no phone shows text that way. A screens
 the change is one of the screen (theme, light, colour), each for itself where it is one of the cut (zoom, a hole).
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -12,35 +11,20 @@ import tensorflow as tf
 _LUMA = (0.2126, 0.7152, 0.0722)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Places:
-    """Where tiles stand in a batch that several replicas share: what is drawn for a tile depends on that alone.
-
-    `number`, int64 [n], is each tile's place in the batch, out of `tiles` places; the batch is of `screenshots`.
-    """
-
-    number: Any
-    tiles: Any
-    screenshots: Any
-
-
-def augment(tiles: Any, owner: Any, strength: float, seed: Any, places: Places | None = None) -> Any:
+def augment(tiles: Any, owner: Any, strength: float, seed: Any) -> Any:
     """Alter tiles float32 [n, side, side, 3], 0 to 255, and return them in the same form.
 
     `owner`, int64 [n], says which screenshot of the batch a tile is of; `strength` is 0 (nothing) to 1; `seed` is a
-    pair of integers, and the same seed makes the same pictures. Without `places` these tiles are the whole batch.
+    pair of integers, and the same seed makes the same pictures.
     """
     if strength <= 0:
         return tiles
     count = tf.shape(tiles)[0]
-    places = places or Places(tf.range(count), count, tf.cast(tf.reduce_max(owner) + 1, tf.int32))
     zoom, colour, hole = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-    zooms = tf.gather(tf.random.stateless_uniform([places.tiles, 4], zoom), places.number)
-    colours = tf.random.stateless_uniform([places.screenshots, 7], colour)
-    holes = tf.gather(tf.random.stateless_uniform([places.tiles, 8], hole), places.number)
-    tiles = _zoom(tiles, 0.35 * strength, zooms)
-    tiles = _colour(tiles, owner, strength, colours)
-    return tf.clip_by_value(_cover(tiles, strength, holes), 0.0, 255.0)
+    screenshots = tf.cast(tf.reduce_max(owner) + 1, tf.int32)
+    tiles = _zoom(tiles, 0.35 * strength, tf.random.stateless_uniform([count, 4], zoom))
+    tiles = _colour(tiles, owner, strength, tf.random.stateless_uniform([screenshots, 7], colour))
+    return tf.clip_by_value(_cover(tiles, strength, tf.random.stateless_uniform([count, 8], hole)), 0.0, 255.0)
 
 
 def _zoom(tiles: Any, most: float, drawn: Any) -> Any:

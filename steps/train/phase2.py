@@ -101,7 +101,8 @@ def fine_tune(
         model.compile(_optimizer(settings.fine_tune_learning_rate, epochs, steps), _loss())
     callbacks = [_Epochs(model, source, judged, on_epoch)]
     backup = keras.callbacks.BackupAndRestore(str(phase.checkpoints / name), delete_checkpoint=False)
-    model.fit(data, epochs=epochs, verbose=0, callbacks=[backup, *callbacks])
+    # What is known of an epoch is kept first: one without the other would be an epoch that nobody measured.
+    model.fit(data, epochs=epochs, verbose=0, callbacks=[*callbacks, backup])
     return model.backbone, model.read_head()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from steps.train.hyperparameters import Hyperparameters
 
 LINEAR, LOGARITHMIC = "Linear", "Logarithmic"
+_FIRST_BLOCKS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,11 @@ TUNED = (
 )
 
 
-def default_trial(bounds: Mapping[str, tuple[float, float]] | None = None) -> dict[str, str]:
-    """Return the defaults as a trial's hyperparameters, as text; `bounds` replace those of the table by name."""
+def first_trials(bounds: Mapping[str, tuple[float, float]] | None = None) -> list[dict[str, str]]:
+    """Return what a search begins with, as text: the defaults, which are phase 1 alone, and the same with phase 2.
+
+    `bounds` replace those of the table by name.
+    """
     moved = bounds or {}
-    return {tuned.name: tuned.text(*moved.get(tuned.name, (tuned.low, tuned.high))) for tuned in TUNED}
+    default = {tuned.name: tuned.text(*moved.get(tuned.name, (tuned.low, tuned.high))) for tuned in TUNED}
+    return [default, {**default, "fine-tune-blocks": str(_FIRST_BLOCKS)}]

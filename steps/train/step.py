@@ -1,6 +1,7 @@
 """Learning from the development splits: the head, and the backbone's last blocks where that is proven to help."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from steps.core.common.errors import UserError
+from steps.core.common.files import read_json, write_json
 from steps.core.gate.paired import Gain, paired_gain
 from steps.core.gate.roc import PARTIAL_AUC_BELOW, partial_auc, roc
 from steps.network.head import Head, pool
@@ -79,17 +81,19 @@ def _fine_tune(examples: Examples, settings: Hyperparameters, phase: "Phase2", l
     known, asked = examples.take(train), examples.take(test)
     start = solve(known, first.penalty)
     before = start.logits(asked.features)
-    watch = _Watch(asked, learned.history)
-    fine_tune(
-        phase,
-        tiles_of(rows, train),
-        known.weights(),
-        Head.of(start.weights, start.bias),
-        name="held-out",
-        epochs=settings.fine_tune_epochs,
-        judged=tiles_of(rows, test),
-        on_epoch=watch.epoch,
-    )
+    watch = _Watch(asked, settings.fine_tune_epochs, phase.checkpoints / "held-out.json")
+    if not watch.is_over:
+        fine_tune(
+            phase,
+            tiles_of(rows, train),
+            known.weights(),
+            Head.of(start.weights, start.bias),
+            name="held-out",
+            epochs=settings.fine_tune_epochs,
+            judged=tiles_of(rows, test),
+            on_epoch=watch.epoch,
+        )
+    learned.history += watch.rows
     gain = learned.gain = paired_gain(watch.best_logits, before, asked.labels, asked.groups)
     # One standard error is the price of whatever is beyond phase 1.
     objective = float(learned.best["validation:pauc"]) + gain.value - gain.error
@@ -107,21 +111,36 @@ def _fine_tune(examples: Examples, settings: Hyperparameters, phase: "Phase2", l
 
 
 class _Watch:
-    """Measures phase 2 epoch by epoch, keeps the best, and stops once an epoch brings nothing more."""
+    """Measures phase 2 epoch by epoch, keeps the best, and is over once an epoch brings nothing more.
 
-    def __init__(self, asked: Examples, history: list[Row]) -> None:
-        self._asked, self._history = asked, history
+    What it knows lies in a file, so that a training that was interrupted goes on from there.
+    """
+
+    def __init__(self, asked: Examples, epochs: int, path: Path) -> None:
+        self._asked, self._epochs, self._path = asked, epochs, path
+        self.rows: list[Row] = []
         self.best: Row = {}
         self.best_logits: Floats = np.zeros(0)
+        if path.is_file():
+            known = read_json(path)
+            self.rows, self.best, self.best_logits = known["rows"], known["best"], np.array(known["logits"])
+            print(f"Going on after epoch {len(self.rows)}", flush=True)
+            for row in self.rows:
+                _tell(row)
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.rows) and (self.rows[-1] != self.best or len(self.rows) >= self._epochs)
 
     def epoch(self, number: int, logits: Floats, loss: float) -> bool:
+        """Measure an epoch, and return whether to go on. One that is repeated counts for the first time."""
         row = {**_measured("fine-tune", number, logits, self._asked.labels), "train:loss": loss}
-        self._history.append(row)
-        _tell(row)
-        better = not self.best or float(row["validation:pauc"]) > float(self.best["validation:pauc"])
-        if better:
+        self.rows = [*self.rows[: number - 1], row]
+        if not self.best or float(row["validation:pauc"]) > float(self.best["validation:pauc"]):
             self.best, self.best_logits = row, logits
-        return better
+        write_json(self._path, {"rows": self.rows, "best": self.best, "logits": self.best_logits.tolist()})
+        _tell(row)
+        return not self.is_over
 
 
 def _measured(phase: str, epoch: int, logits: Floats, labels: npt.NDArray[np.int64]) -> Row:

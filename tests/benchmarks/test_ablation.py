@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from steps.network.reducer import Reducer
 
 from steps.core.common.choices import REDUCERS
 from steps.core.dataset.splits import Split
-from steps.network.reducer import Reducer
 from steps.network.runtime import start_tensorflow
 from steps.train.hyperparameters import LOSSES, Hyperparameters
 from tests.benchmarks.screenshots import screenshots
@@ -29,11 +29,11 @@ from tests.benchmarks.screenshots import screenshots
 start_tensorflow()
 
 import tf_keras as keras  # noqa: E402
+from steps.train.fit import Examples, train_head  # noqa: E402
 
 from steps.network.backbone import EVIDENCE, FEATURES, POOL, build_model  # noqa: E402
 from steps.network.tile_input import screenshot_codes  # noqa: E402
 from steps.train import fit  # noqa: E402
-from steps.train.fit import Examples, train_head  # noqa: E402
 from tests.benchmarks.recipes import FOLDS, figures, folds, tile_source  # noqa: E402
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]

@@ -10,6 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from steps.network.reducer import Reducer
 
 from steps.core.tiles.cutting import cut_tiles
 from steps.core.tiles.spec import PreprocessingSpec
@@ -17,7 +18,6 @@ from steps.core.tiles.tiling import plan_tiles
 from steps.device.export import export
 from steps.device.flatbuffer import model_bytes, read_model
 from steps.device.runtime import LiteModel
-from steps.network.reducer import Reducer
 from steps.network.runtime import start_tensorflow
 from tests.benchmarks.own_process import run
 

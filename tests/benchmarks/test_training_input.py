@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from steps.network.reducer import Reducer
 
 from steps.core.dataset.splits import Split
-from steps.network.reducer import Reducer
 from steps.network.runtime import start_tensorflow
 from steps.train.hyperparameters import Hyperparameters
 from tests.benchmarks.screenshots import screenshots
@@ -26,10 +26,10 @@ start_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 import tf_keras as keras  # noqa: E402
+from steps.train.fit import Examples, Fitting, _Descent, training_batches  # noqa: E402
 
 from steps.network.backbone import build_model  # noqa: E402
 from steps.train.augmentation import augment  # noqa: E402
-from steps.train.fit import Examples, Fitting, _Descent, training_batches  # noqa: E402
 from steps.train.step import _freeze  # noqa: E402
 from tests.benchmarks.recipes import tile_source  # noqa: E402
 

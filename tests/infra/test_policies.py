@@ -98,7 +98,7 @@ def _fits(rows, resource):
 
 def test_training_cannot_read_what_models_are_judged_on(resources, environment):
     statements = statements_of(resources, "training")
-    seen = ["runs/e1/ValidateData/development/dataset.parquet", "weights/random/initialisation.json"]
+    seen = ["runs/e1/ValidateData/development/dataset.parquet", "weights/sample/sample.weights.h5"]
     for key in seen:
         assert allowing(statements, "s3:GetObject", artifact(environment, key)), key
     hidden = [

@@ -1,8 +1,10 @@
 """A small labelled batch, validated and tiled by the real programs, shared by the tests of the later steps."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,22 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from steps.core.common.files import sha256_file
+from steps.core.common.files import sha256_file, write_text
 from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, INSPECTOR, TILES, Plan, Source
 from steps.core.dataset.snapshot import Batch, Place, parts_of, snapshot_digest, write_listing, write_snapshot
+from steps.core.dataset.tables import read_tiles
+from steps.core.tiles.features import features_key, write_shard_features
+from steps.core.tiles.shards import Record, read_record
+from steps.core.tiles.spec import PreprocessingSpec
 from steps.index import __main__ as index
 from steps.preprocess import __main__ as preprocess
 from steps.validate import __main__ as validate
 
 TILE_SIZE = 32
+_WEIGHTS = "weights whose features are known already"
+FEATURES_KEY = features_key(
+    PreprocessingSpec(tile_size=TILE_SIZE), "small", hashlib.sha256(_WEIGHTS.encode()).hexdigest()
+)
 
 
 class Workspace:
@@ -33,6 +43,8 @@ class Workspace:
         self.facts = root / "new-facts"
         self.shards = root / "new-tiles"
         self.features = root / "new-features"
+        self.pretrained = root / "pretrained"
+        write_text(self.pretrained / "stock.weights.h5", _WEIGHTS)
         self.development = root / "development"
         self.tiles = root / "tiles"
         self.cut = root / "cut"
@@ -87,7 +99,7 @@ class Workspace:
     ) -> None:
         """Write the plan of batches whose files are in place; of the `known` ones the store has facts and tiles.
 
-        With the key `features` the new ones are to be described.
+        With the key `features` the new ones are to be described; else the features of all are known.
         With the "old" listing the files of the batches are not looked at.
         """
         source = self.source_of(batches)
@@ -102,7 +114,8 @@ class Workspace:
         done = {batch.name for batch in known}
         parts = parts_of(batches, lambda batch: source.listing(self.store, batch))
         new = tuple(part.digest for part in parts if part.batch not in done)
-        Plan(source, inspect=new, cut=new, describe=new if features else (), features=features, **more).write(self.plan)
+        describe, key = (new, features) if features else ((), FEATURES_KEY)
+        Plan(source, inspect=new, cut=new, describe=describe, features=key, **more).write(self.plan)
 
     def validate(self, *more: str) -> int:
         words = {
@@ -133,7 +146,15 @@ class Workspace:
 
     def index(self, tiles: Path, shards: Path, **more: object) -> int:
         own = {"dataset": self.dataset, "store": self.store, "cut": self.cut, "new_tiles": shards}
-        return index.main(self.words(**own, new_features=self.features, output=tiles, **more))
+        own |= {"pretrained": self.pretrained, "new_features": self.features, "output": tiles}
+        return index.main(self.words(**{**own, **more}))
+
+    def describe(self) -> None:
+        """Write as features what a network of one glance would say: each tile's mean red, green and blue."""
+        for shard, rows in read_tiles(self.tiles).groupby("shard"):
+            jpegs = [read_record(self.shards, Record(shard, row.offset, row.length)) for row in rows.itertuples()]
+            means = [np.asarray(Image.open(BytesIO(jpeg))).mean((0, 1)) for jpeg in jpegs]
+            write_shard_features(self.features, shard, np.array(means, np.float16))
 
     def words(self, **flags: object) -> list[str]:
         flags = {"plan": self.plan, "message": self.message, "tile_size": TILE_SIZE, **flags}
@@ -164,4 +185,5 @@ def workspace(tmp_path_factory):
     made.draw(60)
     assert made.validate() == 0
     assert made.preprocess(made.tiles, made.shards) == 0
+    made.describe()
     return made

@@ -3,8 +3,6 @@
 import functools
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -174,22 +172,3 @@ def test_a_shard_that_is_damaged_or_lacks_a_record_is_named(night, capsys):
         assert shard.name in said
         assert told in said
         assert night.written() == set()
-
-
-def test_random_weights_start_no_tensorflow_and_leave_a_mark(workspace, tmp_path):
-    (tmp_path / "pretrained").mkdir()
-    (tmp_path / "pretrained" / "initialisation.json").write_text("{}")
-    words = workspace.words(
-        dataset=workspace.dataset,
-        store=workspace.store,
-        cut=workspace.cut,
-        new_tiles=tmp_path / "new",
-        new_features=tmp_path / "features",
-        output=tmp_path / "tiles",
-        pretrained=tmp_path / "pretrained",
-    )
-    program = "import sys; from steps.index.__main__ import main; print(main(), 'tensorflow' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "0 False"
-    assert [path.name for path in (tmp_path / "features").iterdir()] == ["none.json"]
-    assert json.loads((tmp_path / "tiles" / "features.manifest").read_text())[1:] == ["none.json"]

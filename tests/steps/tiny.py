@@ -3,11 +3,11 @@
 import json
 
 import numpy as np
+from steps.network.reducer import Reducer
 
 from steps.core.common.files import write_json
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.network.archive import pack
-from steps.network.reducer import Reducer
 from tests.steps.conftest import TILE_SIZE
 
 REDUCER = Reducer("mean", scale=0.7, offset=0.1)

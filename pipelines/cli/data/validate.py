@@ -7,6 +7,7 @@ import click
 
 from pipelines.cli.data.options import labels_options
 from pipelines.cli.home import home_option
+from pipelines.cli.weights import weights_option
 from steps.core.common.choices import BACKBONES
 
 
@@ -17,11 +18,7 @@ from steps.core.common.choices import BACKBONES
     help="Labelled screenshots that need not be added: a folder, or a labels file in one.",
 )
 @click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
-@click.option(
-    "--weights",
-    type=click.Path(exists=True, path_type=Path),
-    help="Pretrained backbone, as for a run: with it drift is looked for in its features as well.",
-)
+@weights_option
 @click.option("--backbone", type=click.Choice(BACKBONES), help="What the weights are of.")
 @labels_options
 @click.option(

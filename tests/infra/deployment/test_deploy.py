@@ -27,7 +27,7 @@ def test_a_deployment_is_filled_with_what_a_first_night_starts_from(account):
     assert account.keys(account.environment.artifact_bucket) == [
         "champions/none/champion.json",
         "ledgers/none/ledger.json",
-        "weights/random/initialisation.json",
+        "weights/sample/sample.weights.h5",
     ]
     assert "Stack tilegate-dev: new, 2 resources" in account.text
     assert "AWS::S3::Bucket" in account.text

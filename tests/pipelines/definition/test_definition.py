@@ -21,7 +21,7 @@ from steps.core.gate.limits import Limits
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.evaluate.arguments import limits_of
 from steps.train.hyperparameters import Hyperparameters
-from steps.train.search_space import TUNED, default_trial
+from steps.train.search_space import TUNED, first_trials
 from tests.shared import compiled
 
 SETTINGS = Settings()
@@ -152,7 +152,7 @@ def test_a_program_takes_every_argument_that_its_step_gives_it(definition, name)
 def test_training_takes_every_hyperparameter_that_its_step_gives_it(definition):
     defaults = {f"Parameters.{p['Name']}": str(p.get("DefaultValue", "text")) for p in definition["Parameters"]}
     best = "Steps.TuneHyperparameters.BestTrainingJob.TunedHyperParameters"
-    tuned = {f"{best}['{name}']": value for name, value in default_trial().items()}
+    tuned = {f"{best}['{name}']": value for name, value in first_trials()[0].items()}
     given = steps(definition)["TrainModel"]["Arguments"]["HyperParameters"]
     text = {name: v if isinstance(v, str) else (defaults | tuned)[next(references(v))] for name, v in given.items()}
     assert Hyperparameters.parse(text) == Hyperparameters()

@@ -16,7 +16,7 @@ from steps.convert.variants import MAX_FLIPPED
 from steps.core.common.errors import UserError
 from steps.core.gate.limits import ChampionRule, Fleet, Limits
 from steps.train.hyperparameters import Hyperparameters
-from steps.train.search_space import TUNED, default_trial
+from steps.train.search_space import TUNED
 
 DEFAULTS = {parameter.name: parameter.default for parameter in pipeline_parameters(Settings())}
 
@@ -63,10 +63,8 @@ def test_the_defaults_and_the_samples_parameters_are_accepted():
         ("Variants", "float32,float8", "variant 'float8'"),
         ("Variants", " ,", "no variant is wanted"),
         ("Compress", "prune,shrink", "compress='shrink'"),
-        ("Reducer", "median", "reducer='median'"),
         ("Loss", "hinge", "loss='hinge'"),
-        ("Augment", 2.0, "augment=2.0"),
-        ("TuningEpochs", -1, "fine-tune-epochs=-1"),
+        ("FineTuneEpochs", -1, "fine-tune-epochs=-1"),
         ("LearningRateMin", 0.0, "fine-tune-learning-rate=0.0"),
         ("LearningRateMax", 1e-5, "LearningRateMin 1e-05 is not below LearningRateMax 1e-05"),
         ("MaxTuningJobs", 0, "MaxTuningJobs 0"),
@@ -79,6 +77,6 @@ def test_a_value_that_a_step_would_refuse_is_refused_before_it_starts(name, valu
 
 
 def test_a_search_begins_with_the_defaults_as_far_as_the_bounds_allow():
-    assert first_trials(DEFAULTS) == [default_trial()]
+    assert [trial["fine-tune-blocks"] for trial in first_trials(DEFAULTS)] == ["0", "2"]
     (first,) = first_trials({**DEFAULTS, "LearningRateMin": 0.01, "LearningRateMax": 0.1})
     assert float(first["fine-tune-learning-rate"]) == 0.01

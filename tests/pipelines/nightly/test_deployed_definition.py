@@ -35,9 +35,9 @@ def test_every_parameter_has_its_default_in_its_type(deployed):
 
 
 def test_what_is_chosen_gets_the_type_of_its_parameter(deployed):
-    assert deployed.typed({"MaxFpr": "0.02", "HeadEpochs": "3", "Backbone": "large"}) == {
+    assert deployed.typed({"MaxFpr": "0.02", "FineTuneEpochs": "3", "Backbone": "large"}) == {
         "MaxFpr": 0.02,
-        "HeadEpochs": 3,
+        "FineTuneEpochs": 3,
         "Backbone": "large",
     }
 
@@ -46,8 +46,8 @@ def test_what_is_chosen_gets_the_type_of_its_parameter(deployed):
     ("chosen", "says"),
     [
         ({"MaxFrp": 1}, "no parameter MaxFrp: it has .*MaxFpr"),
-        ({"HeadEpochs": "many"}, "HeadEpochs is 'many': wanted a whole number"),
-        ({"HeadEpochs": 3.7}, "HeadEpochs is 3.7: wanted a whole number"),
+        ({"FineTuneEpochs": "many"}, "FineTuneEpochs is 'many': wanted a whole number"),
+        ({"FineTuneEpochs": 3.7}, "FineTuneEpochs is 3.7: wanted a whole number"),
         ({"Backbone": "huge"}, "Backbone is 'huge': wanted one of small, large"),
     ],
 )

@@ -58,7 +58,7 @@ def test_a_night_gives_every_parameter_that_has_no_default(cloud, batch):
     assert json.loads(cloud.artifacts.get("champions/none/champion.json")) == {"champion": None}
     ledger = given["LedgerUri"].removeprefix(cloud.artifacts.uri())
     assert json.loads(cloud.artifacts.get(f"{ledger}/ledger.json")) == []
-    assert cloud.artifacts.info("weights/random/initialisation.json")
+    assert cloud.artifacts.info("weights/sample/sample.weights.h5")
 
 
 def test_the_execution_bears_its_nights_name(cloud, batch):

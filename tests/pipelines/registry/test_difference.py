@@ -18,7 +18,7 @@ from steps.core.gate.limits import Limits
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.evaluate.evaluation import evaluate
 from steps.network.archive import pack
-from steps.network.reducer import Reducer
+from steps.network.head import Head
 
 DEMANDS = {"operators": ["ADD"], "tile_operators": ["ADD"], "min_runtime_version": "2.3.0"}
 BATCHES = {
@@ -49,10 +49,10 @@ def archives(tmp_path_factory):
         trained = {"dropout": dropout, "backbone": "small", "loss": "cross-entropy"}
         evaluation = judged(noise, hyperparameters=trained)
         subject = {"model": str(number) * 64, "bytes": int(size), "quantization": kind, "flipped_decisions": 0.001}
-        spec, reducer = PreprocessingSpec(tile_size=96), Reducer("max", 2.0, -1.0)
+        spec, head = PreprocessingSpec(tile_size=96), Head.of(np.ones(9), -1.0)
         folder = tmp_path_factory.mktemp("bundle")
         evaluation.write_verdict(folder)
-        write_json(folder / "model.json", device_contract(evaluation, spec, reducer, subject, demands=DEMANDS))
+        write_json(folder / "model.json", device_contract(evaluation, spec, head, subject, demands=DEMANDS))
         pack(folder, folder.parent / f"{number}" / "model.tar.gz")
         made.append(folder.parent / f"{number}" / "model.tar.gz")
     return made

@@ -114,8 +114,8 @@ class Service:
 
     def trial(self, number, objective, status="Completed"):
         job = f"tune-{number}"
-        self.training(job, {"validation:tpr_at_fpr": objective, "train:loss": 0.5})
-        best = {"MetricName": "validation:tpr_at_fpr", "Value": objective}
+        self.training(job, {"validation:objective": objective, "train:loss": 0.5})
+        best = {"MetricName": "validation:objective", "Value": objective}
         self.trials.append(
             {
                 "TrainingJobName": job,

@@ -72,12 +72,12 @@ def test_a_step_is_a_child_run_with_its_reason_inputs_log_files_and_numbers(play
 
 def test_training_has_its_hyperparameters_and_the_history_of_its_metrics(played):
     arguments = {"HyperParameters": {"learning-rate": "0.1"}, "InputDataConfig": []}
-    metrics = [StepMetric("TrainModel", None, "validation:tpr_at_fpr", 0.5 + index / 10, index) for index in range(3)]
+    metrics = [StepMetric("TrainModel", None, "validation:objective", 0.5 + index / 10, index) for index in range(3)]
     ended = StepSucceeded("TrainModel", "Training", StepResult("Succeeded"), 1.0)
     played.play(played.started(), StepStarted("TrainModel", "Training", "r", arguments), *metrics, ended, DONE)
     run = played.runs()["TrainModel"]
     assert run.data.params == {"learning-rate": "0.1"}
-    history = played.client.get_metric_history(run.info.run_id, "validation:tpr_at_fpr")
+    history = played.client.get_metric_history(run.info.run_id, "validation:objective")
     assert [(point.step, point.value) for point in history] == [(0, 0.5), (1, 0.6), (2, 0.7)]
 
 

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from steps.network.reducer import Reducer
 
 from steps.convert.bundle import device_contract, model_card, write_summary
 from steps.convert.summary import SUMMARY
@@ -14,7 +15,6 @@ from steps.core.common.errors import UserError
 from steps.core.gate.limits import Limits
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.evaluate.evaluation import Evaluation, evaluate
-from steps.network.reducer import Reducer
 
 SPEC, REDUCER = PreprocessingSpec(tile_size=96), Reducer("max", 2.0, -1.0)
 SUBJECT = {"model": "5" * 64, "bytes": 1234567, "quantization": "float16", "flipped_decisions": 0.002}

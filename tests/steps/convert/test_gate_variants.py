@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from steps.network.reducer import Reducer
 
 from steps.core.common.errors import UserError
 from steps.core.dataset.splits import Split
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.evaluate.evaluation import HELD_OUT
-from steps.network.reducer import Reducer
 from steps.network.runtime import start_tensorflow
 
 start_tensorflow()

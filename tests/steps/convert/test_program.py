@@ -4,12 +4,12 @@ import json
 
 import pandas as pd
 import pytest
+from steps.network.reducer import Reducer
 
 from steps.core.common.files import sha256_file
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.check import main as check_main
 from steps.network.archive import unpacked
-from steps.network.reducer import Reducer
 from steps.network.runtime import start_tensorflow
 from tests.steps.tiny import EASY, REDUCER, SPEC, Judged, seeing, write_trained
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from steps.network.reducer import Reducer
 
 from steps.core.tiles.spec import PreprocessingSpec
-from steps.network.reducer import Reducer
 from steps.network.runtime import start_tensorflow
 
 SPEC = PreprocessingSpec(tile_size=32)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from steps.network.reducer import Reducer
 
 from steps.core.common.errors import UserError
 from steps.core.tiles.cutting import cut_tiles
@@ -11,7 +12,6 @@ from steps.core.tiles.decode import MAX_ASPECT
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.flatbuffer import model_bytes, read_model
 from steps.device.runtime import LiteModel
-from steps.network.reducer import Reducer
 from tests.steps.device.conftest import REDUCER, SPEC
 
 pytestmark = pytest.mark.integration

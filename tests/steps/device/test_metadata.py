@@ -7,6 +7,7 @@ import flatbuffers
 import numpy as np
 import pytest
 from flatbuffers.table import Table
+from steps.network.reducer import Reducer
 
 from steps.core.common.errors import UserError
 from steps.core.tiles.spec import PreprocessingSpec
@@ -14,7 +15,6 @@ from steps.device.flatbuffer import read_model
 from steps.device.metadata import NAME, finish
 from steps.device.operators import demands
 from steps.device.runtime import LiteModel
-from steps.network.reducer import Reducer
 from tests.steps.device.conftest import REDUCER, SPEC
 
 pytestmark = pytest.mark.integration

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from steps.network.reducer import Reducer
 
 from steps.core.tiles.cutting import cut_tiles
 from steps.device.export import export
 from steps.device.flatbuffer import read_model
 from steps.device.operators import demands
 from steps.device.runtime import LiteModel
-from steps.network.reducer import Reducer
 from tests.steps.device.conftest import REDUCER, SPEC
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]

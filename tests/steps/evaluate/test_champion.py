@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from steps.network.reducer import Reducer
 
 from steps.core.common.files import sha256_file, write_json
 from steps.core.dataset.splits import Split
 from steps.core.gate.champion import Champion, ChampionUnreadable
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.network.archive import pack
-from steps.network.reducer import Reducer
 from steps.network.runtime import start_tensorflow
 from tests.steps.tiny import REDUCER, SPEC, seeing
 

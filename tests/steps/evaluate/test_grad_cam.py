@@ -12,7 +12,6 @@ start_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 import tf_keras as keras  # noqa: E402
-
 from steps.evaluate.grad_cam import class_activations  # noqa: E402
 
 pytestmark = pytest.mark.integration

@@ -12,10 +12,10 @@ from steps.network.archive import pack, unpacked
 @pytest.fixture
 def files(tmp_path):
     folder = tmp_path / "files"
-    (folder / "variants").mkdir(parents=True)
-    (folder / "model.keras").write_bytes(bytes(range(256)) * 40)
-    (folder / "reducer.json").write_text("{}")
-    (folder / "variants" / "qat.h5").write_bytes(b"weights")
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "backbone.npz").write_bytes(bytes(range(256)) * 40)
+    (folder / "head.json").write_text("{}")
+    (folder / "deeper" / "more.npz").write_bytes(b"weights")
     return folder
 
 
@@ -26,7 +26,7 @@ def contents(folder):
 def test_an_archive_is_the_same_bytes_every_time_and_comes_back_whole(files, tmp_path):
     for name in ("one", "two"):
         pack(files, tmp_path / name / "model.tar.gz")
-        (files / "reducer.json").touch()
+        (files / "head.json").touch()
     assert (tmp_path / "one" / "model.tar.gz").read_bytes() == (tmp_path / "two" / "model.tar.gz").read_bytes()
     with unpacked(tmp_path / "one") as folder:
         assert contents(folder) == contents(files)

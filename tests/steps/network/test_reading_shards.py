@@ -6,6 +6,7 @@ import struct
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from steps.core.dataset.splits import DEVELOPMENT, Split
@@ -14,11 +15,12 @@ from steps.network.runtime import start_tensorflow
 
 start_tensorflow()
 
-from steps.network.reducer import Reducer  # noqa: E402
-from steps.network.tile_input import TileSource, tile_evidence  # noqa: E402
-from steps.train.fit import Examples, training_batches  # noqa: E402
+from steps.network.backbone import build_model  # noqa: E402
+from steps.network.head import Head  # noqa: E402
+from steps.network.tile_input import TileSource, describer, logits_of  # noqa: E402
 from steps.train.hyperparameters import Hyperparameters  # noqa: E402
-from tests.steps.tiny import tiny  # noqa: E402
+from steps.train.phase2 import training_batches  # noqa: E402
+from tests.steps.conftest import TILE_SIZE  # noqa: E402
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")]
 
@@ -71,8 +73,9 @@ def test_an_epoch_opens_each_shard_once(read):
     source, watch = read
     rows = source.rows(Split.TRAIN)
     assert len(shards(rows)) > 5
-    for epoch in (1, 2):
-        for _ in training_batches(Examples(source, rows, Reducer(), Hyperparameters()), epoch):
+    batches = training_batches(source, rows, np.ones(rows["id"].nunique()), Hyperparameters())
+    for _ in range(2):
+        for _ in batches:
             pass
         assert watch.opened() == shards(rows)
 
@@ -80,5 +83,6 @@ def test_an_epoch_opens_each_shard_once(read):
 def test_judging_opens_the_shards_of_its_split_once(read):
     source, watch = read
     rows = source.rows(Split.VALIDATION)
-    tile_evidence(tiny(), source, rows)
+    model = build_model("small-minimalistic", TILE_SIZE)
+    logits_of(Head.of(np.zeros(3 * model.output_shape[-1]), 0.0), describer(model), source, rows)
     assert watch.opened() == shards(rows)

@@ -1,11 +1,12 @@
-"""Reading tiles: each with its own row, screenshots whole and in order, and evidence where its tile is."""
+"""Reading tiles: each with its own row, screenshots whole and in order, and features where their tile is."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from steps.core.common.errors import UserError
 from steps.core.dataset.splits import DEVELOPMENT, Split
-from steps.network.reducer import Reducer
+from steps.network.head import Head
 from steps.network.runtime import start_tensorflow
 from steps.train.hyperparameters import Hyperparameters
 from tests.steps.conftest import TILE_SIZE
@@ -15,8 +16,8 @@ start_tensorflow()
 import tensorflow as tf  # noqa: E402
 import tf_keras as keras  # noqa: E402
 
-from steps.network.tile_input import TileSource, decode, screenshot_codes, tile_evidence  # noqa: E402
-from steps.train.fit import Examples, training_batches  # noqa: E402
+from steps.network.tile_input import TileSource, decode, describer, logits_of, screenshot_codes  # noqa: E402
+from steps.train.phase2 import training_batches  # noqa: E402
 
 pytestmark = pytest.mark.integration
 
@@ -79,25 +80,26 @@ def test_codes_number_the_screenshots_as_they_lie(source):
     assert screenshot_codes(rows.iloc[:1]).tolist() == [0]
 
 
-def test_training_batches_hold_every_screenshot_once_with_its_own_code(source):
+def test_training_batches_hold_every_screenshot_once_with_its_own_label_and_weight(source):
     rows = source.rows(Split.TRAIN)
-    first = numbers(rows.drop_duplicates("id"))
-    examples = Examples(source, rows, Reducer(), Hyperparameters(batch_size=7))
-    batches = training_batches(examples)
-    seen = []
-    for codes, ((counts, tiles),) in batches:
-        assert tiles.dtype == tf.uint8
-        assert counts.numpy().tolist() == [4] * len(codes)
-        found = means(tiles)
-        assert np.abs(found[..., 0] - first[codes.numpy()][:, None]).max() < 4
-        assert np.abs(found[..., 1] - GREENS).max() < 4
-        seen += codes.numpy().tolist()
-    assert sorted(seen) == list(range(len(first)))
-    assert seen != sorted(seen)
-    assert [code for codes, _ in batches for code in codes.numpy().tolist()] == seen
-    later = [code for codes, _ in training_batches(examples, 2) for code in codes.numpy().tolist()]
-    assert sorted(later) == sorted(seen)
-    assert later != seen
+    first = rows.drop_duplicates("id").reset_index(drop=True)
+    reds, counted = numbers(first), np.arange(len(first)) + 1.0
+    batches = training_batches(source, rows, counted, Hyperparameters(batch_size=7))
+    orders = []
+    for _ in range(2):
+        seen = []
+        for (tiles, counts), labels, weights in batches:
+            assert tiles.dtype == tf.uint8
+            assert counts.numpy().tolist() == [4] * len(weights)
+            codes = weights.numpy().astype(int) - 1
+            found = means(tiles)
+            assert np.abs(found[..., 0] - reds[codes][:, None]).max() < 4
+            assert np.abs(found[..., 1] - GREENS).max() < 4
+            assert labels.numpy()[:, 0].tolist() == first["label"][codes].tolist()
+            seen += codes.tolist()
+        assert sorted(seen) == list(range(len(first)))
+        orders.append(seen)
+    assert orders[0] != orders[1]
 
 
 def test_shorter_screenshots_are_filled_up_and_very_long_ones_are_looked_at_in_parts():
@@ -117,13 +119,14 @@ def test_shorter_screenshots_are_filled_up_and_very_long_ones_are_looked_at_in_p
             signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.string))
             return tf.data.Dataset.from_generator(made, output_signature=signature)
 
-    examples = Examples(Stub(), None, Reducer(), Hyperparameters(batch_size=3))
+    rows = pd.DataFrame({"id": list("abc"), "label": [0, 1, 0]})
+    batches = training_batches(Stub(), rows, np.arange(3.0), Hyperparameters(batch_size=3))
     chosen = set()
-    for epoch in range(1, 6):
-        ((codes, ((counts, tiles),)),) = list(training_batches(examples, epoch))
-        counts = dict(zip(codes.numpy().tolist(), counts.numpy().tolist(), strict=True))
-        places = dict(zip(codes.numpy().tolist(), np.round((means(tiles)[..., 0] - 1) / 10, 1), strict=True))
-        assert counts == {0: 2, 1: 5, 2: 9}
+    for _ in range(5):
+        (((tiles, counts), _, weights),) = list(batches)
+        order = np.argsort(weights.numpy())
+        assert counts.numpy()[order].tolist() == [2, 5, 9]
+        places = np.round((means(tiles)[order, :, 0] - 1) / 10, 1)
         assert places[0].tolist() == [0, 1] + [-0.1] * 7
         assert places[1].tolist() == [0, 1, 2, 3, 4] + [-0.1] * 4
         assert places[2][0] == 0
@@ -132,17 +135,30 @@ def test_shorter_screenshots_are_filled_up_and_very_long_ones_are_looked_at_in_p
     assert len(chosen) > 1
 
 
-def test_evidence_stands_where_its_tile_does(source):
-    """A model that says a tile's mean colours, held against the rows that it was asked for."""
+def colours():
+    """A model that says a tile's mean colours."""
     inputs = keras.layers.Input((TILE_SIZE, TILE_SIZE, 3))
-    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+
+
+def test_features_stand_where_their_tile_does(source):
     rows = source.rows(Split.VALIDATION)
-    found = tile_evidence(model, source, rows, batch=3)
+    describe = describer(colours())
+    found = describe(source, rows)
     assert found.shape == (len(rows), 3)
     assert np.abs(found[:, 0] - numbers(rows)).max() < 4
     assert np.abs(found[:, 1] - GREENS[rows["index"]]).max() < 4
-    backwards = rows.iloc[::-1].reset_index(drop=True)
-    assert (tile_evidence(model, source, backwards) == found[::-1]).all()
+    assert (describe(source, rows.iloc[::-1].reset_index(drop=True)) == found[::-1]).all()
+
+
+def test_logits_are_those_of_the_head_shard_by_shard(source):
+    rows, describe = source.rows(Split.TRAIN), describer(colours())
+    head = Head.of(np.arange(9) / 100, -1.0)
+    wanted = head.logits(describe(source, rows), rows["index"].to_numpy(), screenshot_codes(rows))
+    assert logits_of(head, describe, source, rows) == pytest.approx(wanted)
+    several = rows.assign(shard=np.where(screenshot_codes(rows) % 2, "other", rows["shard"]))
+    taken = lambda _, part: describe(source, part.assign(shard=rows["shard"].iloc[0]))  # noqa: E731
+    assert logits_of(head, taken, source, several) == pytest.approx(wanted)
 
 
 def test_a_split_that_is_not_in_the_table_cannot_be_read(workspace):

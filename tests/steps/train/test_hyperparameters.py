@@ -4,14 +4,14 @@ from dataclasses import fields
 
 import pytest
 
-from steps.core.common.choices import BACKBONES, COMPRESSIONS, REDUCERS
+from steps.core.common.choices import BACKBONES, COMPRESSIONS
 from steps.core.common.errors import UserError
-from steps.train.hyperparameters import LOSSES, Hyperparameters
+from steps.train.hyperparameters import Hyperparameters
 
 
 def test_hyperparameters_arrive_as_strings():
-    parsed = Hyperparameters.parse({"batch-size": "16", "dropout": "0.5", "backbone": "large", "_tuning": "x"})
-    assert (parsed.batch_size, parsed.dropout, parsed.backbone) == (16, 0.5, "large")
+    parsed = Hyperparameters.parse({"batch-size": "16", "augment": "0.25", "backbone": "large", "_tuning": "x"})
+    assert (parsed.batch_size, parsed.augment, parsed.backbone) == (16, 0.25, "large")
     assert Hyperparameters.parse({k: str(v) for k, v in parsed.to_dict().items()}) == parsed
 
 
@@ -21,8 +21,8 @@ def test_hyperparameters_arrive_as_strings():
         ("batch-sice", "3", "unknown hyperparameter"),
         ("batch-size", "3.5", "a whole number"),
         ("batch-size", "0", "from 1 to 4096"),
-        ("dropout", "nan", "a number is wanted"),
-        ("dropout", "", "a number is wanted"),
+        ("augment", "nan", "a number is wanted"),
+        ("augment", "", "a number is wanted"),
         ("fine-tune-learning-rate", "-1", "from 1e-07"),
     ],
 )
@@ -32,7 +32,7 @@ def test_bad_hyperparameters_are_named(name, value, says):
 
 
 def test_every_choice_can_be_given():
-    for name, choices in (("backbone", BACKBONES), ("reducer", REDUCERS), ("loss", LOSSES)):
+    for name, choices in (("backbone", BACKBONES),):
         for choice in choices:
             assert getattr(Hyperparameters.parse({name: choice}), name) == choice
         with pytest.raises(UserError, match=f"{name}='nothing': one of {choices[0]}, "):
@@ -42,8 +42,7 @@ def test_every_choice_can_be_given():
 def test_compressions_are_listed_once_each_and_none_is_the_default():
     assert Hyperparameters().compressions == ()
     assert Hyperparameters.parse({"compress": ""}).compressions == ()
-    asked = f" {COMPRESSIONS[1]}, {COMPRESSIONS[0]},,{COMPRESSIONS[1]}"
-    assert Hyperparameters.parse({"compress": asked}).compressions == (COMPRESSIONS[1], COMPRESSIONS[0])
+    assert Hyperparameters.parse({"compress": f" {COMPRESSIONS[0]},,{COMPRESSIONS[0]}"}).compressions == COMPRESSIONS
     with pytest.raises(UserError, match=f"compress='zip': of {COMPRESSIONS[0]}"):
         Hyperparameters.parse({"compress": f"{COMPRESSIONS[0]},zip"})
 

@@ -1,262 +1,226 @@
-"""Training's two phases: the best epoch is kept and calibrated, and what shall not change does not."""
+"""TrainModel and its trials: phase 1, a phase 2 that has to prove itself, interruptions, several hosts."""
 
 import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from steps.core.common.errors import UserError
-from steps.core.common.program import StoppedError
-from steps.core.dataset.splits import DEVELOPMENT, Split
-from steps.core.tiles.spec import PreprocessingSpec
-from steps.network.reducer import Reducer
+from steps.core.dataset.splits import DEVELOPMENT
+from steps.core.dataset.tables import join_tiles, read_dataset, read_tiles
+from steps.core.gate.paired import Gain
+from steps.core.tiles.features import write_shard_features
+from steps.network.head import Head
 from steps.network.runtime import start_tensorflow
 from steps.train import step
-from steps.train.calibration import fit_calibration
-from steps.train.hyperparameters import Hyperparameters
 from tests.steps.conftest import TILE_SIZE
-from tests.steps.kernels import most_values
-from tests.steps.tiny import tiny
+from tests.steps.own_weights import write_pretrained
 
 start_tensorflow()
 
-from steps.network.backbone import load_model  # noqa: E402
-from steps.network.compression.clustering import CLUSTERS  # noqa: E402
-from steps.network.compression.kinds import load_variant  # noqa: E402
-from steps.network.tile_input import TileSource, screenshot_codes, tile_evidence  # noqa: E402
-from steps.train import early_stopping, fit  # noqa: E402
+from steps.index.describe import FrozenBackbone  # noqa: E402
+from steps.network.backbone import build_model, load_weights  # noqa: E402
 from steps.train.__main__ import main as train_main  # noqa: E402
-from steps.train.checkpoints import Checkpoints  # noqa: E402
-from steps.train.early_stopping import Judge  # noqa: E402
-from steps.train.step import Trained, train  # noqa: E402
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
-
-# Conv_1 is layer 2 of the tiny model, its normalisation layer 3.
-FAST = {"augment": 0.0, "batch_size": 8, "fine_tune_learning_rate": 0.02, "reducer": "mean"}
-
-
-@pytest.fixture
-def source(workspace):
-    return TileSource(workspace.tiles, workspace.shards, workspace.development, DEVELOPMENT)
+HERE = Path(__file__).parent
+BACKBONE = "small-minimalistic"
+GIVEN = {"backbone": BACKBONE, "batch-size": "8", "augment": "0"}
+TUNED = {**GIVEN, "fine-tune-blocks": "2", "fine-tune-epochs": "3", "fine-tune-learning-rate": "0.001"}
 
 
-@pytest.fixture
-def started(monkeypatch):
-    """Training starts from a tiny model, whose weights at that moment are kept."""
-    kept = {}
-
-    def build(_backbone, _size, *, columns, **_):
-        model = tiny(columns)
-        kept.update({layer.name: layer.get_weights() for layer in model.layers})
-        return model
-
-    monkeypatch.setattr(step, "build_model", build)
-    return kept
+@pytest.fixture(scope="module")
+def described(workspace, tmp_path_factory):
+    """The weights of a backbone, and what it says of the workspace's tiles."""
+    root = tmp_path_factory.mktemp("described")
+    path = write_pretrained(root / "pretrained" / "own.weights.h5", BACKBONE, TILE_SIZE)
+    backbone = FrozenBackbone(BACKBONE, TILE_SIZE, path)
+    for shard in read_tiles(workspace.tiles)["shard"].unique():
+        values = np.concatenate(list(backbone.batches(workspace.shards / shard)))
+        write_shard_features(root / "features", shard, values)
+    return root
 
 
-def changed(model, started):
-    """The names of the layers with a weight that is not what it was."""
-    after = {layer.name: layer.get_weights() for layer in model.layers}
-    # A moving average of equal numbers is equal but for rounding.
-    same = {name: all(map(np.allclose, before, after[name])) for name, before in started.items()}
-    return {name for name, kept in same.items() if not kept}
+class Job:
+    """One training job: its folders, and the words of its program for each of its hosts."""
 
+    def __init__(self, workspace, described, root, given):
+        self.workspace, self.described, self.root = workspace, described, root
+        root.mkdir(exist_ok=True)
+        (root / "hyperparameters.json").write_text(json.dumps(given))
 
-def validated(trained, source):
-    rows = source.rows(Split.VALIDATION)
-    evidence = tile_evidence(trained.model, source, rows)
-    logits = Reducer(trained.reducer.kind).logits(evidence, rows["index"].to_numpy(), screenshot_codes(rows))
-    return logits, rows.drop_duplicates("id")["label"].to_numpy()
+    def words(self, host=0, hosts=("algo-1",)):
+        own = self.root / f"host-{host}"
+        own.mkdir(exist_ok=True)
+        (own / "resourceconfig.json").write_text(json.dumps({"hosts": list(hosts), "current_host": hosts[host]}))
+        words = {
+            "tiles": self.workspace.tiles,
+            "shards": self.workspace.shards,
+            "dataset": self.workspace.development,
+            "features": self.described / "features",
+            "pretrained": self.described / "pretrained",
+            "hyperparameters": self.root / "hyperparameters.json",
+            "hosts": own / "resourceconfig.json",
+            "checkpoints": own / "checkpoints",
+            "model": own / "model",
+            "message": own / "failure",
+        }
+        return ["train", *(str(word) for name, value in words.items() for word in (f"--{name}", value))]
 
+    def run(self):
+        return train_main(self.words())
 
-@pytest.mark.usefixtures("started")
-def test_the_best_epoch_is_kept_and_calibrated(source, monkeypatch):
-    """A validation that likes every epoch less than the one before shows that not the last weights are kept."""
-    found = iter([0.5, 0.9, 0.8, 0.7, 0.6, 0.5])
-    monkeypatch.setattr(early_stopping, "tpr_at_fpr", lambda *_: next(found))
-    trained = train(source, Hyperparameters(**FAST, fine_tune_epochs=6, patience=10), None)
-    history = trained.history
-    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
-    assert history[-1]["train:loss"] < history[0]["train:loss"]
-    assert trained.best == history[1]
-    logits, labels = validated(trained, source)
-    right = np.where(labels == 1, logits, -logits)
-    assert np.logaddexp(0, -right).mean() == pytest.approx(trained.best["validation:loss"], abs=1e-5)
-    assert trained.best["validation:loss"] != pytest.approx(history[-1]["validation:loss"], abs=1e-4)
-    scale, offset = fit_calibration(logits, labels)
-    assert (trained.reducer.scale, trained.reducer.offset) == pytest.approx((scale, offset), rel=0.01, abs=0.01)
-    assert trained.reducer != Reducer("mean")
+    def start(self, *ours, host=0, hosts=("algo-1",)):
+        environment = {**os.environ, "TILEGATE_SOURCES": str(HERE.parents[2]), "SM_NUM_CPUS": "1"}
+        command = [sys.executable, str(HERE.parent / "trainee.py"), *ours, "--", *self.words(host, hosts)]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
+    @property
+    def model(self):
+        return self.root / "host-0" / "model"
 
-@pytest.mark.usefixtures("started")
-def test_the_same_seed_trains_the_same_model(source):
-    settings = Hyperparameters(**{**FAST, "augment": 0.5}, fine_tune_epochs=2)
-    first, again = (train(source, settings, None) for _ in range(2))
-    for one, other in zip(first.history, again.history, strict=True):
-        assert one["train:loss"] == pytest.approx(other["train:loss"], abs=1e-3)
-    other = train(source, Hyperparameters(**{**FAST, "augment": 0.5}, fine_tune_epochs=2, seed=1), None)
-    assert abs(other.history[0]["train:loss"] - first.history[0]["train:loss"]) > 1e-3
+    def told(self):
+        return json.loads((self.model / "training.json").read_text())
 
-
-@pytest.mark.usefixtures("started")
-def test_an_interrupted_training_goes_on_from_its_checkpoint_to_the_same_model(source, tmp_path, monkeypatch, capsys):
-    settings = Hyperparameters(**{**FAST, "augment": 0.5}, fine_tune_epochs=3, patience=9)
-    whole = train(source, settings, None)
-    checkpoints = Checkpoints(tmp_path, "0" * 64)
-    keep = step._Memory.keep
-
-    def interrupt(memory, state):
-        keep(memory, state)
-        if state.facts["epoch"] == 2:
-            raise StoppedError("now")
-
-    monkeypatch.setattr(step._Memory, "keep", interrupt)
-    with pytest.raises(StoppedError):
-        train(source, settings, None, checkpoints=checkpoints)
-    monkeypatch.undo()
-    capsys.readouterr()
-    monkeypatch.setattr(step, "build_model", lambda *_, columns, **__: tiny(columns))
-    again = train(source, settings, None, checkpoints=checkpoints)
-    assert "Going on after epoch 2" in capsys.readouterr().out
-    for ours, theirs in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-6)
-    assert [row["epoch"] for row in again.history] == [1, 2, 3]
-    assert again.best == pytest.approx(whole.best, abs=1e-5)
-    # What has ended is not trained again.
-    monkeypatch.setattr(fit, "training_batches", None)
-    assert train(source, settings, None, checkpoints=checkpoints).best == again.best
-
-
-@pytest.mark.usefixtures("started")
-def test_patience_ends_training(source, monkeypatch):
-    """After the best epoch come as many as patience says."""
-    found = iter([0.5, 0.9, 0.8, 0.7, 0.6, 0.5])
-    monkeypatch.setattr(early_stopping, "tpr_at_fpr", lambda *_: next(found))
-    trained = train(source, Hyperparameters(**FAST, fine_tune_epochs=6, patience=2), None)
-    assert len(trained.history) == 4
-    assert trained.history[-3] == trained.best
-
-
-def test_random_weights_skip_the_head_and_are_trained_all(source, started):
-    settings = Hyperparameters(**FAST, head_epochs=5, fine_tune_epochs=1, fine_tune_layer=100)
-    trained = train(source, settings, None)
-    assert [row["phase"] for row in trained.history] == ["fine-tune"]
-    assert changed(trained.model, started) == {"Conv_1", "Conv_1/BatchNorm", "evidence"}
-
-
-def test_pretrained_weights_get_a_head_first_and_keep_their_statistics(source, started, tmp_path, monkeypatch):
-    # The head alone finds everything here: look at what the epochs after it have done.
-    monkeypatch.setattr(step.Judge, "restore_best", lambda *_: None)
-    settings = Hyperparameters(**FAST, head_epochs=5, fine_tune_epochs=2, fine_tune_layer=0)
-    trained = train(source, settings, tmp_path)
-    assert [row["phase"] for row in trained.history] == ["head", "fine-tune", "fine-tune"]
-    assert "train:loss" not in trained.history[0]
-    assert changed(trained.model, started) == {"Conv_1", "evidence"}
-
-
-def test_layers_before_the_one_named_stay_as_they_are(source, started, tmp_path):
-    settings = Hyperparameters(**FAST, head_epochs=0, fine_tune_epochs=1, fine_tune_layer=3)
-    trained = train(source, settings, tmp_path)
-    assert [row["phase"] for row in trained.history] == ["fine-tune"]
-    assert changed(trained.model, started) == {"evidence"}
-
-
-@pytest.mark.usefixtures("started")
-def test_a_layer_behind_the_last_one_trains_nothing_and_is_refused(source, tmp_path):
-    settings = Hyperparameters(**FAST, head_epochs=0, fine_tune_epochs=1, fine_tune_layer=900)
-    with pytest.raises(UserError, match=r"fine-tune-layer 900: small has 7 layers"):
-        train(source, settings, tmp_path)
-
-
-def test_without_any_epoch_the_model_is_judged_as_it_is(source, started):
-    trained = train(source, Hyperparameters(reducer="max", head_epochs=0, fine_tune_epochs=0), None)
-    assert [(row["phase"], row["epoch"]) for row in trained.history] == [("none", 0)]
-    assert not changed(trained.model, started)
-
-
-@pytest.mark.parametrize(
-    ("split", "says"),
-    [(Split.TRAIN, "train split holds one class only"), (Split.VALIDATION, "validation split needs screenshots of")],
-)
-@pytest.mark.usefixtures("started")
-def test_a_split_of_one_class_is_refused(source, split, says):
-    source.frame.loc[source.frame["split"] == str(split), "label"] = 0
-    with pytest.raises(UserError, match=says):
-        train(source, Hyperparameters(**FAST, fine_tune_epochs=1), None)
-
-
-def test_a_model_that_says_nan_ends_training_with_advice(source):
-    reducer = Reducer("mean")
-    early_stopping = Judge(source, Hyperparameters(), source.rows(Split.VALIDATION), reducer)
-    model = tiny(reducer.columns)
-    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
-    with pytest.raises(UserError, match=r"diverged in epoch 3 \(fine-tune\).*lower the learning rate"):
-        early_stopping.epoch(model, "fine-tune", 3)
-
-
-class Program:
-    """TrainModel as SageMaker starts it."""
-
-    def __init__(self, workspace, folder):
-        self.folder, self.model = folder, folder / "model"
-        (folder / "initialisation.json").write_text("{}")
-        self._words = ["--tiles", workspace.tiles, "--shards", workspace.shards, "--dataset", workspace.development]
-        self._words += ["--pretrained", folder, "--hyperparameters", folder / "hyperparameters.json"]
-        self._words += ["--model", self.model, "--message", folder / "failure"]
-        self._words += ["--hosts", folder / "resourceconfig.json", "--checkpoints", folder / "checkpoints"]
-
-    def run(self, given):
-        (self.folder / "hyperparameters.json").write_text(json.dumps(given))
-        return train_main(["train", *map(str, self._words)])
+    def weights(self):
+        return load_weights(build_model(BACKBONE, TILE_SIZE), self.model / "backbone.npz").get_weights()
 
 
 @pytest.fixture
-def program(workspace, tmp_path):
-    return Program(workspace, tmp_path)
+def job(workspace, described, tmp_path):
+    return lambda **given: Job(workspace, described, tmp_path / "job", given)
 
 
-def test_the_program_leaves_a_whole_archive_and_says_how_it_came_about(program, source, capsys):
-    given = {"backbone": "small-minimalistic", "fine-tune-epochs": "1", "head-epochs": "1", "reducer": "attention"}
-    assert program.run({**given, "fine-tune-learning-rate": "0.003", "_tuning_objective_metric": "x"}) == 0
-    names = sorted(path.name for path in program.model.iterdir())
-    assert names == ["history.json", "model.keras", "preprocessing.json", "reducer.json", "training.json"]
-    told = json.loads((program.model / "training.json").read_text())
-    assert told["hyperparameters"]["fine-tune-learning-rate"] == 0.003
-    assert told["pretrained"] is None
-    assert told["tiles"] == len(source.frame) == 4 * sum(told["screenshots"].values())
-    history = json.loads((program.model / "history.json").read_text())
-    assert told["best"] in history
-    reducer = Reducer.read(program.model)
-    model = load_model(program.model / "model.keras")
-    assert reducer.kind == "attention"
-    assert model.output_shape == (None, reducer.columns)
-    assert PreprocessingSpec.read(program.model) == PreprocessingSpec(tile_size=TILE_SIZE)
-    # Tuning reads the last line that has the metric: it must be the kept epoch's.
-    line = capsys.readouterr().out.splitlines()[-1]
-    assert line.startswith("kept phase=fine-tune; epoch=1;")
-    assert f"validation:tpr_at_fpr={told['best']['validation:tpr_at_fpr']:.6f};" in line
+def stock(described):
+    return build_model(BACKBONE, TILE_SIZE, pretrained=described / "pretrained" / "own.weights.h5")
 
 
-@pytest.mark.usefixtures("started")
-def test_wanted_compressions_are_trained_and_kept_beside_the_model(program, source):
-    fast = {name.replace("_", "-"): str(value) for name, value in FAST.items()}
-    assert program.run({**fast, "fine-tune-epochs": "3", "compress": "cluster"}) == 0
-    assert [path.name for path in (program.model / "variants").iterdir()] == ["cluster.h5"]
-    plain, clustered = load_model(program.model / "model.keras"), load_variant(program.model, "cluster")
-    assert most_values(clustered) <= CLUSTERS < most_values(plain)
-    logits, labels = validated(Trained(clustered, Reducer.read(program.model)), source)
+def test_phase_1_leaves_the_backbone_and_tells_the_classes_apart(workspace, described, job, capsys):
+    one = job(**GIVEN)
+    assert one.run() == 0
+    assert all((a == b).all() for a, b in zip(one.weights(), stock(described).get_weights(), strict=True))
+    rows = join_tiles(read_tiles(workspace.tiles), read_dataset(workspace.development), DEVELOPMENT)
+    features = np.concatenate([np.load(path) for path in sorted((described / "features").rglob("*.npy"))])[
+        rows["record"]
+    ]
+    codes = np.unique(rows["id"], return_inverse=True)[1]
+    logits = Head.read(one.model).logits(features.astype(np.float32), rows["index"].to_numpy(), codes)
+    labels = rows.drop_duplicates("id")["label"].to_numpy()
     assert logits[labels == 1].min() > logits[labels == 0].max()
+    told = one.told()
+    assert (told["fine_tuned"], told["gain"], told["tiles"]) == (False, None, len(rows))
+    (line,) = re.findall(r"^phase=head;.*", capsys.readouterr().out, re.MULTILINE)
+    assert f"validation:objective={told['best']['validation:pauc']:.6f};" in line
 
 
-def test_an_unknown_hyperparameter_ends_training_with_a_sentence(program, capsys):
-    assert program.run({"learning-rat": "1"}) == 1
-    assert "unknown hyperparameter 'learning-rat'" in capsys.readouterr().err
-    assert "learning-rat" in (program.folder / "failure").read_text()
-    assert not program.model.exists()
+def test_a_trial_of_phase_1_alone_starts_no_network_and_writes_nothing(job, monkeypatch, capsys):
+    monkeypatch.setattr("steps.train.__main__.start_tensorflow", lambda: pytest.fail("it was started"))
+    one = job(**GIVEN, refit="0")
+    assert one.run() == 0
+    assert "validation:objective=" in capsys.readouterr().out
+    assert not one.model.exists()
 
 
-def test_a_channel_that_neither_has_weights_nor_says_so_is_a_mistake(program, capsys):
-    (program.folder / "initialisation.json").unlink()
-    assert program.run({}) == 1
-    assert "for random weights, is wanted" in capsys.readouterr().err
+def test_a_phase_2_that_is_not_proven_is_not_kept(described, job, monkeypatch, capsys):
+    monkeypatch.setattr(step, "paired_gain", lambda *_: Gain(0.02, 0.03, -0.01, 0.05))
+    one = job(**TUNED)
+    assert one.run() == 0
+    told = one.told()
+    assert not told["fine_tuned"]
+    assert "2 blocks is not proven to help: partial AUC +0.020" in told["note"]
+    assert all((a == b).all() for a, b in zip(one.weights(), stock(described).get_weights(), strict=True))
+    out = capsys.readouterr().out
+    assert "phase=fine-tune; epoch=1;" in out
+    # The last value of a metric is what counts: that of phase 1, which is kept.
+    assert re.findall(r"validation:objective=([\d.]+);", out)[-1] == f"{told['best']['validation:pauc']:.6f}"
+
+
+def test_a_trial_pays_a_standard_error_for_phase_2(job, monkeypatch, capsys):
+    monkeypatch.setattr(step, "paired_gain", lambda *_: Gain(0.02, 0.03, -0.01, 0.05))
+    assert job(**TUNED, refit="0").run() == 0
+    first, last = re.findall(r"validation:objective=([\d.]+);", capsys.readouterr().out)
+    assert float(last) == pytest.approx(float(first) - 0.01, abs=1e-5)
+
+
+def test_a_proven_phase_2_is_fitted_again_on_everything_and_leaves_the_rest(described, job, monkeypatch):
+    monkeypatch.setattr(step, "paired_gain", lambda *_: Gain(0.2, 0.03, 0.1, 0.3))
+    one = job(**TUNED)
+    assert one.run() == 0
+    told, before = one.told(), stock(described)
+    assert told["fine_tuned"]
+    assert told["best"]["phase"] == "fine-tune"
+    moved = {
+        w.name.partition("/")[0]
+        for w, new in zip(before.weights, one.weights(), strict=True)
+        if (w != new).numpy().any()
+    }
+    names = [w.name for w, new in zip(before.weights, one.weights(), strict=True) if (w.numpy() != new).any()]
+    assert {name.partition("/")[0] for name in names} == {"expanded_conv_10", "Conv_1"}
+    assert not [name for name in names if "BatchNorm" in name]
+
+
+def test_features_of_another_backbone_are_named(workspace, described, job):
+    one = job(**{**GIVEN, "backbone": "small-minimalistic"})
+    one.described = type(described)(one.root)
+    (one.root / "pretrained").symlink_to(described / "pretrained")
+    for path in (described / "features").rglob("*.npy"):
+        write_shard_features(
+            one.root / "features", str(path.relative_to(described / "features")), np.load(path)[:, :50]
+        )
+    assert one.run() == 1
+    assert "the features are 50 a tile" in (one.root / "host-0" / "failure").read_text()
+
+
+def test_more_blocks_than_there_are_end_in_a_sentence(job):
+    one = job(**{**TUNED, "fine-tune-blocks": "14"})
+    assert one.run() == 1
+    assert "fine-tune-blocks 14: small-minimalistic has 13" in (one.root / "host-0" / "failure").read_text()
+
+
+def epochs(out):
+    return re.findall(r"^phase=fine-tune; epoch=(\d)", out, re.MULTILINE)
+
+
+def test_a_killed_training_goes_on_after_its_last_whole_epoch(job):
+    one = job(**TUNED, refit="0")
+    process = one.start("kill=2")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == -signal.SIGKILL, err
+    assert epochs(out) == ["1", "2"]
+    process = one.start()
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert "1" not in epochs(out)
+
+
+def addresses(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    names = sorted(f"127.0.0.1:{one.getsockname()[1]}" for one in sockets)
+    for one in sockets:
+        one.close()
+    return names
+
+
+def test_two_hosts_train_one_model_and_the_first_writes_it(job):
+    one, hosts = job(**TUNED), addresses(2)
+    processes = [one.start(host=n, hosts=hosts) for n in range(2)]
+    ends = [process.communicate(timeout=240) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ends[0][1] + ends[1][1]
+    assert one.told()["gain"] is not None
+    assert not (one.root / "host-1" / "model").exists()
+    assert epochs(ends[0][0]) == epochs(ends[1][0])
+
+
+def test_a_host_that_dies_ends_the_others_with_a_sentence(job):
+    one, hosts = job(**{**TUNED, "fine-tune-epochs": "3"}), addresses(2)
+    chief, other = one.start(host=0, hosts=hosts), one.start("kill=1", host=1, hosts=hosts)
+    other.communicate(timeout=240)
+    _, err = chief.communicate(timeout=240)
+    assert chief.returncode == 1, err
+    assert "another host of this training ended" in (one.root / "host-0" / "failure").read_text()

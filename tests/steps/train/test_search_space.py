@@ -3,7 +3,7 @@
 import pytest
 
 from steps.train.hyperparameters import Hyperparameters
-from steps.train.search_space import LOGARITHMIC, TUNED, default_trial
+from steps.train.search_space import LOGARITHMIC, TUNED, first_trials
 
 
 @pytest.mark.parametrize("tuned", TUNED, ids=lambda tuned: tuned.name)
@@ -11,7 +11,7 @@ def test_a_range_is_one_that_training_accepts_to_its_ends(tuned):
     assert tuned.low < tuned.high
     assert tuned.scale != LOGARITHMIC or tuned.low > 0
     for value in (tuned.low, tuned.high):
-        parsed = Hyperparameters.parse({tuned.name: repr(value)}).to_dict()
+        parsed = Hyperparameters.parse({tuned.name: tuned.text(value, value)}).to_dict()
         assert parsed[tuned.name] == value
 
 
@@ -24,11 +24,12 @@ def test_names_are_there_once():
     assert len({tuned.name for tuned in TUNED}) == len(TUNED)
 
 
-def test_the_default_trial_is_what_training_does_untold():
-    assert Hyperparameters.parse(default_trial()) == Hyperparameters()
+def test_a_search_begins_with_what_training_does_untold_and_with_both_phases():
+    alone, both = first_trials()
+    assert Hyperparameters.parse(alone) == Hyperparameters()
+    assert Hyperparameters.parse(both).fine_tune_blocks > 0
 
 
 def test_a_default_outside_of_moved_bounds_becomes_the_nearest_end():
-    trial = default_trial({"fine-tune-learning-rate": (2e-3, 1e-2)})
-    assert trial == {**default_trial(), "fine-tune-learning-rate": "0.002"}
-    assert default_trial({"dropout": (0.0, 0.1)})["dropout"] == "0.1"
+    trial = first_trials({"fine-tune-learning-rate": (2e-3, 1e-2)})[0]
+    assert trial == {**first_trials()[0], "fine-tune-learning-rate": "0.002"}

@@ -10,9 +10,9 @@ from steps.network.runtime import start_tensorflow
 start_tensorflow()
 
 import tf_keras as keras  # noqa: E402
-
 from steps.network.compression.kinds import compress, load_variant, save_variant  # noqa: E402
 from steps.network.compression.pruning import prune  # noqa: E402
+
 from steps.network.compression.quantizing import observe, simulated  # noqa: E402
 from steps.network.compression.rounding import rounded  # noqa: E402
 from tests.steps.kernels import most_values, sparsity  # noqa: E402

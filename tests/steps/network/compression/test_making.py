@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
+from steps.network.reducer import Reducer
 
 from steps.core.common.choices import VARIANTS
 from steps.core.tiles.spec import PreprocessingSpec
-from steps.network.reducer import Reducer
 from steps.network.runtime import start_tensorflow
 
 start_tensorflow()
 
+from steps.network.compression.kinds import compress, save_variant  # noqa: E402
+
 from steps.convert.build import INTEGER, Ingredients, make_all  # noqa: E402
 from steps.convert.measure import deflated_size, latencies, operators  # noqa: E402
 from steps.device.runtime import LiteModel  # noqa: E402
-from steps.network.compression.kinds import compress, save_variant  # noqa: E402
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 

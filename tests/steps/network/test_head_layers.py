@@ -1,0 +1,34 @@
+"""The head as TensorFlow is the head."""
+
+import numpy as np
+import pytest
+
+from steps.network.head import pool
+from steps.network.runtime import start_tensorflow
+from tests.steps.network.test_head import WIDTH, drawn, head
+
+start_tensorflow()
+
+import tensorflow as tf  # noqa: E402
+
+from steps.network.head_layers import evidence_of, pool_bags  # noqa: E402
+
+pytestmark = pytest.mark.integration
+
+
+def test_bags_are_pooled_as_screenshots_are():
+    features, index, screenshot = drawn([1, 5, 3])
+    bags = np.full((3, 6, WIDTH), 7.0, np.float32)
+    bags[screenshot, index] = features
+    present = np.arange(6) < np.array([2, 6, 4])[:, None]
+    assert pool_bags(tf.constant(bags), tf.constant(present)).numpy() == pytest.approx(
+        pool(features, index, screenshot), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("squares", [1, 4])
+def test_a_phones_evidence_is_the_heads_own(squares):
+    features, index, screenshot = drawn([squares])
+    logit, evidence = evidence_of(head(), tf.constant(features))
+    assert evidence.numpy() == pytest.approx(head().evidence(features, index, screenshot), abs=1e-5)
+    assert logit.numpy() == pytest.approx(head().logits(features, index, screenshot), abs=1e-5)
