@@ -49,11 +49,11 @@ class Knowledge:
         return shards is not None and self._tiles_there.keys() >= set(shards)
 
     def has_features(self, part: str) -> bool:
-        """Tell whether a part has tiles, and features for each of its shards; random weights want none."""
+        """Tell whether a part has features for each shard that its index names; random weights want none."""
+        if not self._features:
+            return True
         shards = self.shards(part)
-        return not self._features or (
-            shards is not None and self._features_there.issuperset(map(self._described, shards))
-        )
+        return shards is not None and self._features_there.issuperset(map(self._described, shards))
 
     def _described(self, shard: str) -> str:
         """Return the key of the features of the shard of that key."""

@@ -68,7 +68,8 @@ def read_features(folder: Path, rows: pd.DataFrame) -> Features:
     """
     if (folder / NO_FEATURES).is_file():
         raise UserError(
-            "the tiles have no features, because the backbone starts from random weights: give pretrained ones"
+            "the tiles have no features, because the backbone starts from random weights: start the run with "
+            "pretrained ones (`--weights`)"
         )
     values: Features = np.empty((len(rows), 0), np.float16)
     for shard, records in rows.reset_index(drop=True).groupby("shard", dropna=False)["record"]:
