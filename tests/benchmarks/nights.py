@@ -25,13 +25,14 @@ from pipelines.storage.folder import FolderObjects
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import ObjectInfo
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.plan import FACTS, INSPECTOR, TILES, Plan
+from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES, Plan
 from steps.core.dataset.tables import TILES as TILES_FILE
+from steps.core.tiles.features import features_file
 from steps.core.tiles.spec import PreprocessingSpec, part_key
 from steps.validate.image_facts import FACTS as FACTS_FILE
 from steps.validate.image_facts import THUMBNAILS
 
-BUCKET = "tilegate-local"
+BUCKET, KEY = "tilegate-local", "0123456789abcdef"
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -106,10 +107,10 @@ def write_labels(folder: Path, drop: str, first: int, count: int) -> None:
 
 
 def know(folder: Path) -> None:
-    """Leave what the jobs of a night leave in the store: facts, an index of two tiles an image, and the shards."""
+    """Leave what the jobs of a night leave in the store: facts, an index of two tiles an image, shards, features."""
     source = FolderObjects(folder, BUCKET)
     spec, snapshot = PreprocessingSpec(), current_dataset(source).source
-    uri = plan_run(source, snapshot, spec, code="benchmark")
+    uri = plan_run(source, snapshot, spec, code="benchmark", features=KEY)
     plan = Plan.read(folder / uri.removeprefix(source.uri()))
     with tempfile.TemporaryDirectory() as scratch:
         parts = Parts(source, Mirror(source, Path(scratch)))
@@ -123,6 +124,7 @@ def know(folder: Path) -> None:
             shards = [f"{key}/tiles-{number:016x}.tfrecord" for number in range(-(-part.images // 512))]
             for shard in shards:
                 source.put(f"{TILES}/{shard}", b"")
+                source.put(f"{FEATURES}/{KEY}/{features_file(shard)}", b"")
             index = pd.DataFrame(
                 {"id": np.arange(2 * part.images) // 2, "shard": np.repeat(shards, 1024)[: 2 * part.images]}
             )
@@ -149,12 +151,13 @@ def main(folder: Path, drop: str, first: int, count: int) -> None:
     done()
     snapshot = current_dataset(objects)
     done()
-    uri = plan_run(objects, snapshot.source, PreprocessingSpec(), code="benchmark")
+    uri = plan_run(objects, snapshot.source, PreprocessingSpec(), code="benchmark", features=KEY)
     done()
     plan = folder / uri.removeprefix(objects.uri())
     answer = {
         "told": told,
         "batches": len(snapshot.batches),
+        "described": len(Plan.read(plan).describe),
         "new_parts": len(Plan.read(plan).cut),
         "to_cut": sum(".png" in line for line in (plan / "cut.manifest").open()),
         "seconds": dict(zip(("intake", "snapshot", "plan"), (b - a for a, b in pairwise(times)), strict=True)),

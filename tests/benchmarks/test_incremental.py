@@ -14,10 +14,13 @@ from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.planning.planner import plan_run
 from pipelines.runs.inputs import catalogue_snapshot, data_here
+from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.plan import FACTS, INSPECTOR, TILES
+from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES
+from steps.core.tiles.features import features_key
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.index import __main__ as index
+from steps.network.runtime import start_tensorflow
 from steps.preprocess import __main__ as preprocess
 from steps.validate import __main__ as validate
 from tests.benchmarks.figures import cpu
@@ -29,10 +32,10 @@ SETTINGS = Settings()
 
 
 class Home:
-    """A store, and the two data steps run on its catalogue as jobs run them."""
+    """A store, and the data steps run on its catalogue as jobs run them, with the weights in a file."""
 
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, root, weights):
+        self.root, self.weights = root, weights
         self.store = LocalStore(root / "home" / "store")
         self.bucket = self.store.path(SETTINGS.uri())
         self.night = 0
@@ -42,24 +45,27 @@ class Home:
         self.night += 1
         job = self.root / f"night-{self.night}"
         snapshot = catalogue_snapshot(self.store, SETTINGS)
-        plan = plan_run(data_here(self.store, SETTINGS), snapshot.source, PreprocessingSpec(), code="benchmark")
+        spec = PreprocessingSpec()
+        features = features_key(spec, "small", sha256_file(self.weights))
+        plan = plan_run(data_here(self.store, SETTINGS), snapshot.source, spec, code="benchmark", features=features)
         self.store.fetch(plan, job / "plan")
         for step in ("validate", "cut", "index"):
             self.store.fetch(f"{plan}/{step}.manifest", job / step, listed=True)
         shared = ["--plan", job / "plan", "--message", job / "message"]
         told = ["--development", job / "development", "--report", job / "report", "--new-facts", job / "facts"]
         made = ["--dataset", job / "dataset", "--output", job / "tiles", "--new-tiles", job / "new"]
+        described = ["--pretrained", self.weights.parent, "--new-features", job / "features"]
         programs = {
             "ValidateData": (validate.main, ["--store", job / "validate", "--output", job / "dataset", *told]),
             "PreprocessTiles": (preprocess.main, ["--images", job / "cut", "--output", job / "pieces"]),
-            "IndexTiles": (index.main, ["--store", job / "index", "--cut", job / "pieces", *made]),
+            "IndexTiles": (index.main, ["--store", job / "index", "--cut", job / "pieces", *made, *described]),
         }
         spent = {}
         for name, (main, words) in programs.items():
             began = cpu(), time.perf_counter()
             assert main([str(word) for word in (*shared, *words)]) == 0
             spent[name] = cpu() - began[0], time.perf_counter() - began[1]
-        for folder, key in (("facts", f"{FACTS}/{INSPECTOR}"), ("new", TILES)):
+        for folder, key in (("facts", f"{FACTS}/{INSPECTOR}"), ("new", TILES), ("features", FEATURES)):
             shutil.copytree(job / folder, self.bucket / key, dirs_exist_ok=True)
         return spent
 
@@ -71,6 +77,17 @@ def write_batch(folder, pictures, copies):
             target = folder / ("negative", "positive")[number % 2] / f"{picture.stem}-{copy}{picture.suffix}"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(picture.read_bytes() + copy.to_bytes(4))
+
+
+def stock_weights(folder):
+    """Write weights that know nothing: how long tiles take does not depend on them."""
+    start_tensorflow()
+    import tf_keras as keras
+
+    stock = keras.applications.MobileNetV3Small(weights=None, include_top=False, pooling="avg")
+    folder.mkdir()
+    stock.save_weights(folder / "stock.weights.h5")
+    return folder / "stock.weights.h5"
 
 
 def test_a_second_night_with_one_percent_of_new_screenshots(tmp_path, sizes, figures):
@@ -85,7 +102,8 @@ def test_a_second_night_with_one_percent_of_new_screenshots(tmp_path, sizes, fig
     }
     for name, (chosen, numbers) in batches.items():
         write_batch(tmp_path / name, chosen, numbers)
-    home, warm = Home(tmp_path), Home(tmp_path / "warm")
+    weights = data.weights or stock_weights(tmp_path / "weights")
+    home, warm = Home(tmp_path, weights), Home(tmp_path / "warm", weights)
     nights = {}
     for name, where in (*sizes(full=[("warm-up", warm)], smoke=[]), ("first", home), ("second", home)):
         Catalogue(where.store, SETTINGS).add(tmp_path / name, classes=Classes())

@@ -49,7 +49,7 @@ def test_a_million_records_and_later_nights(tmp_path, sizes, figures):
         know(folder)
         for number, drop in enumerate(drops, start=2):
             took = night(folder, drop, number * 10**7, new)
-            assert (took["new_parts"], took["batches"]) == (1, number)
+            assert (took["new_parts"], took["described"], took["batches"]) == (1, 1, number)
             spent[old, drop] = took
             know(folder)
     figures.record(f"snapshot: first night, {many:,} records", spent[many, "first"]["cpu"])

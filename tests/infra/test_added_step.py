@@ -97,7 +97,7 @@ def test_every_job_of_the_definition_has_its_program_and_its_usual_duration(defi
     jobs = {step["Name"] for step in all_steps(definition) if step["Type"] in ("Processing", "Training", "Tuning")}
     assert {step.name for step in step_table.STEPS if step.usual_minutes > 0} == jobs
     assert step_table.programs()[-1] == "audit"
-    assert step_table.programs(image=DATA_IMAGE) == ("preprocess", "index", "audit")
+    assert step_table.programs(image=DATA_IMAGE) == ("preprocess", "audit")
 
 
 def test_its_looks_at_the_test_split_count(tmp_path):

@@ -170,9 +170,8 @@ def test_features_of_another_backbone_are_named(workspace, described, job):
     one.described = type(described)(one.root)
     (one.root / "pretrained").symlink_to(described / "pretrained")
     for path in (described / "features").rglob("*.npy"):
-        write_shard_features(
-            one.root / "features", str(path.relative_to(described / "features")), np.load(path)[:, :50]
-        )
+        shard = str(path.relative_to(described / "features").with_suffix(".tfrecord"))
+        write_shard_features(one.root / "features", shard, np.load(path)[:, :50])
     assert one.run() == 1
     assert "the features are 50 a tile" in (one.root / "host-0" / "failure").read_text()
 
