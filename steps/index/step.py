@@ -14,10 +14,10 @@ from steps.core.dataset.plan import TILES, Plan
 from steps.core.dataset.snapshot import Part, parts_to_cut
 from steps.core.dataset.tables import read_dataset
 from steps.core.tiles.cutting import CutScreenshot
-from steps.core.tiles.features import features_key, write_features_list, write_shard_features
+from steps.core.tiles.features import features_key, write_shard_features
 from steps.core.tiles.pieces import Pieces
 from steps.core.tiles.spec import PreprocessingSpec, part_key
-from steps.core.tiles.store import read_part, tiles_of_dataset, write_index, write_part
+from steps.core.tiles.store import read_part, tiles_of_dataset, write_features_list, write_index, write_part
 from steps.network.runtime import start_tensorflow
 from steps.network.weights import pretrained_weights
 

@@ -98,6 +98,8 @@ def fine_tune(
             )
         unfreeze(backbone, settings.fine_tune_blocks)
         model = BagModel(backbone, head, settings.augment)
+        # What has never seen a tile cannot be restored.
+        model((tf.zeros((1, 2, *backbone.input_shape[1:]), tf.uint8), tf.constant([2])))
         model.compile(_optimizer(settings.fine_tune_learning_rate, epochs, steps), _loss())
     callbacks = [_Epochs(model, source, judged, on_epoch)]
     backup = keras.callbacks.BackupAndRestore(str(phase.checkpoints / name), delete_checkpoint=False)

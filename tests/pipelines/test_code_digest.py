@@ -50,7 +50,7 @@ def digests():
         ("steps/evaluate/report/templates/report.html.j2", {"evaluate", "convert"}),
         ("steps/core/dataset/labels.py", {"validate", "definition"}),
         ("steps/network/backbone.py", {"validate", "index", "train", "evaluate", "convert"}),
-        ("steps/network/head.py", {"train", "evaluate", "convert"}),
+        ("steps/network/head.py", {"index", "train", "evaluate", "convert"}),
         ("steps/core/tiles/spec.py", set(MODULES) - {"validate"}),
         ("steps/core/common/errors.py", set(MODULES)),
         ("steps/core/dataset/plan.py", {"validate", "preprocess", "index", DEFINITION}),

@@ -14,8 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from steps.core.common.errors import UserError
-from steps.core.common.files import replacing, write_text
-from steps.core.dataset.plan import FEATURES_MANIFEST
+from steps.core.common.files import replacing
 from steps.core.tiles.spec import PreprocessingSpec
 
 # A change of how features are computed makes a new version: old ones then are not taken for new ones.
@@ -43,13 +42,6 @@ def write_shard_features(folder: Path, shard: str, values: Features) -> None:
         raise UserError(f"the features of {shard} are not all finite: the pretrained weights fit no such tiles")
     with replacing(folder / features_file(shard)) as beside, beside.open("wb") as stream:
         np.save(stream, values, allow_pickle=False)
-
-
-def write_features_list(folder: Path, tiles: pd.DataFrame, features_uri: str, key: str) -> None:
-    """Write a ManifestFile of the features of some tiles, as `read_features` finds them below its prefix."""
-    prefix = f"{features_uri.rstrip('/')}/{key}/"
-    files = sorted(map(features_file, set(tiles["shard"])))
-    write_text(folder / FEATURES_MANIFEST, json.dumps([{"prefix": prefix}, *files], indent=0) + "\n")
 
 
 def read_features(folder: Path, rows: pd.DataFrame) -> Features:

@@ -13,9 +13,10 @@ import pandas as pd
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file, unfinished, write_text
-from steps.core.dataset.plan import SHARDS_MANIFEST
+from steps.core.dataset.plan import FEATURES_MANIFEST, SHARDS_MANIFEST
 from steps.core.dataset.tables import TileRecord, read_tiles, tile_frame, write_tiles
 from steps.core.tiles.cutting import CutScreenshot
+from steps.core.tiles.features import features_file
 from steps.core.tiles.shards import ShardWriter
 from steps.core.tiles.spec import PreprocessingSpec
 
@@ -42,6 +43,13 @@ def write_index(folder: Path, tiles: pd.DataFrame, spec: PreprocessingSpec, stor
     shards = sorted(set(tiles["shard"]))
     manifest = [{"prefix": store_uri.rstrip("/") + "/"}, *shards]
     write_text(folder / SHARDS_MANIFEST, json.dumps(manifest, indent=0) + "\n")
+
+
+def write_features_list(folder: Path, tiles: pd.DataFrame, features_uri: str, key: str) -> None:
+    """Write a ManifestFile of the features of some tiles, as `read_features` finds them below its prefix."""
+    prefix = f"{features_uri.rstrip('/')}/{key}/"
+    files = sorted(map(features_file, set(tiles["shard"])))
+    write_text(folder / FEATURES_MANIFEST, json.dumps([{"prefix": prefix}, *files], indent=0) + "\n")
 
 
 def tiles_of_dataset(tiles: pd.DataFrame, dataset: pd.DataFrame) -> pd.DataFrame:

@@ -114,7 +114,9 @@ def test_a_backbone_becomes_what_nights_start_from(account, tmp_path):
     path = tmp_path / "mine.weights.h5"
     path.write_bytes(b"weights")
     account.deploy(path, **IMAGES)
-    (key,) = [key for key in account.keys(account.environment.artifact_bucket) if key.endswith(".h5")]
+    (key,) = [
+        key for key in account.keys(account.environment.artifact_bucket) if key.endswith("/pretrained.weights.h5")
+    ]
     folder = key.split("/")[1]
     template = account.client("cloudformation").get_template(StackName="tilegate-dev")["TemplateBody"]
     assert template["Description"] == f"weights {folder}"

@@ -160,28 +160,29 @@ def test_training_takes_every_hyperparameter_that_its_step_gives_it(definition):
 
 def test_the_ranges_are_the_tables_and_a_parameter_moves_the_learning_rates(definition):
     config = steps(definition)["TuneHyperparameters"]["Arguments"]["HyperParameterTuningJobConfig"]
-    ranges = {item["Name"]: item for item in config["ParameterRanges"]["ContinuousParameterRanges"]}
-    assert list(ranges) == [tuned.name for tuned in TUNED]
+    kinds = ("IntegerParameterRanges", "ContinuousParameterRanges")
+    ranges = {item["Name"]: item for kind in kinds for item in config["ParameterRanges"][kind]}
+    assert list(ranges) == [tuned.name for tuned in sorted(TUNED, key=lambda tuned: not tuned.whole)]
     assert {name: item["ScalingType"] for name, item in ranges.items()} == {t.name: t.scale for t in TUNED}
     moved = ranges.pop("fine-tune-learning-rate")
     assert [*references(moved["MinValue"])] == ["Parameters.LearningRateMin"]
     assert [*references(moved["MaxValue"])] == ["Parameters.LearningRateMax"]
-    for tuned in TUNED[1:]:
+    for tuned in (tuned for tuned in TUNED if tuned.name in ranges):
         assert (float(ranges[tuned.name]["MinValue"]), float(ranges[tuned.name]["MaxValue"])) == (tuned.low, tuned.high)
     assert config["Strategy"] == "Bayesian"
     assert config["TrainingJobEarlyStoppingType"] == "Auto"
 
 
-def test_trials_and_training_get_the_same_but_for_what_is_tuned_and_how_long_they_train(definition):
+def test_trials_and_training_get_the_same_but_for_what_is_tuned_and_what_only_a_model_needs(definition):
     found = steps(definition)
     trial = found["TuneHyperparameters"]["Arguments"]["TrainingJobDefinition"]["StaticHyperParameters"]
     final = found["TrainModel"]["Arguments"]["HyperParameters"]
-    own = {"fine-tune-epochs", "compress", *(tuned.name for tuned in TUNED)}
+    own = {"refit", "compress", *(tuned.name for tuned in TUNED)}
     assert {name: value for name, value in final.items() if name not in own} == {
         name: value for name, value in trial.items() if name not in own
     }
-    assert own & trial.keys() == {"fine-tune-epochs"}
-    assert own <= final.keys()
+    assert own & trial.keys() == {"refit"}
+    assert own - final.keys() == {"refit"}
 
 
 def test_a_warm_start_names_its_parents_by_parameters_that_each_start_gives(definition):

@@ -62,8 +62,7 @@ def test_the_defaults_and_the_samples_parameters_are_accepted():
         ("MaxFlipped", 1.5, "MaxFlipped 1.5"),
         ("Variants", "float32,float8", "variant 'float8'"),
         ("Variants", " ,", "no variant is wanted"),
-        ("Compress", "prune,shrink", "compress='shrink'"),
-        ("Loss", "hinge", "loss='hinge'"),
+        ("Compress", "qat,shrink", "compress='shrink'"),
         ("FineTuneEpochs", -1, "fine-tune-epochs=-1"),
         ("LearningRateMin", 0.0, "fine-tune-learning-rate=0.0"),
         ("LearningRateMax", 1e-5, "LearningRateMin 1e-05 is not below LearningRateMax 1e-05"),
@@ -78,5 +77,5 @@ def test_a_value_that_a_step_would_refuse_is_refused_before_it_starts(name, valu
 
 def test_a_search_begins_with_the_defaults_as_far_as_the_bounds_allow():
     assert [trial["fine-tune-blocks"] for trial in first_trials(DEFAULTS)] == ["0", "2"]
-    (first,) = first_trials({**DEFAULTS, "LearningRateMin": 0.01, "LearningRateMax": 0.1})
+    first, _ = first_trials({**DEFAULTS, "LearningRateMin": 0.01, "LearningRateMax": 0.1})
     assert float(first["fine-tune-learning-rate"]) == 0.01

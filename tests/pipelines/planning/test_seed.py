@@ -4,9 +4,10 @@ import hashlib
 
 import pytest
 
-from pipelines.planning.seed import seed, weights_sha256
+from pipelines.planning.seed import SAMPLE_WEIGHTS, seed, weights_sha256
 from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
+from steps.core.common.files import sha256_file
 
 
 @pytest.fixture
@@ -15,12 +16,12 @@ def artifacts(tmp_path):
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_weights_are_told_by_their_bytes_and_random_ones_have_none(artifacts, slash):
+def test_weights_are_told_by_their_bytes(artifacts, slash):
     seed(artifacts)
     artifacts.put("weights/mine/any.weights.h5", b"weights")
     artifacts.put("weights/mine/deeper/other.weights.h5", b"others")
     assert weights_sha256(artifacts, f"s3://b/weights/mine{slash}") == hashlib.sha256(b"weights").hexdigest()
-    assert weights_sha256(artifacts, f"s3://b/weights/random{slash}") is None
+    assert weights_sha256(artifacts, f"s3://b/weights/sample{slash}") == sha256_file(SAMPLE_WEIGHTS)
 
 
 @pytest.mark.parametrize(

@@ -155,11 +155,6 @@ def test_a_proven_phase_2_is_fitted_again_on_everything_and_leaves_the_rest(desc
     told, before = one.told(), stock(described)
     assert told["fine_tuned"]
     assert told["best"]["phase"] == "fine-tune"
-    moved = {
-        w.name.partition("/")[0]
-        for w, new in zip(before.weights, one.weights(), strict=True)
-        if (w != new).numpy().any()
-    }
     names = [w.name for w, new in zip(before.weights, one.weights(), strict=True) if (w.numpy() != new).any()]
     assert {name.partition("/")[0] for name in names} == {"expanded_conv_10", "Conv_1"}
     assert not [name for name in names if "BatchNorm" in name]

@@ -14,11 +14,10 @@ from steps.core.common.errors import UserError
 from steps.core.tiles.features import (
     features_key,
     read_features,
-    write_features_list,
-    write_no_features,
     write_shard_features,
 )
 from steps.core.tiles.spec import PreprocessingSpec
+from steps.core.tiles.store import write_features_list
 
 SHARD, OTHER = "spec/part/tiles-1.tfrecord", "spec/part/tiles-2.tfrecord"
 ROWS = pd.DataFrame({"shard": SHARD, "record": [0, 2]})
@@ -138,13 +137,7 @@ def test_values_that_are_not_finite_are_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_random_weights_leave_a_list_of_one_mark_that_tells_a_reader_why(tmp_path):
-    tiles = pd.DataFrame({"shard": [OTHER, SHARD, SHARD]})
-    write_features_list(tmp_path, tiles, "s3://b/features", "key")
+def test_a_list_names_each_shards_file_once_below_the_key(tmp_path):
+    write_features_list(tmp_path, pd.DataFrame({"shard": [OTHER, SHARD, SHARD]}), "s3://b/features", "key")
     listed = json.loads((tmp_path / "features.manifest").read_text())
     assert listed == [{"prefix": "s3://b/features/key/"}, "spec/part/tiles-1.npy", "spec/part/tiles-2.npy"]
-    write_features_list(tmp_path, tiles, "s3://b/features", "")
-    assert json.loads((tmp_path / "features.manifest").read_text()) == [{"prefix": "s3://b/features/"}, "none.json"]
-    write_no_features(tmp_path)
-    with pytest.raises(UserError, match="starts from random weights"):
-        read_features(tmp_path, ROWS)
