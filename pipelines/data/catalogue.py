@@ -23,6 +23,7 @@ from pipelines.locks import exclusive
 from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
+from steps.core.dataset.integrity import check_batch
 from steps.core.dataset.rows import no_rows, read_rows
 from steps.core.dataset.snapshot import REFERENCE, Batch, Place, read_listing
 from steps.core.dataset.tables import Quarantined
@@ -71,10 +72,15 @@ class Catalogue:
     def rows(
         self, batch: Batch, classes: Classes, attribute: str | None = None
     ) -> tuple[pd.DataFrame, Sequence[Quarantined]]:
-        """Return the labelled rows of a batch as ValidateData reads them, and the refused ones; none of a reference."""
+        """Return the labelled rows of a batch as ValidateData reads them, and the refused ones; none of a reference.
+
+        Raises UserError if the batch is not what was added.
+        """
         if batch.kind == REFERENCE:
             return no_rows(), []
-        return read_rows(batch, self.folder(batch), self.listing(batch.name), classes, attribute)
+        listing = self.listing(batch.name)
+        check_batch(batch, self.folder(batch), listing)
+        return read_rows(batch, self.folder(batch), listing, classes, attribute)
 
     def lock(self) -> AbstractContextManager[None]:
         """Keep everybody else from removing, and from finishing a batch."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from steps.core.common.files import sha256_file
+from steps.core.dataset.integrity import digest_of
 from steps.core.dataset.plan import DATASETS, Plan, Source
 from steps.core.dataset.snapshot import Batch, Place, parts_of, snapshot_digest, write_listing, write_snapshot
 from steps.index import __main__ as index
@@ -72,9 +74,9 @@ class Workspace:
     ) -> None:
         """Write the plan of batches whose files are in place; of the `known` ones the store has facts and tiles.
 
-        With the "old" listing the files of the batches are not looked at.
+        With the "old" listing the files of the batches are not looked at. Digests are those of what lies there.
         """
-        source = self.source_of(batches)
+        source = Source("")
         for batch in batches if listing == "new" else ():
             if batch in known:
                 continue
@@ -83,6 +85,9 @@ class Workspace:
             rows = [(p.relative_to(folder).as_posix(), sha256_file(p), p.stat().st_size) for p in files]
             frame = pd.DataFrame(rows, columns=["path", "sha256", "bytes"])
             write_listing(self.store / source.listing_key(batch), frame)
+        here = [(batch, self.labelled / batch.name, source.listing(self.store, batch)) for batch in batches]
+        batches = [replace(batch, sha256=digest_of(batch.labels, folder, rows)) for batch, folder, rows in here]
+        source = self.source_of(batches)
         done = {batch.name for batch in known}
         parts = parts_of(batches, lambda batch: source.listing(self.store, batch))
         new = tuple(part.digest for part in parts if part.batch not in done)

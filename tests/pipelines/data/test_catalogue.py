@@ -217,6 +217,16 @@ def test_a_reference_is_every_visible_picture_and_needs_no_labels(catalogue, tmp
     assert catalogue.rows(added.batch, CLASSES)[0].empty
 
 
+def test_labels_that_were_changed_in_the_store_are_not_read(catalogue, tmp_path):
+    batch = catalogue.add(labelled(tmp_path / "data", {"a.png": 0, "b.png": 1}), classes=CLASSES).batch
+    labels = catalogue.folder(batch) / "labels.csv"
+    labels.chmod(0o644)
+    for change in ("path,label\na.png,1\nb.png,1\n", None):
+        labels.write_text(change) if change else labels.unlink()
+        with pytest.raises(UserError, match=r"labels\.csv (or its listing was changed|of batch .* cannot be read)"):
+            catalogue.rows(batch, CLASSES)
+
+
 def test_a_review_may_name_screenshots_by_their_checksum_alone(catalogue, tmp_path):
     source = labelled(tmp_path / "data", {"a.png": 0, "b.png": 1})
     catalogue.add(source, classes=CLASSES)
