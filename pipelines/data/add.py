@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from pipelines.data.clock import Clock, utc_now
 from pipelines.data.new_images import Parts
-from pipelines.data.publish import Clock, Contents, publish_batch, twin_of, utc_now
-from pipelines.data.snapshots import catalogue_batches
+from pipelines.data.publish import Contents, publish_batch, twin_of
+from pipelines.data.snapshots import added_batches, catalogue_batches
 from pipelines.data.source import Added, read_source
 from pipelines.data.source_files import Intake, Progress, silent
 from pipelines.storage.mirror import Mirror
@@ -42,14 +43,13 @@ def add_source(
         source, kind=kind, classes=classes, labels=labels, attribute=attribute, store=store, progress=progress
     )
     intake, draft = reading.intake, reading.card(note, by)
-    batches = catalogue_batches(data)
-    if twin := twin_of(draft, batches):
+    if twin := twin_of(data, draft, added_batches(data)):
         return reading.added(twin, classes, None)
     wanted = set(intake.listing["sha256"])
     with tempfile.TemporaryDirectory(prefix="tilegate-add-") as scratch:
         # What a night keeps for the next one is not an operator's to write.
         parts = Parts(data, Mirror(data, Path(scratch)), keep=False)
-        known = parts.keys_of(wanted, Source(""), batches)
+        known = parts.keys_of(wanted, Source(""), catalogue_batches(data))
     contents = Contents(draft, intake.listing, storing(data, intake, known))
     batch, already = publish_batch(
         data, contents, clock, lambda n: progress("Stored", n, len(intake.objects)), alone=alone or nullcontext()

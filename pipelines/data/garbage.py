@@ -74,7 +74,7 @@ def _candidates(
 ) -> Iterator[tuple[str, str]]:
     """Yield (URI, why nothing refers to it); `busy` are batches that somebody is adding."""
     store, uri = catalogue.store, catalogue.uri
-    named = {batch.name for batch in catalogue.batches()} | busy
+    named = {batch.name for batch in catalogue.added()} | busy
     named |= {
         batch.name
         for manifest in store.path(uri(DATASETS)).glob(f"*/{MANIFEST}")
@@ -100,7 +100,7 @@ def _candidates(
 def _begun(catalogue: Catalogue) -> dict[str, Orphan]:
     """Return the claims of batches without a card by the batch's name, touched when any of its files was."""
     store, uri = catalogue.store, catalogue.uri
-    done = {f"{batch.kind}-{batch.sha256}" for batch in catalogue.batches()}
+    done = {f"{batch.kind}-{batch.sha256}" for batch in catalogue.added()}
     found = {}
     for claim in sorted(store.path(uri("catalogue", CONTENTS)).glob("*.json")):
         if claim.stem not in done:

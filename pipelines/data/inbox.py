@@ -19,7 +19,8 @@ import pandas as pd
 
 from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
-from pipelines.data.publish import Clock, Contents, publish_batch, utc_now
+from pipelines.data.clock import Clock, utc_now
+from pipelines.data.publish import Contents, publish_batch
 from pipelines.environment import INBOX
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo, ObjectStore
 from steps.core.common.errors import UserError

@@ -16,7 +16,9 @@ import pandas as pd
 
 from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
-from pipelines.data.snapshots import catalogue_batches
+from pipelines.data.clock import Clock
+from pipelines.data.snapshots import added_batches
+from pipelines.data.withdrawals import last_withdrawal, withdrawn_batches
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.labels import FOLDER_PER_CLASS
@@ -26,11 +28,6 @@ CONTENTS = "contents"
 _PLACE = Place()
 _STAMP = "%Y%m%dT%H%M%SZ"
 _DIGITS = 12
-Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +44,15 @@ class Contents:
     put: Callable[[str, str], None]
 
 
-def twin_of(draft: Card, batches: Iterable[Batch]) -> Batch | None:
-    """Return the first batch that is of the same content and kind."""
-    return next((batch for batch in batches if (batch.sha256, batch.kind) == (draft.sha256, draft.kind)), None)
+def twin_of(data: ObjectStore, draft: Card, batches: Iterable[Batch]) -> Batch | None:
+    """Return the first batch that is of the same content and kind; raises UserError if it was withdrawn."""
+    twin = next((batch for batch in batches if (batch.sha256, batch.kind) == (draft.sha256, draft.kind)), None)
+    if twin and twin.name in withdrawn_batches(data):
+        raise UserError(
+            f"just this is the batch {twin.name}, which was withdrawn {last_withdrawal(data, twin.name)}; "
+            f"`tilegate data withdraw {twin.name} --undo` brings it back"
+        )
+    return twin
 
 
 def publish_batch(
@@ -66,8 +69,8 @@ def publish_batch(
     UserError if that has happened before.
     """
     draft = contents.card
-    batches = catalogue_batches(data)
-    if twin := twin_of(draft, batches):
+    batches = added_batches(data)
+    if twin := twin_of(data, draft, batches):
         return twin, True
     claim = f"{_PLACE.catalogue}/{CONTENTS}/{draft.kind}-{draft.sha256}.json"
     card = _claimed(data, claim, draft, batches, clock)

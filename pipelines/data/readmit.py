@@ -88,6 +88,8 @@ class Mender:
         if refused.reason in _NEEDS_FILE and file is None:
             raise UserError(f"{place} was refused, {refused.detail}: give --file FILE, the file that it should name")
         batch = self.catalogue.card(refused.batch).batch
+        if batch not in self.catalogue.batches():
+            raise UserError(f"{place} is of a batch that was withdrawn: `tilegate data withdraw --undo` goes first")
         row = self._read(batch, refused.row, place)
         settled = row.label if label is None else label
         if settled is None or settled == _NO_LABEL:

@@ -345,3 +345,17 @@ def test_what_takes_but_a_moment_has_no_progress():
     stream = io.StringIO()
     FileProgress(stream, clock=lambda: 0.0)("Copied", 1, 1)
     assert stream.getvalue() == ""
+
+
+def test_a_batch_can_be_withdrawn_and_brought_back(home, source, tmp_path):
+    first = batch_in(data("add", source, "--home", home))
+    said = data("withdraw", first, "--by", "Ada", "--reason", "a test's", "--home", home)
+    assert re.search(rf"Withdrawn +{first}\nSnapshot +no labelled data are left", said)
+    assert f"Remains      its files in s3://tilegate-local/labelled/{first}/" in said
+    assert "no registered version has learnt from them" in said
+    assert f"{first}  labels     withdrawn by Ada on " in data("status", "--home", home)
+    assert re.search(r"withdrawn +by Ada on .*: a test's", data("show", first, "--home", home))
+    again = data("withdraw", first, "--undo", "--by", "Ada", "--reason", "no, it was not", "--home", home)
+    assert re.search(rf"Brought back +{first}\nSnapshot +s3://tilegate-local/datasets/\w+, 1 batches", again)
+    with pytest.raises(UserError, match="there is no batch 'gone'"):
+        data("withdraw", "gone", "--by", "Ada", "--reason", "x", "--home", home)
