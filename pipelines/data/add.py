@@ -11,6 +11,7 @@ from pipelines.data.publish import Contents, publish_batch, twin_of
 from pipelines.data.snapshots import added_batches, catalogue_batches
 from pipelines.data.source import Added, read_source
 from pipelines.data.source_files import Intake, Progress, silent
+from pipelines.data.withdrawals import erased_images
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
@@ -40,7 +41,14 @@ def add_source(
     there. For `alone` see `publish_batch`. Raises UserError if no row is usable, or if a file changes meanwhile.
     """
     reading = read_source(
-        source, kind=kind, classes=classes, labels=labels, attribute=attribute, store=store, progress=progress
+        source,
+        kind=kind,
+        classes=classes,
+        labels=labels,
+        attribute=attribute,
+        store=store,
+        erased=erased_images(data),
+        progress=progress,
     )
     intake, draft = reading.intake, reading.card(note, by)
     if twin := twin_of(data, draft, added_batches(data)):

@@ -100,11 +100,11 @@ def _candidates(
 def _begun(catalogue: Catalogue) -> dict[str, Orphan]:
     """Return the claims of batches without a card by the batch's name, touched when any of its files was."""
     store, uri = catalogue.store, catalogue.uri
-    done = {f"{batch.kind}-{batch.sha256}" for batch in catalogue.added()}
+    carded = {batch.name for batch in catalogue.added()}
     found = {}
     for claim in sorted(store.path(uri("catalogue", CONTENTS)).glob("*.json")):
-        if claim.stem not in done:
-            name = str((read_json(claim) or {}).get("name"))
+        name = str((read_json(claim) or {}).get("name"))
+        if name not in carded:
             orphan = _orphan(store, uri("catalogue", CONTENTS, claim.name), "a batch that was begun and has no card")
             if store.path(uri("labelled", name)).is_dir():
                 files = _orphan(store, uri("labelled", name), "")

@@ -11,6 +11,7 @@ import pandas as pd
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.lookup import sightings
 from pipelines.data.reviews import Entry
+from pipelines.data.withdrawals import erasure_of
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes, LabelError
@@ -99,6 +100,8 @@ class Mender:
         else:
             _check_picture(file)
         screenshot = sha256_file(file)
+        if erased := erasure_of(self.catalogue.data, screenshot):
+            raise UserError(f"{place} names the screenshot {screenshot[:12]}, which was erased {erased}")
         if label is None:
             self._check_agreement(place, screenshot, settled)
         values, left_out = _columns(row, relabelled=label is not None)

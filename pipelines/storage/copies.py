@@ -1,7 +1,9 @@
 """Every copy of every object: what a listing shows, and also earlier versions and what killed writers left."""
 
 import hashlib
+import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,8 +51,9 @@ class FolderCopies:
 
     def all(self) -> Iterator[Copy]:
         for path in self._folder.rglob("*"):
-            if path.is_file() and not path.is_symlink():
-                yield Copy(path.relative_to(self._folder).as_posix(), path.stat().st_size)
+            with suppress(FileNotFoundError):
+                if stat.S_ISREG((found := path.lstat()).st_mode):
+                    yield Copy(path.relative_to(self._folder).as_posix(), found.st_size)
 
     def read(self, copy: Copy) -> bytes:
         return (self._folder / copy.key).read_bytes()

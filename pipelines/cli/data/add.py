@@ -92,6 +92,8 @@ def _tell(added: "Added") -> None:
     click.echo(
         f"Screenshots  {added.screenshots:,}, of which {added.screenshots - added.new_screenshots:,} were there already"
     )
+    if added.erased:
+        click.echo(f"Left out     {added.erased:,} files of screenshots that somebody has erased")
     if added.already:
         click.echo(f"Batch        {added.batch.name} holds exactly this already: nothing was added")
     else:
