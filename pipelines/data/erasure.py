@@ -40,7 +40,7 @@ _DELIVERED = re.compile(rf"(^|/)({INBOX}|{Place().labelled}/|{AD_HOC.labelled}/)
 _ID_COLUMNS = ("id", "sha256")
 _SHARD = re.compile(r"tiles-[0-9a-f]{16}\.tfrecord")
 _PIECE = re.compile(r"cut-[0-9a-f]{32}\.(tfrecord|parquet)")
-_UNFINISHED = ".unfinished."
+_UNFINISHED, _STAGING = ".unfinished.", "store/.staging/"
 _NO_PICTURE = (".json", ".jsonl", ".txt", ".manifest", ".sqlite", ".db", ".npz", ".keras", ".tflite", ".gz", ".lock")
 _ERASED = b'<span class="picture none">erased</span>'
 
@@ -169,7 +169,7 @@ class _Found:
         """Find what there is in a place."""
         for done, copy in enumerate(place.all(), start=1):
             name = copy.key.rpartition("/")[2]
-            if name.endswith(PART) or name.startswith(_UNFINISHED):
+            if name.endswith(PART) or name.startswith(_UNFINISHED) or _STAGING in copy.key:
                 self._files.append((place, copy, "left half-written"))
             elif _DELIVERED.search(copy.key):
                 self._look_at_file(place, copy)
