@@ -359,3 +359,30 @@ def test_a_batch_can_be_withdrawn_and_brought_back(home, source, tmp_path):
     assert re.search(rf"Brought back +{first}\nSnapshot +s3://tilegate-local/datasets/\w+, 1 batches", again)
     with pytest.raises(UserError, match="there is no batch 'gone'"):
         data("withdraw", "gone", "--by", "Ada", "--reason", "x", "--home", home)
+
+
+def test_screenshots_can_be_erased_by_digest_or_by_a_list(home, source, tmp_path):
+    first = batch_in(data("add", source, "--home", home))
+    one, two = (sha256_file(source / name) for name in ("a.png", "b.png"))
+    who = ("--by", "Ada", "--reason", "asked for", "--home", home)
+    said = data("erase", one.upper(), *who)
+    assert re.search(rf"Erased +{one} \({first}\), by Ada on \d{{4}}-\d\d-\d\d: asked for\n", said)
+    assert re.search(r"Removed +1 files, home/store/tilegate-local/labelled\n", said)
+    assert "Remains      the digest with name and reason" in said
+    assert re.search(r"Snapshot +s3://tilegate-local/datasets/", said)
+    assert "nothing: no copy is left here" in data("erase", one, *who)
+    assert "Left out     1 files of screenshots that somebody has erased" in data("add", source, "--home", home)
+    (tmp_path / "list.txt").write_text(f"# two\n\n{two}\n")
+    assert f"Erased       {two}" in data("erase", "--file", tmp_path / "list.txt", *who)
+    (tmp_path / "list.txt").write_text(f"{two}\nb.png\n")
+    with pytest.raises(UserError, match=r"list\.txt, line 2: 'b\.png' is no sha256"):
+        data("erase", "--file", tmp_path / "list.txt", *who)
+    assert not list(home.rglob("*.png"))
+
+
+def test_nothing_is_erased_under_a_run(home, source, monkeypatch):
+    data("add", source, "--home", home)
+    monkeypatch.setattr("pipelines.runs.local_executions.LocalExecutions.executing", lambda _: "20260101-000000-aaaa")
+    with pytest.raises(UserError, match="20260101-000000-aaaa is executing"):
+        data("erase", sha256_file(source / "a.png"), "--by", "Ada", "--reason", "x", "--home", home)
+    assert len(list(home.rglob("*.png"))) == 2
