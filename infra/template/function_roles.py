@@ -205,16 +205,17 @@ def add_people(stack: Any, environment: Environment, options: Options, keys: Any
 def _taking_back(environment: Environment) -> list[Any]:
     """Allow to withdraw batches, and to erase screenshots: old versions too, and pages and tables to be less."""
     data, artifacts = environment.data_bucket, environment.artifact_bucket
+    delivered = ("inbox/", "labelled/")
     looked_at = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES]
     looked_at += [f"{artifacts}/{prefix}*" for prefix in ARTIFACT_PREFIXES]
-    less = [f"{data}/{FACTS}/*", f"{data}/{TILES}/*"]
+    less = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES if prefix not in delivered]
     less += [f"{artifacts}/{prefix}*.{kind}" for prefix in ARTIFACT_PREFIXES for kind in ("html", "parquet")]
+    brought = [f"{data}/{prefix}*" for prefix in delivered]
     pieces = [f"{artifacts}/{prefix}*.tfrecord" for prefix in ARTIFACT_PREFIXES]
-    delivered = [f"{data}/inbox/*", f"{data}/labelled/*"]
     return [
         allow("Withdraw", "s3:PutObject", objects(environment, [f"{data}/{WITHDRAWN}/*"])),
         allow("Rewrite", "s3:PutObject", objects(environment, less)),
-        allow("EraseVersions", "s3:DeleteObjectVersion", objects(environment, [*less, *pieces, *delivered])),
+        allow("EraseVersions", "s3:DeleteObjectVersion", objects(environment, [*less, *pieces, *brought])),
         allow("ReadVersions", "s3:GetObjectVersion", objects(environment, looked_at)),
         *listing(environment, looked_at, action="ListBucketVersions"),
         *listing(environment, [f"{data}/{AD_HOC.catalogue}/*"], sid="AdHoc"),

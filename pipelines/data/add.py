@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines.data.clock import Clock, utc_now
 from pipelines.data.new_images import Parts
 from pipelines.data.publish import Contents, publish_batch, twin_of
-from pipelines.data.snapshots import added_batches, catalogue_batches
+from pipelines.data.snapshots import catalogue_batches
 from pipelines.data.source import Added, read_source
 from pipelines.data.source_files import Intake, Progress, silent
 from pipelines.data.withdrawals import erased_images
@@ -30,6 +30,7 @@ def add_source(
     attribute: str | None = None,
     note: str = "",
     by: str = "",
+    again: bool = False,
     store: Path | None = None,
     alone: AbstractContextManager[None] | None = None,
     progress: Progress = silent,
@@ -38,7 +39,8 @@ def add_source(
     """Make one batch of what lies at `source`, a folder or a labels file in one; for `store` see `take_in`.
 
     Content that a batch of this kind holds already is not added again, and a file that the bucket holds is copied
-    there. For `alone` see `publish_batch`. Raises UserError if no row is usable, or if a file changes meanwhile.
+    there. For `alone` and `again` see `publish_batch`. Raises UserError if no row is usable, or if a file changes
+    meanwhile.
     """
     reading = read_source(
         source,
@@ -51,7 +53,7 @@ def add_source(
         progress=progress,
     )
     intake, draft = reading.intake, reading.card(note, by)
-    if twin := twin_of(data, draft, added_batches(data)):
+    if twin := twin_of(data, draft, again=again):
         return reading.added(twin, classes, None)
     wanted = set(intake.listing["sha256"])
     with tempfile.TemporaryDirectory(prefix="tilegate-add-") as scratch:
@@ -60,7 +62,12 @@ def add_source(
         known = parts.keys_of(wanted, Source(""), catalogue_batches(data))
     contents = Contents(draft, intake.listing, storing(data, intake, known))
     batch, already = publish_batch(
-        data, contents, clock, lambda n: progress("Stored", n, len(intake.objects)), alone=alone or nullcontext()
+        data,
+        contents,
+        clock,
+        lambda n: progress("Stored", n, len(intake.objects)),
+        alone=alone or nullcontext(),
+        again=again,
     )
     return reading.added(batch, classes, None if already else len(wanted) - len(known))
 

@@ -33,12 +33,12 @@ from steps.core.dataset.plan import FACTS, TILES
 from steps.core.dataset.snapshot import AD_HOC, Place, content_digest, read_listing
 
 # Where a picture can be in S3; elsewhere are models, verdicts and names.
-DATA_PREFIXES = (INBOX, f"{Place().labelled}/", f"{FACTS}/", f"{TILES}/")
+DATA_PREFIXES = (INBOX, f"{Place().labelled}/", f"{FACTS}/", f"{TILES}/", "features/")
 ARTIFACT_PREFIXES = ("runs/", "mlflow/")
 # What was delivered is a picture or stays as it is, whatever it is called.
 _DELIVERED = re.compile(rf"(^|/)({INBOX}|{Place().labelled}/|{AD_HOC.labelled}/)")
 _ID_COLUMNS = ("id", "sha256")
-_SHARD = re.compile(r"tiles-[0-9a-f]{16}\.tfrecord")
+_SHARD = re.compile(r"(tiles-[0-9a-f]{16})\.(tfrecord|npy)")  # a shard, and what was computed of its tiles
 _PIECE = re.compile(r"cut-[0-9a-f]{32}\.(tfrecord|parquet)")
 _UNFINISHED, _STAGING = ".unfinished.", "store/.staging/"
 _NO_PICTURE = (".json", ".jsonl", ".txt", ".manifest", ".sqlite", ".db", ".npz", ".keras", ".tflite", ".gz", ".lock")
@@ -193,7 +193,7 @@ class _Found:
             self._remove_file(place, copy, what)
             told[what, _where(place, copy)] += 1
         for place, copy in self._shards:
-            name = copy.key.rpartition("/")[2]
+            name = copy.key.rpartition("/")[2].partition(".")[0]
             # One that no index names may hold the tiles of anything.
             if name in self._hit or name not in self._named:
                 place.remove(copy)
@@ -260,7 +260,7 @@ class _Found:
 
 
 def _names(shards: pa.ChunkedArray) -> Iterator[str]:
-    return (str(shard).rpartition("/")[2] for shard in pc.unique(shards).to_pylist())
+    return (str(shard).rpartition("/")[2].partition(".")[0] for shard in pc.unique(shards).to_pylist())
 
 
 def _where(place: Copies, copy: Copy) -> str:

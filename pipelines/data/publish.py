@@ -44,15 +44,24 @@ class Contents:
     put: Callable[[str, str], None]
 
 
-def twin_of(data: ObjectStore, draft: Card, batches: Iterable[Batch]) -> Batch | None:
-    """Return the first batch that is of the same content and kind; raises UserError if it was withdrawn."""
-    twin = next((batch for batch in batches if (batch.sha256, batch.kind) == (draft.sha256, draft.kind)), None)
-    if twin and twin.name in withdrawn_batches(data):
+def twin_of(data: ObjectStore, draft: Card, *, again: bool = False) -> Batch | None:
+    """Return the first batch that is of the same content and kind, and not withdrawn.
+
+    Raises UserError if there are only withdrawn ones, unless `again` says that this is known.
+    """
+    twins = _twins(added_batches(data), draft)
+    gone = withdrawn_batches(data) if twins else set()
+    twin = next((batch for batch in twins if batch.name not in gone), None)
+    if twins and not twin and not again:
         raise UserError(
-            f"just this is the batch {twin.name}, which was withdrawn {last_withdrawal(data, twin.name)}; "
-            f"`tilegate data withdraw {twin.name} --undo` brings it back"
+            f"just this is the batch {twins[-1].name}, which was withdrawn {last_withdrawal(data, twins[-1].name)}; "
+            f"`tilegate data withdraw {twins[-1].name} --undo` brings it back, `tilegate data add --again` adds it anew"
         )
     return twin
+
+
+def _twins(batches: Iterable[Batch], draft: Card) -> list[Batch]:
+    return [batch for batch in batches if (batch.sha256, batch.kind) == (draft.sha256, draft.kind)]
 
 
 def publish_batch(
@@ -62,17 +71,21 @@ def publish_batch(
     progress: Callable[[int], None] = lambda _: None,
     *,
     alone: AbstractContextManager[None] = nullcontext(),  # noqa: B008 (it holds nothing)
+    again: bool = False,
 ) -> tuple[Batch, bool]:
     """Make a batch of some content; return it, and whether it was there already. What is there is not put again.
 
-    `progress` is told how many files have been put. Within `alone` nobody removes what looks half-added; raises
-    UserError if that has happened before.
+    `progress` is told how many files have been put; `again` is as for `twin_of`. Within `alone` nobody removes what
+    looks half-added; raises UserError if that has happened before.
     """
     draft = contents.card
-    batches = added_batches(data)
-    if twin := twin_of(data, draft, batches):
+    if twin := twin_of(data, draft, again=again):
         return twin, True
-    claim = f"{_PLACE.catalogue}/{CONTENTS}/{draft.kind}-{draft.sha256}.json"
+    batches = added_batches(data)
+    # One that was withdrawn keeps its claim, and with it its name.
+    number = len(_twins(batches, draft))
+    stem = f"{draft.kind}-{draft.sha256}" + (f"-{number}" if number else "")
+    claim = f"{_PLACE.catalogue}/{CONTENTS}/{stem}.json"
     card = _claimed(data, claim, draft, batches, clock)
     folder = f"{_PLACE.labelled}/{card.name}/"
     there = {info.key for info in data.list(folder)}

@@ -68,6 +68,8 @@ class Home:
         facts, cuts = self.bucket / "facts/1" / part.digest, [(sha256, cut(path, SPEC)) for path, sha256 in files]
         write_facts(facts, [inspect(file) for file in files])
         write_part(self.bucket / "tiles", f"spec/{part.digest}", cuts)
+        for shard in (self.bucket / "tiles").rglob("*.tfrecord"):
+            np.save(shard.with_suffix(".npy"), np.frombuffer(b"features of " + part.digest.encode(), np.uint8))
         write_pieces(self.bucket / "runs/r/PreprocessTiles/cut", cuts)
         report = self.bucket / "runs/r/ValidateData/report"
         rows = pd.DataFrame({"sha256": [sha256 for _, sha256 in files]}).assign(row=1, reason="labeller", detail="")
@@ -95,6 +97,7 @@ class Home:
             for t in records.itertuples()
         }
         known = pd.read_parquet(facts).set_index("id")
+        found["features"] = next((self.bucket / "tiles").rglob("*.npy")).read_bytes()
         found["thumbnail"] = known.loc[sha256, "thumb"]
         found["picture"] = read_pictures([facts.parent], [sha256])[sha256]
         file = next(path for path in self.bucket.rglob("*.png") if sha256_file(path) == sha256)

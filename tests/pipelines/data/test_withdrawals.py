@@ -45,6 +45,10 @@ def test_what_was_withdrawn_is_not_added_again_and_not_called_garbage(catalogue,
     withdraw_batch(catalogue.data, one.name, **BY)
     with pytest.raises(UserError, match=r"was withdrawn by Ada on 2026-11-29: another .* --undo` brings it back"):
         catalogue.add(tmp_path / "one", classes=CLASSES)
+    again = catalogue.add(tmp_path / "one", classes=CLASSES, again=True)
+    assert (again.already, again.batch.sha256, again.batch > one) == (False, one.sha256, True)
+    assert catalogue.add(tmp_path / "one", classes=CLASSES).batch == again.batch
+    assert catalogue_batches(catalogue.data) == [batches[1], again.batch]
     assert orphans(catalogue, lambda _: True, min_age_seconds=0) == []
     assert (catalogue.folder(one) / "labels.csv").is_file()
 
