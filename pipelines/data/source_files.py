@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipelines.data.folder_listing import FolderListing
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
@@ -78,10 +79,12 @@ def take_in(
     # The row that names a file first stands for it; 0 is the labels file itself.
     files: dict[str, tuple[int, str]] = {} if name == FOLDER_PER_CLASS else {name: (0, name)}
     left_out: list[RefusedRow] = []
-    for row in _rows(folder, name, kind, classes, attribute):
+    there = FolderListing(folder)
+    for number, row in enumerate(_rows(folder, name, kind, classes, attribute), start=1):
+        progress("Looked up", number, 0)
         if row.source_ref:
             try:
-                files.setdefault(str(locate(folder, row.source_ref)), (row.row, row.source_ref))
+                files.setdefault(there.locate(row.source_ref), (row.row, row.source_ref))
             except PathRefusedError as error:
                 left_out.append(RefusedRow(row.row, row.source_ref, error.reason, str(error)))
     found: list[tuple[str, str, int]] = []
