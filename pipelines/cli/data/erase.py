@@ -74,7 +74,7 @@ def _listed(file: Path) -> Iterator[str]:
     """Yield the digests of a text file; raises UserError for a line that is none."""
     from steps.core.common.errors import UserError
 
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
         word = line.strip().lower()
         if not word or word.startswith("#"):
             continue

@@ -29,8 +29,9 @@ def withdraw(  # noqa: PLR0917 (Click passes them by name)
     from steps.core.common.errors import UserError
 
     with opened_place(environment, region, home, "withdraw data") as place:
-        if batch not in {known.name for known in added_batches(place.data)}:
-            raise UserError(f"there is no batch {batch!r}; `tilegate data status` lists them")
+        known = [added.name for added in added_batches(place.data)]
+        if batch not in known:
+            raise UserError(f"there is no batch {batch!r}; the newest are {', '.join(known[-3:]) or 'none'}")
         withdraw_batch(place.data, batch, by=by, reason=reason, clock=utc_now, undo=undo)
         click.echo(f"{'Brought back' if undo else 'Withdrawn   '} {batch}")
         snapshot = current_dataset(place.data)
