@@ -18,7 +18,10 @@ from PIL import Image
 from pipelines.cli import cli
 from pipelines.cli.data import data as data_group
 from pipelines.cli.data.progress import FileProgress
+from pipelines.data.catalogue import Catalogue
+from pipelines.data.snapshots import current_dataset
 from pipelines.definition.settings import Settings
+from pipelines.executor.store import LocalStore
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 
@@ -390,3 +393,14 @@ def test_nothing_is_erased_under_a_run(home, source, monkeypatch):
     with pytest.raises(UserError, match="20260101-000000-aaaa is executing"):
         data("erase", sha256_file(source / "a.png"), "--by", "Ada", "--reason", "x", "--home", home)
     assert len(list(home.rglob("*.png"))) == 2
+
+
+def test_a_run_whose_data_were_withdrawn_since_says_so(home, source, leave_run):
+    batch = batch_in(data("add", source, "--home", home))
+    uri = re.search(r"^Snapshot +(\S+)", data("status", "--home", home), re.MULTILINE)[1]
+    current_dataset(Catalogue(LocalStore(home / "store"), Settings()).data)
+    leave_run(home, 1, {"DatasetUri": uri})
+    leave_run(home, 2, {"DatasetUri": "s3://tilegate-local/datasets/other"})
+    data("withdraw", batch, "--by", "Ada", "--reason", "x", "--home", home)
+    listed = CliRunner().invoke(cli, ["runs", "--home", str(home)]).output.splitlines()
+    assert [line.endswith("; its data were withdrawn in part") for line in listed] == [True, False]
