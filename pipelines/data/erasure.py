@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from pipelines.data.withdrawals import Withdrawal, record_erasure
 from pipelines.environment import INBOX
 from pipelines.executor.files import PART
 from pipelines.storage.copies import Copies, Copy
-from pipelines.storage.protocol import ObjectStore
+from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.labels import FOLDER_PER_CLASS
 from steps.core.dataset.plan import FACTS, TILES
@@ -132,7 +133,9 @@ class _Listings:
         if self._data.info(key) is None:
             return
         card = read_card(self._data, key)
-        if _digest(self._data, card, before) == card.sha256:
+        with suppress(NoSuchObject):
+            if _digest(self._data, card, before) != card.sha256:
+                return
             size = card.bytes - int(before["bytes"].sum() - after["bytes"].sum())
             less = replace(card, sha256=_digest(self._data, card, after), bytes=size)
             self._data.put(key, less.to_json().encode())

@@ -18,7 +18,7 @@ from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
 from pipelines.data.clock import Clock
 from pipelines.data.snapshots import added_batches
-from pipelines.data.withdrawals import last_withdrawal, withdrawn_batches
+from pipelines.data.withdrawals import erased_images, last_withdrawal, withdrawn_batches
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.labels import FOLDER_PER_CLASS
@@ -97,6 +97,11 @@ def publish_batch(
     with alone:
         if data.info(claim) is None:
             raise UserError(f"the batch {card.name} was removed while it was being added: add it again")
+        if erased := erased_images(data) & set(contents.listing["sha256"]):
+            raise UserError(
+                f"the screenshot {min(erased)[:12]} was erased while the batch was being added: repeat `tilegate data "
+                "erase` on it, and add the batch again"
+            )
         try:
             data.put(f"{_PLACE.catalogue}/{card.name}.json", card.to_json().encode(), only_if_absent=True)
         except LostRace:

@@ -42,4 +42,5 @@ def withdraw(  # noqa: PLR0917 (Click passes them by name)
         if not undo:
             click.echo(f"Remains      its files in {place.data.uri(f'labelled/{batch}/')}")
             tell_versions(place, [batch])
-    click.echo("Next         the next night or run learns from this snapshot")
+    if snapshot:
+        click.echo("Next         the next night or run learns from this snapshot")

@@ -186,6 +186,28 @@ def test_a_screenshot_that_no_batch_had_is_kept_out_and_looked_for_all_the_same(
         home.catalogue.add(deliver(tmp_path / "z", ("z",)), classes=CLASSES)
 
 
+def test_a_screenshot_that_is_erased_while_it_is_being_added_is_no_batchs(home, tmp_path):
+    source = deliver(tmp_path / "new", ("x", "y"))
+    sha256 = sha256_file(source / "x.png")
+
+    def meddle(verb, done, total):
+        if (verb, done) == ("Stored", total):
+            erase(home.data, [FolderCopies(home.root)], [sha256], **BY)
+
+    with pytest.raises(UserError, match=f"{sha256[:12]} was erased while the batch was being added"):
+        home.catalogue.add(source, classes=CLASSES, progress=meddle)
+    assert len(home.catalogue.batches()) == 2
+    assert home.catalogue.add(source, classes=CLASSES).erased == 1
+
+
+def test_a_batch_whose_labels_file_is_gone_keeps_no_screenshot_from_being_erased(home, erased):
+    pixels = home.pixels_of(erased)
+    for batch in home.catalogue.batches():
+        (home.catalogue.folder(batch) / "labels.csv").unlink()
+    erase(home.data, [FolderCopies(home.root)], [erased], **BY)
+    assert shown_in(home.files(), pixels) == set()
+
+
 def test_labels_that_were_changed_are_not_made_right_by_an_erasure(home, erased):
     batch = home.catalogue.batches()[0]
     labels = home.catalogue.folder(batch) / "labels.csv"
