@@ -160,6 +160,8 @@ class _Folder:
         objects = [(path, sha256) for path, sha256 in found_here if sha256 not in erased]
         counts.erased = len(paths) - len(objects)
         listed = [(path, sha256, found[path].size) for path, sha256 in objects if path != labels]
+        if not listed:
+            raise UserError(f"{self._data.uri(self._prefix)} holds only screenshots that somebody has erased")
         draft = Card(
             name="",
             labels=labels,
