@@ -10,6 +10,7 @@ from constructs import Construct
 
 from infra.template.keys import kept
 from infra.template.statements import deny
+from pipelines.data.withdrawals import WITHDRAWN
 from pipelines.definition.step_table import ROLES
 from pipelines.environment import Environment
 
@@ -35,7 +36,9 @@ def add_buckets(stack: Any, environment: Environment, key: Any) -> Buckets:
     artifacts = make.bucket("Artifacts", environment.artifact_bucket, ARTIFACT_LIFE)
     releases = make.bucket("Releases", environment.release_bucket, {})
     data.add_to_resource_policy(_nothing_is_deleted_by(environment, data, _JOBS))
-    data.add_to_resource_policy(_immutable(environment, data, "labelled", "catalogue", "datasets"))
+    data.add_to_resource_policy(_immutable(environment, data, "catalogue", "datasets", WITHDRAWN))
+    data.add_to_resource_policy(_operator_erases(environment, data, "labelled"))
+    data.add_to_resource_policy(_appended(data, "WithdrawalsAreAppended", f"{WITHDRAWN}/*"))
     artifacts.add_to_resource_policy(_nothing_is_deleted_by(environment, artifacts, _JOBS))
     artifacts.add_to_resource_policy(_immutable(environment, artifacts, "registry", "ledger", "champions"))
     for statement in _decisions(environment, artifacts):
@@ -136,11 +139,26 @@ def _immutable(environment: Environment, bucket: Any, *prefixes: str) -> Any:
     )
 
 
+def _operator_erases(environment: Environment, bucket: Any, prefix: str) -> Any:
+    """Refuse to remove what was delivered to all roles of the deployment but the operator's, who erases screenshots."""
+    others = {
+        "ArnLike": {"aws:PrincipalArn": environment.role_arn("*")},
+        "ArnNotEquals": {"aws:PrincipalArn": environment.role_arn("operator")},
+    }
+    actions = "s3:DeleteObject DeleteObjectVersion"
+    return deny("OperatorAloneErases", actions, [bucket.arn_for_objects(f"{prefix}/*")], others)
+
+
+def _appended(bucket: Any, sid: str, key: str) -> Any:
+    """Refuse to write over what is there, by anybody."""
+    return deny(sid, "s3:PutObject", [bucket.arn_for_objects(key)], {"Null": {"s3:if-none-match": "true"}})
+
+
 def _decisions(environment: Environment, bucket: Any) -> list[Any]:
     """Refuse decisions that are not a person's, and a second one of the same number."""
     decisions = [bucket.arn_for_objects("registry/*/decisions/*")]
     approver = {"ArnNotEquals": {"aws:PrincipalArn": environment.role_arn("approver")}}
     return [
         deny("ApproverAlone", "s3:PutObject", decisions, approver),
-        deny("DecisionsAreAppended", "s3:PutObject", decisions, {"Null": {"s3:if-none-match": "true"}}),
+        _appended(bucket, "DecisionsAreAppended", "registry/*/decisions/*"),
     ]

@@ -8,10 +8,13 @@ from constructs import Construct
 
 from infra.options import Options
 from infra.template.statements import allow, grant, listing, objects, reading, service_role, through_s3, writing
+from pipelines.data.erasure import ARTIFACT_PREFIXES, DATA_PREFIXES
+from pipelines.data.withdrawals import WITHDRAWN
 from pipelines.definition.settings import CHAMPIONS, LEDGER, LEDGERS
 from pipelines.definition.step_table import CONVERT, EVALUATE
 from pipelines.environment import Environment
 from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, TILES
+from steps.core.dataset.snapshot import AD_HOC
 
 _BUNDLE = f"runs/*/{CONVERT.name}/bundle"
 
@@ -68,7 +71,7 @@ def nights(environment: Environment, key_arn: str) -> list[Any]:
     """Return what a night does: take in batches, look at what was decided, start this pipeline and no other."""
     data, artifacts = environment.data_bucket, environment.artifact_bucket
     into_data = [f"{data}/{prefix}/*" for prefix in ("inbox", "labelled", "catalogue", DATASETS, "plans")]
-    known = [f"{data}/{prefix}/*" for prefix in (FACTS, TILES, FEATURES)]
+    known = [f"{data}/{prefix}/*" for prefix in (FACTS, TILES, FEATURES, WITHDRAWN)]
     into_artifacts = [f"{artifacts}/{prefix}/*" for prefix in ("nights", CHAMPIONS, LEDGERS, "weights")]
     told = [f"{artifacts}/{prefix}/*" for prefix in (LEDGER, "registry", "runs")]
     return [
@@ -171,12 +174,19 @@ def add_people(stack: Any, environment: Environment, options: Options, keys: Any
             allow("PublicKey", "kms:GetPublicKey Verify", [keys.signing.key_arn]),
         ],
     )
-    operator = _person(scope, environment, "operator", options.operators, "Adds data, starts, follows and stops runs")
+    operator = _person(
+        scope,
+        environment,
+        "operator",
+        options.operators,
+        "Adds data and takes them back, starts, follows and stops runs",
+    )
     groups = [environment.arn("logs", f"log-group:{name}:*") for name in _logs(environment)]
     grant(
         operator,
         [
             *nights(environment, key_arn),
+            *_taking_back(environment),
             *_recounting(environment),
             *listing(environment, [releases]),
             allow("ReadReleases", "s3:GetObject", objects(environment, [releases])),
@@ -190,6 +200,26 @@ def add_people(stack: Any, environment: Environment, options: Options, keys: Any
             allow("PublicKey", "kms:GetPublicKey Verify", [keys.signing.key_arn]),
         ],
     )
+
+
+def _taking_back(environment: Environment) -> list[Any]:
+    """Allow to withdraw batches, and to erase screenshots: old versions too, and pages and tables to be less."""
+    data, artifacts = environment.data_bucket, environment.artifact_bucket
+    delivered = ("inbox/", "labelled/")
+    looked_at = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES]
+    looked_at += [f"{artifacts}/{prefix}*" for prefix in ARTIFACT_PREFIXES]
+    less = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES if prefix not in delivered]
+    less += [f"{artifacts}/{prefix}*.{kind}" for prefix in ARTIFACT_PREFIXES for kind in ("html", "parquet")]
+    brought = [f"{data}/{prefix}*" for prefix in delivered]
+    pieces = [f"{artifacts}/{prefix}*.tfrecord" for prefix in ARTIFACT_PREFIXES]
+    return [
+        allow("Withdraw", "s3:PutObject", objects(environment, [f"{data}/{WITHDRAWN}/*"])),
+        allow("Rewrite", "s3:PutObject", objects(environment, less)),
+        allow("EraseVersions", "s3:DeleteObjectVersion", objects(environment, [*less, *pieces, *brought])),
+        allow("ReadVersions", "s3:GetObjectVersion", objects(environment, looked_at)),
+        *listing(environment, looked_at, action="ListBucketVersions"),
+        *listing(environment, [f"{data}/{AD_HOC.catalogue}/*"], sid="AdHoc"),
+    ]
 
 
 def _logs(environment: Environment) -> list[str]:

@@ -38,7 +38,9 @@ def objects(environment: Environment, locations: Iterable[str]) -> list[str]:
     return [f"arn:{environment.partition}:s3:::{location}" for location in locations]
 
 
-def listing(environment: Environment, locations: Iterable[str]) -> list[Any]:
+def listing(
+    environment: Environment, locations: Iterable[str], *, action: str = "ListBucket", sid: str = ""
+) -> list[Any]:
     """Allow to list what lies under the prefixes of `<bucket>/<key>`s, a statement for each bucket."""
     prefixes: dict[str, set[str]] = {}
     for location in locations:
@@ -47,13 +49,18 @@ def listing(environment: Environment, locations: Iterable[str]) -> list[Any]:
         prefixes.setdefault(bucket, set()).update({folder, key} if folder else {"", "*"})
     return [
         allow(
-            "List" + bucket.removeprefix(f"{environment.project}-").partition("-")[0].capitalize(),
-            "s3:ListBucket",
+            f"{action.replace('Bucket', '')}{_duty(environment, bucket).capitalize()}{sid}",
+            f"s3:{action}",
             objects(environment, [bucket]),
             {"StringLikeIfExists": {"s3:prefix": sorted(wanted)}},
         )
         for bucket, wanted in sorted(prefixes.items())
     ]
+
+
+def _duty(environment: Environment, bucket: str) -> str:
+    """Return what a bucket is for: data, artifacts, releases."""
+    return bucket.removeprefix(f"{environment.project}-").partition("-")[0]
 
 
 def reading(environment: Environment, locations: Sequence[str]) -> list[Any]:

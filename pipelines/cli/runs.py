@@ -5,12 +5,16 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 from pipelines.environment import LOCAL
+
+if TYPE_CHECKING:
+    from pipelines.executor.runs import RunSummary
 
 
 @click.command()
@@ -27,11 +31,28 @@ def runs(environment: str, region: str | None, home: Path, last: int) -> None:
     found = load_runs(home)
     if not found:
         click.echo(f"No runs in {home}; `tilegate run` makes one.")
+    gone = _runs_of_withdrawn(home, found) if (home / "store").is_dir() else set()
     for summary in found:
         seconds = f"{summary.seconds:.1f} s"
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(summary.started))
         why = textwrap.shorten(f"{summary.failed_step}: {summary.reason}", 100) if summary.failed_step else ""
-        click.echo(f"{summary.id}  {started}  {summary.status:<11} {seconds:>9}  {why}".rstrip())
+        note = "; its data were withdrawn in part" if summary.id in gone else ""
+        click.echo(f"{summary.id}  {started}  {summary.status:<11} {seconds:>9}  {why}{note}".rstrip())
+
+
+def _runs_of_withdrawn(home: Path, found: "list[RunSummary]") -> set[str]:
+    """Return the ids of the runs whose snapshot has a batch that somebody has withdrawn since."""
+    from pipelines.data.withdrawals import withdrawn_batches
+    from pipelines.definition.settings import Settings
+    from pipelines.registry.opening import snapshot_batches
+    from pipelines.storage.folder import FolderObjects
+
+    bucket = Settings().bucket
+    data = FolderObjects(home / "store" / bucket, bucket)
+    gone = withdrawn_batches(data)
+    uris = {str(run.parameters.get("DatasetUri", "")) for run in found} if gone else set()
+    of_gone = {uri for uri in uris if uri and gone & set(snapshot_batches(data, uri) or ())}
+    return {run.id for run in found if run.parameters.get("DatasetUri") in of_gone}
 
 
 def _list_executions(environment: str, region: str | None, last: int) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from pipelines.data.clock import Clock, utc_now
 from pipelines.data.new_images import Parts
-from pipelines.data.publish import Clock, Contents, publish_batch, twin_of, utc_now
+from pipelines.data.publish import Contents, publish_batch, twin_of
 from pipelines.data.snapshots import catalogue_batches
 from pipelines.data.source import Added, read_source
 from pipelines.data.source_files import Intake, Progress, silent
+from pipelines.data.withdrawals import erased_images
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
@@ -28,6 +30,7 @@ def add_source(
     attribute: str | None = None,
     note: str = "",
     by: str = "",
+    again: bool = False,
     store: Path | None = None,
     alone: AbstractContextManager[None] | None = None,
     progress: Progress = silent,
@@ -36,23 +39,35 @@ def add_source(
     """Make one batch of what lies at `source`, a folder or a labels file in one; for `store` see `take_in`.
 
     Content that a batch of this kind holds already is not added again, and a file that the bucket holds is copied
-    there. For `alone` see `publish_batch`. Raises UserError if no row is usable, or if a file changes meanwhile.
+    there. For `alone` and `again` see `publish_batch`. Raises UserError if no row is usable, or if a file changes
+    meanwhile.
     """
     reading = read_source(
-        source, kind=kind, classes=classes, labels=labels, attribute=attribute, store=store, progress=progress
+        source,
+        kind=kind,
+        classes=classes,
+        labels=labels,
+        attribute=attribute,
+        store=store,
+        erased=erased_images(data),
+        progress=progress,
     )
     intake, draft = reading.intake, reading.card(note, by)
-    batches = catalogue_batches(data)
-    if twin := twin_of(draft, batches):
+    if twin := twin_of(data, draft, again=again):
         return reading.added(twin, classes, None)
     wanted = set(intake.listing["sha256"])
     with tempfile.TemporaryDirectory(prefix="tilegate-add-") as scratch:
         # What a night keeps for the next one is not an operator's to write.
         parts = Parts(data, Mirror(data, Path(scratch)), keep=False)
-        known = parts.keys_of(wanted, Source(""), batches)
+        known = parts.keys_of(wanted, Source(""), catalogue_batches(data))
     contents = Contents(draft, intake.listing, storing(data, intake, known))
     batch, already = publish_batch(
-        data, contents, clock, lambda n: progress("Stored", n, len(intake.objects)), alone=alone or nullcontext()
+        data,
+        contents,
+        clock,
+        lambda n: progress("Stored", n, len(intake.objects)),
+        alone=alone or nullcontext(),
+        again=again,
     )
     return reading.added(batch, classes, None if already else len(wanted) - len(known))
 

@@ -14,8 +14,8 @@ import pandas as pd
 
 from pipelines.data.add import add_source
 from pipelines.data.batch_card import Card
-from pipelines.data.publish import Clock, utc_now
-from pipelines.data.snapshots import card_objects, catalogue_batches, read_card
+from pipelines.data.clock import Clock, utc_now
+from pipelines.data.snapshots import added_batches, card_objects, catalogue_batches, read_card
 from pipelines.data.source import Added
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
@@ -23,6 +23,7 @@ from pipelines.locks import exclusive
 from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
+from steps.core.dataset.integrity import check_batch
 from steps.core.dataset.rows import no_rows, read_rows
 from steps.core.dataset.snapshot import REFERENCE, Batch, Place, read_listing
 from steps.core.dataset.tables import Quarantined
@@ -50,17 +51,21 @@ class Catalogue:
         return self.store.path(self.uri(_PLACE.labelled, batch.name))
 
     def cards(self) -> list[Card]:
-        """Return the cards of all batches in the order in which they were added."""
+        """Return the cards of all batches in the order in which they were added, withdrawn ones too."""
         cards = (read_card(self.data, info.key) for info in card_objects(self.data, _PLACE))
         return sorted(cards, key=lambda card: card.batch)
 
     def batches(self, kind: str | None = None) -> list[Batch]:
-        """Return the batches in the order in which they were added; all kinds, or one."""
+        """Return the batches that are not withdrawn in the order in which they were added; all kinds, or one."""
         return [batch for batch in catalogue_batches(self.data) if kind in (None, batch.kind)]
 
+    def added(self) -> list[Batch]:
+        """Return all batches, withdrawn ones too."""
+        return added_batches(self.data)
+
     def card(self, name: str) -> Card:
-        """Return a batch's card; raises UserError if there is no such batch."""
-        if name not in {batch.name for batch in self.batches()}:
+        """Return a batch's card, also if it was withdrawn; raises UserError if there is no such batch."""
+        if name not in {batch.name for batch in self.added()}:
             raise UserError(f"there is no batch {name!r}; `tilegate data status` lists them")
         return read_card(self.data, f"{_PLACE.catalogue}/{name}.json")
 
@@ -71,10 +76,15 @@ class Catalogue:
     def rows(
         self, batch: Batch, classes: Classes, attribute: str | None = None
     ) -> tuple[pd.DataFrame, Sequence[Quarantined]]:
-        """Return the labelled rows of a batch as ValidateData reads them, and the refused ones; none of a reference."""
+        """Return the labelled rows of a batch as ValidateData reads them, and the refused ones; none of a reference.
+
+        Raises UserError if the batch is not what was added.
+        """
         if batch.kind == REFERENCE:
             return no_rows(), []
-        return read_rows(batch, self.folder(batch), self.listing(batch.name), classes, attribute)
+        listing = self.listing(batch.name)
+        check_batch(batch, self.folder(batch), listing)
+        return read_rows(batch, self.folder(batch), listing, classes, attribute)
 
     def lock(self) -> AbstractContextManager[None]:
         """Keep everybody else from removing, and from finishing a batch."""

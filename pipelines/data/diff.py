@@ -14,6 +14,7 @@ from pipelines.executor.runs import load_runs
 from pipelines.executor.store import LocalStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
+from steps.core.dataset.integrity import check_batch
 from steps.core.dataset.label_resolution import settle_labels
 from steps.core.dataset.plan import DATASETS, Source
 from steps.core.dataset.rows import read_rows
@@ -127,9 +128,13 @@ class States:
 
     def _of_rows(self, source: Source, batches: Sequence[Batch]) -> State:
         frames, out = [], list[tuple[str, int, str]]()
+        current = set(Catalogue(self._store, self._settings).batches())
         for batch in batches:
             if batch.kind != REFERENCE:
                 folder, listing = source.folder(self._bucket, batch.name), source.listing(self._bucket, batch)
+                # What was withdrawn, or has lost a screenshot since by an erasure, is history.
+                if batch in current:
+                    check_batch(batch, folder, listing)
                 rows, refused = read_rows(batch, folder, listing, self._classes, self._attribute)
                 frames.append(rows.assign(kind=batch.kind))
                 out += [(row.batch, row.row, row.reason) for row in refused]

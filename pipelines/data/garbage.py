@@ -5,15 +5,17 @@ of the tile store is whole with its index and every shard that this names, a par
 a shard that its part's index does not name is of no use. Features are as their shard is: they go after it.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.publish import CONTENTS
-from pipelines.executor.files import PART, read_json, walk_files
+from pipelines.executor.files import read_json, walk_files
 from pipelines.executor.store import LocalStore
 from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, TILES
 from steps.core.dataset.snapshot import AD_HOC, MANIFEST, read_snapshot
@@ -30,7 +32,8 @@ DAY_SECONDS = 86_400.0
 class Orphan:
     """A folder or an object that nothing refers to. `bytes` are those that removing it frees, other names not counted.
 
-    `touched` is when anything in it was last written or moved, in seconds since 1970.
+    `uri` names it for people, `path` is where it lies. `touched` is when anything in it was last written or moved, in
+    seconds since 1970; 0 if it is known that nobody is at work on it.
     """
 
     uri: str
@@ -38,6 +41,7 @@ class Orphan:
     files: int
     bytes: int
     touched: float
+    path: Path
 
 
 def orphans(
@@ -56,26 +60,29 @@ def orphans(
     """
     youngest = (time.time() if now is None else now) - min_age_seconds
     begun = _begun(catalogue)
-    busy = {name for name, claim in begun.items() if claim.touched > youngest}
-    found = [_orphan(catalogue.store, uri, why) for uri, why in _candidates(catalogue, alive, kept, busy)]
     # The claims first: who comes back to one that is gone adds nothing.
-    found = [*begun.values(), *found]
+    found = list(begun.values())
+    for uri, why in _candidates(catalogue, alive, kept):
+        orphan = _orphan(catalogue.store, uri, why)
+        claim = begun.get(orphan.path.name.removesuffix(".parquet"), orphan)
+        found.append(replace(orphan, touched=max(orphan.touched, claim.touched)))
     return [orphan for orphan in found if orphan.touched <= youngest]
 
 
 def remove(store: LocalStore, found: Iterable[Orphan]) -> None:
     """Remove orphans; each vanishes from its place at once, so that a kill leaves none of them half there."""
     for orphan in found:
-        with store.scratch() as bin_:
-            store.path(orphan.uri).rename(bin_ / "removed")
+        # What lay in an orphan that is gone by now is gone with it.
+        with store.scratch() as bin_, suppress(FileNotFoundError):
+            shutil.move(orphan.path, bin_ / "removed")
 
 
 def _candidates(
-    catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet[str], busy: AbstractSet[str]
+    catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield (URI, why nothing refers to it); `busy` are batches that somebody is adding."""
+    """Yield (URI, why nothing refers to it)."""
     store, uri = catalogue.store, catalogue.uri
-    named = {batch.name for batch in catalogue.batches()} | busy
+    named = {batch.name for batch in catalogue.added()}
     named |= {
         batch.name
         for manifest in store.path(uri(DATASETS)).glob(f"*/{MANIFEST}")
@@ -89,10 +96,6 @@ def _candidates(
             yield uri("catalogue", listing.name), "the listing of a batch without a card"
     yield from _parts(catalogue, alive, kept)
     yield from _ad_hoc(catalogue)
-    for prefix in ("labelled", "catalogue", AD_HOC.labelled, AD_HOC.catalogue, TILES, FACTS, FEATURES):
-        root = store.path(uri(prefix))
-        for left in sorted(root.rglob(f"*{PART}")):
-            yield uri(prefix, left.relative_to(root).as_posix()), "left by a writer that was killed"
 
 
 def _parts(catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet[str]) -> Iterator[tuple[str, str]]:
@@ -109,11 +112,11 @@ def _parts(catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet
 def _begun(catalogue: Catalogue) -> dict[str, Orphan]:
     """Return the claims of batches without a card by the batch's name, touched when any of its files was."""
     store, uri = catalogue.store, catalogue.uri
-    done = {f"{batch.kind}-{batch.sha256}" for batch in catalogue.batches()}
+    carded = {batch.name for batch in catalogue.added()}
     found = {}
     for claim in sorted(store.path(uri("catalogue", CONTENTS)).glob("*.json")):
-        if claim.stem not in done:
-            name = str((read_json(claim) or {}).get("name"))
+        name = str((read_json(claim) or {}).get("name"))
+        if name not in carded:
             orphan = _orphan(store, uri("catalogue", CONTENTS, claim.name), "a batch that was begun and has no card")
             if store.path(uri("labelled", name)).is_dir():
                 files = _orphan(store, uri("labelled", name), "")
@@ -168,7 +171,11 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _orphan(store: LocalStore, uri: str, why: str) -> Orphan:
-    path = store.path(uri)
+    return weighed(store.path(uri), uri, why)
+
+
+def weighed(path: Path, name: str, why: str) -> Orphan:
+    """Return a file or a folder as an orphan."""
     if path.is_file():
         files, places = [path], [path]
     else:
@@ -177,4 +184,4 @@ def _orphan(store: LocalStore, uri: str, why: str) -> Orphan:
     stats = [file.lstat() for file in files]
     # A file that moved has an old mtime; what its writer does to it still shows in its ctime.
     touched = max(max(stat.st_mtime, stat.st_ctime) for stat in (place.lstat() for place in places))
-    return Orphan(uri, why, len(files), sum(s.st_size for s in stats if s.st_nlink == 1), touched)
+    return Orphan(name, why, len(files), sum(s.st_size for s in stats if s.st_nlink == 1), touched, path)

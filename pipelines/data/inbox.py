@@ -19,7 +19,9 @@ import pandas as pd
 
 from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
-from pipelines.data.publish import Clock, Contents, publish_batch, utc_now
+from pipelines.data.clock import Clock, utc_now
+from pipelines.data.publish import Contents, publish_batch
+from pipelines.data.withdrawals import erased_images
 from pipelines.environment import INBOX
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo, ObjectStore
 from steps.core.common.errors import UserError
@@ -113,6 +115,7 @@ class _Counts:
     rows: int = 0
     refused: int = 0
     first: str = ""
+    erased: int = 0
 
 
 class _Folder:
@@ -138,6 +141,8 @@ class _Folder:
         detail = usable(counts.rows, counts.refused)
         if left:
             detail += f"; {left:,} files that no row names stay in {self._data.uri(self._prefix)}"
+        if counts.erased:
+            detail += f"; {counts.erased:,} erased screenshots came again: repeat `tilegate data erase` on them"
         return Dropped(self._name, What.ALREADY if already else What.TAKEN_IN, detail, batch.name)
 
     def _become_batch(self, found: Mapping[str, ObjectInfo]) -> tuple[Batch, bool, _Counts, AbstractSet[str]]:
@@ -150,8 +155,13 @@ class _Folder:
             first = f"; the first of {counts.refused:,} that cannot be used: {counts.first}" if counts.first else ""
             raise UserError(f"{self._data.uri(self._prefix)} holds no usable row{first}")
         paths = sorted(wanted)
-        objects = list(zip(paths, at_once(lambda path: self._data.sha256(self._prefix + path), paths), strict=True))
+        found_here = zip(paths, at_once(lambda path: self._data.sha256(self._prefix + path), paths), strict=True)
+        erased = erased_images(self._data)
+        objects = [(path, sha256) for path, sha256 in found_here if sha256 not in erased]
+        counts.erased = len(paths) - len(objects)
         listed = [(path, sha256, found[path].size) for path, sha256 in objects if path != labels]
+        if not listed:
+            raise UserError(f"{self._data.uri(self._prefix)} holds only screenshots that somebody has erased")
         draft = Card(
             name="",
             labels=labels,
@@ -163,7 +173,7 @@ class _Folder:
             by="",
             rows=counts.rows,
             refused=counts.refused,
-            bytes=sum(found[path].size for path in paths),
+            bytes=sum(found[path].size for path, _ in objects),
         )
 
         def put(path: str, key: str) -> None:

@@ -16,7 +16,9 @@ import pandas as pd
 
 from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
-from pipelines.data.snapshots import catalogue_batches
+from pipelines.data.clock import Clock
+from pipelines.data.snapshots import added_batches
+from pipelines.data.withdrawals import erased_images, last_withdrawal, withdrawn_batches
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.labels import FOLDER_PER_CLASS
@@ -26,11 +28,6 @@ CONTENTS = "contents"
 _PLACE = Place()
 _STAMP = "%Y%m%dT%H%M%SZ"
 _DIGITS = 12
-Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +44,24 @@ class Contents:
     put: Callable[[str, str], None]
 
 
-def twin_of(draft: Card, batches: Iterable[Batch]) -> Batch | None:
-    """Return the first batch that is of the same content and kind."""
-    return next((batch for batch in batches if (batch.sha256, batch.kind) == (draft.sha256, draft.kind)), None)
+def twin_of(data: ObjectStore, draft: Card, *, again: bool = False) -> Batch | None:
+    """Return the first batch that is of the same content and kind, and not withdrawn.
+
+    Raises UserError if there are only withdrawn ones, unless `again` says that this is known.
+    """
+    twins = _twins(added_batches(data), draft)
+    gone = withdrawn_batches(data) if twins else set()
+    twin = next((batch for batch in twins if batch.name not in gone), None)
+    if twins and not twin and not again:
+        raise UserError(
+            f"just this is the batch {twins[-1].name}, which was withdrawn {last_withdrawal(data, twins[-1].name)}; "
+            f"`tilegate data withdraw {twins[-1].name} --undo` brings it back, `tilegate data add --again` adds it anew"
+        )
+    return twin
+
+
+def _twins(batches: Iterable[Batch], draft: Card) -> list[Batch]:
+    return [batch for batch in batches if (batch.sha256, batch.kind) == (draft.sha256, draft.kind)]
 
 
 def publish_batch(
@@ -59,17 +71,21 @@ def publish_batch(
     progress: Callable[[int], None] = lambda _: None,
     *,
     alone: AbstractContextManager[None] = nullcontext(),  # noqa: B008 (it holds nothing)
+    again: bool = False,
 ) -> tuple[Batch, bool]:
     """Make a batch of some content; return it, and whether it was there already. What is there is not put again.
 
-    `progress` is told how many files have been put. Within `alone` nobody removes what looks half-added; raises
-    UserError if that has happened before.
+    `progress` is told how many files have been put; `again` is as for `twin_of`. Within `alone` nobody removes what
+    looks half-added; raises UserError if that has happened before.
     """
     draft = contents.card
-    batches = catalogue_batches(data)
-    if twin := twin_of(draft, batches):
+    if twin := twin_of(data, draft, again=again):
         return twin, True
-    claim = f"{_PLACE.catalogue}/{CONTENTS}/{draft.kind}-{draft.sha256}.json"
+    batches = added_batches(data)
+    # One that was withdrawn keeps its claim, and with it its name.
+    number = len(_twins(batches, draft))
+    stem = f"{draft.kind}-{draft.sha256}" + (f"-{number}" if number else "")
+    claim = f"{_PLACE.catalogue}/{CONTENTS}/{stem}.json"
     card = _claimed(data, claim, draft, batches, clock)
     folder = f"{_PLACE.labelled}/{card.name}/"
     there = {info.key for info in data.list(folder)}
@@ -81,6 +97,11 @@ def publish_batch(
     with alone:
         if data.info(claim) is None:
             raise UserError(f"the batch {card.name} was removed while it was being added: add it again")
+        if erased := erased_images(data) & set(contents.listing["sha256"]):
+            raise UserError(
+                f"the screenshot {min(erased)[:12]} was erased while the batch was being added: repeat `tilegate data "
+                "erase` on it, and add the batch again"
+            )
         try:
             data.put(f"{_PLACE.catalogue}/{card.name}.json", card.to_json().encode(), only_if_absent=True)
         except LostRace:

@@ -11,6 +11,7 @@ import pandas as pd
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.lookup import sightings
 from pipelines.data.reviews import Entry
+from pipelines.data.withdrawals import erasure_of
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes, LabelError
@@ -88,6 +89,8 @@ class Mender:
         if refused.reason in _NEEDS_FILE and file is None:
             raise UserError(f"{place} was refused, {refused.detail}: give --file FILE, the file that it should name")
         batch = self.catalogue.card(refused.batch).batch
+        if batch not in self.catalogue.batches():
+            raise UserError(f"{place} is of a batch that was withdrawn: `tilegate data withdraw --undo` goes first")
         row = self._read(batch, refused.row, place)
         settled = row.label if label is None else label
         if settled is None or settled == _NO_LABEL:
@@ -97,6 +100,8 @@ class Mender:
         else:
             _check_picture(file)
         screenshot = sha256_file(file)
+        if erased := erasure_of(self.catalogue.data, screenshot):
+            raise UserError(f"{place} names the screenshot {screenshot[:12]}, which was erased {erased}")
         if label is None:
             self._check_agreement(place, screenshot, settled)
         values, left_out = _columns(row, relabelled=label is not None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.batch_card import Card
+from pipelines.data.withdrawals import withdrawn_batches
 from pipelines.storage.memo import read_memo, write_memo
 from pipelines.storage.protocol import ObjectInfo, ObjectStore
 from steps.core.dataset.plan import DATASETS, Source
@@ -33,25 +34,35 @@ class Snapshot:
     batches: tuple[Batch, ...]
 
 
-def catalogue_batches(data: ObjectStore, place: Place = Place()) -> list[Batch]:  # noqa: B008 (frozen)
+def added_batches(data: ObjectStore) -> list[Batch]:
     """Return all batches that were added, in that order; cards that were read for an earlier snapshot are remembered.
 
     Raises UserError for a card that is none.
     """
-    return sorted(batch for _, batch in _cards(data, place, read_memo(data, _MEMO)).values())
+    return sorted(batch for _, batch in _cards(data, Place(), read_memo(data, _MEMO)).values())
+
+
+def catalogue_batches(data: ObjectStore) -> list[Batch]:
+    """Return the batches that were added and not withdrawn, in that order; raises UserError as `added_batches` does."""
+    return _present(data, added_batches(data))
 
 
 def current_dataset(data: ObjectStore) -> Snapshot | None:
-    """Write the snapshot of all batches that were added, unless it is there; None if there are no labels among them."""
+    """Write the snapshot of all batches that are not withdrawn, unless it is there; None if none of them has labels."""
     memo = read_memo(data, _MEMO)
     cards = _cards(data, Place(), memo)
     told = {key: [etag, asdict(batch)] for key, (etag, batch) in cards.items()}
     if told != memo:
         write_memo(data, _MEMO, told)
-    batches = sorted(batch for _, batch in cards.values())
+    batches = _present(data, sorted(batch for _, batch in cards.values()))
     if not any(batch.kind == LABELS for batch in batches):
         return None
     return publish_snapshot(data, batches, Place())
+
+
+def _present(data: ObjectStore, batches: Sequence[Batch]) -> list[Batch]:
+    gone = withdrawn_batches(data)
+    return [batch for batch in batches if batch.name not in gone]
 
 
 def _cards(data: ObjectStore, place: Place, memo: Mapping[str, Any]) -> dict[str, tuple[str, Batch]]:

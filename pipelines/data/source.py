@@ -1,6 +1,6 @@
 """What lies at a source and is to become a batch: its files, its rows, and the card that it will have."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,8 @@ class Added:
     """What came of adding: `rows` counts all labelled rows, the `refused` among them (of a reference, its pictures).
 
     `per_label` counts the usable rows by the name of their class. `screenshots` are different ones, of which
-    `new_screenshots` were in no earlier batch. `already` tells that `batch` held this very content before.
+    `new_screenshots` were in no earlier batch. `already` tells that `batch` held this very content before, `erased` how
+    many files were left out because somebody has erased them.
     """
 
     batch: Batch
@@ -31,6 +32,7 @@ class Added:
     screenshots: int
     new_screenshots: int
     already: bool
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Reading:
             screenshots=self.intake.listing["sha256"].nunique(),
             new_screenshots=new or 0,
             already=new is None,
+            erased=self.intake.erased,
         )
 
 
@@ -81,16 +84,24 @@ def read_source(
     labels: str | None = None,
     attribute: str | None = None,
     store: Path | None = None,
+    erased: Collection[str] = frozenset(),
     progress: Progress = silent,
 ) -> Reading:
-    """Read what lies at `source`, a folder or a labels file in one; for `store` see `take_in`.
+    """Read what lies at `source`, a folder or a labels file in one; for `store` and `erased` see `take_in`.
 
     Raises UserError if no row is usable.
     """
     if kind not in KINDS:
         raise UserError(f"kind {kind!r}: one of {', '.join(KINDS)} is wanted")
     intake = take_in(
-        source, kind=kind, classes=classes, labels=labels, attribute=attribute, store=store, progress=progress
+        source,
+        kind=kind,
+        classes=classes,
+        labels=labels,
+        attribute=attribute,
+        store=store,
+        erased=erased,
+        progress=progress,
     )
     rows, refused = _read(intake, kind, classes, attribute)
     if rows.empty:

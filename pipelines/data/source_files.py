@@ -1,11 +1,12 @@
 """The files of a folder that belong to a batch, and their checksums."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from pipelines.data.folder_listing import FolderListing
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
@@ -36,7 +37,8 @@ class Intake:
     """What a folder offers: `labels` is the labels file in it, "." if there is none; nothing is copied yet.
 
     `listing` has the columns path (posix, relative to the folder), sha256 and bytes, the labels file excluded.
-    `left_out` are rows whose file is not in it, with the reason: missing, unreadable, outside of the folder.
+    `left_out` are rows whose file is not in it, with the reason: missing, unreadable, outside of the folder. `erased`
+    counts the files that were left out because somebody has erased them.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Intake:
     listing: pd.DataFrame
     bytes: int
     left_out: tuple[RefusedRow, ...]
+    erased: int = 0
 
     @property
     def sha256(self) -> str:
@@ -60,13 +63,15 @@ def take_in(
     labels: str | None = None,
     attribute: str | None = None,
     store: Path | None,
+    erased: Collection[str] = frozenset(),
     progress: Progress = silent,
 ) -> Intake:
     """Find and hash the files that `source`, a folder or a labels file in one, brings; no picture is opened.
 
     Only the labels file and regular files inside its folder are taken, never through a link that leads out; also those
     of rows whose label is refused, so that the content does not depend on what the classes are called. `store` is the
-    folder of a store on this machine, which must not lie among the data. Raises UserError if `source` has no labels.
+    folder of a store on this machine, which must not lie among the data; files whose sha256 is among the `erased` are
+    not taken. Raises UserError if `source` has no labels.
     """
     folder, name = _locate_source(source, kind, classes, labels)
     if name == FOLDER_PER_CLASS and store is not None and _shows(store.resolve(), folder.resolve()):
@@ -74,10 +79,12 @@ def take_in(
     # The row that names a file first stands for it; 0 is the labels file itself.
     files: dict[str, tuple[int, str]] = {} if name == FOLDER_PER_CLASS else {name: (0, name)}
     left_out: list[RefusedRow] = []
-    for row in _rows(folder, name, kind, classes, attribute):
+    there = FolderListing(folder)
+    for number, row in enumerate(_rows(folder, name, kind, classes, attribute), start=1):
+        progress("Looked up", number, 0)
         if row.source_ref:
             try:
-                files.setdefault(str(locate(folder, row.source_ref)), (row.row, row.source_ref))
+                files.setdefault(there.locate(row.source_ref), (row.row, row.source_ref))
             except PathRefusedError as error:
                 left_out.append(RefusedRow(row.row, row.source_ref, error.reason, str(error)))
     found: list[tuple[str, str, int]] = []
@@ -91,13 +98,15 @@ def take_in(
             detail = f"the file cannot be read: {error.strerror or error}"
             left_out.append(RefusedRow(number, ref, "missing-file", detail))
         progress("Hashed", done, len(files))
+    kept = [file for file in found if file[0] == name or file[1] not in erased]
     return Intake(
         folder=folder,
         labels=name,
-        objects=tuple((path, sha256) for path, sha256, _ in found),
-        listing=pd.DataFrame([file for file in found if file[0] != name], columns=list(LISTING_COLUMNS)),
-        bytes=sum(size for _, _, size in found),
+        objects=tuple((path, sha256) for path, sha256, _ in kept),
+        listing=pd.DataFrame([file for file in kept if file[0] != name], columns=list(LISTING_COLUMNS)),
+        bytes=sum(size for _, _, size in kept),
         left_out=tuple(sorted(left_out, key=lambda row: row.row)),
+        erased=len(found) - len(kept),
     )
 
 

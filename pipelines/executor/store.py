@@ -1,5 +1,6 @@
 """A folder that stands for S3: `s3://bucket/key` is `<root>/<bucket>/<key>`; objects are read-only files."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from pipelines.executor.errors import DefinitionError
 from pipelines.executor.files import PART, READ_ONLY, link_or_copy, replacing, walk_files
 
 _DAY_SECONDS = 86_400
+_UNHELD = ".new-"  # between its making and its holding, which takes no time
 
 
 class LocalStore:
@@ -128,18 +130,24 @@ class LocalStore:
     def scratch(self) -> Iterator[Path]:
         """Yield an empty folder beside the objects for what is to be committed; `sweep` removes a killed one."""
         folder = self._staging / f"{time.time_ns()}-{secrets.token_hex(6)}"
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        unheld = folder.with_name(f"{_UNHELD}{folder.name}")
+        unheld.mkdir(parents=True)
+        with _held(unheld):
+            unheld.rename(folder)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def abandoned(self) -> list[Path]:
+        """Return what killed processes left half-staged: the kernel has let go of it."""
+        left = sorted(self._staging.iterdir()) if self._staging.is_dir() else []
+        return [path for path in left if not _is_held(path)]
 
     def sweep(self) -> None:
-        """Remove what killed executors left half-staged more than a day ago."""
-        for left in self._staging.iterdir() if self._staging.is_dir() else ():
-            born = left.name.partition("-")[0]
-            if born.isdigit() and time.time_ns() - int(born) > _DAY_SECONDS * 10**9:
-                shutil.rmtree(left, ignore_errors=True)
+        """Remove what killed processes left half-staged."""
+        for left in self.abandoned():
+            shutil.rmtree(left, ignore_errors=True)
 
     def _files(self, uri: str) -> list[tuple[str, Path]]:
         path = self.path(uri)
@@ -200,10 +208,9 @@ class LocalStore:
         if target.is_dir() and any(target.iterdir()):
             if self._digest(list(walk_files(target))) == self._digest(list(walk_files(staged))):
                 return
-            replaced = staged.with_name(staged.name + "-replaced")
-            target.rename(replaced)
-            staged.rename(target)
-            shutil.rmtree(replaced, ignore_errors=True)
+            with self.scratch() as bin_:
+                target.rename(bin_ / "replaced")
+                staged.rename(target)
         elif target.is_file():
             raise DefinitionError(f"{uri} is one object already: a tree cannot be stored under the same name")
         else:
@@ -218,3 +225,32 @@ def _take(source: Path, target: Path, *, give_up: bool) -> None:
     else:
         shutil.copyfile(source, target)
         target.chmod(READ_ONLY)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder; the kernel lets go of it when this process dies."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_held(folder: Path) -> bool:
+    """Tell whether somebody holds a folder, or may be about to."""
+    try:
+        if folder.name.startswith(_UNHELD) and time.time() - folder.stat().st_mtime < _DAY_SECONDS:
+            return True
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)

@@ -6,6 +6,7 @@ from pipelines.data.add import storing
 from pipelines.data.publish import put_listing
 from pipelines.data.snapshots import Snapshot, current_dataset, publish_snapshot
 from pipelines.data.source_files import take_in
+from pipelines.data.withdrawals import erased_images
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.planning.seed import upload_weights, weights_folder
@@ -24,11 +25,12 @@ def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Cl
     the folder stays a row, and ValidateData puts it into quarantine. Data that the store already holds are read, but
     not copied again. Raises UserError if there are none.
     """
-    intake = take_in(source, kind=LABELS, classes=classes, store=store.root)
+    data = data_here(store, settings)
+    intake = take_in(source, kind=LABELS, classes=classes, store=store.root, erased=erased_images(data))
     if intake.listing.empty:
         raise UserError(f"{intake.folder / intake.labels} names no readable file inside {intake.folder}")
     batch = Batch.of(intake.labels, intake.objects)
-    data, listing = data_here(store, settings), f"{AD_HOC.catalogue}/{batch.name}.parquet"
+    listing = f"{AD_HOC.catalogue}/{batch.name}.parquet"
     if data.info(listing) is None:
         put = storing(data, intake)
         for path, _ in intake.objects:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipelines.code_digest import program_digest
 from pipelines.data.snapshots import Snapshot
+from pipelines.data.withdrawals import withdrawn_batches
 from pipelines.definition.parameters import SAMPLE_PARAMETERS, pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.definition.step_table import DATA, programs
@@ -22,6 +23,7 @@ from pipelines.runs.local_history import runs_here
 from pipelines.runs.sample_data import write_sample
 from pipelines.runs.start import Ground, prepare, values_of, with_plan
 from pipelines.storage.folder import FolderObjects
+from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 
 # Not part of what a run is asked for: they follow from it, or from what was there when it started.
@@ -72,6 +74,10 @@ class LocalStart:
         """Bring the data that a person asked for into the store; return their snapshot and every parameter's value."""
         added = None if request.data or request.sample else catalogue_snapshot(self.store, self.settings)
         is_sample = request.data is None and added is None
+        if is_sample and not request.sample and withdrawn_batches(data_here(self.store, self.settings)):
+            raise UserError(
+                "all labelled data were withdrawn: add other data, or give --sample for the embedded sample"
+            )
         preset = SAMPLE_PARAMETERS if is_sample else {}
         values = self.values({**preset, **request.parameters}, request.weights)
         if added:

@@ -3,19 +3,16 @@
 import base64
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from pipelines.storage.errors import s3_errors
 from pipelines.storage.keys import checked_key, checked_prefix
-from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo
-from steps.core.common.errors import UserError
+from pipelines.storage.protocol import NoSuchObject, ObjectInfo
 from steps.core.common.files import replacing, sha256_file
 
 _CHUNK = 1 << 20
-_MISSING = ("404", "NoSuchKey", "NotFound")
-_LOST = ("412", "409", "PreconditionFailed", "ConditionalRequestConflict")
-_DENIED = ("403", "AccessDenied", "Forbidden")
 
 
 class S3Objects:
@@ -116,24 +113,7 @@ class S3Objects:
         with self._errors("s3:ListBucket", ""):
             yield from pages.paginate(Bucket=self._bucket, Prefix=prefix, **options)
 
-    @contextmanager
-    def _errors(self, action: str, key: str, source: str = "", *, conditional: bool = False) -> Iterator[None]:
-        """Say in this package's words what S3 refuses; `source` is what a copy reads."""
-        try:
-            yield
-        except self._client.exceptions.ClientError as error:
-            told = error.response["Error"]
-            code = str(told.get("Code", ""))
-            if conditional and code in (_LOST if source else (*_LOST, *_MISSING)):
-                raise LostRace(f"{self.uri(source or key)} is no longer what the write was meant for") from None
-            if code in _MISSING:
-                raise NoSuchObject(f"there is no object {self.uri(source or key)}") from None
-            if code == "NoSuchBucket":
-                raise UserError(f"there is no bucket {self._bucket}: deploy the environment first") from None
-            if code in _DENIED:
-                arn = f"arn:aws:s3:::{self._bucket}" + (f"/{key}" if key else "")
-                raise AccessDeniedError(
-                    f"access denied: {action} on {arn} is wanted ({told.get('Message', code)}); let the role have it, "
-                    "and the use of the bucket's key"
-                ) from None
-            raise
+    def _errors(
+        self, action: str, key: str, source: str = "", *, conditional: bool = False
+    ) -> AbstractContextManager[None]:
+        return s3_errors(self._client, self._bucket, action, key, source, conditional=conditional)

@@ -65,7 +65,12 @@ def _new_parts(
 
     def of_part(part: Part) -> Iterator[tuple[str, CutScreenshot]]:
         cuts = pieces.cuts([plan.source.file_key(part.batch, path) for path, _ in part.files])
-        for (_, screenshot), cut in zip(part.files, cuts, strict=True):
+        for (path, screenshot), cut in zip(part.files, cuts, strict=True):
+            if cut.encoded and cut.sha256 != screenshot:
+                raise UserError(
+                    f"{path} of the batch {part.batch} was changed in the store: its sha256 is {cut.sha256}, the batch "
+                    f"was added with {screenshot}; put the file that was added back in its place"
+                )
             yield screenshot, cut
             progress.advance()
 

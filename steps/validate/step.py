@@ -12,10 +12,11 @@ from steps.core.common.files import write_json
 from steps.core.common.program import Progress, worker_count
 from steps.core.common.worker_pool import map_in_processes
 from steps.core.dataset.classes import AUTO, Classes
+from steps.core.dataset.integrity import check_batch
 from steps.core.dataset.label_resolution import settle_labels
 from steps.core.dataset.plan import FACTS, INSPECTOR, Plan, Source
 from steps.core.dataset.rows import no_rows, read_rows
-from steps.core.dataset.snapshot import REFERENCE, Part, parts_of
+from steps.core.dataset.snapshot import REFERENCE, Part, parts_of, snapshot_digest
 from steps.core.dataset.splits import DEVELOPMENT
 from steps.core.dataset.tables import SLICE_PREFIX, VALIDATION, write_dataset, write_quarantine
 from steps.network.weights import pretrained_weights
@@ -36,6 +37,7 @@ def validate_data(args: argparse.Namespace) -> None:
         raise UserError(f"--max-label-changes {args.max_label_changes}: a share from 0 to 1 is wanted")
     classes, plan = Classes.parse(args.classes), Plan.read(args.plan)
     data = _Data(plan.source, args)
+    data.check()
     _inspect(args, data, [part for part in data.parts if part.digest in plan.inspect])
     known = args.store / FACTS / INSPECTOR
     folders = [(args.new_facts if part.digest in plan.inspect else known) / part.digest for part in data.parts]
@@ -95,6 +97,13 @@ class _Data:
                 refused += bad
         self.refused = refused
         self.rows = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+
+    def check(self) -> None:
+        """Raise UserError if a batch is not what was added; its images are held against its listing when opened."""
+        if snapshot_digest(self.batches) != self.source.snapshot:
+            raise UserError(f"the snapshot {self.source.snapshot} names other batches than it was made of: restore it")
+        for batch in self.batches:
+            check_batch(batch, self.source.folder(self._store, batch.name), self._listings[batch.name])
 
     def files(self, part: Part) -> Iterator[tuple[Path, str]]:
         folder = self.source.folder(self._store, part.batch)

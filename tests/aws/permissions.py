@@ -8,7 +8,7 @@ import fnmatch
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 from unittest import mock
@@ -25,7 +25,12 @@ ACCOUNT = "123456789012"
 _FREE = {"sts:GetCallerIdentity"}
 _GETS = {"HeadObject", "GetObject", "GetObjectAttributes"}
 _PUTS = {"PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
-_LISTS = {"ListObjectsV2", "ListObjects", "HeadBucket"}
+_LISTS = {
+    "ListObjectsV2": "ListBucket",
+    "ListObjects": "ListBucket",
+    "HeadBucket": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,8 @@ def _of_sagemaker(p: Mapping[str, Any], region: str) -> str:
 def _of_s3(operation: str, p: Mapping[str, Any]) -> list[Request]:
     bucket = p["Bucket"]
     if operation in _GETS:
-        return reading(bucket, p["Key"])
+        first, *others = reading(bucket, p["Key"])
+        return [replace(first, action=f"{first.action}Version") if "VersionId" in p else first, *others]
     if operation in _PUTS:
         return writing(bucket, p["Key"], _headers(p))
     if operation == "CopyObject":
@@ -205,9 +211,11 @@ def _of_s3(operation: str, p: Mapping[str, Any]) -> list[Request]:
         keys = [item["Key"] for item in p["Delete"]["Objects"]]
         return [Request("s3:DeleteObject", f"arn:aws:s3:::{bucket}/{key}") for key in keys]
     if operation in _LISTS:
-        return [Request("s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": p["Prefix"]} if "Prefix" in p else {})]
+        keys = {"s3:prefix": p["Prefix"]} if "Prefix" in p else {}
+        return [Request(f"s3:{_LISTS[operation]}", f"arn:aws:s3:::{bucket}", keys)]
     where = f"{bucket}/{p['Key']}" if "Key" in p else bucket
-    return [Request(f"s3:{operation}", f"arn:aws:s3:::{where}")]
+    version = "Version" if operation == "DeleteObject" and "VersionId" in p else ""
+    return [Request(f"s3:{operation}{version}", f"arn:aws:s3:::{where}")]
 
 
 def _headers(p: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ import click
 
 from pipelines.cli import cli
 from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED
+from pipelines.data.withdrawals import WITHDRAWN
 from pipelines.definition.parameters import SAMPLE_PARAMETERS, pipeline_parameters
 from pipelines.definition.settings import CHAMPIONS, LEDGER, LEDGERS, Settings
 from pipelines.definition.step_table import STEPS
@@ -170,6 +171,7 @@ def _keys() -> Iterator[str]:
             f"{INBOX}<name>/…": "dropped folders; each becomes a batch",
             f"{place.labelled}/<batch>/…": "an immutable batch: its labels and images as they were delivered",
             f"{place.catalogue}/<batch>.json, .parquet": "its card, and the listing of its files",
+            f"{WITHDRAWN}/batches/<batch>/, images/<sha256>.json": "who took back what, and why; only ever added",
             f"{DATASETS}/<digest>/": "a snapshot, named by its content",
             "plans/<key>/": f"a run's plan: {plans}",
             f"{FACTS}/<version>/<part>/": "what was measured in images, by content",

@@ -128,7 +128,7 @@ def test_the_approver_alone_appends_decisions_and_replaces_none(buckets, bucket_
 @pytest.mark.parametrize(
     ("which", "prefixes"),
     [
-        ("data_bucket", {"labelled", "catalogue", "datasets"}),
+        ("data_bucket", {"catalogue", "datasets", "withdrawn"}),
         ("artifact_bucket", {"registry", "ledger", "champions"}),
         ("release_bucket", {"releases", "channels", "keys"}),
     ],
@@ -140,6 +140,19 @@ def test_no_role_of_the_deployment_removes_what_is_kept_for_ever(
     assert set(many(statement["Action"])) == {"s3:DeleteObject", "s3:DeleteObjectVersion"}
     assert {arn.rpartition(">/")[2].removesuffix("/*") for arn in many(statement["Resource"])} == prefixes
     assert statement["Condition"] == {"ArnLike": {"aws:PrincipalArn": environment.role_arn("*")}}
+
+
+def test_the_operator_alone_of_all_roles_erases_what_was_delivered(buckets, bucket_policies, environment):
+    statements = named(buckets, bucket_policies, environment.data_bucket)
+    erases, appended = statements["OperatorAloneErases"], statements["WithdrawalsAreAppended"]
+    assert set(many(erases["Action"])) == {"s3:DeleteObject", "s3:DeleteObjectVersion"}
+    assert text(erases["Resource"]).endswith("/labelled/*")
+    assert erases["Condition"] == {
+        "ArnLike": {"aws:PrincipalArn": environment.role_arn("*")},
+        "ArnNotEquals": {"aws:PrincipalArn": environment.role_arn("operator")},
+    }
+    assert text(appended["Resource"]).endswith("/withdrawn/*")
+    assert appended["Condition"] == {"Null": {"s3:if-none-match": "true"}}
 
 
 @pytest.mark.parametrize("which", ["data_bucket", "artifact_bucket"])

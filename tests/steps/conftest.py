@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from steps.core.common.files import sha256_file, write_text
+from steps.core.dataset.integrity import digest_of
 from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, INSPECTOR, TILES, Plan, Source
 from steps.core.dataset.snapshot import Batch, Place, parts_of, snapshot_digest, write_listing, write_snapshot
 from steps.core.dataset.tables import read_tiles
@@ -100,9 +102,9 @@ class Workspace:
         """Write the plan of batches whose files are in place; of the `known` ones the store has facts and tiles.
 
         With the key `features` the new ones are to be described; else the features of all are known.
-        With the "old" listing the files of the batches are not looked at.
+        With the "old" listing the files of the batches are not looked at. Digests are those of what lies there.
         """
-        source = self.source_of(batches)
+        source = Source("")
         for batch in batches if listing == "new" else ():
             if batch in known:
                 continue
@@ -111,6 +113,9 @@ class Workspace:
             rows = [(p.relative_to(folder).as_posix(), sha256_file(p), p.stat().st_size) for p in files]
             frame = pd.DataFrame(rows, columns=["path", "sha256", "bytes"])
             write_listing(self.store / source.listing_key(batch), frame)
+        here = [(batch, self.labelled / batch.name, source.listing(self.store, batch)) for batch in batches]
+        batches = [replace(batch, sha256=digest_of(batch.labels, folder, rows)) for batch, folder, rows in here]
+        source = self.source_of(batches)
         done = {batch.name for batch in known}
         parts = parts_of(batches, lambda batch: source.listing(self.store, batch))
         new = tuple(part.digest for part in parts if part.batch not in done)

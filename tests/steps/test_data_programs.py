@@ -174,6 +174,7 @@ def test_a_stop_leaves_its_page_and_no_dataset(tmp_path, capsys):
     made.draw(60)
     manifest = made.labelled / "b-test" / "m.manifest"
     manifest.write_text(manifest.read_text().replace('"k": 0', '"k": 1'))
+    made.plan_for([Batch("b-test", "m.manifest", "")])
     assert made.validate() == 1
     assert "class 'negative' has no usable screenshot" in capsys.readouterr().err
     assert json.loads((made.report / "validation.json").read_text())["verdict"] == "stopped"
@@ -209,6 +210,34 @@ def test_a_fault_of_the_store_stops_the_night_and_becomes_no_fact(tmp_path, caps
     made.draw_one(picture, 7)
     assert made.validate() == 0
     assert len(read_dataset(made.dataset)) == 60
+
+
+def test_labels_that_were_changed_in_the_store_stop_the_night(tmp_path, capsys):
+    """Flipped, or removed together with their file and its line in the listing."""
+    made = Workspace(tmp_path)
+    made.draw(60)
+    labels = made.labelled / "b-test" / "m.manifest"
+    listing = made.store / "catalogue" / "b-test.parquet"
+    told, files = labels.read_text(), listing.read_bytes()
+    labels.write_text(told.replace('"k": 0', '"k": 1', 14))
+    assert made.validate() == 1
+    assert "b-test is not what was added, m.manifest or its listing was changed" in capsys.readouterr().err
+    labels.write_text("\n".join(told.splitlines()[1:]))
+    pd.read_parquet(listing).iloc[1:].to_parquet(listing)
+    assert made.validate() == 1
+    assert not made.dataset.exists()
+    labels.write_text(told)
+    listing.write_bytes(files)
+    assert made.validate() == 0
+
+
+def test_a_screenshot_that_another_has_replaced_since_its_validation_is_not_learned_from(tmp_path, capsys):
+    made = Workspace(tmp_path)
+    made.draw(60)
+    assert made.validate() == 0
+    made.draw_one(made.labelled / "b-test" / "7.png", 8)
+    assert made.preprocess(made.tiles, made.shards) == 1
+    assert "7.png of the batch b-test was changed in the store" in capsys.readouterr().err
 
 
 def test_a_screenshot_that_broke_since_its_validation_stops_preprocessing(tmp_path, capsys):

@@ -4,7 +4,7 @@ import click
 
 from pipelines.cli.lazy import LazyGroup
 
-_NAMES = ("add", "decide", "diff", "gc", "quarantine", "readmit", "show", "status", "validate")
+_NAMES = ("add", "decide", "diff", "erase", "gc", "quarantine", "readmit", "show", "status", "validate", "withdraw")
 
 
 @click.group(cls=LazyGroup, places={name: f"pipelines.cli.data.{name}:{name}" for name in _NAMES})

@@ -31,6 +31,7 @@ _REASONS_SHOWN = 5
 @labels_options
 @click.option("--by", default="", metavar="NAME", help="Who adds it; kept with the batch.")
 @click.option("--note", default="", metavar="TEXT", help="What it is; kept with the batch.")
+@click.option("--again", is_flag=True, help="Add it also if just this was withdrawn.")
 @home_option
 @environment_options
 def add(  # noqa: PLR0917 (Click passes them by name)
@@ -44,6 +45,8 @@ def add(  # noqa: PLR0917 (Click passes them by name)
     home: Path,
     environment: str,
     region: str | None,
+    *,
+    again: bool,
 ) -> None:
     """Add PATH, a folder or a labels file in one, to the labelled data, as one immutable batch.
 
@@ -60,6 +63,7 @@ def add(  # noqa: PLR0917 (Click passes them by name)
         "attribute": attribute_of(label_attribute),
         "note": note,
         "by": by,
+        "again": again,
         "progress": FileProgress(sys.stdout),
     }
     if environment == LOCAL:
@@ -92,6 +96,8 @@ def _tell(added: "Added") -> None:
     click.echo(
         f"Screenshots  {added.screenshots:,}, of which {added.screenshots - added.new_screenshots:,} were there already"
     )
+    if added.erased:
+        click.echo(f"Left out     {added.erased:,} files of screenshots that somebody has erased")
     if added.already:
         click.echo(f"Batch        {added.batch.name} holds exactly this already: nothing was added")
     else:

@@ -13,26 +13,27 @@ from pipelines.cli.home import home_option
 @click.option("--all", "young", is_flag=True, help="Also what is younger than a day: its writer may be at work.")
 @home_option
 def gc(home: Path, *, delete: bool, young: bool) -> None:
-    """List what nothing in the store refers to: half-added batches, half-written parts, facts and tiles of no data."""
+    """List what nothing refers to: half-added batches, facts and tiles of no data, and what killed commands left."""
+    import time
+
     from pipelines.data.garbage import DAY_SECONDS, orphans, remove
+    from pipelines.data.leftovers import leftovers
     from pipelines.data.usage import part_is_used, shards_of_runs
     from steps.core.common.text import printable
 
     catalogue = open_catalogue(home)
     with catalogue.lock():
-        found = orphans(
-            catalogue,
-            part_is_used(catalogue),
-            kept=shards_of_runs(catalogue),
-            min_age_seconds=0 if young else DAY_SECONDS,
-        )
+        every = [
+            *orphans(catalogue, part_is_used(catalogue), kept=shards_of_runs(catalogue), min_age_seconds=0),
+            *leftovers(catalogue.store),
+        ]
+        found = [orphan for orphan in every if young or orphan.touched <= time.time() - DAY_SECONDS]
         for orphan in found:
             click.echo(
                 f"{megabytes(orphan.bytes):>12}  {orphan.files:>6,} files  {printable(orphan.uri)}: {orphan.why}"
             )
         if delete:
             remove(catalogue.store, found)
-            catalogue.store.sweep()
     size = megabytes(sum(orphan.bytes for orphan in found))
     if not found:
         click.echo("Nothing to remove.")
@@ -40,3 +41,5 @@ def gc(home: Path, *, delete: bool, young: bool) -> None:
         click.echo(f"Removed {len(found):,}, {size}.")
     else:
         click.echo(f"{len(found):,} to remove, {size}; `tilegate data gc --delete` does it.")
+    if waiting := len(every) - len(found):
+        click.echo(f"{waiting:,} more are younger than a day: somebody may be at work on them; --all takes them too.")

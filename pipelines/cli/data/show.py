@@ -33,7 +33,7 @@ def show(what: str, html: Path | None, classes: str, label_attribute: str, home:
 
     catalogue = open_catalogue(home)
     parsed, attribute = reading_of(home, classes, label_attribute)
-    if what in {batch.name for batch in catalogue.batches()}:
+    if what in {batch.name for batch in catalogue.added()}:
         if html is not None:
             raise UserError("--html is for a screenshot: name one by its sha256")
         _show_batch(catalogue, what, parsed, attribute)
@@ -59,10 +59,12 @@ def _resolve(catalogue: "Catalogue", what: str) -> str:
 
 
 def _show_batch(catalogue: "Catalogue", name: str, classes: "Classes", attribute: str | None) -> None:
+    from pipelines.data.withdrawals import last_withdrawal, withdrawn_batches
     from steps.core.common.text import printable
 
     card = catalogue.card(name)
     listing = catalogue.listing(name)
+    withdrawals = {name: last_withdrawal(catalogue.data, name) for name in withdrawn_batches(catalogue.data) & {name}}
     facts = {
         "batch": card.name,
         "kind": card.kind,
@@ -74,6 +76,7 @@ def _show_batch(catalogue: "Catalogue", name: str, classes: "Classes", attribute
         "screenshots": f"{listing['sha256'].nunique():,}",
         "size": megabytes(card.bytes),
         "place": catalogue.folder(card.batch),
+        "withdrawn": withdrawals.get(name, ""),
     }
     for key, value in facts.items():
         if value:

@@ -18,16 +18,23 @@ def status(home: Path) -> None:
     """List the batches in the order in which they came, and tell whether a run has decided on just these."""
     import pandas as pd
 
+    from pipelines.data.withdrawals import last_withdrawal, withdrawn_batches
     from pipelines.definition.settings import Settings
     from pipelines.executor.runs import load_runs
+    from steps.core.common.text import printable
     from steps.core.dataset.snapshot import LABELS, parts_of, snapshot_digest
 
     catalogue = open_catalogue(home)
     cards = catalogue.cards()
-    batches = [card.batch for card in cards]
+    gone = withdrawn_batches(catalogue.data)
+    batches = [card.batch for card in cards if card.name not in gone]
     listings = {batch.name: catalogue.listing(batch.name) for batch in batches}
     parts = {part.batch: part for part in parts_of(batches, lambda batch: listings[batch.name])}
     for card in cards:
+        if card.name in gone:
+            told = printable(str(last_withdrawal(catalogue.data, card.name)))
+            click.echo(f"{card.name}  {card.kind:<9}  withdrawn {told}")
+            continue
         batch = card.batch
         new = len(parts[batch.name].files) if batch.name in parts else 0
         refused = f" ({card.refused:,} refused)" if card.refused else ""

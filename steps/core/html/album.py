@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import simplejpeg
 from markupsafe import Markup
@@ -12,12 +12,16 @@ _MISSING, _FULL = "no picture", "left out: the page is full"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture to show: its JPEG as a data URI and its size in pixels; or, with `uri` "", the reason for none."""
+    """A picture to show: its JPEG as a data URI and its size in pixels; or, with `uri` "", the reason for none.
+
+    `screenshot` is the sha256 of what it shows, by which an erasure finds it in the page.
+    """
 
     uri: Markup
     width: int = 0
     height: int = 0
     reason: str = ""
+    screenshot: str = ""
 
     @property
     def wide(self) -> bool:
@@ -36,7 +40,7 @@ class Album:
         self._left = budget
 
     def __call__(self, key: str) -> Picture:
-        return self.show(self._pictures.get(key, b""))
+        return replace(self.show(self._pictures.get(key, b"")), screenshot=key)
 
     def show(self, data: bytes) -> Picture:
         """Return the picture that a JPEG's bytes are."""

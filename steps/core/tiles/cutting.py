@@ -1,6 +1,7 @@
 """Cutting an opened screenshot into the model's tiles, and the form in which they are kept."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -19,20 +20,25 @@ _ENCODING = [
 
 @dataclass(frozen=True, slots=True)
 class CutScreenshot:
-    """A screenshot's tiles, encoded, in the order of its plan; `refusal` is "" unless the file does not open."""
+    """A screenshot's tiles, encoded, in the order of its plan; `refusal` is "" unless the file does not open.
+
+    `sha256` is that of the file's bytes, "" if nothing was cut.
+    """
 
     plan: tuple[Tile, ...]
     encoded: tuple[bytes, ...]
     refusal: str = ""
+    sha256: str = ""
 
 
 def cut(path: Path, spec: PreprocessingSpec) -> CutScreenshot:
     """Cut the screenshot in a file."""
     try:
-        facts, encoded = tiles_of(read_bytes(path), spec)
+        data = read_bytes(path)
+        facts, encoded = tiles_of(data, spec)
     except ImageRefusedError as error:
         return CutScreenshot((), (), str(error))
-    return CutScreenshot(plan_tiles(facts.width, facts.height), tuple(encoded))
+    return CutScreenshot(plan_tiles(facts.width, facts.height), tuple(encoded), sha256=sha256(data).hexdigest())
 
 
 def tiles_of(data: bytes, spec: PreprocessingSpec) -> tuple[ImageFacts, list[bytes]]:

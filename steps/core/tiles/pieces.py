@@ -20,7 +20,7 @@ from steps.core.tiles.shards import Record, ShardWriter, read_record
 from steps.core.tiles.tiling import plan_tiles
 
 _SCREENSHOTS_PER_PIECE = 512
-_COLUMNS = ("key", "width", "height", "offsets", "lengths", "sha256", "refusal", "piece")
+_COLUMNS = ("key", "width", "height", "offsets", "lengths", "sha256", "refusal", "image", "piece")
 
 
 def write_pieces(folder: Path, cuts: Iterable[tuple[str, CutScreenshot]]) -> None:
@@ -68,7 +68,7 @@ class Pieces:
         if _digest(encoded) != row.sha256:
             raise UserError(f"{self._folder / shard} is damaged: its tiles of {row.Index} are not those that were cut")
         plan = plan_tiles(row.width, row.height) if encoded else ()
-        return CutScreenshot(plan, encoded, row.refusal)
+        return CutScreenshot(plan, encoded, row.refusal, row.image)
 
 
 def _write_piece(folder: Path, cuts: Sequence[tuple[str, CutScreenshot]]) -> None:
@@ -86,6 +86,7 @@ def _write_piece(folder: Path, cuts: Sequence[tuple[str, CutScreenshot]]) -> Non
                         "lengths": [place.length for place in places],
                         "sha256": _digest(cut.encoded),
                         "refusal": cut.refusal,
+                        "image": cut.sha256,
                     }
                 )
         name = "cut-" + hashlib.sha256("".join(f"{r['key']}\0{r['sha256']}\n" for r in rows).encode()).hexdigest()[:32]

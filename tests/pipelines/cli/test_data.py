@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from PIL import Image
 from pipelines.cli import cli
 from pipelines.cli.data import data as data_group
 from pipelines.cli.data.progress import FileProgress
+from pipelines.data.catalogue import Catalogue
+from pipelines.data.snapshots import current_dataset
 from pipelines.definition.settings import Settings
+from pipelines.executor.store import LocalStore
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 
@@ -26,7 +30,9 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))  # what gc finds there is not of this machine
     return tmp_path / "home"
 
 
@@ -302,14 +308,15 @@ def test_gc_lists_and_removes_only_when_told_to(home, source):
 
 def test_gc_leaves_what_is_younger_than_a_day(home):
     folder = orphan_in(home)
-    assert data("gc", "--delete", "--home", home) == "Nothing to remove.\n"
+    said = data("gc", "--delete", "--home", home)
+    assert said.startswith("Nothing to remove.\n1 more are younger than a day: somebody may be at work on them; --all")
     assert folder.exists()
 
 
 def test_gc_removes_what_killed_programs_left_half_staged(home):
     left = home / "store" / ".staging" / "1000-dead"
     left.mkdir(parents=True)
-    data("gc", "--home", home)
+    assert "store/.staging/1000-dead: left by a command that was killed" in data("gc", "--home", home)
     assert left.exists()
     data("gc", "--delete", "--home", home)
     assert not left.exists()
@@ -345,3 +352,55 @@ def test_what_takes_but_a_moment_has_no_progress():
     stream = io.StringIO()
     FileProgress(stream, clock=lambda: 0.0)("Copied", 1, 1)
     assert stream.getvalue() == ""
+
+
+def test_a_batch_can_be_withdrawn_and_brought_back(home, source, tmp_path):
+    first = batch_in(data("add", source, "--home", home))
+    said = data("withdraw", first, "--by", "Ada", "--reason", "a test's", "--home", home)
+    assert re.search(rf"Withdrawn +{first}\nSnapshot +no labelled data are left", said)
+    assert f"Remains      its files in s3://tilegate-local/labelled/{first}/" in said
+    assert "no registered version has learnt from them" in said
+    assert f"{first}  labels     withdrawn by Ada on " in data("status", "--home", home)
+    assert re.search(r"withdrawn +by Ada on .*: a test's", data("show", first, "--home", home))
+    again = data("withdraw", first, "--undo", "--by", "Ada", "--reason", "no, it was not", "--home", home)
+    assert re.search(rf"Brought back +{first}\nSnapshot +s3://tilegate-local/datasets/\w+, 1 batches", again)
+    with pytest.raises(UserError, match="there is no batch 'gone'"):
+        data("withdraw", "gone", "--by", "Ada", "--reason", "x", "--home", home)
+
+
+def test_screenshots_can_be_erased_by_digest_or_by_a_list(home, source, tmp_path):
+    first = batch_in(data("add", source, "--home", home))
+    one, two = (sha256_file(source / name) for name in ("a.png", "b.png"))
+    who = ("--by", "Ada", "--reason", "asked for", "--home", home)
+    said = data("erase", one.upper(), *who)
+    assert re.search(rf"Erased +{one} \({first}\), by Ada on \d{{4}}-\d\d-\d\d: asked for\n", said)
+    assert re.search(r"Removed +1 files, home/store/tilegate-local/labelled\n", said)
+    assert "Remains      the digest with name and reason" in said
+    assert re.search(r"Snapshot +s3://tilegate-local/datasets/", said)
+    assert "nothing: no copy is left here" in data("erase", one, *who)
+    assert "Left out     1 files of screenshots that somebody has erased" in data("add", source, "--home", home)
+    (tmp_path / "list.txt").write_text(f"# two\n\n{two}\n")
+    assert f"Erased       {two}" in data("erase", "--file", tmp_path / "list.txt", *who)
+    (tmp_path / "list.txt").write_text(f"{two}\nb.png\n")
+    with pytest.raises(UserError, match=r"list\.txt, line 2: 'b\.png' is no sha256"):
+        data("erase", "--file", tmp_path / "list.txt", *who)
+    assert not list(home.rglob("*.png"))
+
+
+def test_nothing_is_erased_under_a_run(home, source, monkeypatch):
+    data("add", source, "--home", home)
+    monkeypatch.setattr("pipelines.runs.local_executions.LocalExecutions.executing", lambda _: "20260101-000000-aaaa")
+    with pytest.raises(UserError, match="20260101-000000-aaaa is executing"):
+        data("erase", sha256_file(source / "a.png"), "--by", "Ada", "--reason", "x", "--home", home)
+    assert len(list(home.rglob("*.png"))) == 2
+
+
+def test_a_run_whose_data_were_withdrawn_since_says_so(home, source, leave_run):
+    batch = batch_in(data("add", source, "--home", home))
+    uri = re.search(r"^Snapshot +(\S+)", data("status", "--home", home), re.MULTILINE)[1]
+    current_dataset(Catalogue(LocalStore(home / "store"), Settings()).data)
+    leave_run(home, 1, {"DatasetUri": uri})
+    leave_run(home, 2, {"DatasetUri": "s3://tilegate-local/datasets/other"})
+    data("withdraw", batch, "--by", "Ada", "--reason", "x", "--home", home)
+    listed = CliRunner().invoke(cli, ["runs", "--home", str(home)]).output.splitlines()
+    assert [line.endswith("; its data were withdrawn in part") for line in listed] == [True, False]

@@ -2,12 +2,14 @@
 
 import json
 import os
+import tempfile
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.garbage import DAY_SECONDS, orphans, remove
+from pipelines.data.leftovers import leftovers
 from pipelines.data.lookup import matching_screenshots, sightings
 from pipelines.data.source_files import take_in
 from pipelines.definition.settings import Settings
@@ -215,6 +217,16 @@ def test_a_reference_is_every_visible_picture_and_needs_no_labels(catalogue, tmp
     assert set(stored(catalogue, added.batch)) == {"a.png", "deep/b.JPG", "c.jpeg", "d.webp"}
     assert (added.batch.labels, added.rows, sum(added.per_label.values())) == (".", 4, 0)
     assert catalogue.rows(added.batch, CLASSES)[0].empty
+
+
+def test_labels_that_were_changed_in_the_store_are_not_read(catalogue, tmp_path):
+    batch = catalogue.add(labelled(tmp_path / "data", {"a.png": 0, "b.png": 1}), classes=CLASSES).batch
+    labels = catalogue.folder(batch) / "labels.csv"
+    labels.chmod(0o644)
+    for change in ("path,label\na.png,1\nb.png,1\n", None):
+        labels.write_text(change) if change else labels.unlink()
+        with pytest.raises(UserError, match=r"labels\.csv (or its listing was changed|of batch .* cannot be read)"):
+            catalogue.rows(batch, CLASSES)
 
 
 def test_a_review_may_name_screenshots_by_their_checksum_alone(catalogue, tmp_path):
@@ -469,9 +481,22 @@ def test_what_was_touched_within_a_day_is_left_alone(catalogue):
     ]
 
 
-def test_what_a_killed_writer_left_is_an_orphan(catalogue):
-    put(catalogue, "catalogue/.x.json.abc.tilegate-part")
-    assert set(orphaned(catalogue)) == {"catalogue/.x.json.abc.tilegate-part"}
+def test_what_killed_commands_left_is_found_wherever_they_left_it(catalogue, tmp_path, monkeypatch):
+    """In the home, and among the temporary files of this machine, but there nothing of today and nothing of others."""
+    home, tmp = catalogue.store.root.parent, tmp_path / "tmp"
+    left = ["store/.staging/1-x", "releases/.a.tilegate-part", "store/b/c/.d.tilegate-part", "runs/r/.unfinished.b"]
+    temporary = ["tilegate-release-x/model.tar.gz", "__autograph_generated_filex.py", "other/tilegate-y", "file"]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp))
+    for path in (home / left[0] / "file", *(home / name for name in left[1:]), *(tmp / name for name in temporary)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    assert [orphan.uri for orphan in leftovers(catalogue.store)] == left
+    found = {orphan.uri: orphan for orphan in leftovers(catalogue.store, now=datetime.now(UTC).timestamp() + LATER)}
+    assert list(found) == [*left, str(tmp / "tilegate-release-x"), str(tmp / temporary[1])]
+    assert [uri for uri, orphan in found.items() if not orphan.touched] == left[:1]
+    remove(catalogue.store, found.values())
+    assert list(leftovers(catalogue.store)) == []
+    assert {path.name for path in tmp.iterdir()} == {"other", "file"}
 
 
 def test_orphans_are_removed_and_nothing_else(catalogue, tmp_path):

@@ -1,5 +1,6 @@
 """What is dropped into a bucket's inbox becomes a batch, once; whatever else lies there is told and stops nothing."""
 
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ from pipelines.data.batch_card import Card
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.inbox import What, take_in_inbox
 from pipelines.data.snapshots import catalogue_batches, current_dataset
+from pipelines.data.withdrawals import record_erasure, withdraw_batch
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.storage.folder import FolderObjects
@@ -247,3 +249,25 @@ def test_a_card_that_is_damaged_stops_the_snapshot(bucket):
     bucket.objects.put(f"catalogue/{batch.name}.json", b"{")
     with pytest.raises(UserError, match=f"{batch.name}.json is no JSON"):
         current_dataset(bucket.objects)
+
+
+def test_what_was_taken_back_does_not_come_in_by_the_inbox(bucket):
+    """Neither an erased screenshot nor the content of a withdrawn batch."""
+    who = {"by": "Ada", "reason": "asked for", "clock": lambda: LATER}
+    record_erasure(bucket.objects, hashlib.sha256(b"a.png").hexdigest(), **who)
+    bucket.drop("one", [("a.png", 0), ("b.png", 1)])
+    bucket.drop("two", [("a.png", 0)])
+    one, two = bucket.take_in()
+    assert (one.what, two.what, two.detail.partition(" holds ")[2]) == (
+        *(What.TAKEN_IN, What.REFUSED),
+        "only screenshots that somebody has erased",
+    )
+    assert "1 erased screenshots came again: repeat `tilegate data erase` on them" in one.detail
+    (batch,) = bucket.batches()
+    assert bucket.keys("labelled/") == [f"labelled/{batch.name}/{name}" for name in ("b.png", "labels.csv")]
+    assert bucket.keys("inbox/one/") == []
+    withdraw_batch(bucket.objects, batch.name, **who)
+    bucket.drop("three", [("a.png", 0), ("b.png", 1)])
+    _, three = sorted(bucket.take_in(), key=lambda told: told.name == "three")
+    assert (three.what, bucket.batches()) == (What.REFUSED, [])
+    assert "which was withdrawn by Ada" in three.detail

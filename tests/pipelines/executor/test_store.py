@@ -1,6 +1,7 @@
 """The store: nothing escapes it, nothing in it is half written."""
 
 import os
+import signal
 import stat
 import string
 from pathlib import Path
@@ -128,13 +129,19 @@ def test_the_digest_is_of_names_and_bytes_not_of_the_place(tmp_path):
     assert store.digest("s3://b/one") != store.digest("s3://b/swapped")
 
 
-def test_what_was_left_half_staged_is_swept_after_a_day(tmp_path):
+def test_what_a_killed_process_left_half_staged_is_swept_at_once_and_nothing_else(tmp_path):
     store = LocalStore(tmp_path / "store")
-    old, new = tmp_path / "store/.staging/1000-dead", tmp_path / f"store/.staging/{2**62}-alive"
-    for folder in (old, new):
-        folder.mkdir(parents=True)
-    store.sweep()
-    assert (old.exists(), new.exists()) == (False, True)
+    if (child := os.fork()) == 0:
+        with store.scratch() as folder:
+            (folder / "file").write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (left,) = (tmp_path / "store/.staging").iterdir()
+    with store.scratch() as mine:
+        assert store.abandoned() == [left]
+        store.sweep()
+        assert (left.exists(), mine.exists()) == (False, True)
+    assert not list((tmp_path / "store/.staging").iterdir())
 
 
 WORDS = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=8)
