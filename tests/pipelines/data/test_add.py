@@ -143,8 +143,8 @@ def test_what_is_dropped_is_copied_in_the_bucket_to_the_batch_that_adding_it_mak
 def test_a_plan_is_found_again(data, source):
     add_source(data, source("one", "a.png"), classes=CLASSES)
     snapshot = current_dataset(data)
-    uri = plan_run(data, snapshot.source, PreprocessingSpec(), code="c")
+    uri = plan_run(data, snapshot.source, PreprocessingSpec(), code="c", features="w")
     etags = {info.key: info.etag for info in data.list("plans/")}
-    assert plan_run(data, Source(snapshot.source.snapshot), PreprocessingSpec(), code="c") == uri
+    assert plan_run(data, Source(snapshot.source.snapshot), PreprocessingSpec(), code="c", features="w") == uri
     assert {info.key: info.etag for info in data.list("plans/")} == etags
     assert uri.startswith(data.uri("plans/"))
