@@ -19,7 +19,7 @@ from pipelines.environment import Environment
 from pipelines.registry import packages
 from pipelines.registry.artifact import fetch_verified, stage
 from pipelines.registry.decision_log import DecisionLog, Entry, histories_of
-from pipelines.registry.decisions import Wish, champion_of, decide, wished_version
+from pipelines.registry.decisions import Wish, champion_of, decide, is_repeated, wished_version
 from pipelines.registry.people import check_decider
 from pipelines.registry.protocol import APPROVED, PENDING, REJECTED, ModelVersion, RegistryError
 from pipelines.registry.requests import ARCHIVE_SHA256, check_archive, check_pending, checked_group, group_of
@@ -119,6 +119,8 @@ class SageMakerRegistry:
             histories = histories_of(entries)
             self._make_up(group, entries)
             version = self._one(group, wished_version(wish, group, histories), entries)
+            if is_repeated(wish, version, histories):
+                return version
             decision = decide(wish, version, histories, identity=identity)
             try:
                 log.append(len(entries) + 1, version.version, decision)

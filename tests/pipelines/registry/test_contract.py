@@ -97,7 +97,7 @@ def test_a_rollback_can_name_any_earlier_champion_and_no_other_version(registry,
     registry.register(request_of(), bundle("pending"))
     assert registry.rollback("screenshots", by="Bob", reason="r", to=1).version == 1
     with pytest.raises(RegistryError, match="version 1 is approved and the champion already"):
-        registry.rollback("screenshots", by="Bob", reason="r", to=1)
+        registry.rollback("screenshots", by="Bob", reason="another", to=1)
     with pytest.raises(RegistryError, match=r"version 4 was never the champion.*approve it instead"):
         registry.rollback("screenshots", by="Bob", reason="r", to=4)
     registry.reject("screenshots", 2, by="Ann", reason="bad")
@@ -177,10 +177,16 @@ def test_what_was_rejected_stays_rejected(registry, bundle, request_of):
     assert len(registry.get("screenshots", 1).decisions) == 1
 
 
-def test_approving_the_champion_again_is_refused(registry, bundle, request_of):
+def test_approving_the_champion_again_is_refused_unless_the_same_command_is_run_again(registry, bundle, request_of):
+    """Whoever was killed, or heard nothing, asks again: nothing is decided twice, and nothing is refused."""
     registry.register(request_of(), bundle())
-    registry.approve("screenshots", 1, by="Ann", reason="good")
+    first = registry.approve("screenshots", 1, by="Ann", reason="good")
+    assert registry.approve("screenshots", 1, by="Ann ", reason="good") == first
     with pytest.raises(RegistryError, match="is approved and the champion already"):
+        registry.approve("screenshots", 1, by="Bob", reason="good")
+    rejected = registry.reject("screenshots", 1, by="Bob", reason="bad")
+    assert registry.reject("screenshots", 1, by="Bob", reason="bad") == rejected
+    with pytest.raises(RegistryError, match="was rejected by Bob"):
         registry.approve("screenshots", 1, by="Ann", reason="good")
 
 
