@@ -1,4 +1,4 @@
-"""The journal of a home: every version and every decision, in one append-only file that its owner alone may write.
+"""The journal of a home: every version, decision and move of a channel, in an append-only file of its owner alone.
 
 A line of `<home>/registry/journal.jsonl` is a MAC (HMAC-SHA256, hex), a space, and a record in JSON. The MAC is over
 the MAC of the line before and the record, by `<home>/keys/journal.key`: nobody without the key can add, change, move or
@@ -10,10 +10,12 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.locks import exclusive
 from pipelines.owner_files import check_owner, secret
 from pipelines.registry.protocol import Decision, RegistryError
 from steps.core.common.errors import UserError
@@ -44,15 +46,28 @@ class Decided:
     decision: Decision
 
 
-Record = Registration | Decided
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The highest sequence number that was signed for a channel of releases."""
+
+    channel: str
+    sequence: int
+
+
+Record = Registration | Decided | Moved
 
 
 class Journal:
-    """Reading makes no file. Whoever appends holds the registry's lock. Raises RegistryError for what is not ours."""
+    """Reading makes no file. Whoever appends holds the lock. Raises RegistryError for what is not ours."""
 
     def __init__(self, home: Path) -> None:
+        self._home = home
         self._path = home / "registry" / "journal.jsonl"
         self._key_path = home / "keys" / "journal.key"
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other writers out, across processes; raises TimeoutError if one does not end."""
+        return exclusive(self._home.resolve() / "registry.lock")
 
     def read(self) -> list[Record]:
         """Return all records, the oldest first."""
@@ -110,4 +125,6 @@ def _record(document: Mapping[str, Any]) -> Record:
     ((kind, fields),) = document.items()
     if kind == Registration.__name__:
         return Registration(**fields)
+    if kind == Moved.__name__:
+        return Moved(**fields)
     return Decided(fields["group"], fields["version"], Decision(**fields["decision"]))

@@ -4,7 +4,6 @@ import json
 import shutil
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from pipelines.locks import exclusive
 from pipelines.registry import records
 from pipelines.registry.artifact import BUNDLE, fetch_verified, stage
 from pipelines.registry.decisions import Wish, decide, is_repeated, wished_version
@@ -29,6 +27,7 @@ from pipelines.registry.requests import (
 from pipelines.tracking.database import database_path, experiment_id, open_client
 from pipelines.tracking.locations import artifact_root
 from steps.core.common.files import sha256_file
+from steps.core.common.scratch import scratch
 from steps.network.archive import FILE_NAME as ARCHIVE
 
 if TYPE_CHECKING:
@@ -167,8 +166,7 @@ class MlflowRegistry:
 
         # Named by its content: a retried step that made other bytes must not write over a version that exists.
         artifact_path = f"model-{digest[:12]}"
-        with tempfile.TemporaryDirectory(prefix="tilegate-register-") as name:
-            folder = Path(name)
+        with scratch("register") as folder:
             stage(model_data, folder)
             if sha256_file(folder / ARCHIVE) != digest:
                 raise RegistryError(f"{model_data} changed while it was registered: register it again")
@@ -204,7 +202,7 @@ class MlflowRegistry:
         """Hold the registry's lock: reading, judging and writing a decision is one act, across processes."""
         with self._translated():
             client = self._client()
-            with exclusive(self._home.resolve() / "registry.lock"):
+            with self._journal.locked():
                 yield client
 
     @contextmanager

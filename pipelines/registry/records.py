@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from pipelines.registry.decisions import champion_of
-from pipelines.registry.journal import Record, Registration
+from pipelines.registry.journal import Moved, Record, Registration
 from pipelines.registry.protocol import PENDING, Decision, ModelVersion
 
 STATUS = "tilegate.status"
@@ -36,7 +36,7 @@ def versions_of(group: str, records: Iterable[Record], artifacts: str) -> list[M
     registered: dict[int, Registration] = {}
     histories: dict[int, tuple[Decision, ...]] = {}
     for record in records:
-        if record.group != group:
+        if isinstance(record, Moved) or record.group != group:
             continue
         if isinstance(record, Registration):
             registered[record.version] = record

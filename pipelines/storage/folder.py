@@ -107,6 +107,11 @@ class FolderObjects:
             if not path.is_dir():
                 path.unlink(missing_ok=True)
 
+    def remove_parts(self) -> None:
+        """Remove what killed writers have left half-written; nobody may be writing meanwhile."""
+        for left in self._folder.rglob(f".*{PART}"):
+            left.unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         return self._folder / checked_key(key)
 
