@@ -19,6 +19,7 @@ from pipelines.locks import exclusive
 from pipelines.owner_files import check_owner, secret
 from pipelines.registry.protocol import Decision, RegistryError
 from steps.core.common.errors import UserError
+from steps.core.common.files import naming
 
 _KEY_BYTES = 32
 
@@ -79,7 +80,7 @@ class Journal:
         body = json.dumps({type(record).__name__: asdict(record)}, sort_keys=True).encode()
         line = _mac(self._key(), before, body) + b" " + body + b"\n"
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as stream:
+        with naming(self._path), os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as stream:
             stream.truncate(stream.read().rfind(b"\n") + 1)
             stream.seek(0, os.SEEK_END)
             stream.write(line)

@@ -211,7 +211,7 @@ class MlflowRegistry:
             yield
         except RegistryError:
             raise
-        except OSError as error:  # TimeoutError of the lock among them
+        except TimeoutError as error:  # of the lock
             raise RegistryError(str(error)) from error
         except Exception as error:
             if not isinstance(error, _errors_of_a_store()):

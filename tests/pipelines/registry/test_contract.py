@@ -1,7 +1,9 @@
 """What every registry does, whatever stands behind the protocol."""
 
 import dataclasses
+import gzip
 import hashlib
+import tarfile
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -251,6 +253,11 @@ def test_a_missing_or_unsafe_artefact_is_refused(registry, bundle, request_of, t
     text = tmp_path / "model.tar.gz"
     text.write_text("no archive")
     with pytest.raises(RegistryError, match="cannot be unpacked safely"):
+        registry.register(request_of(), text)
+    member = tarfile.TarInfo("model.tflite")
+    member.size = 2 << 30
+    text.write_bytes(gzip.compress(member.tobuf()))
+    with pytest.raises(RegistryError, match="holds more than 1,073,741,824 bytes"):
         registry.register(request_of(), text)
     assert registry.versions("screenshots") == []
 
