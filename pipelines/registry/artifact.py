@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.executor.archive import unpack
-from pipelines.executor.errors import DefinitionError
 from pipelines.registry.protocol import RegistryError
+from steps.core.common.archives import unpack
+from steps.core.common.errors import UserError
 from steps.core.common.files import replacing, sha256_file
 from steps.network.archive import FILE_NAME as ARCHIVE
 
@@ -18,7 +18,7 @@ def stage(model_data: Path, folder: Path) -> None:
     shutil.copyfile(model_data, folder / ARCHIVE)
     try:
         unpack(folder / ARCHIVE, folder / BUNDLE)
-    except DefinitionError as error:
+    except UserError as error:
         raise RegistryError(
             f"{model_data} cannot be unpacked safely ({error}): a version is registered from a model.tar.gz of plain "
             "files with relative names; write it again"

@@ -2,12 +2,12 @@
 
 import gzip
 import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from steps.core.common.archives import unpack
 from steps.core.common.errors import UserError
 from steps.core.common.files import replacing
 
@@ -18,17 +18,12 @@ MODEL_FILE, HISTORY_FILE, TRAINING_FILE = "model.keras", "history.json", "traini
 
 @contextmanager
 def unpacked(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder with the content of `folder / model.tar.gz`; a member that leaves it is refused."""
-    path = folder / FILE_NAME
+    """Yield a temporary folder with the content of `folder / model.tar.gz`; what `unpack` refuses is refused."""
     with TemporaryDirectory(prefix="tilegate-model-") as name:
         try:
-            with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-                archive.extractall(name, filter="data")
-                # Only at the very end gzip compares its checksum.
-                while stream.read(1 << 20):
-                    pass
-        except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
-            raise UserError(f"{path} is not a readable model archive ({error}): train the model again") from None
+            unpack(folder / FILE_NAME, Path(name))
+        except UserError as error:
+            raise UserError(f"{error}: train the model again") from None
         yield Path(name)
 
 

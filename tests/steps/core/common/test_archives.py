@@ -6,8 +6,8 @@ import tarfile
 
 import pytest
 
-from pipelines.executor.archive import unpack
-from pipelines.executor.errors import DefinitionError
+from steps.core.common.archives import unpack
+from steps.core.common.errors import UserError
 
 
 def packed(path, *members, size=0):
@@ -39,7 +39,7 @@ HOSTILE = {
 @pytest.mark.parametrize(("members", "sentence"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_archive_is_refused(tmp_path, members, sentence):
     path = packed(tmp_path / "a.tar.gz", *members, size=501)
-    with pytest.raises(DefinitionError, match=rf"a.tar.gz cannot be unpacked: .*{sentence}"):
+    with pytest.raises(UserError, match=rf"a.tar.gz is not a readable model archive .*{sentence}"):
         unpack(path, tmp_path / "into", max_bytes=1000)
     assert sum(file.stat().st_size for file in (tmp_path / "into").rglob("*")) < 2000 or "files" in sentence
     assert not (tmp_path / "out").exists()
@@ -50,8 +50,15 @@ def test_an_archive_that_is_cut_off_or_none_is_refused(tmp_path):
     for number, data in enumerate((b"", b"no archive", whole[: len(whole) // 2], gzip.compress(b"no tar"))):
         path = tmp_path / f"{number}.tar.gz"
         path.write_bytes(data)
-        with pytest.raises(DefinitionError, match="cannot be unpacked"):
+        with pytest.raises(UserError, match="is not a readable model archive"):
             unpack(path, tmp_path / "into")
+
+
+def test_zeros_without_end_behind_the_archive_are_not_read_to_their_end(tmp_path):
+    path = packed(tmp_path / "a.tar.gz", member("a"), size=10)
+    path.write_bytes(path.read_bytes() + gzip.compress(b"\0" * 5_000_000))
+    with pytest.raises(UserError, match="it goes on behind its end"):
+        unpack(path, tmp_path / "into", max_bytes=1000)
 
 
 def test_what_is_within_the_limits_is_unpacked(tmp_path):
