@@ -6,7 +6,6 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from steps.core.common.errors import UserError
 
@@ -31,7 +30,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
         raise UserError(f"{archive} is not a readable model archive ({error})") from None
 
 
-def _read_padding(stream: IO[bytes]) -> None:
+def _read_padding(stream: gzip.GzipFile) -> None:
     """Read to the very end, where gzip compares its checksum."""
     if len(stream.read(_PADDING + 1)) > _PADDING:
         raise ValueError("it goes on behind its end")
