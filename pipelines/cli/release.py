@@ -31,19 +31,25 @@ def _open(environment: str, region: str | None, home: Path) -> "tuple[Publisher,
     return open_publisher(environment, region, home)
 
 
+def _known(publisher: "Publisher", channel: str) -> str:
+    """Return the channel's name; raises UserError if nothing was ever said in it."""
+    from steps.core.common.errors import UserError
+
+    if not publisher.channels.seen(channel) and channel not in publisher.channels.names():
+        raise UserError(f"there is no channel {channel}: `tilegate release list` tells those that there are")
+    return channel
+
+
 def _verified(publisher: "Publisher", channel: str) -> "tuple[State, int, int]":
     """Return what a channel says, and how many files of how many releases phones get.
 
-    Raises UserError for what no phone accepts, and if nothing was ever said in the channel.
+    Raises UserError for what no phone, or no history, accepts.
     """
     from pipelines.release.channels import State
     from pipelines.release.verify import VerificationError, verify_channel
     from steps.core.common.errors import UserError
 
-    seen = publisher.channels.seen(channel)
-    if not seen and channel not in publisher.channels.names():
-        raise UserError(f"there is no channel {channel}: `tilegate release list` tells those that there are")
-    store = publisher.store
+    store, seen = publisher.store, publisher.channels.seen(channel)
     try:
         said, manifests = verify_channel(channel, store.bucket, store.trusted(), seen=seen)
     except VerificationError as error:
@@ -120,8 +126,7 @@ def list_releases(home: Path, environment: str, region: str | None) -> None:
 def show(home: Path, environment: str, region: str | None, channel: str) -> None:
     """Show all that a channel ever said, with who decided and why."""
     publisher, _ = _open(environment, region, home)
-    _verified(publisher, channel)
-    for state in publisher.channels.history(channel):
+    for state in publisher.channels.history(_known(publisher, channel)):
         signed_in = f" [{state.identity}]" if state.identity else ""
         click.echo(f"{state.moment}  {state}; {state.by}{signed_in}: {state.reason}")
 
@@ -133,7 +138,7 @@ def show(home: Path, environment: str, region: str | None, channel: str) -> None
 def verify(home: Path, environment: str, region: str | None, channel: str) -> None:
     """Verify a channel, its log, and every file that it offers, as phones have to."""
     publisher, _ = _open(environment, region, home)
-    state, files, releases = _verified(publisher, channel)
+    state, files, releases = _verified(publisher, _known(publisher, channel))
     click.echo(f"{channel} {state.sequence}: {files} files of {releases} releases are as they were signed")
 
 

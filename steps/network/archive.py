@@ -5,11 +5,11 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from steps.core.common.archives import unpack
 from steps.core.common.errors import UserError
 from steps.core.common.files import replacing
+from steps.core.common.scratch import scratch
 
 FILE_NAME = "model.tar.gz"
 # What TrainModel puts into it, beside the reducer and the preprocessing spec.
@@ -19,12 +19,12 @@ MODEL_FILE, HISTORY_FILE, TRAINING_FILE = "model.keras", "history.json", "traini
 @contextmanager
 def unpacked(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder with the content of `folder / model.tar.gz`; what `unpack` refuses is refused."""
-    with TemporaryDirectory(prefix="tilegate-model-") as name:
+    with scratch("model") as content:
         try:
-            unpack(folder / FILE_NAME, Path(name))
+            unpack(folder / FILE_NAME, content)
         except UserError as error:
             raise UserError(f"{error}: train the model again") from None
-        yield Path(name)
+        yield content
 
 
 def pack(folder: Path, archive: Path) -> None:
