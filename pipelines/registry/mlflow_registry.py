@@ -129,26 +129,23 @@ class MlflowRegistry:
         self, client: "MlflowClient", arguments: Mapping[str, Any], run_id: str, source: str, digest: str
     ) -> ModelVersion:
         """Make MLflow's version, or take up the one of a registration that was killed before it was in the journal."""
-        group = group_of(arguments)
+        group, execution, metadata = group_of(arguments), execution_of(arguments), metadata_of(arguments)
         if not client.search_registered_models(f"name = '{group}'"):
             client.create_registered_model(group)
-        execution, metadata = execution_of(arguments), metadata_of(arguments)
-        known = {version.version for version in self._read(group)}
-        left = [
-            found for found in _entities(client, group) if found.source == source and int(found.version) not in known
-        ]
-        tags = records.version_tags(execution_id=execution, sha256=digest, metadata=metadata)
         description = str(arguments.get("ModelPackageDescription") or "")
-        made = (
-            left[0]
-            if left
-            else client.create_model_version(
+        tags = records.version_tags(execution_id=execution, sha256=digest, metadata=metadata)
+        known = {version.version for version in self._read(group)}
+        left = (int(found.version) for found in _entities(client, group) if found.source == source)
+        number = next((version for version in left if version not in known), None)
+        # Whoever deletes the group in MLflow lets it count from 1 again.
+        while number is None or number in known:
+            made = client.create_model_version(
                 group, source, run_id, tags=tags, description=description, await_creation_for=0
             )
-        )
+            number = int(made.version)
         return ModelVersion(
             group=group,
-            version=int(made.version),
+            version=number,
             status=PENDING,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
             execution_id=execution,

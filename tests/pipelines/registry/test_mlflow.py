@@ -137,6 +137,9 @@ def test_nothing_that_is_written_into_mlflow_decides_or_changes_a_version(home, 
     client.delete_model_version("screenshots", "2")
     assert registry.load_champion("screenshots").version == 2
     assert registry.reject("screenshots", 2, by="Ann", reason="bad").status == "Rejected"
+    client.delete_registered_model("screenshots")
+    assert registry.register(request_of(), bundle("c")).version == 3
+    assert [version.status for version in registry.versions("screenshots")][1:] == ["Rejected", "PendingManualApproval"]
 
 
 def test_a_clock_that_went_back_does_not_reorder_decisions(home, bundle, request_of, monkeypatch):
