@@ -25,7 +25,7 @@ def check_owner(path: Path) -> None:
     """Raise UserError if anybody but this process's user may read or write a file."""
     status = path.stat()
     if status.st_uid != os.geteuid():
-        raise UserError(f"{path} belongs to another user: it counts only where its owner alone writes; restore it")
+        raise UserError(f"{path} belongs to another user, who alone may use it: run the command as its owner")
     if status.st_mode & _OTHERS:
         raise UserError(f"{path} is readable by others: `chmod 600` it, or make a new one")
 

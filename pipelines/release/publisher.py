@@ -29,6 +29,7 @@ class Publisher:
         being rolled out.
         """
         percent, by, reason = _checked(percent, by, reason)
+        self.channels.history(channel)  # nothing is signed beside a log that does not hold
         found = self.registry.get(self.group, version)
         release = self.store.release(self.registry, found)
         approved = found.approval.at if found.approval else ""

@@ -47,7 +47,7 @@ def full_disk_told() -> Iterator[None]:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        what = error.filename or "a file"
+        what = error.filename2 or error.filename or "a file"  # of a copy, the second is what was written
         raise UserError(f"the disk is full: {what} could not be written; free space and do the same again") from error
 
 

@@ -216,6 +216,12 @@ def test_what_no_phone_or_no_history_accepts_is_found_by_the_verifier(here, obje
         verify_channel("stable", Folder(tmp_path / "copy"), here.keys())
 
 
+def test_a_release_whose_manifest_was_removed_is_not_signed_a_second_time(here, objects):
+    objects.delete("releases/2/manifest.json")
+    again = lambda: here.publisher(objects).publish(2, "stable", 60, **WHO)  # noqa: E731
+    refused(objects, again, r"releases/2/manifest.json is missing")
+
+
 def test_a_log_that_was_cut_off_together_with_its_pointer_gets_no_sequence_twice(here, objects):
     class Memory:
         def seen(self, channel):
