@@ -21,7 +21,7 @@ def ui_command(home: Path, *, port: int = DEFAULT_PORT, read_only: bool = False)
         *(sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", database_uri(home)),
         # Without these two the UI would put artefacts of experiments made in the browser into the working folder.
         *("--default-artifact-root", root, "--artifacts-destination", root),
-        *(("--app-name", "tilegate-read-only") if read_only else ()),
+        *("--app-name", "tilegate-read-only" if read_only else "tilegate"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
     ]
 

@@ -58,10 +58,15 @@ def test_the_ui_starts_and_shows_the_execution_and_can_be_told_to_change_nothing
     refused = [_ask(method, url, body)[0] == 403 for (method, url), body in changes.items()]
     assert refused == [read_only] * len(changes)
     assert (played.home / "mlartifacts" / "x.txt").exists() != read_only
+    for place in ("artifact_location", "artifactLocation"):
+        asked = {"name": f"in {place}", place: tmp_path.as_uri()}
+        for body in (asked, json.dumps(asked)):
+            status, said = _ask("POST", f"{api}/experiments/create", body)
+            assert (status, "PERMISSION_DENIED" in said) == (403, True)
     assert not (tmp_path / "mlruns").exists()
 
 
-def _ask(method: str, url: str, body: dict) -> tuple[int, str]:
+def _ask(method: str, url: str, body: dict | str) -> tuple[int, str]:
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)  # noqa: S310
     try:
