@@ -37,6 +37,7 @@ def _open(environment: str, region: str | None) -> Any:
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A run parameter: MaxFpr=0.005.")
 @click.option("--channel", help="Channel that approved versions are released to.  [stable]")
 @click.option("--percent", "rollout_percent", type=click.IntRange(0, 100), help="Phones that get a release.  [100]")
+@click.option("--trusted-key", "trusted_keys", multiple=True, help="Former signing key: its PEM's base64, in one line.")
 @training_options
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @_yes

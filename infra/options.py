@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.environment import Environment
+from pipelines.release.verify import VerificationError, pem_of, read_keys
 from steps.core.common.errors import UserError
 
 _PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
@@ -39,7 +40,8 @@ class Options:
     everybody of the account may whom IAM lets. `schedule` has the six fields of EventBridge Scheduler, in `timezone`;
     it is on in prod and off in dev unless `scheduled` says otherwise. `mlflow` is the serverless app or a server that
     costs the same day and night. `parameters` are those of the nights' runs that have another value than their default,
-    NAME=VALUE each. `warm_start_parents` and all after it are `Settings` of the pipeline.
+    NAME=VALUE each. `trusted_keys` are public keys that releases were signed with before, in base64 of their DER.
+    `warm_start_parents` and all after it are `Settings` of the pipeline.
     """
 
     s3_prefix_list: str
@@ -56,6 +58,7 @@ class Options:
     parameters: tuple[str, ...] = ()
     channel: str = "stable"
     rollout_percent: int = 100
+    trusted_keys: tuple[str, ...] = ()
     warm_start_parents: int = 0
     weights: str = "sample"
     spot: bool = False
@@ -74,6 +77,12 @@ class Options:
         self.of_runs()
         if not 0 <= self.rollout_percent <= 100:  # noqa: PLR2004
             raise UserError(f"rollout of {self.rollout_percent} %: 0 to 100 is wanted")
+        try:
+            read_keys(pem_of(key) for key in self.trusted_keys)
+        except VerificationError as error:
+            raise UserError(
+                f"trusted keys: {error}; give the base64 of each PEM file, without its first and last line"
+            ) from None
         if self.monthly_budget_usd < 1:
             raise UserError(f"budget of {self.monthly_budget_usd} USD: at least 1 is wanted")
 

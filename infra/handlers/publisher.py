@@ -1,13 +1,15 @@
 """The Lambda function that alone signs releases and moves channels, on approvals and on people's requests.
 
 Its environment variables are TILEGATE_ENV (dev or prod), TILEGATE_CHANNEL and TILEGATE_PERCENT: where, and to what
-share of the installations, an approved version is published at first. It takes EventBridge's "SageMaker Model Package
+share of the installations, an approved version is published at first; and TILEGATE_TRUSTED_KEYS, the public keys that
+count beside its own. It takes EventBridge's "SageMaker Model Package
 State Change", and the requests of `tilegate release`. What a person has to mend is told and not raised, because a
 further delivery would not mend it: as the answer to a request, as metric RefusedReleases for an event. Anything else
 is raised, so that the event is delivered again and ends in the dead-letter queue.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +18,7 @@ from infra.handlers.variables import open_deployment, percent_of, text_of
 from pipelines.release.opening import publisher_of
 from pipelines.release.publisher import RefusedError
 from pipelines.release.requests import perform
+from pipelines.release.verify import pem_of
 from steps.core.common.errors import UserError
 
 _APPROVED = "Approved"
@@ -24,7 +27,7 @@ _APPROVED = "Approved"
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     """Follow an approval or do what a request asks for; the answer to a request holds `state` or `error`."""
     deployment = open_deployment()
-    publisher = publisher_of(deployment)
+    publisher = publisher_of(deployment, map(pem_of, os.environ.get("TILEGATE_TRUSTED_KEYS", "").split()))
     if "action" in event:
         print(json.dumps({"request": dict(event)}))
         try:

@@ -43,7 +43,7 @@ def add_buckets(stack: Any, environment: Environment, key: Any) -> Buckets:
     artifacts.add_to_resource_policy(_immutable(environment, artifacts, "registry", "ledger", "champions"))
     for statement in _decisions(environment, artifacts):
         artifacts.add_to_resource_policy(statement)
-    releases.add_to_resource_policy(_immutable(environment, releases, "releases", "channels", "keys"))
+    releases.add_to_resource_policy(_immutable(environment, releases, "releases", "channels"))
     releases.add_to_resource_policy(
         deny(
             "PublisherAlone",

@@ -62,6 +62,8 @@ def _control(
         "TILEGATE_PARAMETERS": json.dumps(options.of_runs(), sort_keys=True),
     }
     releases = {"TILEGATE_CHANNEL": options.channel, "TILEGATE_PERCENT": str(options.rollout_percent)}
+    if options.trusted_keys:
+        releases["TILEGATE_TRUSTED_KEYS"] = " ".join(options.trusted_keys)
     records = {"TILEGATE_TRACKING_URI": tracking.arn}
     starter = add("starter", role=roles["starter"], at_once=1, timeout=900, memory=3008, variables=nights)
     publisher = add("publisher", role=roles["publisher"], at_once=2, timeout=300, memory=1769, variables=releases)

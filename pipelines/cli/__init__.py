@@ -43,9 +43,11 @@ def main() -> None:
     """Run the command line; errors that a person can mend are one sentence and exit code 1."""
     from pipelines.executor.errors import DefinitionError
     from steps.core.common.errors import UserError
+    from steps.core.common.files import full_disk_told
 
     try:
-        cli(prog_name="tilegate")
+        with full_disk_told():
+            cli(prog_name="tilegate")
     except (UserError, DefinitionError, OSError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -9,6 +9,7 @@ from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 
 if TYPE_CHECKING:
+    from pipelines.release.channels import State
     from pipelines.release.opening import Perform
     from pipelines.release.publisher import Publisher
 
@@ -34,10 +35,26 @@ def _known(publisher: "Publisher", channel: str) -> str:
     """Return the channel's name; raises UserError if nothing was ever said in it."""
     from steps.core.common.errors import UserError
 
-    channels = publisher.channels
-    if channel not in channels.names() and next(channels.history(channel), None) is None:
+    if not publisher.channels.seen(channel) and channel not in publisher.channels.names():
         raise UserError(f"there is no channel {channel}: `tilegate release list` tells those that there are")
     return channel
+
+
+def _verified(publisher: "Publisher", channel: str) -> "tuple[State, int, int]":
+    """Return what a channel says, and how many files of how many releases phones get.
+
+    Raises UserError for what no phone, or no history, accepts.
+    """
+    from pipelines.release.channels import State
+    from pipelines.release.verify import VerificationError, verify_channel
+    from steps.core.common.errors import UserError
+
+    store, seen = publisher.store, publisher.channels.seen(channel)
+    try:
+        said, manifests = verify_channel(channel, store.bucket, store.trusted(), seen=seen)
+    except VerificationError as error:
+        raise UserError(str(error)) from None
+    return State.of(said), sum(len(manifest["files"]) for manifest in manifests), len(manifests)
 
 
 @click.group()
@@ -94,10 +111,10 @@ def rollback(
 @home_option
 @environment_options
 def list_releases(home: Path, environment: str, region: str | None) -> None:
-    """List the channels, and every release there is."""
+    """List the channels, verified as by `tilegate release verify`, and every release there is."""
     publisher, _ = _open(environment, region, home)
     for name in publisher.channels.names():
-        click.echo(str(publisher.channels.state(name)))
+        click.echo(str(_verified(publisher, name)[0]))
     versions = publisher.store.versions()
     click.echo(f"Released versions: {', '.join(map(str, versions))}" if versions else "Nothing was released yet.")
 
@@ -110,7 +127,8 @@ def show(home: Path, environment: str, region: str | None, channel: str) -> None
     """Show all that a channel ever said, with who decided and why."""
     publisher, _ = _open(environment, region, home)
     for state in publisher.channels.history(_known(publisher, channel)):
-        click.echo(f"{state.moment}  {state}; {state.by}: {state.reason}")
+        signed_in = f" [{state.identity}]" if state.identity else ""
+        click.echo(f"{state.moment}  {state}; {state.by}{signed_in}: {state.reason}")
 
 
 @release.command()
@@ -118,19 +136,10 @@ def show(home: Path, environment: str, region: str | None, channel: str) -> None
 @environment_options
 @_channel_option
 def verify(home: Path, environment: str, region: str | None, channel: str) -> None:
-    """Verify a channel and every file that it offers, as phones have to."""
-    from pipelines.release.verify import VerificationError, verify_channel
-    from pipelines.storage.protocol import NoSuchObject
-    from steps.core.common.errors import UserError
-
+    """Verify a channel, its log, and every file that it offers, as phones have to."""
     publisher, _ = _open(environment, region, home)
-    _known(publisher, channel)
-    try:
-        found, manifests = verify_channel(channel, publisher.store.objects.get, publisher.store.trusted())
-    except (VerificationError, NoSuchObject) as error:
-        raise UserError(str(error)) from None
-    files = sum(len(manifest["files"]) for manifest in manifests)
-    click.echo(f"{channel} {found['sequence']}: {files} files of {len(manifests)} releases are as they were signed")
+    state, files, releases = _verified(publisher, _known(publisher, channel))
+    click.echo(f"{channel} {state.sequence}: {files} files of {releases} releases are as they were signed")
 
 
 @release.command()

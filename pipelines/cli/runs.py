@@ -75,7 +75,8 @@ def _list_executions(environment: str, region: str | None, last: int) -> None:
 @click.command()
 @home_option
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
-def ui(home: Path, port: int) -> None:
+@click.option("--read-only", is_flag=True, help="Refuse every change; any user of this machine can reach the port.")
+def ui(home: Path, port: int, *, read_only: bool) -> None:
     """Open MLflow on this machine's runs, on 127.0.0.1; ends with Ctrl-C."""
     import subprocess
 
@@ -86,7 +87,8 @@ def ui(home: Path, port: int) -> None:
     relocate(home, database_path(home))
     click.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
     try:
-        done = subprocess.run(ui_command(home, port=port), env={**os.environ, **ui_environment()}, check=False)
+        command = ui_command(home, port=port, read_only=read_only)
+        done = subprocess.run(command, env={**os.environ, **ui_environment()}, check=False)
     except KeyboardInterrupt:
         return
     sys.exit(done.returncode)

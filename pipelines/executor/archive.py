@@ -5,7 +5,7 @@ import tarfile
 from pathlib import Path
 
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.files import replacing, walk_files
+from pipelines.executor.files import output_files, replacing
 
 # Weights hardly compress: the fastest level keeps the step's end short.
 _LEVEL = 1
@@ -19,7 +19,7 @@ def pack(folder: Path, archive: Path) -> None:
         gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for key, path in walk_files(folder):
+        for key, path in output_files(folder):
             member = tarfile.TarInfo(key)
             member.size = path.stat().st_size
             member.mode = 0o644
@@ -28,9 +28,12 @@ def pack(folder: Path, archive: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive that may come from anywhere; raises DefinitionError if it is none or leaves the folder."""
+    """Unpack the source of a program that whoever starts the run has chosen.
+
+    Raises DefinitionError if it is no tar archive, or leaves the folder.
+    """
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, RecursionError) as error:
         raise DefinitionError(f"the source archive {archive.name} cannot be unpacked: {error}") from error

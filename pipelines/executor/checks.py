@@ -59,6 +59,9 @@ def _check_step(step: Step, types: Mapping[str, str]) -> None:
         _check_modes(step.arguments)
         for where, value in _texts(step):
             _check_text(where, value, types)
+        for name in _request(step).get("Environment") or {}:
+            if not name or "=" in name or "\0" in name:
+                raise DefinitionError(f"its Environment has the name {name!r}: wanted letters, digits and '_'")
 
 
 def _check_required(step: Step) -> None:
@@ -138,9 +141,13 @@ def _variables(value: Any) -> Iterator[Any]:
             yield from _variables(inner)
 
 
+def _request(step: Step) -> Mapping[str, Any]:
+    return step.arguments["TrainingJobDefinition"] if step.type == "Tuning" else step.arguments
+
+
 def _texts(step: Step) -> Iterator[tuple[str, Any]]:
     """Yield what the API declares as text: hyperparameters, the environment and the words of the command."""
-    request = step.arguments["TrainingJobDefinition"] if step.type == "Tuning" else step.arguments
+    request = _request(step)
     for key in ("HyperParameters", "StaticHyperParameters", "Environment"):
         for name, value in (request.get(key) or {}).items():
             yield f"{key}.{name}", value
@@ -158,6 +165,8 @@ def _check_text(where: str, value: Any, types: Mapping[str, str]) -> None:
             what = f"the {types[name]} parameter {name}"
     elif not isinstance(value, str):
         what = repr(value)
+    elif "\0" in value:
+        raise DefinitionError(f"{where} is {value!r}: no program can be given a text with a NUL")
     if what is not None:
         raise DefinitionError(f"{where} is {what}, but SageMaker takes text only there: use its .to_string()")
 

@@ -65,6 +65,13 @@ class Definition:
 
 def parse(document: Mapping[str, Any]) -> Definition:
     """Read a definition; raises DefinitionError for the first thing in it that could not run."""
+    try:
+        return _parse(document)
+    except RecursionError:
+        raise DefinitionError("the definition is nested more deeply than any pipeline is: give another") from None
+
+
+def _parse(document: Mapping[str, Any]) -> Definition:
     if not isinstance(document.get("Steps"), list) or not document["Steps"]:
         raise DefinitionError("the definition has no list of Steps: give the JSON that Pipeline.definition() returns")
     steps: dict[str, Step] = {}

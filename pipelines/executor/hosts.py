@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.executor.errors import RunStopped, StepFailed
-from pipelines.executor.files import walk_files
+from pipelines.executor.files import output_files
 from pipelines.executor.job import Job
 from pipelines.executor.prefix import host_path
 from pipelines.executor.runner import Enough, Machine, Printed
@@ -143,10 +143,14 @@ def _result(ends: list[_End], machine: Machine) -> Printed:
 
 
 def gather(cluster: Cluster, root: Path, folder: str) -> Path:
-    """Bring what all hosts wrote into a folder (a path in the container) together, and return where it now lies."""
+    """Bring what all hosts wrote into a folder (a path in the container) together, and return where it now lies.
+
+    Raises DefinitionError if a host left a link there, or made one of the folder itself.
+    """
     whole = host_path(folder, root)
+    output_files(whole, root)
     for other in cluster.roots(root)[1:]:
-        for key, path in walk_files(host_path(folder, other)):
+        for key, path in output_files(host_path(folder, other), other):
             target = whole / key
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)

@@ -21,6 +21,8 @@ CODE_DIR = "/opt/ml/code"
 # What a container would have of its own; everything else of the user's environment (credentials!) stays outside.
 _INHERITED = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 _PYTHONS = ("python", "python3")
+_REASON_CHARACTERS = 1024  # of a failure reason, as SageMaker
+_REASON_BYTES = 4 * _REASON_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def stage(job: Job, root: Path, store: LocalStore) -> Linked:
             shutil.rmtree(aside, ignore_errors=True)
             aside.parent.mkdir(exist_ok=True)
             place.rename(aside)
-    shutil.rmtree(root / "opt", ignore_errors=True)
+    _remove(root / "opt")
     for place, aside in asides.items():
         place.parent.mkdir(parents=True)
         aside.rename(place) if aside.is_dir() else place.mkdir()
@@ -96,6 +98,13 @@ def stage(job: Job, root: Path, store: LocalStore) -> Linked:
             for file in dest.iterdir():
                 archive.unpack(file, host_path(mount.unpacked_to, root))
     return linked
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, or the link that a job has put in its place."""
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def changed_in_place(linked: Linked) -> Path | None:
@@ -134,13 +143,12 @@ def environment_of(job: Job, root: Path, extra: Mapping[str, str]) -> dict[str, 
 
 def failure_message(job: Job, root: Path, last_lines: Sequence[str], otherwise: str) -> str:
     """Return why a job says it failed: its message file, else its last line that is not of a traceback's frames."""
-    try:
-        said = host_path(job.message_file, root).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        said = ""
+    said, file = "", host_path(job.message_file, root)
+    if file.is_file() and not file.is_symlink():
+        with file.open("rb") as stream:
+            said = stream.read(_REASON_BYTES).decode(errors="replace").strip()
     lines = (line.strip() for line in reversed(last_lines) if line.strip() and not _FRAME.match(line))
-    # SageMaker keeps 1,024 characters of a failure reason.
-    return (said or next(lines, "") or otherwise)[:1024]
+    return (said or next(lines, "") or otherwise)[:_REASON_CHARACTERS]
 
 
 _FRAME = re.compile(r'\s+File "|\s{4,}|Traceback \(most recent call last\)|\s*[\^~]+\s*$')

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.executor.cache import Components, Record
-from pipelines.executor.errors import StepFailed
+from pipelines.executor.errors import DefinitionError, StepFailed
 from pipelines.executor.hosts import Cluster, cluster_of, gather, run_on_hosts
 from pipelines.executor.job import Job, Mount
 from pipelines.executor.results import StoredOutput
@@ -63,7 +63,7 @@ class Processing:
             run_on_hosts(self._machine, self._cluster, self._job, root, step=self._step)
         except StepFailed as failure:
             for output in self._outputs:
-                if output["S3Output"].get("S3UploadMode") == "Continuous":
+                if output["S3Output"].get("S3UploadMode") == "Continuous" and self._is_whole(output["S3Output"], root):
                     published = self._publish(output["S3Output"], root)
                     if published.keys is None:  # not a prefix that others write to
                         failure.uris[output["OutputName"]] = published.uri
@@ -82,6 +82,14 @@ class Processing:
         shared = self._execution not in uri
         keys = store.commit(gather(self._cluster, root, output["LocalPath"]), uri, give_up=True, keep_others=shared)
         return StoredOutput(uri, store.digest_or_empty(uri, keys if shared else None), keys if shared else None)
+
+    def _is_whole(self, output: Mapping[str, Any], root: Path) -> bool:
+        """Tell whether an output can be stored: why its job failed matters more than that it cannot."""
+        try:
+            gather(self._cluster, root, output["LocalPath"])
+        except DefinitionError:
+            return False
+        return True
 
     def _properties(self) -> dict[str, Any]:
         inputs = self._arguments.get("ProcessingInputs") or []

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipelines.executor import process
 from pipelines.executor.claims import Claims
 from pipelines.executor.errors import (
+    ALGORITHM_ERROR,
     CAPACITY_ERROR,
     INTERNAL_ERROR,
     RESOURCE_LIMIT,
@@ -81,7 +82,7 @@ class Machine:
                     launched.after()
             except DefinitionError as error:
                 raise StepFailed(step, str(error)) from error
-            except OSError as error:
+            except (OSError, ValueError) as error:  # a NUL in a word or in the environment among them
                 raise StepFailed(step, f"the job could not be started: {error}", kind=kind_of(error)) from error
         if watch.cut:  # however it ended then
             return Printed(watch.metrics, watch.curves, cut=True)
@@ -114,8 +115,10 @@ class Printed:
     cut: bool = False
 
 
-def kind_of(error: OSError) -> str:
-    """Return the exception type, as RetryPolicies name it, of an error of the machine itself."""
+def kind_of(error: OSError | ValueError) -> str:
+    """Return the exception type, as RetryPolicies name it, of an error of the machine itself, or of the request."""
+    if isinstance(error, ValueError):
+        return ALGORITHM_ERROR
     if error.errno in _CAPACITY:
         return CAPACITY_ERROR
     return RESOURCE_LIMIT if error.errno in _RESOURCES else INTERNAL_ERROR

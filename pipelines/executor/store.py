@@ -6,15 +6,14 @@ import json
 import os
 import secrets
 import shutil
-import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.executor.digests import FileDigests
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.files import PART, READ_ONLY, link_or_copy, replacing, walk_files
+from pipelines.executor.files import PART, READ_ONLY, link_or_copy, output_files, replacing, walk_files
 
 _DAY_SECONDS = 86_400
 _UNHELD = ".new-"  # between its making and its holding, which takes no time
@@ -93,9 +92,10 @@ class LocalStore:
 
         An equal tree is left as it is, a different one is replaced. With `keep_others` what lies there stays and
         objects are put one by one in the order of their keys, as S3 does. `give_up` promises that the caller writes
-        to its files no more, so that they can be linked instead of copied. Empty folders are not kept, as in S3.
+        to its files no more, so that they can be linked instead of copied. Empty folders are not kept, as in S3; links
+        are refused.
         """
-        files = list(self._publishable(src_dir))
+        files = output_files(src_dir)
         keys = tuple(key for key, _ in files)
         target = self.path(uri)
         if not files:
@@ -167,7 +167,7 @@ class LocalStore:
         try:
             head, *keys = json.loads(path.read_text(encoding="utf-8"))
             prefix = head["prefix"].rstrip("/")
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DefinitionError(
                 f"{uri} is not a ManifestFile ({error!r}): wanted a JSON list of an object with the prefix and of keys"
             ) from None
@@ -195,14 +195,6 @@ class LocalStore:
         with replacing(target) as beside:
             _take(source, beside, give_up=give_up)
 
-    def _publishable(self, src_dir: Path) -> Iterable[tuple[str, Path]]:
-        for key, path in walk_files(src_dir):
-            if not stat.S_ISREG(path.stat().st_mode if path.exists() else 0):
-                raise DefinitionError(
-                    f"the output file {key} is a dangling link or not a regular file: only files can be stored"
-                )
-            yield key, path
-
     def _publish(self, staged: Path, target: Path, uri: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir() and any(target.iterdir()):
@@ -218,8 +210,11 @@ class LocalStore:
 
 
 def _take(source: Path, target: Path, *, give_up: bool) -> None:
-    """Put `source` at `target` read-only; a link if it is given up (its other name becomes read-only too)."""
-    if give_up and not source.is_symlink():
+    """Put `source` at `target` read-only; a link if it is given up (then `source` becomes read-only too).
+
+    A file that has another name already, which may lie anywhere, is copied.
+    """
+    if give_up and source.lstat().st_nlink == 1:
         source.chmod(READ_ONLY)
         link_or_copy(source, target)
     else:

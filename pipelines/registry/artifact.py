@@ -1,11 +1,12 @@
 """The artefact of a version: unpacked safely beside itself, and never handed out with other bytes than registered."""
 
 import shutil
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.registry.protocol import RegistryError
+from steps.core.common.archives import unpack
+from steps.core.common.errors import UserError
 from steps.core.common.files import replacing, sha256_file
 from steps.network.archive import FILE_NAME as ARCHIVE
 
@@ -13,12 +14,11 @@ BUNDLE = "bundle"
 
 
 def stage(model_data: Path, folder: Path) -> None:
-    """Put the archive and, under `bundle/`, its files into `folder`; refuses what is no archive or reaches outside."""
+    """Put the archive and, under `bundle/`, its files into `folder`; refuses what is no archive, or one without end."""
     shutil.copyfile(model_data, folder / ARCHIVE)
     try:
-        with tarfile.open(folder / ARCHIVE) as archive:
-            archive.extractall(folder / BUNDLE, filter="data")
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        unpack(folder / ARCHIVE, folder / BUNDLE)
+    except UserError as error:
         raise RegistryError(
             f"{model_data} cannot be unpacked safely ({error}): a version is registered from a model.tar.gz of plain "
             "files with relative names; write it again"

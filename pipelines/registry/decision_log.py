@@ -96,5 +96,7 @@ def _parsed(number: int, group: str, document: Any) -> Entry:
     decision = Decision(**fields)
     if decision.status not in (APPROVED, REJECTED):
         raise ValueError(f"status {decision.status!r}")
+    if not decision.sha256:
+        raise ValueError("it names no sha256")
     datetime.fromisoformat(decision.at)
     return Entry(number, version, decision)

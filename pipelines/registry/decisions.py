@@ -41,6 +41,19 @@ def wished_version(wish: Wish, group: str, histories: Histories) -> int:
     return before[-1]
 
 
+def is_repeated(wish: Wish, version: ModelVersion, histories: Histories) -> bool:
+    """Tell whether the group's last decision is this wish: the command was killed before its end, and is run again.
+
+    A rollback that names no version is not, for each goes back by one more.
+    """
+    last = version.decisions[-1] if version.decisions else None
+    if wish.version is None or last is None or version.outside:
+        return False
+    if last.at != max(decision.at for history in histories.values() for decision in history):
+        return False
+    return (last.status, last.by, last.reason) == (wish.status, wish.by.strip(), wish.reason.strip())
+
+
 def decide(wish: Wish, version: ModelVersion, histories: Histories, *, identity: str = "") -> Decision:
     """Return the decision to be kept; raises RegistryError if the version is in no state for it."""
     champion = champion_of(histories)

@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipelines.registry.protocol import ModelRegistry, ModelVersion
+from steps.core.common.scratch import scratch
 from steps.network.archive import unpacked
 
 EVALUATION, CONTRACT = "evaluation.json", "model.json"
@@ -46,10 +46,10 @@ class Fact:
 
 def read_side(registry: ModelRegistry, version: ModelVersion, batches: Callable[[str], Batches | None]) -> Side:
     """Read a version's verified archive; `batches` gives those of a snapshot's URI, None if it is not at hand."""
-    with TemporaryDirectory(prefix="tilegate-diff-") as name:
-        registry.download(version, Path(name))
-        with unpacked(Path(name)) as folder:
-            evaluation, contract = (_read(folder / file) for file in (EVALUATION, CONTRACT))
+    with scratch("diff") as folder:
+        registry.download(version, folder)
+        with unpacked(folder) as bundle:
+            evaluation, contract = (_read(bundle / file) for file in (EVALUATION, CONTRACT))
     dataset = version.metadata.get("dataset", "")
     return Side(version, evaluation, contract, batches(dataset) if dataset else None)
 
@@ -124,7 +124,7 @@ def _head(version: ModelVersion) -> dict[str, Any]:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -4,19 +4,18 @@ import json
 import shutil
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from pipelines.locks import exclusive
 from pipelines.registry import records
 from pipelines.registry.artifact import BUNDLE, fetch_verified, stage
-from pipelines.registry.decisions import Wish, decide, wished_version
-from pipelines.registry.mlflow_rows import version_rows
-from pipelines.registry.protocol import APPROVED, REJECTED, ModelVersion, RegistryError
+from pipelines.registry.decisions import Wish, decide, is_repeated, wished_version
+from pipelines.registry.journal import Decided, Journal
+from pipelines.registry.protocol import APPROVED, PENDING, REJECTED, ModelVersion, RegistryError
 from pipelines.registry.requests import (
     check_archive,
     check_pending,
@@ -26,7 +25,9 @@ from pipelines.registry.requests import (
     metadata_of,
 )
 from pipelines.tracking.database import database_path, experiment_id, open_client
+from pipelines.tracking.locations import artifact_root
 from steps.core.common.files import sha256_file
+from steps.core.common.scratch import scratch
 from steps.network.archive import FILE_NAME as ARCHIVE
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ RunFor = Callable[[Mapping[str, Any]], str | None]
 
 
 class MlflowRegistry:
-    """Model versions of the home's MLflow; the history of decisions is the truth, status tag and alias mirror it.
+    """Model versions whose files MLflow keeps. The home's journal is the truth; MLflow's tags and alias mirror it.
 
     `run_for` names the MLflow run of the step that registers (`MlflowTracker.registration_run`); without one, or if it
     knows none, the artefacts go to a run of their own in the experiment `model-registry`.
@@ -48,6 +49,8 @@ class MlflowRegistry:
 
     def __init__(self, home: Path, *, run_for: RunFor | None = None) -> None:
         self._home = home
+        self._journal = Journal(home)
+        self._artifacts = artifact_root(home).as_uri()
         self._run_for = run_for
         self._opened: MlflowClient | None = None
 
@@ -56,7 +59,7 @@ class MlflowRegistry:
         check_pending(arguments)
         if not model_data.is_file():
             raise RegistryError(f"{model_data} does not exist: {group} cannot get a version without its {ARCHIVE}")
-        execution, digest = execution_of(arguments), sha256_file(model_data)
+        digest = sha256_file(model_data)
         check_archive(arguments, digest)
         # Asked before the lock is taken: the answer comes from a thread that may itself be waiting for the store.
         run_id = self._run_for(arguments) if self._run_for else None
@@ -64,25 +67,21 @@ class MlflowRegistry:
             for version in self._read(group):
                 if version.sha256 == digest:
                     return version
-            own_run = None if run_id else self._own_run(client, group, execution, digest)
-            source = self._log_model(client, run_id or str(own_run), arguments, model_data, digest)
-            self._ensure_group(client, group)
-            tags = records.version_tags(execution_id=execution, sha256=digest, metadata=metadata_of(arguments))
-            description = arguments.get("ModelPackageDescription")
-            made = client.create_model_version(
-                group, source, run_id or own_run, tags=tags, description=description, await_creation_for=0
-            )
+            own_run = None if run_id else self._own_run(client, group, execution_of(arguments), digest)
+            run = run_id or str(own_run)
+            source = self._log_model(client, run, arguments, model_data, digest)
+            made = self._make(client, arguments, run, source, digest)
+            self._journal.append(records.registration_of(made, self._artifacts))
             if own_run:
                 client.set_terminated(own_run)
-            return self._one(group, int(made.version))
+            return made
 
     def versions(self, group: str) -> list[ModelVersion]:
         with self._translated():
             return self._read(checked_group(group))
 
     def get(self, group: str, version: int) -> ModelVersion:
-        with self._translated():
-            return self._one(checked_group(group), version)
+        return _pick(self.versions(group), group, version)
 
     def load_champion(self, group: str) -> ModelVersion | None:
         return next((version for version in self.versions(group) if version.is_champion), None)
@@ -107,25 +106,54 @@ class MlflowRegistry:
             versions = self._read(checked_group(group))
             histories = {version.version: version.decisions for version in versions}
             version = _pick(versions, group, wished_version(wish, group, histories))
-            decision = decide(wish, version, histories)
-            key, value = records.decision_tag(version.decisions, decision)
-            client.set_model_version_tag(group, str(version.version), key, value)
-            return _pick(self._mirror(client, group), group, version.version)
+            if not is_repeated(wish, version, histories):
+                self._journal.append(Decided(group, version.version, decide(wish, version, histories)))
+                versions = self._read(group)
+            self._mirror(client, group, versions)
+            return _pick(versions, group, version.version)
 
-    def _mirror(self, client: "MlflowClient", group: str) -> list[ModelVersion]:
-        """Make status tags and the alias say what the history says, also where a kill kept an earlier one from it."""
-        entities = self._entities(group)
-        shown = {int(entity.version): entity.tags.get(records.STATUS) for entity in entities}
-        versions = records.read_versions(entities)
+    def _mirror(self, client: "MlflowClient", group: str, versions: list[ModelVersion]) -> None:
+        """Make MLflow's tags and alias say what the journal says, whoever changed them or was killed before."""
+        shown = {int(entity.version): dict(entity.tags) for entity in _entities(client, group)}
         for version in versions:
-            if shown[version.version] != version.status:
-                client.set_model_version_tag(group, str(version.version), records.STATUS, version.status)
+            for key, value in records.tags_of(version).items():
+                if version.version in shown and shown[version.version].get(key) != value:
+                    client.set_model_version_tag(group, str(version.version), key, value)
         champion = next((version.version for version in versions if version.is_champion), None)
-        if champion is None:
-            client.delete_registered_model_alias(group, CHAMPION)
-        else:
+        if champion in shown:
             client.set_registered_model_alias(group, CHAMPION, str(champion))
-        return versions
+        elif shown:
+            client.delete_registered_model_alias(group, CHAMPION)
+
+    def _make(
+        self, client: "MlflowClient", arguments: Mapping[str, Any], run_id: str, source: str, digest: str
+    ) -> ModelVersion:
+        """Make MLflow's version, or take up the one of a registration that was killed before it was in the journal."""
+        group, execution, metadata = group_of(arguments), execution_of(arguments), metadata_of(arguments)
+        if not client.search_registered_models(f"name = '{group}'"):
+            client.create_registered_model(group)
+        description = str(arguments.get("ModelPackageDescription") or "")
+        tags = records.version_tags(execution_id=execution, sha256=digest, metadata=metadata)
+        known = {version.version for version in self._read(group)}
+        left = (int(found.version) for found in _entities(client, group) if found.source == source)
+        number = next((version for version in left if version not in known), None)
+        # Whoever deletes the group in MLflow lets it count from 1 again.
+        while number is None or number in known:
+            made = client.create_model_version(
+                group, source, run_id, tags=tags, description=description, await_creation_for=0
+            )
+            number = int(made.version)
+        return ModelVersion(
+            group=group,
+            version=number,
+            status=PENDING,
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            execution_id=execution,
+            sha256=digest,
+            metadata=metadata,
+            description=description,
+            artifact_uri=source,
+        )
 
     def _log_model(
         self, client: "MlflowClient", run_id: str, arguments: Mapping[str, Any], model_data: Path, digest: str
@@ -135,8 +163,7 @@ class MlflowRegistry:
 
         # Named by its content: a retried step that made other bytes must not write over a version that exists.
         artifact_path = f"model-{digest[:12]}"
-        with tempfile.TemporaryDirectory(prefix="tilegate-register-") as name:
-            folder = Path(name)
+        with scratch("register") as folder:
             stage(model_data, folder)
             if sha256_file(folder / ARCHIVE) != digest:
                 raise RegistryError(f"{model_data} changed while it was registered: register it again")
@@ -159,28 +186,8 @@ class MlflowRegistry:
         tags = {records.SHA256: digest, records.EXECUTION_ID: execution, "mlflow.source.name": "tilegate"}
         return str(client.create_run(experiment, run_name=f"register {group}", tags=tags).info.run_id)
 
-    def _ensure_group(self, client: "MlflowClient", group: str) -> None:
-        if not client.search_registered_models(f"name = '{group}'"):
-            client.create_registered_model(group)
-
     def _read(self, group: str) -> list[ModelVersion]:
-        return records.read_versions(self._entities(group))
-
-    def _entities(self, group: str) -> list[Any]:
-        rows = version_rows(self._home, database_path(self._home), group)
-        if rows is not None:
-            return rows
-        found: list[Any] = []
-        token: str | None = None
-        while True:
-            page = self._client().search_model_versions(f"name = '{group}'", page_token=token)
-            found.extend(page)
-            token = page.token
-            if not token:
-                return found
-
-    def _one(self, group: str, number: int) -> ModelVersion:
-        return _pick(self._read(group), group, number)
+        return records.versions_of(group, self._journal.read(), self._artifacts)
 
     def _client(self) -> "MlflowClient":
         if self._opened is None:
@@ -192,7 +199,7 @@ class MlflowRegistry:
         """Hold the registry's lock: reading, judging and writing a decision is one act, across processes."""
         with self._translated():
             client = self._client()
-            with exclusive(self._home.resolve() / "registry.lock"):
+            with self._journal.locked():
                 yield client
 
     @contextmanager
@@ -201,13 +208,24 @@ class MlflowRegistry:
             yield
         except RegistryError:
             raise
-        except OSError as error:  # TimeoutError of the lock among them
+        except TimeoutError as error:  # of the lock
             raise RegistryError(str(error)) from error
         except Exception as error:
             if not isinstance(error, _errors_of_a_store()):
                 raise
             said = str(error).partition("\n")[0]
             raise RegistryError(f"MLflow's store {database_path(self._home)} cannot be used: {said}") from error
+
+
+def _entities(client: "MlflowClient", group: str) -> list[Any]:
+    found: list[Any] = []
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(f"name = '{group}'", page_token=token)
+        found.extend(page)
+        token = page.token
+        if not token:
+            return found
 
 
 def _errors_of_a_store() -> tuple[type[Exception], ...]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipelines.definition.settings import Settings
@@ -10,6 +9,7 @@ from pipelines.environment import LOCAL
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +63,9 @@ def snapshot_batches(data: ObjectStore, uri: str) -> "Batches | None":
     from steps.core.dataset.snapshot import MANIFEST, read_snapshot
 
     digest = uri.rstrip("/").rpartition("/")[2]
-    with TemporaryDirectory(prefix="tilegate-snapshot-") as name:
+    with scratch("snapshot") as folder:
         try:
-            data.download(f"{DATASETS}/{digest}/{MANIFEST}", Path(name) / MANIFEST)
-            return {batch.name: batch.sha256 for batch in read_snapshot(Path(name))}
+            data.download(f"{DATASETS}/{digest}/{MANIFEST}", folder / MANIFEST)
+            return {batch.name: batch.sha256 for batch in read_snapshot(folder)}
         except (NoSuchObject, UserError):
             return None

@@ -54,9 +54,9 @@ class ModelVersion:
 
     @property
     def approval(self) -> Decision | None:
-        """The decision by which this version may be released; None without one, or if somebody has gone past it."""
-        decided = self.status == APPROVED and not self.outside
-        return self.decisions[-1] if decided and self.decisions else None
+        """The decision by which this version may be released: the last, on these very bytes, and none set outside."""
+        last = self.decisions[-1] if self.decisions and not self.outside else None
+        return last if last and (last.status, last.sha256) == (APPROVED, self.sha256) else None
 
 
 class ModelRegistry(Protocol):

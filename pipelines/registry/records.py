@@ -1,12 +1,11 @@
-"""Versions and decisions as MLflow's tags, written and read back."""
+"""Versions of a home as its journal tells them, and the MLflow tags that mirror them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Any
 
 from pipelines.registry.decisions import champion_of
+from pipelines.registry.journal import Moved, Record, Registration
 from pipelines.registry.protocol import PENDING, Decision, ModelVersion
 
 STATUS = "tilegate.status"
@@ -22,36 +21,61 @@ def version_tags(*, execution_id: str, sha256: str, metadata: Mapping[str, str])
     return tags | ({EXECUTION_ID: execution_id} if execution_id else {})
 
 
-def decision_tag(history: tuple[Decision, ...], decision: Decision) -> tuple[str, str]:
-    """Return the tag that appends a decision: each has a key of its own, so none replaces another."""
-    return f"{_DECISION}{len(history) + 1:04d}", json.dumps(asdict(decision), ensure_ascii=False)
+def tags_of(version: ModelVersion) -> dict[str, str]:
+    """Return all tags that a version has by now."""
+    tags = version_tags(execution_id=version.execution_id, sha256=version.sha256, metadata=version.metadata)
+    decisions = {
+        f"{_DECISION}{number:04d}": json.dumps(asdict(decision), ensure_ascii=False)
+        for number, decision in enumerate(version.decisions, 1)
+    }
+    return tags | decisions | {STATUS: version.status}
 
 
-def read_versions(entities: list[Any]) -> list[ModelVersion]:
-    """Return a group's versions, oldest first; one made by hand in MLflow, with no sha256 of ours, is left out."""
-    ours = sorted((entity for entity in entities if SHA256 in entity.tags), key=lambda entity: int(entity.version))
-    histories = {int(entity.version): _history(entity.tags) for entity in ours}
+def versions_of(group: str, records: Iterable[Record], artifacts: str) -> list[ModelVersion]:
+    """Return a group's versions, oldest first; `artifacts` is the URI of the folder of the home's artefacts."""
+    registered: dict[int, Registration] = {}
+    histories: dict[int, tuple[Decision, ...]] = {}
+    for record in records:
+        if isinstance(record, Moved) or record.group != group:
+            continue
+        if isinstance(record, Registration):
+            registered[record.version] = record
+        elif record.decision.sha256 == registered[record.version].sha256:
+            histories[record.version] = (*histories.get(record.version, ()), record.decision)
     champion = champion_of(histories)
-    return [_version(entity, histories[int(entity.version)], champion) for entity in ours]
+    return [
+        _version(one, histories.get(one.version, ()), artifacts, is_champion=one.version == champion)
+        for _, one in sorted(registered.items())
+    ]
 
 
-def _version(entity: Any, history: tuple[Decision, ...], champion: int | None) -> ModelVersion:
-    created = datetime.fromtimestamp(entity.creation_timestamp / 1000, UTC)
-    return ModelVersion(
-        group=entity.name,
-        version=int(entity.version),
-        # The history decides, not the status tag: a kill between the two writes would leave the tag behind.
-        status=history[-1].status if history else PENDING,
-        created=created.isoformat(timespec="milliseconds"),
-        execution_id=entity.tags.get(EXECUTION_ID, ""),
-        sha256=entity.tags[SHA256],
-        metadata=json.loads(entity.tags.get(METADATA, "{}")),
-        description=entity.description or "",
-        decisions=history,
-        artifact_uri=entity.source,
-        is_champion=int(entity.version) == champion,
+def registration_of(version: ModelVersion, artifacts: str) -> Registration:
+    return Registration(
+        version.group,
+        version.version,
+        version.created,
+        version.execution_id,
+        version.sha256,
+        dict(version.metadata),
+        version.description,
+        version.artifact_uri.removeprefix(f"{artifacts}/"),
     )
 
 
-def _history(tags: Mapping[str, str]) -> tuple[Decision, ...]:
-    return tuple(Decision(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_DECISION))
+def _version(
+    registered: Registration, history: tuple[Decision, ...], artifacts: str, *, is_champion: bool
+) -> ModelVersion:
+    inside = ":/" not in registered.artifact
+    return ModelVersion(
+        group=registered.group,
+        version=registered.version,
+        status=history[-1].status if history else PENDING,
+        created=registered.created,
+        execution_id=registered.execution_id,
+        sha256=registered.sha256,
+        metadata=registered.metadata,
+        description=registered.description,
+        decisions=history,
+        artifact_uri=f"{artifacts}/{registered.artifact}" if inside else registered.artifact,
+        is_champion=is_champion,
+    )

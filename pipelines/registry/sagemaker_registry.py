@@ -8,7 +8,6 @@ A pipeline that reuses every step registers the same bytes again: `versions` the
 decisions of its own, and the bytes are those of the one that is approved.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,12 +18,13 @@ from pipelines.environment import Environment
 from pipelines.registry import packages
 from pipelines.registry.artifact import fetch_verified, stage
 from pipelines.registry.decision_log import DecisionLog, Entry, histories_of
-from pipelines.registry.decisions import Wish, champion_of, decide, wished_version
+from pipelines.registry.decisions import Wish, champion_of, decide, is_repeated, wished_version
 from pipelines.registry.people import check_decider
 from pipelines.registry.protocol import APPROVED, PENDING, REJECTED, ModelVersion, RegistryError
 from pipelines.registry.requests import ARCHIVE_SHA256, check_archive, check_pending, checked_group, group_of
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.files import sha256_file
+from steps.core.common.scratch import scratch
 from steps.network.archive import FILE_NAME as ARCHIVE
 
 _PAGE = 100
@@ -65,11 +65,11 @@ class SageMakerRegistry:
             if version.sha256 == digest:
                 return version
         key = f"registry/{group}/models/{digest}/{ARCHIVE}"
-        with tempfile.TemporaryDirectory(prefix="tilegate-register-") as name:
-            stage(model_data, Path(name))
-            if sha256_file(Path(name) / ARCHIVE) != digest:
+        with scratch("register") as folder:
+            stage(model_data, folder)
+            if sha256_file(folder / ARCHIVE) != digest:
                 raise RegistryError(f"{model_data} changed while it was registered: register it again")
-            self._artifacts.upload(Path(name) / ARCHIVE, key)
+            self._artifacts.upload(folder / ARCHIVE, key)
         with aws_errors(f"register a version of {group}"):
             self._ensure_group(group)
             made = self._client.create_model_package(**self._request(arguments, digest, key))
@@ -119,6 +119,8 @@ class SageMakerRegistry:
             histories = histories_of(entries)
             self._make_up(group, entries)
             version = self._one(group, wished_version(wish, group, histories), entries)
+            if is_repeated(wish, version, histories):
+                return version
             decision = decide(wish, version, histories, identity=identity)
             try:
                 log.append(len(entries) + 1, version.version, decision)

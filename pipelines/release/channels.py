@@ -8,28 +8,45 @@ killed between the two, the next one lets it follow.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.release.signers import sealed
 from pipelines.release.store import Release, ReleaseStore
-from pipelines.release.verify import CHANNEL_TYPE, FORMAT, VerificationError, opened
+from pipelines.release.verify import CHANNEL_TYPE, FORMAT, VerificationError, channel_names, entry, pointer, read_log
 from pipelines.storage.protocol import LostRace, NoSuchObject
 from steps.core.common.errors import UserError
 
-CHANNELS = "channels"
 WHOLE = 100
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _ATTEMPTS = 100
+
+
+class Memory(Protocol):
+    """The highest sequence number of each channel, kept apart from the bucket: a log that was cut off is noticed."""
+
+    def seen(self, channel: str) -> int: ...
+
+    def remember(self, channel: str, sequence: int) -> None: ...
+
+
+class NoMemory:
+    """For a bucket in which nothing can be removed."""
+
+    def seen(self, _channel: str) -> int:
+        return 0
+
+    def remember(self, channel: str, sequence: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """What a channel says: `percent` of the installations run `release`, the others `otherwise` (None: no model).
 
-    `approved` is the moment of the approval that a publication follows, so that its event moves a channel once.
+    `approved` is the moment of the approval that a publication follows, so that its event moves a channel once;
+    `identity` is who was signed in where it was asked for (an ARN), "" where nobody asks.
     """
 
     channel: str
@@ -41,6 +58,7 @@ class State:
     by: str
     reason: str
     approved: str = ""
+    identity: str = ""
 
     def payload(self, previous_sha256: str) -> dict[str, Any]:
         return {
@@ -57,6 +75,7 @@ class State:
             "by": self.by,
             "reason": self.reason,
             "approved": self.approved,
+            "identity": self.identity,
             "previous_sha256": previous_sha256,
         }
 
@@ -73,6 +92,7 @@ class State:
             by=payload["by"],
             reason=payload["reason"],
             approved=payload["approved"],
+            identity=payload.get("identity", ""),
         )
 
     def __str__(self) -> str:
@@ -86,53 +106,51 @@ Change = Callable[[State | None], State | None]
 
 
 class Channels:
-    """The channels of a release bucket; `clock` gives the present moment."""
+    """The channels of a release bucket; whatever is read of them is verified. `clock` gives the present moment."""
 
-    def __init__(self, store: ReleaseStore, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._store, self._objects, self._clock = store, store.objects, clock
+    def __init__(
+        self,
+        store: ReleaseStore,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        memory: Memory | None = None,
+    ) -> None:
+        self._store, self._clock, self._memory = store, clock, memory or NoMemory()
 
     def names(self) -> list[str]:
-        found = (info.key.removeprefix(f"{CHANNELS}/") for info in self._objects.list(f"{CHANNELS}/"))
-        return sorted(name.removesuffix(".json") for name in found if "/" not in name and name.endswith(".json"))
+        return channel_names(self._store.bucket)
 
-    def state(self, name: str) -> State | None:
-        """Return what phones read, None if there is no such channel; raises UserError if it is not what was signed."""
-        shown = self._shown(checked_name(name))
-        return shown[0] if shown else None
+    def seen(self, name: str) -> int:
+        """Return the highest sequence number that is known of a channel."""
+        return self._memory.seen(checked_name(name))
 
     def latest(self, name: str) -> State | None:
         """Return what was decided last, which phones read as soon as the pointer has followed."""
-        return self._last(checked_name(name))[0]
+        return next(reversed(self.history(name)), None)
 
-    def history(self, name: str) -> Iterator[State]:
-        """Yield what a channel was told to say, the oldest first; raises UserError for what is not what was signed."""
-        before = ""
-        for number, key in enumerate(self._entries(checked_name(name)), 1):
-            data = self._objects.get(key)
-            yield self._entry(data, key, number, before)
-            before = hashlib.sha256(data).hexdigest()
+    def history(self, name: str) -> list[State]:
+        """Return what a channel was told to say, the oldest first; raises UserError for what is not what was signed."""
+        return self._read(checked_name(name))[0]
 
     def move(self, name: str, change: Change) -> State:
         """Change a channel and return what it says then; the same as before if `change` returns None.
 
         Where somebody else was faster the change is worked out again on what they have made of the channel.
         """
-        checked_name(name)
         for _ in range(_ATTEMPTS):
-            state, data = self._last(name)
-            wanted = change(state)
+            history, envelopes = self._read(checked_name(name))
+            state = wanted = history[-1] if history else None
+            if changed := change(state):
+                wanted = changed
+                payload = changed.payload(hashlib.sha256(envelopes[-1]).hexdigest() if envelopes else "")
+                envelopes = (*envelopes, sealed(payload, CHANNEL_TYPE, self._store.signer))
+                try:
+                    self._store.objects.put(entry(name, changed.sequence), envelopes[-1], only_if_absent=True)
+                except LostRace:
+                    continue
             if wanted is None:
-                if state is None:
-                    raise UserError(f"there is no channel {name}: publish a version to it first")
-                self._follow(state, data)
-                return state
-            payload = wanted.payload(hashlib.sha256(data).hexdigest() if data else "")
-            envelope = sealed(payload, CHANNEL_TYPE, self._store.signer)
-            try:
-                self._objects.put(_key(name, wanted.sequence), envelope, only_if_absent=True)
-            except LostRace:
-                continue
-            self._follow(wanted, envelope)
+                raise UserError(f"there is no channel {name}: publish a version to it first")
+            self._memory.remember(name, wanted.sequence)
+            self._follow(name, envelopes)
             return wanted
         raise UserError(f"the channel {name} was moved by others {_ATTEMPTS} times in a row: try again")
 
@@ -140,77 +158,33 @@ class Channels:
         """Return the sequence number and the moment (ISO 8601, UTC) of the state that comes after `state`."""
         return (state.sequence if state else 0) + 1, self._clock().isoformat(timespec="seconds")
 
-    def _follow(self, state: State, envelope: bytes) -> None:
-        """Let phones read an entry of the log, unless they read it or a later one already."""
-        key = _pointer(state.channel)
+    def _follow(self, name: str, envelopes: Sequence[bytes]) -> None:
+        """Let phones read the last of the log's envelopes, unless they read it or a later one already."""
+        key, objects = pointer(name), self._store.objects
         for _ in range(_ATTEMPTS):
-            shown = self._shown(state.channel)
-            if shown and shown[0].sequence >= state.sequence:
+            try:
+                present, etag = objects.get_with_etag(key)
+            except NoSuchObject:
+                present, etag = b"", None
+            if present and present not in envelopes[:-1]:
+                self._read(name)  # either the last, or what somebody has added meanwhile
                 return
             try:
-                if shown:
-                    self._objects.put(key, envelope, only_if_etag=shown[1])
-                else:
-                    self._objects.put(key, envelope, only_if_absent=True)
+                objects.put(key, envelopes[-1], only_if_absent=etag is None, only_if_etag=etag)
             except LostRace:
                 continue
             return
         raise UserError(f"{key} was written by others {_ATTEMPTS} times in a row: do the same again")
 
-    def _last(self, name: str) -> tuple[State | None, bytes]:
-        """Return the log's last entry and its bytes. Raises UserError if phones read what the log does not know."""
-        shown = self._shown(name)
-        keys = self._entries(name)
-        if shown and shown[0].sequence > len(keys):
-            raise UserError(
-                f"{_pointer(name)} has sequence {shown[0].sequence}, and {_key(name, shown[0].sequence)} is missing: "
-                "restore it, the history of a channel is never removed"
-            )
-        if not keys:
-            return None, b""
-        data = self._objects.get(keys[-1])
-        return self._entry(data, keys[-1], len(keys)), data
-
-    def _entries(self, name: str) -> list[str]:
-        keys = [info.key for info in self._objects.list(f"{CHANNELS}/{name}/history/")]
-        for number, key in enumerate(keys, 1):
-            if key != _key(name, number):
-                raise UserError(f"{_key(name, number)} is missing ({key} comes in its place): restore it")
-        return keys
-
-    def _shown(self, name: str) -> tuple[State, str] | None:
-        key = _pointer(name)
+    def _read(self, name: str) -> tuple[list[State], tuple[bytes, ...]]:
         try:
-            data, etag = self._objects.get_with_etag(key)
-        except NoSuchObject:
-            return None
-        return State.of(self._opened(data, key, name)), etag
-
-    def _entry(self, data: bytes, key: str, number: int, before: str | None = None) -> State:
-        payload = self._opened(data, key, key.split("/")[1])
-        if payload["sequence"] != number or before not in (None, payload["previous_sha256"]):
-            raise UserError(f"{key} was not signed to stand there: restore the object's former version")
-        return State.of(payload)
-
-    def _opened(self, data: bytes, key: str, name: str) -> Mapping[str, Any]:
-        try:
-            payload = opened(data, CHANNEL_TYPE, self._store.trusted(), key)
+            log = read_log(name, self._store.bucket, self._store.trusted(), seen=self._memory.seen(name))
         except VerificationError as error:
-            raise UserError(f"{error}; restore the object's former version") from None
-        if payload["channel"] != name:
-            raise UserError(f"{key} was signed for channel {payload['channel']}: restore the object's former version")
-        return payload
+            raise UserError(str(error)) from None
+        return [State.of(said) for said in log.entries], log.envelopes
 
 
 def checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise UserError(f"channel {name!r}: 1 to 32 small letters, digits and inner hyphens are wanted")
     return name
-
-
-def _pointer(name: str) -> str:
-    return f"{CHANNELS}/{name}.json"
-
-
-def _key(name: str, sequence: int) -> str:
-    return f"{CHANNELS}/{name}/history/{sequence:08d}.json"

@@ -1,16 +1,19 @@
 """The publisher of an environment, and who does what a person asks: this process, or a Lambda function in AWS."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.locks import exclusive
+from pipelines.registry.journal import Journal, Moved
 from pipelines.registry.opening import open_registry, registry_of
 from pipelines.release.channels import Channels
 from pipelines.release.publisher import Publisher
 from pipelines.release.requests import perform
 from pipelines.release.signers import KmsSigner, LocalSigner
 from pipelines.release.store import ReleaseStore
+from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,27 +23,32 @@ RELEASES_FOLDER, KEYS_FOLDER = "releases", "keys"
 Perform = Callable[[Mapping[str, Any]], str]
 
 
-def publisher_of(deployment: "Deployment") -> Publisher:
-    """Return the publisher of an environment in AWS; only one role may write and sign with it."""
+def publisher_of(deployment: "Deployment", trusted: Iterable[bytes] = ()) -> Publisher:
+    """Return the publisher of an environment in AWS; only one role may write and sign with it.
+
+    `trusted` are the public keys in PEM that the operator names beside the environment's own.
+    """
     from pipelines.storage.s3 import S3Objects
 
     environment, opened = deployment.environment, registry_of(deployment)
-    store = ReleaseStore(
-        S3Objects(deployment.client("s3"), environment.release_bucket),
-        KmsSigner(deployment.client("kms"), environment.signing_key_alias),
-    )
+    signer = KmsSigner(deployment.client("kms"), environment.signing_key_alias)
+    store = ReleaseStore(S3Objects(deployment.client("s3"), environment.release_bucket), signer, trusted)
+    # No role may delete in that bucket, so its log cannot be cut off.
     return Publisher(opened.registry, opened.group, store, Channels(store))
 
 
 def local_publisher(home: Path) -> Publisher:
     """Return the publisher of this machine: releases in `<home>/releases`, the key in `<home>/keys`."""
     from pipelines.environment import LOCAL
-    from pipelines.storage.folder import FolderObjects
 
     opened = open_registry(LOCAL, None, home)
-    folder = home / RELEASES_FOLDER
-    store = ReleaseStore(FolderObjects(folder, RELEASES_FOLDER), LocalSigner(home / KEYS_FOLDER))
-    return Publisher(opened.registry, opened.group, store, Channels(store))
+    store = ReleaseStore(_releases(home), LocalSigner(home / KEYS_FOLDER), trusted_keys(home))
+    return Publisher(opened.registry, opened.group, store, Channels(store, memory=JournalMemory(home)))
+
+
+def trusted_keys(home: Path) -> list[bytes]:
+    """Return the public keys in PEM that the operator of this machine names: `<home>/keys/trusted/*.pem`."""
+    return [path.read_bytes() for path in sorted((home / KEYS_FOLDER / "trusted").glob("*.pem"))]
 
 
 def open_publisher(environment: str, region: str | None, home: Path) -> tuple[Publisher, Perform]:
@@ -52,11 +60,40 @@ def open_publisher(environment: str, region: str | None, home: Path) -> tuple[Pu
 
     if environment == LOCAL:
         publisher = local_publisher(home)
-        return publisher, lambda request: perform(publisher, request)
+        return publisher, lambda request: _perform_alone(home, publisher, request)
     from pipelines.aws.session import open_environment
 
     deployment = open_environment(environment, region)
-    return publisher_of(deployment), lambda request: _invoke(deployment, request)
+    publisher = publisher_of(deployment, trusted_keys(home))
+    return publisher, lambda request: _invoke(deployment, {**request, "identity": deployment.identity})
+
+
+class JournalMemory:
+    """The sequence numbers that this machine has signed, in the home's journal."""
+
+    def __init__(self, home: Path) -> None:
+        self._journal = Journal(home)
+
+    def seen(self, channel: str) -> int:
+        moves = (record for record in self._journal.read() if isinstance(record, Moved))
+        return max((move.sequence for move in moves if move.channel == channel), default=0)
+
+    def remember(self, channel: str, sequence: int) -> None:
+        with self._journal.locked():
+            if sequence > self.seen(channel):
+                self._journal.append(Moved(channel, sequence))
+
+
+def _releases(home: Path) -> FolderObjects:
+    return FolderObjects(home / RELEASES_FOLDER, RELEASES_FOLDER)
+
+
+def _perform_alone(home: Path, publisher: Publisher, request: Mapping[str, Any]) -> str:
+    """Do what a request asks for while no other process publishes, and first remove what killed ones have left."""
+    with exclusive(home.resolve() / "releases.lock"):
+        _releases(home).remove_parts()
+        publisher.remove_unfinished(but=request.get("version"))
+        return perform(publisher, request)
 
 
 def _invoke(deployment: "Deployment", request: Mapping[str, Any]) -> str:

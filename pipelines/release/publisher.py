@@ -22,18 +22,20 @@ class Publisher:
     store: ReleaseStore
     channels: Channels
 
-    def publish(self, version: int, channel: str, percent: int, *, by: str, reason: str) -> State:
+    def publish(self, version: int, channel: str, percent: int, *, by: str, reason: str, identity: str = "") -> State:
         """Offer a version in a channel, to a share of the installations; released first if it was not yet.
 
         Nothing changes if the channel offers it to that share already. Raises RefusedError if another version is still
         being rolled out.
         """
         percent, by, reason = _checked(percent, by, reason)
+        self.channels.history(channel)  # nothing is signed beside a log that does not hold
         found = self.registry.get(self.group, version)
         release = self.store.release(self.registry, found)
         approved = found.approval.at if found.approval else ""
         return self.channels.move(
-            channel, self._publication(channel, release, percent, by=by, reason=reason, approved=approved)
+            channel,
+            self._publication(channel, release, percent, by=by, reason=reason, identity=identity, approved=approved),
         )
 
     def follow(self, version: int, channel: str, percent: int) -> State | None:
@@ -45,17 +47,17 @@ class Publisher:
         and reason.
         """
         found, approval = self._approved(version)
-        history = list(self.channels.history(channel))
+        history = self.channels.history(channel)
         if any(state.release.version == version and state.approved == approval.at for state in history):
             # Also lets phones read a move that was begun by a publisher that was killed.
             return self.channels.move(channel, lambda _: None)
         if not found.is_champion:
             return None
         if any(state.release.version == version for state in history):
-            return self._return(channel, version, by=approval.by, reason=approval.reason, approved=approval.at)
-        return self.publish(version, channel, percent, by=approval.by, reason=approval.reason)
+            return self._return(channel, version, approved=approval.at, **_who(approval))
+        return self.publish(version, channel, percent, **_who(approval))
 
-    def rollout(self, channel: str, percent: int, *, by: str, reason: str) -> State:
+    def rollout(self, channel: str, percent: int, *, by: str, reason: str, identity: str = "") -> State:
         """Change the share of the installations that run a channel's version, whose files are verified again."""
         percent, by, reason = _checked(percent, by, reason)
 
@@ -64,11 +66,13 @@ class Publisher:
                 return None
             self.store.manifest_of(state.release)
             sequence, moment = self.channels.next(state)
-            return replace(state, sequence=sequence, moment=moment, percent=percent, by=by, reason=reason)
+            return replace(
+                state, sequence=sequence, moment=moment, percent=percent, by=by, reason=reason, identity=identity
+            )
 
         return self.channels.move(channel, change)
 
-    def rollback(self, channel: str, to: int, *, by: str, reason: str) -> State:
+    def rollback(self, channel: str, to: int, *, by: str, reason: str, identity: str = "") -> State:
         """Offer the earlier release `to` to all; its files are those that were released then, verified again.
 
         Raises UserError if there is no such release, and for a version that was rejected since.
@@ -76,7 +80,7 @@ class Publisher:
         _, by, reason = _checked(WHOLE, by, reason)
         if self.channels.latest(channel) is None:
             raise _no_channel(channel)
-        return self._return(channel, to, by=by, reason=reason)
+        return self._return(channel, to, by=by, reason=reason, identity=identity)
 
     def former(self, channel: str) -> int:
         """Return the version to roll back to: the last other one that the channel offered to all.
@@ -98,7 +102,21 @@ class Publisher:
             )
         return earlier[-1].version
 
-    def _return(self, channel: str, version: int, *, by: str, reason: str, approved: str = "") -> State:
+    def remove_unfinished(self, *, but: int | None) -> None:
+        """Remove the files of releases that a killed publisher never signed, but those of the version `but`.
+
+        What a channel has ever named is no leftover, whatever became of its manifest.
+        """
+        named = {
+            release.version
+            for channel in self.channels.names()
+            for state in self.channels.history(channel)
+            for release in (state.release, state.otherwise)
+            if release
+        }
+        self.store.remove_unsigned(named | ({but} if but is not None else set()))
+
+    def _return(self, channel: str, version: int, *, by: str, reason: str, identity: str, approved: str = "") -> State:
         release = self.store.find(version)
         found = self.registry.get(self.group, version)
         if REJECTED in (found.status, found.outside):
@@ -108,7 +126,7 @@ class Publisher:
             if state and state.release == release and state.percent == WHOLE:
                 return None
             sequence, moment = self.channels.next(state)
-            return State(channel, sequence, moment, release, WHOLE, None, by, reason, approved)
+            return State(channel, sequence, moment, release, WHOLE, None, by, reason, approved, identity)
 
         return self.channels.move(channel, change)
 
@@ -125,7 +143,7 @@ class Publisher:
         return found, found.approval
 
     def _publication(
-        self, channel: str, release: Release, percent: int, *, by: str, reason: str, approved: str
+        self, channel: str, release: Release, percent: int, *, by: str, reason: str, identity: str, approved: str
     ) -> Callable[[State | None], State | None]:
         def change(state: State | None) -> State | None:
             if state and state.release == release and state.percent == percent:
@@ -139,9 +157,13 @@ class Publisher:
             if state and state.release == release:
                 otherwise = state.otherwise
             sequence, moment = self.channels.next(state)
-            return State(channel, sequence, moment, release, percent, otherwise, by, reason, approved)
+            return State(channel, sequence, moment, release, percent, otherwise, by, reason, approved, identity)
 
         return change
+
+
+def _who(approval: Decision) -> dict[str, str]:
+    return {"by": approval.by, "reason": approval.reason, "identity": approval.identity}
 
 
 def _no_channel(name: str) -> UserError:

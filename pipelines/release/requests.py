@@ -15,18 +15,22 @@ _WANTED: Mapping[str, Mapping[str, type]] = {
 
 
 def perform(publisher: Publisher, request: Mapping[str, Any]) -> str:
-    """Do what a request says and return what the channel says then; raises UserError for a request of another form."""
+    """Do what a request says and return what the channel says then; raises UserError for a request of another form.
+
+    `identity`, which may be missing, is who the asking side is signed in as.
+    """
     action = str(request.get("action"))
     if action not in _WANTED:
         raise UserError(f"action {action!r}: one of {', '.join(_WANTED)} is wanted")
-    given = {name: value for name, value in request.items() if name != "action"}
+    given = {name: value for name, value in request.items() if name not in {"action", "identity"}}
+    identity = request.get("identity", "")
     wanted = _WANTED[action]
     # To Python a truth value is a whole number.
     wrong = [n for n in wanted if not isinstance(given.get(n), wanted[n]) or isinstance(given.get(n), bool)]
-    if wrong or set(given) - set(wanted):
+    if wrong or set(given) - set(wanted) or not isinstance(identity, str):
         got = ", ".join(f"{name} ({type(value).__name__})" for name, value in sorted(given.items()))
         raise UserError(f"the request {action} wants {', '.join(wanted)}, of text and whole numbers; got {got}")
-    channel, who = given["channel"], {"by": given["by"], "reason": given["reason"]}
+    channel, who = given["channel"], {"by": given["by"], "reason": given["reason"], "identity": identity}
     if action == PUBLISH:
         return str(publisher.publish(given["version"], channel, given["percent"], **who))
     if action == ROLLOUT:

@@ -3,12 +3,11 @@
 import base64
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pipelines.owner_files import secret
 from steps.core.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,8 +49,6 @@ class LocalSigner:
 
     def _key(self) -> "EllipticCurvePrivateKey":
         if self._loaded is None:
-            if not self._path.exists():
-                self._make()
             self._loaded = self._load()
         return self._loaded
 
@@ -60,33 +57,21 @@ class LocalSigner:
         from cryptography.hazmat.primitives.asymmetric import ec
 
         try:
-            if self._path.stat().st_mode & 0o077:
-                raise UserError(f"{self._path} is readable by others: `chmod 600` it, or make a new key")
-            key = serialization.load_pem_private_key(self._path.read_bytes(), password=None)
+            key = serialization.load_pem_private_key(secret(self._path, _new_key), password=None)
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{self._path} holds no usable key ({error}): restore it, phones trust no other") from None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
             raise UserError(f"{self._path} holds no key of the curve P-256: restore the one that was made")
         return key
 
-    def _make(self) -> None:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
 
-        pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        beside = self._path.with_name(f".{_KEY_FILE}.{secrets.token_hex(6)}")
-        try:
-            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                stream.write(pem)
-            # A link is refused where a key is already: of two first uses, one makes the key and both use it.
-            os.link(beside, self._path)
-        except FileExistsError:
-            pass
-        finally:
-            beside.unlink(missing_ok=True)
+def _new_key() -> bytes:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 class KmsSigner:

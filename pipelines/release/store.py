@@ -2,8 +2,7 @@
 
 import contextlib
 import hashlib
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
 from steps.convert.summary import SUMMARY
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
+from steps.core.common.scratch import scratch
 
-RELEASES, MANIFEST, KEYS = "releases", "manifest.json", "keys"
+RELEASES, MANIFEST = "releases", "manifest.json"
 # As in steps.convert.bundle, whose import costs a function's cold start a second.
 TFLITE_FILE = "model.tflite"
 
@@ -44,24 +44,38 @@ class Release:
         return {"version": self.version, "manifest": self.manifest, "manifest_sha256": self.manifest_sha256}
 
 
-class ReleaseStore:
-    """Releases of one group of models. Whatever lies in the bucket already is verified before it is relied on."""
+@dataclass(frozen=True, slots=True)
+class StoredBucket:
+    """A bucket as the verifier reads it."""
 
-    def __init__(self, releases: ObjectStore, signer: Signer) -> None:
-        self.objects, self.signer = releases, signer
-        self._trusted: PublicKeys | None = None
+    objects: ObjectStore
+
+    def keys(self, prefix: str) -> list[str]:
+        return [info.key for info in self.objects.list(prefix)]
+
+    def get(self, key: str) -> bytes:
+        return self.objects.get(key)
+
+
+class ReleaseStore:
+    """Releases of one group of models. Whatever lies in the bucket already is verified before it is relied on.
+
+    `trusted` are public keys in PEM that the operator names beside the signer's: those that it has replaced. A key that
+    lies in the bucket is none.
+    """
+
+    def __init__(self, releases: ObjectStore, signer: Signer, trusted: Iterable[bytes] = ()) -> None:
+        self.objects, self.bucket, self.signer = releases, StoredBucket(releases), signer
+        self._named, self._keys = tuple(trusted), dict[str, Any]()
 
     def trusted(self) -> PublicKeys:
-        """Return the signer's own public key, and those of the keys that it has replaced; they are read once.
-
-        Raises UserError for a file among them that is no key, or that bears another key's name.
-        """
-        if self._trusted is None:
-            found = dict(read_keys([self.signer.public_pem]))
-            for info in self.objects.list(f"{KEYS}/"):
-                found |= self._read_key(info.key)
-            self._trusted = found
-        return self._trusted
+        """Return the signer's own public key and those that the operator names; raises UserError for what is none."""
+        if not self._keys:
+            try:
+                self._keys = dict(read_keys([self.signer.public_pem, *self._named]))
+            except VerificationError as error:
+                raise UserError(f"a key that the operator names: {error}") from None
+        return self._keys
 
     def release(self, registry: ModelRegistry, version: ModelVersion) -> Release:
         """Write an approved version's release, or take it as it is if it is there, and return it.
@@ -78,16 +92,14 @@ class ReleaseStore:
                 f"{what} is {outside}: only what was approved with a name and a reason is released; "
                 f"`tilegate models approve {version.version} --by NAME --reason TEXT` does so"
             )
-        if approval.sha256 not in {"", version.sha256}:
-            raise UserError(f"{what} has sha256 {version.sha256}, but {approval.sha256} was approved: approve it anew")
-        self._keep_key()
         if found := self._present(version):
             return found
-        with tempfile.TemporaryDirectory(prefix="tilegate-release-") as name:
-            staged = Path(name)
+        with scratch("release") as staged:
             stage(registry.download(version, staged / "registered"), staged)
             paths = _files_of(staged / BUNDLE, version, what)
+            self._check_strangers(version.version, paths)
             files = [self._put_file(version, path, name) for name, path in paths.items()]
+            self._check_strangers(version.version, paths)
         payload = {
             "format": FORMAT,
             "group": version.group,
@@ -105,59 +117,87 @@ class ReleaseStore:
 
     def find(self, version: int) -> Release:
         """Return an earlier release, verified down to its files; raises UserError if there is none or it is damaged."""
-        key = self._key(version, MANIFEST)
-        try:
-            data = self.objects.get(key)
-        except NoSuchObject:
+        found = self._manifest(version)
+        if found is None:
             known = ", ".join(map(str, self.versions())) or "none"
-            raise UserError(f"version {version} was never released: released are {known}") from None
-        release = Release(version, key, hashlib.sha256(data).hexdigest())
+            raise UserError(f"version {version} was never released: released are {known}")
+        release = Release(version, self._key(version, MANIFEST), found[1])
         self.manifest_of(release)
         return release
 
     def manifest_of(self, release: Release) -> Mapping[str, Any]:
         """Verify a release down to its files and return its manifest; raises UserError."""
         try:
-            return verify_release(release.to_dict(), self._read, self.trusted())
+            return verify_release(release.to_dict(), self.bucket, self.trusted())
         except VerificationError as error:
             raise UserError(
                 f"{error}; restore the object from the version of the bucket before it was changed"
             ) from None
 
     def versions(self) -> list[int]:
-        """Return the numbers of all finished releases."""
-        folders = sorted(int(name) for name in self.objects.folders(f"{RELEASES}/") if name.isdecimal())
-        return [number for number in folders if self.objects.info(self._key(number, MANIFEST))]
+        """Return the numbers of all finished releases; raises UserError for a manifest that is not what was signed."""
+        return [number for number in sorted(self._numbers()) if self._manifest(number)]
 
-    def _present(self, version: ModelVersion) -> Release | None:
-        key = self._key(version.version, MANIFEST)
+    def remove_unsigned(self, kept: Collection[int]) -> None:
+        """Remove what lies under numbers that have no manifest, but those in `kept`."""
+        for number in set(self._numbers()) - set(kept):
+            if self.objects.info(self._key(number, MANIFEST)) is None:
+                for key in self.bucket.keys(self._key(number, "")):
+                    self.objects.delete(key)
+
+    def _manifest(self, version: int) -> tuple[Mapping[str, Any], str] | None:
+        """Return a version's manifest, as it was signed, and its sha256; None if there is none."""
+        key = self._key(version, MANIFEST)
         try:
             data = self.objects.get(key)
         except NoSuchObject:
             return None
         try:
             manifest = opened(data, MANIFEST_TYPE, self.trusted(), key)
-            check_files(manifest, self._read, key.rpartition("/")[0])
         except VerificationError as error:
             raise UserError(f"{error}; a release is never written over: look who changed it") from None
-        named = {"group": version.group, "version": version.version, "archive_sha256": version.sha256}
-        if any(manifest[name] != value for name, value in named.items()):
+        if manifest["version"] != version:
+            raise UserError(f"{key} was signed for version {manifest['version']}: look who put it there")
+        return manifest, hashlib.sha256(data).hexdigest()
+
+    def _present(self, version: ModelVersion) -> Release | None:
+        found = self._manifest(version.version)
+        if found is None:
+            return None
+        (manifest, sha256), key = found, self._key(version.version, MANIFEST)
+        try:
+            check_files(manifest, self.bucket, key.rpartition("/")[0])
+        except VerificationError as error:
+            raise UserError(f"{error}; a release is never written over: look who changed it") from None
+        if (manifest["group"], manifest["archive_sha256"]) != (version.group, version.sha256):
             raise UserError(
                 f"{key} is of {manifest['group']} version {manifest['version']} with sha256 "
                 f"{manifest['archive_sha256']}, and {version.sha256} was approved: a release is never written over"
             )
-        return Release(version.version, key, hashlib.sha256(data).hexdigest())
+        return Release(version.version, key, sha256)
 
     def _before(self, version: int) -> dict[str, Any] | None:
         """Return number and manifest sha256 of the release before a version, by their numbers; None if it is the first.
 
         So the manifests are a chain: nobody can take one out of it, or put in another, without a later one telling.
         """
-        earlier = [number for number in self.versions() if number < version]
-        if not earlier:
-            return None
-        manifest = self.objects.get(self._key(earlier[-1], MANIFEST))
-        return {"version": earlier[-1], "manifest_sha256": hashlib.sha256(manifest).hexdigest()}
+        for number in sorted((n for n in self._numbers() if n < version), reverse=True):
+            if found := self._manifest(number):
+                return {"version": number, "manifest_sha256": found[1]}
+        return None
+
+    def _numbers(self) -> list[int]:
+        return [int(name) for name in self.objects.folders(f"{RELEASES}/") if name.isdecimal()]
+
+    def _check_strangers(self, version: int, paths: Mapping[str, Path]) -> None:
+        """Refuse what lies in a release's folder and is no file of the registered archive."""
+        known = {self._key(version, name) for name in paths}
+        for info in self.objects.list(self._key(version, "")):
+            if info.key not in known and info.key != self._key(version, MANIFEST):
+                raise UserError(
+                    f"{self.objects.uri(info.key)} is no file of the archive that was approved: look who put it there, "
+                    "and remove it"
+                )
 
     def _put_file(self, version: ModelVersion, path: Path, name: str) -> dict[str, Any]:
         """Put a file where there is none, and hold one that is there against it; an upload is never left half-done."""
@@ -172,28 +212,6 @@ class ReleaseStore:
                     "written over; look who put it there, and remove it"
                 ) from None
         return {"path": name, "sha256": sha256, "bytes": path.stat().st_size}
-
-    def _keep_key(self) -> None:
-        (identity,) = read_keys([self.signer.public_pem])
-        key = f"{KEYS}/{identity}.pem"
-        if self.objects.info(key) is None:
-            with contextlib.suppress(LostRace):
-                self.objects.put(key, self.signer.public_pem, only_if_absent=True)
-
-    def _read_key(self, key: str) -> PublicKeys:
-        try:
-            keys = read_keys([self.objects.get(key)])
-        except VerificationError as error:
-            raise UserError(f"{key}: {error}; only the publisher writes keys there, remove what is none") from None
-        if [f"{KEYS}/{identity}.pem" for identity in keys] != [key]:
-            raise UserError(f"{key} holds another key than its name says: only the publisher writes there, remove it")
-        return keys
-
-    def _read(self, key: str) -> bytes:
-        try:
-            return self.objects.get(key)
-        except NoSuchObject as error:
-            raise VerificationError(f"{key} is missing ({error})") from None
 
     @staticmethod
     def _key(version: int, name: str) -> str:

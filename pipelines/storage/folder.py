@@ -15,7 +15,7 @@ from pipelines.locks import exclusive
 from pipelines.storage.keys import checked_key, checked_prefix
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectInfo
 from steps.core.common.errors import UserError
-from steps.core.common.files import replacing, sha256_file
+from steps.core.common.files import naming, replacing, sha256_file
 
 
 class FolderObjects:
@@ -107,6 +107,11 @@ class FolderObjects:
             if not path.is_dir():
                 path.unlink(missing_ok=True)
 
+    def remove_parts(self) -> None:
+        """Remove what killed writers have left half-written; nobody may be writing meanwhile."""
+        for left in self._folder.rglob(f".*{PART}"):
+            left.unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         return self._folder / checked_key(key)
 
@@ -126,8 +131,9 @@ class FolderObjects:
             raise UserError(f"{self.uri(key)} is a prefix that holds objects: here no object can be called so as well")
         beside = target.parent / f".{secrets.token_hex(12)}{PART}"
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            yield beside
+            with naming(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                yield beside
         except (NotADirectoryError, FileExistsError):
             raise UserError(f"{self.uri(key)} lies below an object: here none can") from None
         finally:

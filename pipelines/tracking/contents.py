@@ -76,7 +76,7 @@ def metrics_of(path: Path) -> dict[str, float]:
     """Return the numeric leaves of a metrics file (evaluation.json, validation.json); nothing if it is not JSON."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return numeric_leaves(value)
 

@@ -27,12 +27,6 @@ def recorded_root(connection: sqlite3.Connection) -> str | None:
     return root if last == "0" and root.startswith("file:") and root.endswith(f"/{ARTIFACTS}") else None
 
 
-def relocated(uri: str, recorded: str | None, home: Path) -> str:
-    """Return a URI of the store as it is in `home`; one outside of the recorded folder stays as it is."""
-    inside = recorded is not None and uri.startswith(f"{recorded}/")
-    return artifact_root(home).as_uri() + uri[len(recorded) :] if recorded and inside else uri
-
-
 def relocate(home: Path, database: Path) -> None:
     """Make all rows of the home's store name the home's own folder; either all are rewritten or none is.
 

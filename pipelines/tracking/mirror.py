@@ -1,6 +1,5 @@
 """Records a finished SageMaker execution in MLflow, once, from what the service and the bucket tell of it."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from pipelines.tracking.runs import RUNNING, Runs
 from pipelines.tracking.service import execution_events
 from pipelines.tracking.writer import Writer
 from steps.core.common.errors import UserError
+from steps.core.common.scratch import scratch
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,8 +25,7 @@ def mirror_execution(client: Any, buckets: Sequence[ObjectStore], mlflow: "Mlflo
     what a kill has left half-recorded is made anew. Two at once may both record: let one at a time call it. Raises
     UserError if the execution has not ended.
     """
-    with tempfile.TemporaryDirectory(prefix="tilegate-mirror-") as name:
-        folder = Path(name)
+    with scratch("mirror") as folder:
         (at, started), *events = execution_events(client, arn, folder / "run")
         if not isinstance(started, ExecutionStarted):
             raise UserError(f"{arn} does not begin with its start")

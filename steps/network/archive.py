@@ -2,14 +2,14 @@
 
 import gzip
 import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from steps.core.common.archives import unpack
 from steps.core.common.errors import UserError
 from steps.core.common.files import replacing
+from steps.core.common.scratch import scratch
 
 FILE_NAME = "model.tar.gz"
 # What TrainModel puts into it, beside the head and the preprocessing spec: numbers and JSON, nothing that could run.
@@ -23,18 +23,13 @@ def variant_file(kind: str) -> str:
 
 @contextmanager
 def unpacked(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder with the content of `folder / model.tar.gz`; a member that leaves it is refused."""
-    path = folder / FILE_NAME
-    with TemporaryDirectory(prefix="tilegate-model-") as name:
+    """Yield a temporary folder with the content of `folder / model.tar.gz`; what `unpack` refuses is refused."""
+    with scratch("model") as content:
         try:
-            with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-                archive.extractall(name, filter="data")
-                # Only at the very end gzip compares its checksum.
-                while stream.read(1 << 20):
-                    pass
-        except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
-            raise UserError(f"{path} is not a readable model archive ({error}): train the model again") from None
-        yield Path(name)
+            unpack(folder / FILE_NAME, content)
+        except UserError as error:
+            raise UserError(f"{error}: train the model again") from None
+        yield content
 
 
 def pack(folder: Path, archive: Path) -> None:

@@ -7,7 +7,8 @@ import tarfile
 
 import pytest
 
-from pipelines.release.verify import chosen, read_keys, verify_channel
+from pipelines.release.store import StoredBucket
+from pipelines.release.verify import accepted, chosen, read_keys
 from pipelines.runs.sample_data import write_sample
 from tests.aws.executions import end
 
@@ -67,7 +68,7 @@ def offered(cloud, channel="stable"):
     """Verify what phones would, with the signing key's public half alone, and return the version that they run."""
     key = cloud.client("kms").get_public_key(KeyId=cloud.environment.signing_key_alias)["PublicKey"]
     keys = read_keys([pem(key)])
-    payload, _ = verify_channel(channel, cloud.releases.get, keys)
+    payload, _ = accepted(channel, StoredBucket(cloud.releases), keys)
     return chosen(payload, "phone")["version"]
 
 

@@ -13,12 +13,15 @@ PROGRAMS = {image: programs(image=image) for image in (DATA_IMAGE, MODEL_IMAGE)}
 # SageMaker's own TensorFlow images bring pip and boto3, for their toolkit.
 OF_BASE = {"model": {"pip", "boto3"}}
 LOOK = """
-import importlib.util, json, os, pathlib, shutil, sys
+import importlib.metadata, importlib.util, json, os, pathlib, re, shutil, sys, sysconfig
 code = pathlib.Path("/opt/program")
 modules = ("pip", "uv", "boto3", "tensorflow", "sagemaker", "mlflow", "awslambdaric")
 private = (".aws", ".git", ".netrc", ".pypirc", ".docker", ".env", "uv.lock")
 compiled = f"{sys.implementation.cache_tag}.pyc"
+told = json.loads(pathlib.Path("/opt/venv/sbom.cdx.json").read_text())["components"]
+there = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
 print(json.dumps({
+    "untold": sorted({re.sub("[-_.]+", "-", one.name).lower() for one in there} - {one["name"] for one in told}),
     "modules": [name for name in modules if importlib.util.find_spec(name)],
     "programs": [name for name in ("gcc", "cc", "make", "uv", "pip", "git") if shutil.which(name)],
     "code": sorted(path.name for path in code.iterdir()),
@@ -48,6 +51,7 @@ def test_an_image_holds_its_code_compiled_and_nothing_to_install_or_build_with(d
     assert looked_at(docker, tag, user="0:0")["private"] == []
     assert seen["code"] == {"control": ["infra", "pipelines", "steps"]}.get(name, ["steps"])
     assert seen["uncompiled"] == []
+    assert seen["untold"] == []
     assert set(seen["programs"]) | ({"pip"} & set(seen["modules"])) <= OF_BASE.get(name, set())
     assert seen["writable"] == []
 

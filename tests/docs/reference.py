@@ -21,8 +21,8 @@ from pipelines.definition.settings import CHAMPIONS, LEDGER, LEDGERS, Settings
 from pipelines.definition.step_table import STEPS
 from pipelines.environment import INBOX
 from pipelines.nightly.records import CLAIM, OUTCOME, PREFIX, STARTED
-from pipelines.release.channels import CHANNELS
-from pipelines.release.store import KEYS, MANIFEST, RELEASES
+from pipelines.release.store import MANIFEST, RELEASES
+from pipelines.release.verify import CHANNELS
 from steps.core.common.program import EXIT_STOPPED
 from steps.core.dataset.plan import CUT_OBJECTS, DATASETS, FACTS, FEATURES, INDEX_OBJECTS, TILES, VALIDATE_OBJECTS
 from steps.core.dataset.plan import FILE_NAME as PLAN
@@ -42,6 +42,7 @@ VARIABLES = {
     "TILEGATE_PARAMETERS": "Starter: parameters of its executions, a JSON object by name.",
     "TILEGATE_CHANNEL": "Publisher: the channel that an approval releases to.",
     "TILEGATE_PERCENT": "Publisher: the share of the installations that get it.",
+    "TILEGATE_TRUSTED_KEYS": "Publisher: former signing keys, in base64, with blanks between.",
     "TILEGATE_TRACKING_URI": "Recorder: the MLflow that executions are recorded in.",
 }
 
@@ -191,7 +192,6 @@ def _keys() -> Iterator[str]:
             f"{RELEASES}/<version>/…": f"the bundle's files, and `{MANIFEST}`, signed",
             f"{CHANNELS}/<channel>.json": "the pointer that phones read, signed",
             f"{CHANNELS}/<channel>/history/<number>.json": "all that the channel ever said, signed",
-            f"{KEYS}/<key id>.pem": "public keys of the publisher",
         },
     }
     yield "## Object keys"

@@ -11,7 +11,7 @@ from pipelines.cli import cli
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "SECURITY.md")
 BLOCK = re.compile(r"^ *```\w*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 SHELL = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -80,7 +80,7 @@ def test_every_link_leads_somewhere(page):
 
 def test_every_page_is_on_the_map():
     linked = set(re.findall(r"\]\((docs/[\w-]+\.md)", README.read_text()))
-    assert linked == {str(page.relative_to(ROOT)) for page in PAGES[1:]}
+    assert linked == {str(page.relative_to(ROOT)) for page in PAGES if page.parent.name == "docs"}
 
 
 @each_page
@@ -102,6 +102,18 @@ def test_every_program_that_is_named_is_there(page):
     for module in re.findall(r"python3? -m ((?:steps|pipelines|infra)[\w.]*)", page.read_text()):
         place = ROOT.joinpath(*module.split("."))
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), f"{page.name}: {module}"
+
+
+@each_page
+def test_every_test_that_proves_something_is_there(page):
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{page.name}: {path}::{name}"
+
+
+def test_every_threat_names_a_test():
+    rows = [line for line in (ROOT / "docs" / "threats.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) > 20
+    assert [row for row in rows if "::test_" not in row and not row.endswith("| test |")] == []
 
 
 @pytest.mark.parametrize(

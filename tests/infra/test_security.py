@@ -130,7 +130,7 @@ def test_the_approver_alone_appends_decisions_and_replaces_none(buckets, bucket_
     [
         ("data_bucket", {"catalogue", "datasets", "withdrawn"}),
         ("artifact_bucket", {"registry", "ledger", "champions"}),
-        ("release_bucket", {"releases", "channels", "keys"}),
+        ("release_bucket", {"releases", "channels"}),
     ],
 )
 def test_no_role_of_the_deployment_removes_what_is_kept_for_ever(

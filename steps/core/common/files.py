@@ -1,5 +1,6 @@
 """Whole files or none: everything is written beside its place and renamed into it."""
 
+import errno
 import hashlib
 import json
 import os
@@ -29,9 +30,31 @@ def unfinished(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError of the block name `path` if it names no file, as that of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Raise UserError in the place of a full disk's OSError: what could not be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        what = error.filename2 or error.filename or "a file"  # of a copy, the second is what was written
+        raise UserError(f"the disk is full: {what} could not be written; free space and do the same again") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that becomes `path` if the block ends well, and vanishes if not."""
-    with unfinished(path.parent) as beside:
+    with naming(path), unfinished(path.parent) as beside:
         yield beside
         beside.replace(path)
 
@@ -52,7 +75,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path.name} is missing in {path.parent}: run the step that writes it first") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"{path} is not readable JSON ({error}): it must be written again by its step") from None
 
 

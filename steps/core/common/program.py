@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from steps.core.common.errors import UserError
+from steps.core.common.files import full_disk_told
 
 PROCESSING = Path("/opt/ml/processing")
 
@@ -37,7 +38,7 @@ def run(main: Callable[[], None], message: Path) -> int:
     bug and keeps its stack trace.
     """
     try:
-        with _ending_on_sigterm():
+        with _ending_on_sigterm(), full_disk_told():
             main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

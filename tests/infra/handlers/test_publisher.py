@@ -13,6 +13,7 @@ from steps.core.common.errors import UserError
 from tests.pipelines.release.kit import (
     ENVIRONMENT,
     GROUP,
+    PERSON,
     WHO,
     everything,
     make_signing_key,
@@ -123,6 +124,29 @@ def test_a_request_is_answered_with_the_channel_s_state(cloud, objects):
     assert cloud.read(objects, seen=4)["by"] == "Bob"
 
 
+def test_it_keeps_who_was_signed_in_beside_the_name_that_was_given(cloud, objects):
+    cloud.approve()
+    ask = {"action": "publish", "channel": "stable", "version": 1, "percent": 10, **WHO, "identity": PERSON}
+    handler(ask, None)
+    assert cloud.read(objects)["identity"] == PERSON
+    handler({"action": "rollout", "channel": "stable", "percent": 50, **WHO, "identity": "arn:other"}, None)
+    said = cloud.read(objects)
+    assert (said["by"], said["identity"]) == (WHO["by"], "arn:other")
+
+
+def test_after_a_change_of_its_key_the_deployed_former_ones_count(cloud, objects, monkeypatch):
+    cloud.approve()
+    handler({"action": "publish", "channel": "stable", "version": 1, "percent": 10, **WHO}, None)
+    former = "".join(cloud.signer.public_pem.decode().splitlines()[1:-1])
+    kms = new_clients()["kms"]
+    newer = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.update_alias(AliasName=ENVIRONMENT.signing_key_alias, TargetKeyId=newer)
+    widen = {"action": "rollout", "channel": "stable", "percent": 50, **WHO}
+    assert "is signed by none of the 1 keys" in handler(widen, None)["error"]
+    monkeypatch.setenv("TILEGATE_TRUSTED_KEYS", former)
+    assert handler(widen, None) == {"state": "stable 2: version 1 to 50 %, no model to the others"}
+
+
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [
@@ -132,6 +156,7 @@ def test_a_request_is_answered_with_the_channel_s_state(cloud, objects):
         ({**ROLLBACK, "version": "1"}, "the request rollback wants"),
         ({**ROLLBACK, "version": True}, "the request rollback wants"),
         ({**ROLLBACK, "force": 1}, "the request rollback wants"),
+        ({**ROLLBACK, "identity": 1}, "the request rollback wants"),
         ({"action": "rollout", "channel": "stable", "percent": False, **WHO}, "the request rollout wants"),
         ({"action": "rollout", "channel": "stable", "percent": 0.5, **WHO}, r"got .*percent \(float\)"),
         ({"action": "rollout", "channel": "../x", "percent": 5, **WHO}, "channel '../x': 1 to 32 small letters"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipelines.executor.definition import parse
 from pipelines.executor.durations import seconds_of
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.executor import Executor
@@ -53,6 +54,29 @@ def test_parameters_are_cast_from_text_by_their_type():
 def test_a_parameter_without_default_must_be_given():
     with pytest.raises(DefinitionError, match=r"Uri \(String\) has no default: give it a value"):
         bind([{"Name": "Uri", "Type": "String"}], {})
+
+
+@pytest.mark.parametrize("name", ["", "A=B", "A\0B"])
+def test_a_name_that_no_environment_can_have_is_refused(kit, name):
+    for step in (kit.writes("A"), kit.training("A", "")):
+        step["Arguments"]["Environment"] = {name: "x"}
+        assert "its Environment has the name" in refused(kit, step)
+
+
+def test_a_text_with_a_nul_is_refused(kit):
+    step = kit.writes("A")
+    step["Arguments"]["Environment"] = {"A": "x\0y"}
+    assert "no program can be given a text with a NUL" in refused(kit, step)
+
+
+def test_a_definition_that_is_nested_without_end_is_refused(kit):
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    step = kit.writes("A")
+    step["Arguments"]["Tags"] = deep
+    with pytest.raises(DefinitionError, match="nested more deeply than any pipeline is"):
+        parse({"Steps": [step]})
 
 
 def test_structural_mistakes_are_refused(kit):

@@ -145,6 +145,22 @@ def test_a_failure_is_explained_in_the_jobs_own_words(kit, code, reason):
     assert kit.run(kit.processing("A", code, outputs=())).reason == reason
 
 
+@pytest.mark.parametrize("mode", ["EndOfJob", "Continuous"])
+def test_a_job_that_leaves_a_link_fails_and_nothing_of_where_it_leads_is_stored_or_told(kit, tmp_path, mode):
+    (tmp_path / "secret").write_text("s3cret")
+    code = f"import os; os.symlink({str(tmp_path)!r}, '../processing/output/out/link')"
+    step = kit.processing("A", code)
+    step["Arguments"]["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3UploadMode"] = mode
+    result = kit.run(step)
+    assert (result.status, result.failed_step) == ("Failed", "A")
+    assert "the output link is a link or not a regular file" in result.reason
+    message = f"; os.symlink({str(tmp_path / 'secret')!r}, '../output/message'); raise SystemExit('mine')"
+    step["Arguments"]["AppSpecification"]["ContainerEntrypoint"][-1] += message
+    result = kit.run(step)
+    assert result.reason == "exit code 1: mine"
+    assert not [path for path in kit.store.root.rglob("*") if path.name in ("link", "secret")]
+
+
 def test_a_command_that_does_not_exist_and_one_that_prints_nothing_are_explained(kit):
     missing = kit.processing("A", "", outputs=())
     missing["Arguments"]["AppSpecification"]["ContainerEntrypoint"] = ["/opt/program/nothing"]

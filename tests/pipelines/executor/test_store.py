@@ -1,6 +1,8 @@
 """The store: nothing escapes it, nothing in it is half written."""
 
+import errno
 import os
+import shutil
 import signal
 import stat
 import string
@@ -10,9 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.executor import archive
 from pipelines.executor.errors import DefinitionError
+from pipelines.executor.files import output_files, replacing
 from pipelines.executor.prefix import host_path, rewrite
 from pipelines.executor.store import LocalStore
+from steps.core.common.errors import UserError
+from steps.core.common.files import full_disk_told
+from steps.core.common.files import replacing as steps_replacing
 
 PIECES = st.sampled_from(["..", ".", "", "/", "a", "b c", "é", "\0", "...", ".hidden", "s3:", "\\", "\n"])
 
@@ -89,11 +96,67 @@ def test_a_commit_is_whole_or_not_at_all(tmp_path):
     """A tree that cannot be stored as a whole leaves no part of it, and nothing staged."""
     store = LocalStore(tmp_path / "store")
     broken = tree(tmp_path / "broken", a="1")
-    (broken / "z").symlink_to("nowhere")
-    with pytest.raises(DefinitionError, match="the output file z is a dangling link"):
+    os.mkfifo(broken / "z")
+    with pytest.raises(DefinitionError, match="the output z is a link or not a regular file"):
         store.commit(broken, "s3://b/out")
     assert not store.exists("s3://b/out")
     assert not list((tmp_path / "store").rglob("*"))
+
+
+LINKS = {
+    "to a file": lambda source, outside: (source / "link").symlink_to(outside / "secret"),
+    "to a folder": lambda source, outside: (source / "link").symlink_to(outside),
+    "to nothing": lambda source, _: (source / "link").symlink_to("nowhere"),
+    "to itself, twice": lambda source, _: [(source / name).symlink_to(".") for name in "xy"],
+    "in the folder's place": lambda source, outside: (shutil.rmtree(source), source.symlink_to(outside)),
+}
+
+
+@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
+def test_a_link_among_outputs_is_refused_and_what_it_leads_to_stays_as_it_is(tmp_path, link):
+    """It could lead to any file of this machine, which would be stored, and become read-only."""
+    source, outside = tree(tmp_path / "source", a="1"), tree(tmp_path / "outside", secret="s")  # noqa: S106
+    before = (outside / "secret").stat()
+    link(source, outside)
+    store = LocalStore(tmp_path / "store")
+    for store_it in (
+        lambda: store.commit(source, "s3://b/out", give_up=True),
+        lambda: store.commit(source, "s3://b/out", give_up=True, keep_others=True),
+        lambda: archive.pack(source, tmp_path / "packed.tar.gz"),
+    ):
+        with pytest.raises(DefinitionError, match="link"):
+            store_it()
+    assert not store.exists("s3://b/out")
+    assert (outside / "secret").stat() == before
+
+
+def test_a_link_on_the_way_to_an_output_is_refused(tmp_path):
+    outside = tree(tmp_path / "outside", secret="s")  # noqa: S106
+    (tmp_path / "root" / "opt").mkdir(parents=True)
+    (tmp_path / "root" / "opt" / "ml").symlink_to(outside.parent)
+    with pytest.raises(DefinitionError, match=r"the output folder .*/opt/ml is a link"):
+        output_files(tmp_path / "root" / "opt" / "ml" / "outside", tmp_path / "root")
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match=r"No space left on device: '.*big.bin'"), replacing(tmp_path / "big.bin"):
+        raise full
+    full.filename = None
+    sentence = r"the disk is full: .*big.bin could not be written; free space and do the same again"
+    with pytest.raises(UserError, match=sentence), full_disk_told(), steps_replacing(tmp_path / "big.bin"):
+        raise full
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_has_another_name_is_copied_and_the_other_stays_writable(tmp_path):
+    source, outside = tree(tmp_path / "source", a="1"), tree(tmp_path / "outside", mine="m")
+    os.link(outside / "mine", source / "mine")
+    store = LocalStore(tmp_path / "store")
+    store.commit(source, "s3://b/out", give_up=True)
+    (outside / "mine").write_text("changed")
+    assert store.path("s3://b/out/mine").read_text() == "m"
+    assert store.path("s3://b/out/a").samefile(source / "a")
 
 
 def test_a_commit_replaces_a_different_tree_and_leaves_an_equal_one(tmp_path):
@@ -106,17 +169,6 @@ def test_a_commit_replaces_a_different_tree_and_leaves_an_equal_one(tmp_path):
     assert [path.name for path in store.path("s3://b/out").iterdir()] == ["a"]
     assert store.path("s3://b/out/a").read_text() == "2"
     assert not list((tmp_path / "store" / ".staging").iterdir())
-
-
-def test_a_commit_follows_links_to_files_and_leaves_its_source_alone(tmp_path):
-    """What a link points to is stored; without `give_up` the source stays writable."""
-    source = tree(tmp_path / "source", a="1")
-    (tmp_path / "elsewhere").write_text("far")
-    (source / "link").symlink_to(tmp_path / "elsewhere")
-    store = LocalStore(tmp_path / "store")
-    store.commit(source, "s3://b/out")
-    (source / "a").write_text("changed")
-    assert (store.path("s3://b/out/a").read_text(), store.path("s3://b/out/link").read_text()) == ("1", "far")
 
 
 def test_the_digest_is_of_names_and_bytes_not_of_the_place(tmp_path):

@@ -1,7 +1,9 @@
 """What every registry does, whatever stands behind the protocol."""
 
 import dataclasses
+import gzip
 import hashlib
+import tarfile
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -97,7 +99,7 @@ def test_a_rollback_can_name_any_earlier_champion_and_no_other_version(registry,
     registry.register(request_of(), bundle("pending"))
     assert registry.rollback("screenshots", by="Bob", reason="r", to=1).version == 1
     with pytest.raises(RegistryError, match="version 1 is approved and the champion already"):
-        registry.rollback("screenshots", by="Bob", reason="r", to=1)
+        registry.rollback("screenshots", by="Bob", reason="another", to=1)
     with pytest.raises(RegistryError, match=r"version 4 was never the champion.*approve it instead"):
         registry.rollback("screenshots", by="Bob", reason="r", to=4)
     registry.reject("screenshots", 2, by="Ann", reason="bad")
@@ -177,10 +179,16 @@ def test_what_was_rejected_stays_rejected(registry, bundle, request_of):
     assert len(registry.get("screenshots", 1).decisions) == 1
 
 
-def test_approving_the_champion_again_is_refused(registry, bundle, request_of):
+def test_approving_the_champion_again_is_refused_unless_the_same_command_is_run_again(registry, bundle, request_of):
+    """Whoever was killed, or heard nothing, asks again: nothing is decided twice, and nothing is refused."""
     registry.register(request_of(), bundle())
-    registry.approve("screenshots", 1, by="Ann", reason="good")
+    first = registry.approve("screenshots", 1, by="Ann", reason="good")
+    assert registry.approve("screenshots", 1, by="Ann ", reason="good") == first
     with pytest.raises(RegistryError, match="is approved and the champion already"):
+        registry.approve("screenshots", 1, by="Bob", reason="good")
+    rejected = registry.reject("screenshots", 1, by="Bob", reason="bad")
+    assert registry.reject("screenshots", 1, by="Bob", reason="bad") == rejected
+    with pytest.raises(RegistryError, match="was rejected by Bob"):
         registry.approve("screenshots", 1, by="Ann", reason="good")
 
 
@@ -245,6 +253,11 @@ def test_a_missing_or_unsafe_artefact_is_refused(registry, bundle, request_of, t
     text = tmp_path / "model.tar.gz"
     text.write_text("no archive")
     with pytest.raises(RegistryError, match="cannot be unpacked safely"):
+        registry.register(request_of(), text)
+    member = tarfile.TarInfo("model.tflite")
+    member.size = 2 << 30
+    text.write_bytes(gzip.compress(member.tobuf()))
+    with pytest.raises(RegistryError, match="holds more than 1,073,741,824 bytes"):
         registry.register(request_of(), text)
     assert registry.versions("screenshots") == []
 

@@ -1,5 +1,6 @@
 """What the registry is inside MLflow, and what two processes and a kill do to it."""
 
+import dataclasses
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,8 @@ from urllib.parse import urlsplit
 import mlflow
 import pytest
 
-from pipelines.registry import records
+from pipelines.registry import decisions, records
+from pipelines.registry.journal import Journal
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import RegistryError
 from pipelines.tracking.database import database_uri, open_client
@@ -60,20 +62,30 @@ def test_the_alias_champion_follows_the_decisions(home, bundle, request_of):
     assert client.get_registered_model("screenshots").aliases == {}
 
 
-def test_a_kill_between_decision_and_alias_is_mended_by_the_next_decision(home, bundle, request_of, monkeypatch):
-    """The history is the truth: what was decided holds at once, and the mirror catches up."""
+def test_a_kill_between_decision_and_alias_is_completed_by_the_same_command(home, bundle, request_of, monkeypatch):
+    """The journal is the truth: what was decided holds at once, and the mirror catches up."""
     registry, client = MlflowRegistry(home), open_client(home)
-    for text in "ab":
-        registry.register(request_of(), bundle(text))
+    registry.register(request_of(), bundle())
     monkeypatch.setattr(MlflowRegistry, "_mirror", lambda *_: sys.exit("killed"))
     with pytest.raises(SystemExit):
         registry.approve("screenshots", 1, by="Ann", reason="good")
     monkeypatch.undo()
     assert registry.load_champion("screenshots").version == 1
     assert client.get_registered_model("screenshots").aliases == {}
-    registry.reject("screenshots", 2, by="Ann", reason="bad")
+    assert len(registry.approve("screenshots", 1, by="Ann", reason="good").decisions) == 1
     assert int(client.get_model_version_by_alias("screenshots", "champion").version) == 1
     assert client.get_model_version("screenshots", "1").tags["tilegate.status"] == "Approved"
+
+
+def test_a_registration_that_was_killed_before_the_journal_is_taken_up(home, bundle, request_of, monkeypatch):
+    registry, client = MlflowRegistry(home), open_client(home)
+    monkeypatch.setattr(Journal, "append", lambda *_: sys.exit("killed"))
+    with pytest.raises(SystemExit):
+        registry.register(request_of(), bundle())
+    monkeypatch.undo()
+    assert registry.versions("screenshots") == []
+    assert registry.register(request_of(), bundle()).version == 1
+    assert len(client.search_model_versions("name = 'screenshots'")) == 1
 
 
 def test_the_model_is_logged_in_the_run_of_the_step_that_registers(home, bundle, request_of):
@@ -99,19 +111,44 @@ def test_a_changed_artefact_is_refused(home, bundle, request_of, tmp_path):
 
 def test_a_version_made_by_hand_in_mlflow_is_not_one_of_ours(home, bundle, request_of):
     registry = MlflowRegistry(home)
-    registry.register(request_of(), bundle())
-    open_client(home).create_model_version("screenshots", "file:///tmp/anything")
+    made = registry.register(request_of(), bundle())
+    tags = records.tags_of(made)
+    open_client(home).create_model_version("screenshots", "file:///tmp/anything", tags=tags)
     assert [version.version for version in registry.versions("screenshots")] == [1]
     with pytest.raises(RegistryError, match="has no version 2: its versions are 1"):
         registry.approve("screenshots", 2, by="Ann", reason="good")
 
 
-def test_a_clock_that_went_back_does_not_reorder_decisions(home, bundle, request_of):
+def test_nothing_that_is_written_into_mlflow_decides_or_changes_a_version(home, bundle, request_of):
+    """Whoever reaches MLflow's interface can set any tag; the next decision sets them right again."""
+    registry, client = MlflowRegistry(home), open_client(home)
+    made = [registry.register(request_of(), bundle(text)) for text in "ab"]
+    forged = records.Decision("Approved", "Ann", "good", "2026-01-01T00:00:00+00:00", sha256=made[0].sha256)
+    wrong = records.tags_of(dataclasses.replace(made[1], status="Approved", metadata={"fpr": "0"}, decisions=(forged,)))
+    for key, value in wrong.items():
+        client.set_model_version_tag("screenshots", "1", key, value)
+    client.set_registered_model_alias("screenshots", "champion", "1")
+    assert registry.versions("screenshots") == made
+    assert registry.load_champion("screenshots") is None
+    registry.approve("screenshots", 2, by="Ann", reason="good")
+    assert int(client.get_model_version_by_alias("screenshots", "champion").version) == 2
+    tags = client.get_model_version("screenshots", "1").tags
+    assert {key: tags[key] for key in records.tags_of(made[0])} == records.tags_of(made[0])
+    client.delete_model_version("screenshots", "2")
+    assert registry.load_champion("screenshots").version == 2
+    assert registry.reject("screenshots", 2, by="Ann", reason="bad").status == "Rejected"
+    client.delete_registered_model("screenshots")
+    assert registry.register(request_of(), bundle("c")).version == 3
+    assert [version.status for version in registry.versions("screenshots")][1:] == ["Rejected", "PendingManualApproval"]
+
+
+def test_a_clock_that_went_back_does_not_reorder_decisions(home, bundle, request_of, monkeypatch):
     registry = MlflowRegistry(home)
     for text in "ab":
         registry.register(request_of(), bundle(text))
-    future = records.Decision("Approved", "Ann", "good", "2999-01-01T00:00:00.000000+00:00")
-    open_client(home).set_model_version_tag("screenshots", "1", *records.decision_tag((), future))
+    with monkeypatch.context() as patch:
+        patch.setattr(decisions, "_next_moment", lambda _: "2999-01-01T00:00:00.000000+00:00")
+        registry.approve("screenshots", 1, by="Ann", reason="good")
     assert registry.approve("screenshots", 2, by="Ann", reason="better").is_champion
 
 
@@ -152,7 +189,7 @@ def test_two_processes_lose_no_decision(home, bundle, request_of):
 def test_an_unusable_store_is_one_clear_sentence(tmp_path):
     (tmp_path / "mlflow.db").write_text("this is no database " * 100)
     with pytest.raises(RegistryError, match=r"MLflow's store .*mlflow.db cannot be used: .*not a database"):
-        MlflowRegistry(tmp_path).versions("screenshots")
+        MlflowRegistry(tmp_path).approve("screenshots", 1, by="Ann", reason="good")
 
 
 def test_the_model_loads_by_its_alias_uri(home, bundle, request_of):

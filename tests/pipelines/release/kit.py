@@ -22,8 +22,8 @@ from pipelines.registry.sagemaker_registry import SageMakerRegistry
 from pipelines.release.channels import Channels
 from pipelines.release.publisher import Publisher
 from pipelines.release.signers import KmsSigner
-from pipelines.release.store import ReleaseStore
-from pipelines.release.verify import PublicKeys, read_keys, verify_channel
+from pipelines.release.store import ReleaseStore, StoredBucket
+from pipelines.release.verify import PublicKeys, accepted, read_keys
 from pipelines.storage.s3 import S3Objects
 
 ENVIRONMENT = Environment("dev", "123456789012", "eu-west-1")
@@ -123,8 +123,8 @@ class Bench:
         """Say that this is all that is decided in the registry."""
         self.registry = Settled(self.registry, self.folder)
 
-    def publisher(self, objects: Any, signer: Any = None) -> Publisher:
-        store = ReleaseStore(objects, signer or self.signer)
+    def publisher(self, objects: Any, signer: Any = None, trusted: tuple[bytes, ...] = ()) -> Publisher:
+        store = ReleaseStore(objects, signer or self.signer, trusted)
         return Publisher(self.registry, GROUP, store, Channels(store, lambda: NOON))
 
     def keys(self) -> PublicKeys:
@@ -134,7 +134,7 @@ class Bench:
         """Read a channel as a phone does: all of it is there and as it was signed, or there is no channel yet."""
         if objects.info(f"channels/{channel}.json") is None:
             return None
-        payload, manifests = verify_channel(channel, objects.get, self.keys(), seen=seen)
+        payload, manifests = accepted(channel, StoredBucket(objects), self.keys(), seen=seen)
         assert manifests[0]["version"] == payload["release"]["version"]
         assert all(manifest["files"] for manifest in manifests)
         return payload

@@ -3,6 +3,12 @@
 import contextlib
 import io
 import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,9 +19,10 @@ from pipelines.aws.session import Deployment
 from pipelines.cli import cli
 from pipelines.definition.settings import Settings
 from pipelines.registry.mlflow_registry import MlflowRegistry
-from pipelines.release.opening import local_publisher
-from pipelines.release.verify import read_keys, verify_channel
+from pipelines.release.signers import LocalSigner, sealed
+from pipelines.release.verify import MANIFEST_TYPE, Folder, read_keys, verify_channel
 from steps.core.common.errors import UserError
+from steps.core.common.scratch import scratch
 from tests.pipelines.release.kit import ENVIRONMENT, files_of, pack, passed
 
 BY = ("--by", "Ann", "--reason", "fewer alarms")
@@ -64,7 +71,7 @@ def test_the_key_that_is_printed_verifies_the_channel(at_home, home):
     at_home("publish", 1, *BY)
     pem = "\n".join(at_home("key")) + "\n"
     assert pem.startswith("-----BEGIN PUBLIC KEY-----\n")
-    channel, _ = verify_channel("stable", local_publisher(home).store.objects.get, read_keys([pem.encode()]))
+    channel, _ = verify_channel("stable", Folder(home / "releases"), read_keys([pem.encode()]))
     assert channel["release"]["version"] == 1
 
 
@@ -79,8 +86,63 @@ def test_verify_names_the_file_that_is_not_what_was_signed(at_home, home):
     with pytest.raises(UserError, match="there is no object s3://releases/releases/1/model"):
         at_home("verify")
     (home / "releases" / "channels" / "stable.json").unlink()
-    with pytest.raises(UserError, match="there is no object s3://releases/channels/stable"):
+    for command in ("verify", "list"):
+        with pytest.raises(UserError, match=r"channels/stable.json is missing, and its log ends with 1"):
+            at_home(command)
+    shutil.rmtree(home / "releases")
+    for words in (["verify"], ["publish", 2, *BY]):
+        with pytest.raises(UserError, match=r"history/00000001.json is missing, for 1 was seen before"):
+            at_home(*words)
+
+
+def test_a_manifest_that_no_trusted_key_has_signed_is_not_listed(at_home, home, tmp_path):
+    at_home("publish", 1, *BY)
+    stranger = LocalSigner(tmp_path / "stranger")
+    forged = home / "releases" / "releases" / "9" / "manifest.json"
+    forged.parent.mkdir()
+    forged.write_bytes(sealed({"format": 1, "version": 9}, MANIFEST_TYPE, stranger))
+    with pytest.raises(UserError, match=r"releases/9/manifest.json is signed by none of the 1 keys"):
+        at_home("list")
+
+
+def test_a_former_key_that_the_operator_names_counts(at_home, home):
+    at_home("publish", 1, *BY)
+    pem = "\n".join(at_home("key")) + "\n"
+    (home / "keys" / "release-signing.pem").unlink()
+    with pytest.raises(UserError, match="signed by none of the 1 keys"):
         at_home("verify")
+    (home / "keys" / "trusted").mkdir()
+    (home / "keys" / "trusted" / "former.pem").write_text(pem)
+    assert at_home("publish", 2, *BY) == ["stable 2: version 2 to all"]
+    assert at_home("verify") == ["stable 2: 4 files of 1 releases are as they were signed"]
+
+
+def test_the_next_publish_removes_what_killed_ones_have_left(at_home, home, monkeypatch, tmp_path):
+    """Half a release of a version that is never published again, parts of files, and folders of killed processes."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    script = (
+        "from steps.core.common.scratch import scratch; kept = scratch('release'); print(kept.__enter__(), flush=True)"
+    )
+    killer = [sys.executable, "-c", f"{script}; import os; os._exit(9)"]
+    told = subprocess.run(
+        killer, check=False, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    killed = Path(told.stdout.strip())
+    assert killed.is_dir()
+    half = home / "releases" / "releases" / "7" / "model.tflite"
+    part = home / "releases" / "releases" / "1" / ".0123456789ab.tilegate-part"
+    for left in (half, part):
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"half")
+    with scratch("release") as busy:
+        assert at_home("publish", 1, *BY) == ["stable 1: version 1 to all"]
+        assert busy.is_dir()
+    assert not killed.exists()
+    assert [left.exists() for left in (half, part)] == [False, False]
+    (home / "releases" / "releases" / "1" / "manifest.json").unlink()
+    with pytest.raises(UserError, match=r"releases/1/manifest.json is missing"):
+        at_home("publish", 2, *BY)
+    assert (home / "releases" / "releases" / "1" / "model.tflite").exists()
 
 
 @pytest.mark.parametrize("command", ["show", "verify"])
@@ -145,7 +207,9 @@ def test_in_aws_the_function_writes_and_the_command_reads(cloud, function):
     assert release("rollback", "--env", "dev", *BY) == ["stable 3: version 1 to all"]
     assert function.called == [ENVIRONMENT.function("publisher")] * 3
     assert release("list", "--env", "dev") == ["stable 3: version 1 to all", "Released versions: 1, 2"]
-    assert len(release("show", "--env", "dev")) == 3
+    shown = release("show", "--env", "dev")
+    assert len(shown) == 3
+    assert all("; Ann [arn:aws:sts::123456789012:" in line for line in shown)
     assert release("verify", "--env", "dev") == ["stable 3: 4 files of 1 releases are as they were signed"]
     assert "\n".join(release("key", "--env", "dev")).encode() + b"\n" == cloud.signer.public_pem
     assert serialization.load_pem_public_key(cloud.signer.public_pem)

@@ -62,7 +62,7 @@ def test_the_bytes_are_those_that_were_registered(here, objects_here):
     archive.write_bytes(archive.read_bytes() + b"\0")
     with pytest.raises(RegistryError, match=f"but {found.sha256} was registered"):
         publish(here, objects_here)
-    assert [key for key in everything(objects_here) if not key.startswith("keys/")] == []
+    assert everything(objects_here) == {}
 
 
 @pytest.fixture
@@ -101,6 +101,14 @@ def test_a_file_that_lies_there_already_with_other_bytes_is_named_and_left(bench
     assert objects.get("releases/1/golden/screen.png") == b"somebody's"
     assert objects.info(MANIFEST) is None
     assert objects.info("channels/stable.json") is None
+
+
+def test_a_file_in_a_release_s_folder_that_is_not_of_the_archive_stops_it(bench, objects):
+    bench.approve()
+    objects.put("releases/1/golden/more.png", b"somebody's")
+    with pytest.raises(UserError, match=r"releases/1/golden/more.png is no file of the archive that was approved"):
+        publish(bench, objects)
+    assert objects.info(MANIFEST) is None
 
 
 def test_the_model_is_the_file_that_the_bundle_s_writer_calls_so():

@@ -17,10 +17,12 @@ from pipelines.release.signers import LocalSigner, sealed
 from pipelines.release.verify import (
     CHANNEL_TYPE,
     MANIFEST_TYPE,
+    Folder,
     VerificationError,
     authenticated,
     check_files,
     chosen,
+    entry,
     is_included,
     opened,
     read_keys,
@@ -47,7 +49,7 @@ def keys(signer):
 def test_what_a_release_of_tilegate_has_signed_verifies_for_ever(folder):
     keys = read_keys([(folder / "public.pem").read_bytes()])
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
-    channel, manifests = verify_channel("stable", lambda key: (folder / key).read_bytes(), keys)
+    channel, manifests = verify_channel("stable", Folder(folder), keys)
     assert channel["sequence"] == expected["sequence"]
     assert [manifest["version"] for manifest in manifests] == expected["versions"]
     for installation, wanted in expected["installations"].items():
@@ -92,10 +94,10 @@ def test_the_verifier_is_one_file_that_runs_without_tilegate(tmp_path, signer):
     assert both.returncode == 0
     other = alone(tmp_path, "--root", str(V1), "--key", str(tmp_path / "other.pem"))
     assert (other.returncode, other.stdout) == (1, "")
-    assert other.stderr == "error: channels/stable.json is signed by none of the 1 keys that are trusted\n"
+    assert other.stderr == f"error: {entry('stable', 1)} is signed by none of the 1 keys that are trusted\n"
     old = alone(tmp_path, "--root", str(V1), "--key", str(V1 / "public.pem"), "--seen", "3")
     assert (old.returncode, old.stdout) == (1, "")
-    assert "has sequence 2, and 3 was seen before: it is old" in old.stderr
+    assert f"{entry('stable', 3)} is missing, for 3 was seen before" in old.stderr
     gone = alone(tmp_path, "--root", str(tmp_path), "--key", str(V1 / "public.pem"))
     assert (gone.returncode, gone.stderr.count("\n")) == (1, 1)
 
@@ -106,12 +108,13 @@ def test_the_verifier_is_one_file_that_runs_without_tilegate(tmp_path, signer):
 def test_a_changed_byte_in_any_file_is_found_and_the_file_named(path):
     keys = read_keys([(V1 / "public.pem").read_bytes()])
 
-    def read(key):
-        data = (V1 / key).read_bytes()
-        return data if key != path else data[:-2] + bytes([data[-2] ^ 1]) + data[-1:]
+    class Changed(Folder):
+        def get(self, key):
+            data = (V1 / key).read_bytes()
+            return data if key != path else data[:-2] + bytes([data[-2] ^ 1]) + data[-1:]
 
     with pytest.raises(VerificationError, match=path):
-        verify_channel("stable", read, keys)
+        verify_channel("stable", Changed(V1), keys)
 
 
 @given(st.integers(0, 1_000_000), st.integers(0, 7))
@@ -186,7 +189,7 @@ def test_a_newer_format_is_told_and_not_guessed_at(signer, keys, payload):
 def test_no_listed_name_leads_out_of_a_release(path):
     manifest = {"files": [{"path": path, "bytes": 0, "sha256": ""}]}
     with pytest.raises(VerificationError, match="which is no plain relative path"):
-        check_files(manifest, lambda _: pytest.fail("it was read"), "releases/1")
+        check_files(manifest, None, "releases/1")
 
 
 @given(st.text(max_size=30), st.text(max_size=40), st.integers(0, 100), st.integers(0, 100))

@@ -1,10 +1,12 @@
 """The UI really starts on loopback over the home's store."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -22,28 +24,56 @@ def test_the_ui_listens_on_loopback_only(tmp_path):
     assert run_url("1", "r", port=5001) == "http://127.0.0.1:5001/#/experiments/1/runs/r"
 
 
-def test_the_ui_starts_and_shows_the_execution(played, tmp_path):
+@pytest.fixture(params=[False, True], ids=["writable", "read-only"])
+def ui(request, played, tmp_path):
+    """Start the UI over a home with an execution; give its address, and whether it is read-only."""
     played.play(played.started(), ExecutionFinished("Succeeded", None, None, 1.0))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     ui = subprocess.Popen(
-        ui_command(played.home, port=port),
+        ui_command(played.home, port=port, read_only=request.param),
         env={**os.environ, **ui_environment()},
         cwd=tmp_path,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    try:
-        began = time.monotonic()
-        assert "<title>MLflow</title>" in _get(f"http://127.0.0.1:{port}/", until=began + 60)
-        print(f"the UI answered after {time.monotonic() - began:.1f} s")
-        search = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=screenshots"
-        assert "screenshots" in _get(search, until=time.monotonic() + 10)
-    finally:
-        os.killpg(ui.pid, signal.SIGTERM)
-        ui.wait(20)
+    yield f"http://127.0.0.1:{port}", request.param
+    os.killpg(ui.pid, signal.SIGTERM)
+    ui.wait(20)
+
+
+def test_the_ui_starts_and_shows_the_execution_and_can_be_told_to_change_nothing(ui, played, tmp_path):
+    address, read_only = ui
+    assert "<title>MLflow</title>" in _get(f"{address}/", until=time.monotonic() + 60)
+    api, soon = f"{address}/ajax-api/2.0/mlflow", time.monotonic() + 10
+    found = json.loads(_get(f"{api}/experiments/get-by-name?experiment_name=screenshots", until=soon))["experiment"]
+    runs = json.loads(_ask("POST", f"{api}/runs/search", {"experiment_ids": [found["experiment_id"]]})[1])["runs"]
+    run = runs[0]["info"]["run_id"]
+    changes = {
+        ("POST", f"{api}/experiments/create"): {"name": "new"},
+        ("POST", f"{api}/runs/set-tag"): {"run_id": run, "key": "a", "value": "b"},
+        ("PUT", f"{address}/api/2.0/mlflow-artifacts/artifacts/x.txt"): {},
+    }
+    refused = [_ask(method, url, body)[0] == 403 for (method, url), body in changes.items()]
+    assert refused == [read_only] * len(changes)
+    assert (played.home / "mlartifacts" / "x.txt").exists() != read_only
+    for place in ("artifact_location", "artifactLocation"):
+        asked = {"name": f"in {place}", place: tmp_path.as_uri()}
+        for body in (asked, json.dumps(asked)):
+            status, said = _ask("POST", f"{api}/experiments/create", body)
+            assert (status, "PERMISSION_DENIED" in said) == (403, True)
     assert not (tmp_path / "mlruns").exists()
+
+
+def _ask(method: str, url: str, body: dict | str) -> tuple[int, str]:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
 
 
 def _get(url: str, *, until: float) -> str:
