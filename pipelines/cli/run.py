@@ -72,6 +72,7 @@ def activation_hint() -> str | None:
     help="Labelled screenshots: a folder, or a labels file in one. Without it, the batches that `tilegate data add` "
     "has added, or the embedded synthetic sample if there are none.",
 )
+@click.option("--labels", metavar="FILE", help="The labels file in --data, where there are several.")
 @click.option(
     "--weights",
     type=click.Path(exists=True, path_type=Path),
@@ -80,7 +81,16 @@ def activation_hint() -> str | None:
 @click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run instead of starting a new one.")
 @parameter_options
-def run(home: Path, data: Path | None, weights: Path | None, resume: str | None, *, sample: bool, **given: Any) -> None:
+def run(
+    home: Path,
+    data: Path | None,
+    labels: str | None,
+    weights: Path | None,
+    resume: str | None,
+    *,
+    sample: bool,
+    **given: Any,
+) -> None:
     """Run the whole pipeline on this machine, from labelled screenshots to a registered TFLite model.
 
     Steps whose inputs, code and arguments have not changed are reused. Exit code 0: a model waits for approval; 3: the
@@ -90,7 +100,7 @@ def run(home: Path, data: Path | None, weights: Path | None, resume: str | None,
     from pipelines.runs.local_start import RunRequest
 
     chosen = {name: value for name, value in given.items() if value is not None}
-    request = RunRequest(home, data, sample, weights, chosen)
+    request = RunRequest(home, data, sample, weights, chosen, labels)
     outcome = resume_run(request, _SETTINGS, resume) if resume else run_pipeline(request, _SETTINGS)
     if hint := activation_hint():
         click.echo(hint)

@@ -15,6 +15,7 @@ from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import Source
+from steps.core.dataset.rows import check_readings
 from steps.core.dataset.snapshot import LABELS
 
 
@@ -43,8 +44,9 @@ def add_source(
     )
     intake, draft = reading.intake, reading.card(note, by)
     batches = catalogue_batches(data)
+    check_readings([*batches, draft.batch], Classes(given=False), None)
     if twin := twin_of(draft, batches):
-        return reading.added(twin, classes, None)
+        return reading.added(twin, None)
     wanted = set(intake.listing["sha256"])
     with tempfile.TemporaryDirectory(prefix="tilegate-add-") as scratch:
         # What a night keeps for the next one is not an operator's to write.
@@ -54,7 +56,7 @@ def add_source(
     batch, already = publish_batch(
         data, contents, clock, lambda n: progress("Stored", n, len(intake.objects)), alone=alone or nullcontext()
     )
-    return reading.added(batch, classes, None if already else len(wanted) - len(known))
+    return reading.added(batch, None if already else len(wanted) - len(known))
 
 
 def storing(data: ObjectStore, intake: Intake, known: Mapping[str, str] | None = None) -> Callable[[str, str], None]:

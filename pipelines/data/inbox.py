@@ -20,6 +20,7 @@ import pandas as pd
 from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
 from pipelines.data.publish import Clock, Contents, publish_batch, utc_now
+from pipelines.data.snapshots import catalogue_batches
 from pipelines.environment import INBOX
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo, ObjectStore
 from steps.core.common.errors import UserError
@@ -33,7 +34,7 @@ from steps.core.dataset.labels import (
     rows_of_folders,
 )
 from steps.core.dataset.paths import Files, PathRefusedError
-from steps.core.dataset.rows import check_table, row_tables
+from steps.core.dataset.rows import check_readings, check_table, row_tables
 from steps.core.dataset.snapshot import LABELS, LISTING_COLUMNS, Batch, Place, content_digest, read_listing
 
 RECEIPT = ".taken-in.json"
@@ -164,7 +165,10 @@ class _Folder:
             rows=counts.rows,
             refused=counts.refused,
             bytes=sum(found[path].size for path in paths),
+            classes=self._classes.text if self._classes.given else "",
+            attribute=self._attribute or "",
         )
+        check_readings([*catalogue_batches(self._data), draft.batch], Classes(given=False), None)
 
         def put(path: str, key: str) -> None:
             self._data.copy(self._prefix + path, key, source_etag=found[path].etag)

@@ -19,7 +19,9 @@ from pipelines.data.batch_card import Card
 from pipelines.data.snapshots import catalogue_batches
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.dataset.classes import AUTO, Classes
 from steps.core.dataset.labels import FOLDER_PER_CLASS
+from steps.core.dataset.rows import check_readings
 from steps.core.dataset.snapshot import Batch, Place, write_listing
 
 CONTENTS = "contents"
@@ -48,8 +50,11 @@ class Contents:
 
 
 def twin_of(draft: Card, batches: Iterable[Batch]) -> Batch | None:
-    """Return the first batch that is of the same content and kind."""
-    return next((batch for batch in batches if (batch.sha256, batch.kind) == (draft.sha256, draft.kind)), None)
+    """Return the first batch of the same content and kind; raises UserError if its labels are read otherwise."""
+    twin = next((batch for batch in batches if (batch.sha256, batch.kind) == (draft.sha256, draft.kind)), None)
+    if twin:
+        check_readings([twin], Classes.parse(draft.classes or AUTO), draft.attribute or None)
+    return twin
 
 
 def publish_batch(

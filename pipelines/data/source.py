@@ -42,6 +42,8 @@ class Reading:
     intake: Intake
     rows: pd.DataFrame
     refused: Sequence[Quarantined]
+    classes: Classes
+    attribute: str | None
 
     def card(self, note: str, by: str) -> Card:
         """Return the batch's card, still without name and time."""
@@ -57,11 +59,13 @@ class Reading:
             rows=len(self.rows) + len(self.refused),
             refused=len(self.refused),
             bytes=self.intake.bytes,
+            classes=self.classes.text if self.classes.given and self.kind != REFERENCE else "",
+            attribute=self.attribute or "",
         )
 
-    def added(self, batch: Batch, classes: Classes, new: int | None) -> Added:
+    def added(self, batch: Batch, new: int | None) -> Added:
         """Return what came of adding it as `batch`; `new` counts its new screenshots, None if it was there before."""
-        names = (classes.negative, classes.positive)
+        names = (self.classes.negative, self.classes.positive)
         return Added(
             batch=batch,
             rows=len(self.rows) + len(self.refused),
@@ -97,7 +101,7 @@ def read_source(
         why = f"; the first of {len(refused):,} that cannot be used: {refused[0].detail}" if refused else ""
         what = "picture" if kind == REFERENCE else "usable row"
         raise UserError(f"{source} holds no {what}{why}")
-    return Reading(source, kind, intake, rows, refused)
+    return Reading(source, kind, intake, rows, refused, classes, attribute)
 
 
 def _read(intake: Intake, kind: str, classes: Classes, attribute: str | None) -> tuple[pd.DataFrame, list[Quarantined]]:

@@ -17,14 +17,22 @@ from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch
 from steps.network.weights import WEIGHTS_SUFFIX
 
 
-def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Classes) -> Snapshot:
+def snapshot_of(
+    source: Path,
+    store: LocalStore,
+    settings: Settings,
+    classes: Classes,
+    *,
+    labels: str | None = None,
+    attribute: str | None = None,
+) -> Snapshot:
     """Bring the labelled data at `source` (a folder, or a labels file in one) into the store, as one batch for itself.
 
     It does not become one of the catalogue's batches: those are added on purpose, and stay. A row that points out of
     the folder stays a row, and ValidateData puts it into quarantine. Data that the store already holds are read, but
     not copied again. Raises UserError if there are none.
     """
-    intake = take_in(source, kind=LABELS, classes=classes, store=store.root)
+    intake = take_in(source, kind=LABELS, classes=classes, labels=labels, attribute=attribute, store=store.root)
     if intake.listing.empty:
         raise UserError(f"{intake.folder / intake.labels} names no readable file inside {intake.folder}")
     batch = Batch.of(intake.labels, intake.objects)

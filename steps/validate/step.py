@@ -14,7 +14,7 @@ from steps.core.common.worker_pool import map_in_processes
 from steps.core.dataset.classes import AUTO, Classes
 from steps.core.dataset.label_resolution import settle_labels
 from steps.core.dataset.plan import FACTS, INSPECTOR, Plan, Source
-from steps.core.dataset.rows import no_rows, read_rows
+from steps.core.dataset.rows import check_readings, common_classes, no_rows, read_rows
 from steps.core.dataset.snapshot import REFERENCE, Part, parts_of
 from steps.core.dataset.splits import DEVELOPMENT
 from steps.core.dataset.tables import SLICE_PREFIX, VALIDATION, write_dataset, write_quarantine
@@ -34,8 +34,10 @@ def validate_data(args: argparse.Namespace) -> None:
     """Validate what the arguments of `steps.validate` name; raises UserError where a rule stops the run."""
     if not 0 <= args.max_label_changes <= 1:
         raise UserError(f"--max-label-changes {args.max_label_changes}: a share from 0 to 1 is wanted")
-    classes, plan = Classes.parse(args.classes), Plan.read(args.plan)
+    given, plan = Classes.parse(args.classes), Plan.read(args.plan)
     data = _Data(plan.source, args)
+    check_readings(data.batches, given, None if args.label_attribute == AUTO else args.label_attribute)
+    classes = common_classes(data.batches, given)
     _inspect(args, data, [part for part in data.parts if part.digest in plan.inspect])
     known = args.store / FACTS / INSPECTOR
     folders = [(args.new_facts if part.digest in plan.inspect else known) / part.digest for part in data.parts]

@@ -1,6 +1,7 @@
 """`tilegate data add`: labelled screenshots into the store."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from pipelines.cli.home import home_option
 from pipelines.environment import LOCAL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelines.data.source import Added
 
 _KINDS = ("labels", "review", "reference")
@@ -63,7 +66,7 @@ def add(  # noqa: PLR0917 (Click passes them by name)
         "progress": FileProgress(sys.stdout),
     }
     if environment == LOCAL:
-        _tell(open_catalogue(home).add(path, **options))
+        _tell(_asking(partial(open_catalogue(home).add, path), options))
         click.echo("Next         `tilegate run` learns from all batches; `tilegate data status` lists them")
         return
     from pipelines.aws.session import aws_errors, open_environment
@@ -73,8 +76,26 @@ def add(  # noqa: PLR0917 (Click passes them by name)
     deployment = open_environment(environment, region)
     with aws_errors(f"add data to {environment}"):
         data = S3Objects(deployment.client("s3"), deployment.environment.data_bucket)
-        _tell(add_source(data, path, **options))
+        _tell(_asking(partial(add_source, data, path), options))
     click.echo(f"Next         the nights of {environment} learn from all batches")
+
+
+def _asking(add: "Callable[..., Added]", options: "dict[str, Any]") -> "Added":
+    """Add; where two class names are unknown, a person at a terminal is asked which is the positive class."""
+    from steps.core.dataset.classes import Classes, as_option
+    from steps.core.dataset.label_names import LabelNamesError
+
+    try:
+        return add(**options)
+    except LabelNamesError as error:
+        if not error.names or options["classes"].given or not sys.stdin.isatty():
+            raise
+        click.echo(error)
+        first, second = error.names
+        positive = click.prompt("Positive class", type=click.Choice(error.names))
+        classes = Classes.parse(as_option((second, first) if positive == first else (first, second)))
+    click.echo(f"Classes      0 is {classes.negative}, 1 is {classes.positive}")
+    return add(**{**options, "classes": classes})
 
 
 def _tell(added: "Added") -> None:
