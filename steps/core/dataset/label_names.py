@@ -90,7 +90,6 @@ class LabelNames:
                 f"{self._where}: {_rows(self._undecoded)} are no text in UTF-8, but perhaps in CP1252 or Latin-1: save "
                 "the file as UTF-8, in Excel as `CSV UTF-8`"
             )
-        self._check_numbers()
         empty = [name for side, name in enumerate(self._sides) if not self._usable[side]]
         empty = [] if self._one_sided and len(empty) == 1 else empty
         excused = self._classes.given and not empty
@@ -102,6 +101,7 @@ class LabelNames:
             raise UserError(f"{self._where}: in {_rows(unclear)} {self._unclear.most_common(1)[0][0]}")
         if unknown and unknown >= least:
             raise self._unknown_labels(empty)
+        self._check_numbers()
 
     @property
     def _sides(self) -> tuple[str, str]:

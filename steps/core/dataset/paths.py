@@ -1,6 +1,7 @@
 """From the path that a row names to a file inside its batch, and to nothing else."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -41,10 +42,8 @@ class Files:
 
     def locate(self, ref: str) -> str:
         """Return the listed path that `ref` names, as `locate` does; raises PathRefusedError. Nothing is looked at."""
-        if ref.startswith(_S3):
-            found = next((end for end in _ends(ref, self.depth) if end in self.sha256), None)
-        else:
-            found = path if (path := _relative(ref)) in self.sha256 else None
+        paths = _ends(ref, self.depth) if ref.startswith(_S3) else (_relative(ref),)
+        found = next((form for path in paths for form in _forms(path) if form in self.sha256), None)
         if found is None:
             raise PathRefusedError("missing-file", _NO_KEY if ref.startswith(_S3) else _NO_FILE)
         return found
@@ -67,14 +66,20 @@ def locate(root: Path, ref: str) -> PurePosixPath:
     or URI reaches anything outside of `root`.
     """
     if ref.startswith(_S3):
-        found = next((end for end in _ends(ref, MAX_PATH_CHARACTERS) if _is_inside(root, end)), None)
-        if found is None:
-            raise PathRefusedError("missing-file", _NO_KEY)
-        return PurePosixPath(found)
-    path = _relative(ref)
-    if not _is_inside(root, path):
-        raise PathRefusedError("missing-file", _NO_FILE)
-    return PurePosixPath(path)
+        paths, missing = _ends(ref, MAX_PATH_CHARACTERS), _NO_KEY
+    else:
+        paths, missing = iter((_relative(ref),)), _NO_FILE
+    found = next((form for path in paths for form in _forms(path) if _is_inside(root, form)), None)
+    if found is None:
+        raise PathRefusedError("missing-file", missing)
+    return PurePosixPath(found)
+
+
+def _forms(path: str) -> Iterator[str]:
+    """Yield a path as it is written, and with its accents composed and apart, as file systems and tables have them."""
+    yield path
+    if not path.isascii():
+        yield from (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
 
 
 def _parts(path: str) -> list[str]:
