@@ -6,6 +6,7 @@ end on the other side, and none may be left out unless the case says how many.
 
 import io
 import json
+import re
 import unicodedata
 from dataclasses import dataclass, field
 
@@ -15,8 +16,10 @@ from click.testing import CliRunner
 
 from pipelines.cli import cli
 from pipelines.data.catalogue import Catalogue
+from pipelines.data.snapshots import current_dataset
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
+from pipelines.runs.local_start import LocalStart, RunRequest
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.rows import check_readings
@@ -550,3 +553,93 @@ def test_labels_are_taken_as_they_are_meant_or_not_at_all(case, tmp_path):
     assert {name: label for name, label in zip(rows["path"], rows["label"], strict=True) if side(name) != label} == {}
     assert len(refused) == case.refused
     assert rows["path"].nunique() >= len(PICTURES) - case.refused
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def put(tmp_path, home):
+    """Add the named files with their pictures; pictures of another batch are other ones."""
+
+    def put(number, files, *options):
+        folder = tmp_path / f"delivery-{number}"
+        folder.mkdir()
+        made(Case("", files), folder)
+        for name in PICTURES:
+            (folder / name).write_bytes(f"{number} {name}".encode())
+        return added(folder, home, *options)
+
+    return put
+
+
+def test_every_batch_is_read_as_it_was_added_by_all_later_commands(put, home):
+    rows = [row | {"second": side(row["source-ref"]), "second-metadata": {}} for row in job("A", "B", first="B")]
+    assert put(1, manifest(*rows), "--classes", "A,B", "--label-attribute", "job")[0] == 0
+    assert put(2, manifest(*rows), "--label-attribute", "second")[0] == 0
+    assert put(3, csv(("other", "promo")), *OTHER_PROMO)[0] == 0
+    catalogue = Catalogue(LocalStore(home / "store"), Settings())
+    snapshot = current_dataset(catalogue.data)
+    told = snapshot.source.batches(catalogue.store.path(Settings().uri()))
+    assert [(batch.classes, batch.attribute) for batch in told] == [("A,B", "job"), ("", "second"), ("Other,Promo", "")]
+    for batch in told:
+        rows, refused = catalogue.rows(batch, Classes.parse("auto"))
+        assert (list(rows["label"]), refused) == ([side(name) for name in rows["path"]], [])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"classes": "Promo,Other"},
+            r"--classes Promo,Other contradicts the batch .*, which was added with Other,Promo",
+        ),
+        ({"classes": "a,b"}, "leave --classes out, then each batch is read as it was added"),
+        ({"attribute": "old"}, r"--label-attribute old contradicts the batch .*, which was added with job"),
+    ],
+)
+def test_what_is_said_later_may_not_contradict_a_batch(put, home, options, says):
+    assert put(1, manifest(*job("Other", "Promo")), *OTHER_PROMO, "--label-attribute", "job")[0] == 0
+    words = {"classes": "--classes", "attribute": "--label-attribute"}
+    given = [word for name, value in options.items() for word in (words[name], value)]
+    for command in (["data", "show", "00000000"], ["data", "validate"], ["run"]):
+        done = CliRunner().invoke(cli, [*command, "--home", str(home), *given])
+        assert isinstance(done.exception, UserError)
+        assert re.search(says, str(done.exception))
+
+
+def test_a_name_is_the_positive_class_of_all_batches_or_of_none(put, home):
+    assert put(1, manifest(*job("Other", "Promo")), *OTHER_PROMO)[0] == 0
+    code, told = put(2, manifest(*job("Other", "Promo")), "--classes", "promo,other")
+    assert code == 1
+    assert "'promo' is the negative class in the batch that is to be added and the positive one in" in told
+    # The very same content, said to be the other way round, is not taken for what is there.
+    code, told = added(home.parent / "delivery-1", home, "--classes", "Other,Offer")
+    assert (code, "none is 'Offer'" in told) == (1, True)
+    assert len(Catalogue(LocalStore(home / "store"), Settings()).batches()) == 1
+
+
+@pytest.mark.parametrize("positive", ["Promo", "Other"])
+def test_at_a_terminal_the_person_is_asked_which_is_the_positive_class(tmp_path, home, monkeypatch, positive):
+    (tmp_path / "data").mkdir()
+    made(Case("", manifest(*job("Other", "Promo"))), tmp_path / "data")
+    monkeypatch.setattr("pipelines.cli.data.add._is_terminal", lambda: True)
+    words = ["data", "add", str(tmp_path / "data"), "--home", str(home)]
+    done = CliRunner().invoke(cli, words, input=f"{positive}\n")
+    assert f"1 is {positive}" in done.output
+    (batch,) = Catalogue(LocalStore(home / "store"), Settings()).batches()
+    assert batch.classes == ("Other,Promo" if positive == "Promo" else "Promo,Other")
+
+
+def test_a_run_on_a_folder_takes_the_labels_file_that_is_named(tmp_path, home):
+    (tmp_path / "data").mkdir()
+    made(Case("", csv() | {"other.csv": b"path,label\nn0.png,1\nn1.png,2\n"}), tmp_path / "data")
+    start = LocalStart(home, Settings())
+    with pytest.raises(UserError, match="--labels FILE"):
+        start.asked(RunRequest(home, tmp_path / "data"))
+    snapshot, _ = start.asked(RunRequest(home, tmp_path / "data", labels="labels.csv"))
+    assert [batch.labels for batch in snapshot.batches] == ["labels.csv"]
+    with pytest.raises(UserError, match=r"'2' \(1 row\)"):
+        start.asked(RunRequest(home, tmp_path / "data", labels="other.csv"))

@@ -88,7 +88,7 @@ def _asking(add: "Callable[..., Added]", options: "dict[str, Any]") -> "Added":
     try:
         return add(**options)
     except LabelNamesError as error:
-        if not error.names or options["classes"].given or not sys.stdin.isatty():
+        if not error.names or options["classes"].given or not _is_terminal():
             raise
         click.echo(error)
         first, second = error.names
@@ -96,6 +96,10 @@ def _asking(add: "Callable[..., Added]", options: "dict[str, Any]") -> "Added":
         classes = Classes.parse(as_option((second, first) if positive == first else (first, second)))
     click.echo(f"Classes      0 is {classes.negative}, 1 is {classes.positive}")
     return add(**{**options, "classes": classes})
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _tell(added: "Added") -> None:
