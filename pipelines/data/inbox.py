@@ -21,6 +21,7 @@ from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
 from pipelines.data.publish import Clock, Contents, publish_batch, utc_now
 from pipelines.data.snapshots import catalogue_batches
+from pipelines.data.source import check_share
 from pipelines.environment import INBOX
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo, ObjectStore
 from steps.core.common.errors import UserError
@@ -150,6 +151,7 @@ class _Folder:
         if counts.rows == counts.refused:
             first = f"; the first of {counts.refused:,} that cannot be used: {counts.first}" if counts.first else ""
             raise UserError(f"{self._data.uri(self._prefix)} holds no usable row{first}")
+        check_share(self._data.uri(self._prefix), counts.rows, counts.refused, counts.first)
         paths = sorted(wanted)
         objects = list(zip(paths, at_once(lambda path: self._data.sha256(self._prefix + path), paths), strict=True))
         listed = [(path, sha256, found[path].size) for path, sha256 in objects if path != labels]

@@ -14,6 +14,7 @@ from steps.core.dataset.labels import FOLDER_PER_CLASS
 from steps.core.dataset.rows import read_rows
 from steps.core.dataset.snapshot import KINDS, REFERENCE, Batch
 from steps.core.dataset.tables import Quarantined
+from steps.validate.checks.stops import ENOUGH, quarantined_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,17 @@ def read_source(
         why = f"; the first of {len(refused):,} that cannot be used: {refused[0].detail}" if refused else ""
         what = "picture" if kind == REFERENCE else "usable row"
         raise UserError(f"{source} holds no {what}{why}")
+    check_share(str(source), len(rows) + len(refused), len(refused), str(refused[0].detail) if refused else "")
     return Reading(source, kind, intake, rows, refused, classes, attribute)
+
+
+def check_share(where: str, rows: int, refused: int, first: str) -> None:
+    """Raise UserError if so many rows are refused that every run on them would stop."""
+    if rows >= ENOUGH and refused > quarantined_share.limit * rows:
+        raise UserError(
+            f"{where}: {refused:,} of {rows:,} rows cannot be used, and with more than {quarantined_share.limit:.0%} "
+            f"every run would stop; the first because: {first}"
+        )
 
 
 def _read(intake: Intake, kind: str, classes: Classes, attribute: str | None) -> tuple[pd.DataFrame, list[Quarantined]]:

@@ -1,6 +1,7 @@
 """What ValidateData does: a snapshot's batches in, and out of it verdict, tables, facts of new images, and the page."""
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def validate_data(args: argparse.Namespace) -> None:
         new_rows=int((~data.rows["batch"].isin(before)).sum()) + sum(q.batch not in before for q in data.refused),
         new_refused=sum(q.batch not in before and q.reason not in harmless for q in validation.quarantined),
         unused_files=data.unused(),
+        rows_of=Counter([*data.rows["batch"].tolist(), *(row.batch for row in data.refused)]),
         limits={"label-changes": args.max_label_changes},
     )
     examined = examine(validation, classes, circumstances)

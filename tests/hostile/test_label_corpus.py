@@ -442,6 +442,11 @@ TABLES = [
     Case(
         "one typing error in many", csv(tail="".join(f"n{n % 6}.png,0\n" for n in range(40)) + "p0.png,O\n"), refused=1
     ),
+    Case(
+        "most pictures are missing",
+        csv(tail="".join(f"gone{n}.png,1\n" for n in range(20))),
+        says="20 of 32 rows cannot be used, and with more than 50% every run would stop",
+    ),
     Case("other names of the columns", csv(header="file,class"), says="'label' and one of source-ref"),
     Case("two tables", csv() | {"more.csv": b"path,label\n"}, says="`--labels FILE`"),
     Case("Parquet, numbers", parquet(list(map(side, PICTURES)))),

@@ -108,6 +108,8 @@ def _tell(added: "Added") -> None:
     usable = added.rows - len(added.refused)
     labels = "".join(f", {count:,} {name}" for name, count in added.per_label.items() if count)
     click.echo(f"Rows         {usable:,} of {added.rows:,} usable{labels}")
+    if labels and (none := [name for name, count in added.per_label.items() if not count]):
+        click.echo(f"  note       no row is {printable(none[0], 80)}: a run needs both classes")
     for row in added.refused[:_REASONS_SHOWN]:
         click.echo(
             f"  refused    row {row.row}, {printable(row.source_ref, 60)!r}: {row.reason}, {printable(row.detail)}"

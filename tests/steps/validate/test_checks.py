@@ -246,6 +246,14 @@ def _one_class_alone(root, _):
     return subject_of(made)
 
 
+@fires("empty-batch", "1 batch")
+def _batch_of_nothing(root, _):
+    other = Drawn(root, "b-2")
+    other.label("gone.png", 1)
+    other.label("maybe.png", "")
+    return subject_of(two(root), other, rows_of={"b-1": 2, "b-2": 2})
+
+
 @fires("split-classes", "6 missing")
 def _one_group_alone(root, _):
     return subject_of(two(root))
