@@ -14,6 +14,7 @@ import click
 from pipelines.cli.home import home_option
 from pipelines.definition.parameters import SAMPLE_PARAMETERS, Parameter, pipeline_parameters
 from pipelines.definition.settings import Settings
+from steps.core.common.choices import NO, YES
 
 _SETTINGS = Settings()
 # Set by the run itself: where the data, the weights and what a candidate is judged against lie in the store.
@@ -39,6 +40,11 @@ def _flag(name: str) -> str:
 def parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each parameter of a run; one that is not given is None."""
     for parameter in reversed(_PARAMETERS):
+        if parameter.choices == (NO, YES):
+            command = click.option(_flag(parameter.name), parameter.name, flag_value=YES, help=_help(parameter))(
+                command
+            )
+            continue
         command = click.option(
             _flag(parameter.name), parameter.name, type=_click_type(parameter), help=_help(parameter)
         )(command)

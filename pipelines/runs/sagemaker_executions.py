@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from pipelines.aws.errors import aws_errors
-from pipelines.definition.step_table import CONVERT, REJECT, TUNE
+from pipelines.definition.step_table import CONVERT, REJECTIONS, TUNE
 from pipelines.runs.executions import Outcome, Status, is_rejected
 from steps.core.common.errors import UserError
 from steps.core.common.program import EXIT_REJECTED
@@ -211,7 +211,7 @@ def outcome_of(execution: Execution, steps: Sequence[StepState]) -> Outcome:
         return Outcome(Status.SUCCEEDED, tuning_job=job)
     failed = [step for step in steps if step.status == "Failed"]
     # The step that says why it rejects, else the first that failed.
-    rejecting = [step for step in failed if step.name == REJECT]
+    rejecting = [step for step in failed if step.name in REJECTIONS]
     ended_it = min(rejecting or failed, key=lambda step: str(step.ended or ""), default=None)
     name, reason = (ended_it.name, ended_it.reason) if ended_it else ("", execution.reason)
     if execution.status == "Stopped":

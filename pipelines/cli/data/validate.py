@@ -28,6 +28,12 @@ from steps.core.common.choices import BACKBONES
 @click.option(
     "--max-label-changes", type=float, help="Largest share of labels that may have changed since the last run, 0 to 1."
 )
+@click.option(
+    "--max-fpr",
+    type=float,
+    help="Limit of the false-positive rate that the data have to be able to prove, as a run asks for it.",
+)
+@click.option("--min-tpr", type=float, help="Floor of the true-positive rate, as a run asks for it.")
 @home_option
 def validate(
     home: Path,
@@ -53,6 +59,8 @@ def validate(
         "label_attribute": "LabelAttribute",
         "max_label_changes": "MaxLabelChanges",
         "backbone": "Backbone",
+        "max_fpr": "MaxFpr",
+        "min_tpr": "MinTpr",
     }
     parameters = {names[option]: value for option, value in given.items() if value not in (None, "auto")}
     sys.exit(0 if validate_data(RunRequest(home, data, sample, weights, parameters, labels), Settings()) else 1)
