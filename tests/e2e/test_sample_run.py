@@ -91,7 +91,7 @@ def test_a_limit_that_the_sample_cannot_prove_is_rejected_and_says_how_much_is_m
     home, _ = first
     at_once = tilegate(home, "run", "--max-fpr", "0.01")
     assert at_once.returncode == 3
-    assert re.search(r"for 1 % .* test negatives in .* new groups are missing", at_once.stdout)
+    assert re.search(r"Missing are for 1 %, .* test negatives \(.* new groups\)", at_once.stdout)
     assert not steps(at_once.stdout, "runs")
     done = tilegate(home, "run", "--max-fpr", "0.01", "--train-anyway")
     assert done.returncode == 3

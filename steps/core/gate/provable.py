@@ -67,10 +67,10 @@ class Provable:
     def as_json(self) -> dict[str, Any]:
         """Return what `read` reads, with the bounds and a sentence for whoever cannot work them out."""
         limits = [limit for limit in _TOLD_LIMITS if limit < self.max_fpr] or [self.max_fpr / 2]
-        told = "; ".join(f"for {percent(limit)} {_more(self.missing(limit))} are missing" for limit in limits)
+        told = "; ".join(f"for {percent(limit)}, {_more(self.missing(limit))}" for limit in limits)
         message = (
             f"These data cannot prove what the gate will ask. Even without a single error they prove a false-positive "
-            f"rate of {percent(self.max_fpr)} and a true-positive rate of {percent(self.min_tpr)}: {told}. Add "
+            f"rate of {percent(self.max_fpr)} and a true-positive rate of {percent(self.min_tpr)}. Missing are {told}. Add "
             "labelled data of new apps, ask less (--max-fpr, --min-tpr), or train all the same with --train-anyway."
         )
         return {**asdict(self), "max_fpr": self.max_fpr, "min_tpr": self.min_tpr, "message": message}
@@ -86,5 +86,5 @@ def _bound(sizes: Sizes) -> float:
 
 def _more(missing: Mapping[str, Needed]) -> str:
     return " and ".join(
-        f"{more.screenshots:,} {split} negatives in {more.groups:,} new groups" for split, more in missing.items()
+        f"{more.screenshots:,} {split} negatives ({more.groups:,} new groups)" for split, more in missing.items()
     )
