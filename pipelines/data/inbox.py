@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -27,6 +27,7 @@ from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.labels import (
+    ARCHIVE_SUFFIXES,
     FOLDER_PER_CLASS,
     LabelledRow,
     RefusedRow,
@@ -78,6 +79,8 @@ def take_in_inbox(
     A folder in which something was written less than `settle` ago waits, for no mark tells that it is whole. One that
     cannot be a batch stays, is told every time, and stops no other. Raises AccessDeniedError.
     """
+    loose = (info.key.removeprefix(INBOX) for info in data.list(INBOX))
+    yield from filter(None, [packed(name) for name in loose if "/" not in name])
     for name in list(data.folders(INBOX)):
         folder = _Folder(data, name, classes, attribute, clock)
         yield from attempt(name, partial(folder.take_in, settle))
@@ -95,6 +98,13 @@ def attempt(name: str, take_in: Callable[[], Dropped | None]) -> Iterator[Droppe
         dropped = Dropped(name, What.REFUSED, str(error))
     if dropped:
         yield dropped
+
+
+def packed(name: str) -> Dropped | None:
+    """Return that an archive is no batch, None for any other file that lies in the inbox itself."""
+    if PurePosixPath(name).suffix.lower() not in ARCHIVE_SUFFIXES:
+        return None
+    return Dropped(name, What.REFUSED, "it is an archive: unpack it into a folder of the inbox")
 
 
 def still_young(name: str, age: timedelta, settle: timedelta) -> Dropped | None:
@@ -145,8 +155,7 @@ class _Folder:
     def _become_batch(self, found: Mapping[str, ObjectInfo]) -> tuple[Batch, bool, _Counts, AbstractSet[str]]:
         """Publish what the folder brings: the files in the set, by their paths."""
         folders = {path.partition("/")[0] for path in found if "/" in path}
-        files = [path for path in found if "/" not in path]
-        labels = choose_labels(files, folders, self._classes, self._data.uri(self._prefix))
+        labels = choose_labels(found, folders, self._classes, self._data.uri(self._prefix))
         wanted, counts = self._read(found, labels)
         if counts.rows == counts.refused:
             first = f"; the first of {counts.refused:,} that cannot be used: {counts.first}" if counts.first else ""
@@ -184,6 +193,7 @@ class _Folder:
         with tempfile.TemporaryDirectory(prefix="tilegate-inbox-") as scratch:
             if labels == FOLDER_PER_CLASS:
                 return self._counted(rows_of_folders(found, self._classes), found, labels)
+            (Path(scratch) / labels).parent.mkdir(parents=True, exist_ok=True)
             self._data.download(self._prefix + labels, Path(scratch) / labels)
             rows = read_labels(Path(scratch), labels, self._classes, self._attribute)
             wanted, counts = self._counted(rows, found, labels)

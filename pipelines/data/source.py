@@ -121,6 +121,14 @@ def _read(intake: Intake, kind: str, classes: Classes, attribute: str | None) ->
     rows, refused = intake.listing.assign(label=None), list[Quarantined]()
     if kind != REFERENCE:
         rows, refused = read_rows(batch, intake.folder, intake.listing, classes, attribute)
+        # Why a file could not be taken is known where it was looked for, and not from the listing.
+        why = {row.row: row for row in intake.left_out}
+        refused = [
+            replace(row, reason=why[row.row].reason, detail=why[row.row].detail)
+            if row.reason == "missing-file" and row.row in why
+            else row
+            for row in refused
+        ]
     if intake.labels == FOLDER_PER_CLASS:
         # These rows are made of the listing, which knows nothing of a file that could not be taken.
         refused = [

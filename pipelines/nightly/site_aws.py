@@ -62,7 +62,7 @@ class CloudSite:
         return leased(self.artifacts, self._duration, clock)
 
     def take_in(self) -> Iterator[str]:
-        if next(iter(self._data.folders(INBOX)), None) is None:
+        if next(iter(self._data.list(INBOX)), None) is None:
             return  # Most nights: reading batches takes more code than all the rest.
         from pipelines.data.inbox import SETTLE, take_in_inbox
         from pipelines.runs.start import values_of

@@ -12,6 +12,7 @@ from pipelines.planning.seed import upload_weights, weights_folder
 from pipelines.storage.folder import FolderObjects
 from pipelines.storage.protocol import ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.text import printable
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch
 from steps.network.weights import WEIGHTS_SUFFIX
@@ -34,7 +35,11 @@ def snapshot_of(
     """
     intake = take_in(source, kind=LABELS, classes=classes, labels=labels, attribute=attribute, store=store.root)
     if intake.listing.empty:
-        raise UserError(f"{intake.folder / intake.labels} names no readable file inside {intake.folder}")
+        first = f"; the first row: {intake.left_out[0].detail}" if intake.left_out else ""
+        raise UserError(f"{intake.folder / intake.labels} names no readable file inside {intake.folder}{first}")
+    if intake.left_out:
+        row = intake.left_out[0]
+        print(f"Left out: {len(intake.left_out):,} rows; row {row.row}, {printable(row.source_ref, 80)}: {row.detail}")
     batch = Batch.of(intake.labels, intake.objects)
     data, listing = data_here(store, settings), f"{AD_HOC.catalogue}/{batch.name}.parquet"
     if data.info(listing) is None:

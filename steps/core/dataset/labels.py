@@ -69,6 +69,7 @@ _WHOLE = re.compile(r"-?\d+\.0+")
 DECISION_KEYS = ("by", "reason", "waive")
 _METADATA, _MASK, _FAILURE = "-metadata", "-ref", "failure-reason"
 _SHOWN = 5
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 # Where Ground Truth puts the output manifest of a job.
 JOB_MANIFEST = "manifests/output/output.manifest"
 _JOB = re.compile(rf"([^/]+/)?{JOB_MANIFEST}")
@@ -142,6 +143,8 @@ def choose_labels(files: Iterable[str], folders: Iterable[str], classes: Classes
     if any(_class_of_folder(name, classes) is not None for name in visible):
         return FOLDER_PER_CLASS
     cure, two = _folders_cure(visible, classes)
+    if packed := next((name for name in names if Path(name).suffix.lower() in ARCHIVE_SUFFIXES), None):
+        cure = f". {printable(packed, 80)} is an archive: unpack it"
     raise LabelNamesError(
         f"{where} holds no labelled data: a Ground Truth manifest (*.manifest, *.jsonl), a table (*.parquet, *.csv) "
         f"or the folders {classes.negative!r} and {classes.positive!r} are wanted{cure}",
@@ -274,6 +277,8 @@ def _labels_file(folder: Path, labels: str) -> Path:
     except PathRefusedError as error:
         says = "is missing" if error.reason == "missing-file" else f"cannot be read: {error}"
         raise UserError(f"the labels file {folder / labels} {says}") from None
+    if path.suffix.lower() in ARCHIVE_SUFFIXES:
+        raise UserError(f"{path.name} is an archive: unpack it, and name the folder")
     if path.suffix.lower() not in MANIFEST_SUFFIXES + TABLE_SUFFIXES:
         raise UserError(f"{path.name}: wanted one of {', '.join(MANIFEST_SUFFIXES + TABLE_SUFFIXES)}")
     return path

@@ -15,7 +15,7 @@ MAX_PATH_CHARACTERS = 1_024
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _S3 = "s3://"
-_NO_FILE = "there is no such readable file in the batch"
+_NO_FILE = "there is no such readable file in the batch (links that lead out of it are not followed)"
 _NO_KEY = "no end of the URI's key is a readable file in the batch"
 
 
@@ -101,8 +101,16 @@ def _relative(ref: str) -> str:
     _check_text(ref)
     parts = _parts(ref)
     if ref.startswith("/") or "\\" in ref or ".." in parts or _SCHEME.match(ref):
-        raise PathRefusedError("path", "the path leaves the batch's folder: a relative path inside it is wanted")
+        raise PathRefusedError("path", f"{_why_not(ref)}: a relative path inside it is wanted, as in images/a.png")
     return "/".join(parts)
+
+
+def _why_not(ref: str) -> str:
+    if "\\" in ref:
+        return "the path has backslashes, as Windows writes them, and may leave the batch's folder"
+    if ref.startswith("/"):
+        return "the path is absolute, and leaves the batch's folder"
+    return "the path leaves the batch's folder"
 
 
 def _check_text(ref: str) -> None:
@@ -120,7 +128,7 @@ def _is_inside(root: Path, path: str) -> bool:
     try:
         # The root itself may be reached through a link; what lies in it may not lead out.
         if not file.resolve().is_relative_to(root.resolve()):
-            raise PathRefusedError("path", "a symbolic link leads out of the batch's folder")
+            raise PathRefusedError("path", "a symbolic link leads out of the batch's folder: copy the file into it")
         return file.is_file()
     except (OSError, RuntimeError) as error:
         raise PathRefusedError("path", f"not a usable path: {error}") from None

@@ -70,8 +70,8 @@ class Provable:
         told = "; ".join(f"for {percent(limit)}, {_more(self.missing(limit))}" for limit in limits)
         message = (
             f"These data cannot prove what the gate will ask. Even without a single error they prove a false-positive "
-            f"rate of {percent(self.max_fpr)} and a true-positive rate of {percent(self.min_tpr)}. Missing are {told}. Add "
-            "labelled data of new apps, ask less (--max-fpr, --min-tpr), or train all the same with --train-anyway."
+            f"rate of {percent(self.max_fpr)} and a true-positive rate of {percent(self.min_tpr)}. Missing are {told}. "
+            "Add labelled data of new apps, ask less (--max-fpr, --min-tpr), or train all the same with --train-anyway."
         )
         return {**asdict(self), "max_fpr": self.max_fpr, "min_tpr": self.min_tpr, "message": message}
 
