@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-READ_ONLY = 0o444
+READ_ONLY = 0o400
 PART = ".tilegate-part"
 
 

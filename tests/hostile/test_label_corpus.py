@@ -443,6 +443,17 @@ TABLES = [
         "one typing error in many", csv(tail="".join(f"n{n % 6}.png,0\n" for n in range(40)) + "p0.png,O\n"), refused=1
     ),
     Case(
+        "paths of Windows",
+        table("path,label\n" + "".join(f"images\\{p},{side(p)}\n" for p in PICTURES)),
+        says="the path has backslashes, as Windows writes them",
+    ),
+    Case(
+        "absolute paths",
+        table("path,label\n" + "".join(f"/home/me/{p},{side(p)}\n" for p in PICTURES)),
+        says="the path is absolute, and leaves the batch's folder: a relative path inside it is wanted",
+    ),
+    Case("an archive alone", {"delivery.zip": b"PK"}, says="delivery.zip is an archive: unpack it"),
+    Case(
         "most pictures are missing",
         csv(tail="".join(f"gone{n}.png,1\n" for n in range(20))),
         says="20 of 32 rows cannot be used, and with more than 50% every run would stop",
@@ -648,3 +659,19 @@ def test_a_run_on_a_folder_takes_the_labels_file_that_is_named(tmp_path, home):
     assert [batch.labels for batch in snapshot.batches] == ["labels.csv"]
     with pytest.raises(UserError, match=r"'2' \(1 row\)"):
         start.asked(RunRequest(home, tmp_path / "data", labels="other.csv"))
+
+
+def test_links_that_lead_out_are_told_by_a_run_on_a_folder_as_well(tmp_path, home, capsys):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (folder / "p0.png").symlink_to(tmp_path / "secret.png")
+    (folder / "labels.csv").write_text("path,label\np0.png,1\n")
+    with pytest.raises(UserError, match="a symbolic link leads out of the batch's folder: copy the file into it"):
+        LocalStart(home, Settings()).asked(RunRequest(home, folder))
+    (folder / "n0.png").write_bytes(b"inside")
+    (folder / "labels.csv").write_text("path,label\np0.png,1\nn0.png,0\n")
+    LocalStart(home, Settings()).asked(RunRequest(home, folder))
+    assert "Left out: 1 rows; row 2, p0.png: a symbolic link leads out" in capsys.readouterr().out
+    _, told = added(folder, home)
+    assert "path, a symbolic link leads out of the batch's folder" in told
