@@ -81,11 +81,13 @@ class SageMakerExecutions:
         self._name = pipeline_arn.rpartition("/")[2]
 
     def start(self, display_name: str, token: str, parameters: Mapping[str, str]) -> str:
+        # The service takes no empty text: such a one is the definition's own.
+        given = {name: value for name, value in parameters.items() if value}
         with aws_errors(f"start the pipeline {self._name}"):
             started = self._client.start_pipeline_execution(
                 PipelineName=self._name,
                 PipelineExecutionDisplayName=display_name,
-                PipelineParameters=[{"Name": name, "Value": value} for name, value in sorted(parameters.items())],
+                PipelineParameters=[{"Name": name, "Value": value} for name, value in sorted(given.items())],
                 ClientRequestToken=token,
             )
         return str(started["PipelineExecutionArn"]).rpartition("/")[2]
