@@ -255,7 +255,7 @@ def _parquet_records(path: Path, *, review: bool) -> Records:
                 for record in zip(*values, strict=True):
                     row += 1
                     _check_rows(path, row)
-                    if any(value is not None and value == value for value in record):  # noqa: PLR0124 (NaN)
+                    if any(record) or any(value is not None for value in record):
                         yield row, dict(zip(names, record, strict=True))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(f"{path} is not a readable Parquet table: {printable(str(error))}") from None

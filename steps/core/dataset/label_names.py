@@ -17,6 +17,7 @@ from steps.core.dataset.label_files import EncodingError, RowError
 # A file with such a share of labels that nobody knows, and not just one, is another one than it is taken for.
 _SHARE, _LEAST = 0.05, 2
 _MOST_NAMES, _SHOWN = 1_000, 6
+_SCALARS = (str, int, float)
 
 
 class LabelNamesError(UserError):
@@ -40,34 +41,34 @@ class LabelNames:
 
     def __init__(self, where: str, classes: Classes, *, is_table: bool = False, one_sided: bool = False) -> None:
         self._where, self._classes, self._is_table, self._one_sided = where, classes, is_table, one_sided
-        self._usable: Counter[int] = Counter()
-        self._called: Counter[str] = Counter()
+        # Which class a label is, and in how many rows: of labels alone, and by attribute, class name and number.
+        self._bare: dict[Any, list[int]] = {}
+        self._named: dict[tuple[str, str, Any], list[int]] = {}
         self._unknown: Counter[str] = Counter()
         self._unclear: Counter[str] = Counter()
-        self._bare = self._undecoded = 0
-        # By label attribute, class name and the number beside it.
-        self._named: Counter[tuple[str, str, int]] = Counter()
+        self._undecoded, self._too_many = 0, False
 
     def named(self, attribute: str, name: str, number: Any) -> int:
         """Return 0 or 1 for a class name, and note the number beside it; raises LabelError."""
-        value = number_of(number)
-        if value in (0, 1) and len(self._named) < _MOST_NAMES:
-            self._named[attribute, name, int(value)] += 1
-        side = self._classes.named_index(name)
-        self._usable[side] += 1
-        self._called[name] += 1
-        return side
+        noted = self._named.get((attribute, name, number))
+        if noted is None:
+            noted = self._new(self._named, (attribute, name, number), self._classes.named_index(name))
+        noted[1] += 1
+        return noted[0]
 
     def bare(self, label: Any) -> int:
         """Return 0 or 1 for a label without a class name beside it; raises LabelError."""
-        side = self._classes.index(label)
-        self._usable[side] += 1
-        if number_of(label) is None:
-            self._called[label] += 1
-        else:
-            self._bare += 1
-            self._called[str(side)] += 1
-        return side
+        noted = self._bare.get(label) if isinstance(label, _SCALARS) else None
+        if noted is None:
+            noted = self._new(self._bare, label, self._classes.index(label))
+        noted[1] += 1
+        return noted[0]
+
+    def _new(self, labels: dict[Any, list[int]], key: Any, side: int) -> list[int]:
+        if len(labels) < _MOST_NAMES:
+            return labels.setdefault(key, [side, 0])
+        self._too_many = True
+        return [side, 0]
 
     def unreadable(self, error: RowError) -> None:
         """Note a row that cannot be read at all."""
@@ -77,8 +78,9 @@ class LabelNames:
         """Note a row that is refused for its label."""
         if isinstance(error, UnclearLabelError):
             self._unclear[str(error)] += 1
-        elif error.value is not None and len(self._unknown) < _MOST_NAMES:
-            self._unknown[error.value] += 1
+        elif error.value is not None:
+            is_new = error.value not in self._unknown and len(self._unknown) >= _MOST_NAMES
+            self._unknown["(others)" if is_new else error.value] += 1
 
     def check(self) -> None:
         """Raise LabelNamesError if names and numbers contradict each other, or too many labels are of no known class.
@@ -90,12 +92,17 @@ class LabelNames:
                 f"{self._where}: {_rows(self._undecoded)} are no text in UTF-8, but perhaps in CP1252 or Latin-1: save "
                 "the file as UTF-8, in Excel as `CSV UTF-8`"
             )
-        empty = [name for side, name in enumerate(self._sides) if not self._usable[side]]
+        if self._too_many:
+            raise LabelNamesError(f"{self._where}: the labels have more than {_MOST_NAMES:,} different forms")
+        usable: Counter[int] = Counter()
+        for side, count in (*self._bare.values(), *self._named.values()):
+            usable[side] += count
+        empty = [name for side, name in enumerate(self._sides) if not usable[side]]
         empty = [] if self._one_sided and len(empty) == 1 else empty
         excused = self._classes.given and not empty
         unknown = sum(n for value, n in self._unknown.items() if not excused or number_of(value) is not None)
         unclear = self._unclear.total()
-        share = _SHARE * (self._usable.total() + self._unknown.total() + unclear)
+        share = _SHARE * (usable.total() + self._unknown.total() + unclear)
         least = max(1, min(_LEAST, share)) if empty else max(_LEAST, share)
         if unclear and unclear >= least:
             raise UserError(f"{self._where}: in {_rows(unclear)} {self._unclear.most_common(1)[0][0]}")
@@ -111,11 +118,12 @@ class LabelNames:
         numbers: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
         names: defaultdict[str, set[str]] = defaultdict(set)
         turned: Counter[tuple[str, int]] = Counter()
-        for (attribute, name, number), count in self._named.items():
-            numbers[attribute, folded(name)].add(number)
+        for (attribute, name, told), (side, count) in self._named.items():
             names[attribute].add(folded(name))
-            if self._classes.side(name) == 1 - number:
-                turned[name, number] += count
+            if (number := number_of(told)) in (0, 1):
+                numbers[attribute, folded(name)].add(int(number or 0))
+                if side != number:
+                    turned[name, 1 - side] += count
         for (attribute, name), values in numbers.items():
             if len(values) > 1 and (self._is_table or len(names[attribute]) == 1):
                 alone = "" if self._is_table else ", and no other name is there"
@@ -123,12 +131,13 @@ class LabelNames:
                     f"{self._where}: the class name {_shown(name)} stands beside 0 and beside 1{alone}: which of the "
                     "two is right? Correct the rows, or leave the class name out where the number counts"
                 )
-        if not turned or (self._classes.given and not self._bare):
+        bare = sum(count for label, (_, count) in self._bare.items() if number_of(label) is not None)
+        if not turned or (self._classes.given and not bare):
             return
         seen = " and ".join(f"{_shown(name)} beside {number} ({_rows(n)})" for (name, number), n in turned.items())
         if self._classes.given:
             raise LabelNamesError(
-                f"{self._where}: there stands {seen}, and {_rows(self._bare)} with a number but no class name: of "
+                f"{self._where}: there stands {seen}, and {_rows(bare)} with a number but no class name: of "
                 "those nobody knows what the number means; give each row its class name"
             )
         ordered = [next((name for name, n in turned if n == 1 - side), own) for side, own in enumerate(self._sides)]
@@ -139,9 +148,15 @@ class LabelNames:
         )
 
     def _unknown_labels(self, empty: Sequence[str]) -> LabelNamesError:
+        called: Counter[str] = Counter()
+        for (_, name, _), (_, count) in self._named.items():
+            called[name] += count
+        for label, (side, count) in self._bare.items():
+            called[str(side) if number_of(label) is not None else str(label)] += count
+        called.update(self._unknown)
         counts: Counter[str] = Counter()
         spelt: dict[str, str] = {}
-        for value, count in (self._called + self._unknown).items():
+        for value, count in called.items():
             counts[spelt.setdefault(folded(value), value)] += count
         told = ", ".join(f"{_shown(value)} ({_rows(n)})" for value, n in counts.most_common(_SHOWN))
         more = f" and {len(counts) - _SHOWN:,} other names" if len(counts) > _SHOWN else ""

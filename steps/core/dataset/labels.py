@@ -66,6 +66,8 @@ __all__ = [
 FOLDER_PER_CLASS = "."
 CLASS_NAME = "class-name"
 _WHOLE = re.compile(r"-?\d+\.0+")
+# Made once, and not for each of a million values.
+_NUMBERS, _SEVERAL = (int, float), (dict, list)
 DECISION_KEYS = ("by", "reason", "waive")
 _METADATA, _MASK, _FAILURE = "-metadata", "-ref", "failure-reason"
 _SHOWN = 5
@@ -316,7 +318,7 @@ def _label_taker(path: Path, seen: LabelNames, attribute: str | None) -> Callabl
         chosen = _chosen(pairs, attribute, record)
         label, metadata = record.pop(chosen, None), record.pop(chosen + _METADATA)
         facts = metadata if isinstance(metadata, dict) else {}
-        if isinstance(label, dict | list):
+        if isinstance(label, _SEVERAL):
             kind = _text_of(facts, "type") or type(label).__name__
             raise UnclearLabelError(
                 f"the attribute {printable(chosen, 80)!r} holds no single label ({kind}): one of the job type image "
@@ -342,6 +344,8 @@ def _label_attributes(record: Mapping[str, Any]) -> list[str]:
     """Return the attributes that may hold the label, those of failed labellings among them, and no masks' places."""
     ends = len(_METADATA)
     found = [key[:-ends] for key in record if key.endswith(_METADATA)]
+    if len(found) == 1 and found[0] in record and not found[0].endswith(_MASK):
+        return found
     return [
         name
         for name in found
@@ -352,7 +356,6 @@ def _label_attributes(record: Mapping[str, Any]) -> list[str]:
 
 def _chosen(pairs: Sequence[str], attribute: str | None, record: Mapping[str, Any]) -> str:
     """Return the label attribute of a row; raises LabelError that tells those that there are."""
-    seen = ", ".join(repr(printable(key, 80)) for key in pairs[:_SHOWN])
     if attribute in pairs or (attribute is None and len(pairs) == 1):
         return attribute or pairs[0]
     if not pairs:
@@ -360,6 +363,7 @@ def _chosen(pairs: Sequence[str], attribute: str | None, record: Mapping[str, An
         raise LabelError(
             f"no label attribute with its -metadata{', only a mask' if masks else ''}: the row has no label"
         )
+    seen = ", ".join(repr(printable(key, 80)) for key in pairs[:_SHOWN])
     if attribute is not None:
         raise UnclearLabelError(f"there is no label attribute {printable(attribute, 80)!r}, but {seen}")
     raise UnclearLabelError(
@@ -396,12 +400,13 @@ def _slices(record: Mapping[str, Any], path: Path, row: int, names: dict[str, st
     """
     slices: dict[str, str] = {}
     for written, value in record.items():
-        key = names.get(written) or column_name(written)
+        known = names.get(written)
+        key = known or column_name(written)
         if isinstance(value, str):
             text = value.strip()
             if not is_ordinary(value, text):
                 check_text(key, value, text)
-        elif isinstance(value, int | float):
+        elif isinstance(value, _NUMBERS):
             text = _number_text(key, value)
         elif value is None or key not in GROUP_KEYS:
             continue
@@ -412,11 +417,11 @@ def _slices(record: Mapping[str, Any], path: Path, row: int, names: dict[str, st
         if key in GROUP_KEYS and _WHOLE.fullmatch(text):
             # A table with a gap in it writes 1 as 1.0, and one app must not become two.
             text = text.partition(".")[0]
-        if written not in names:
+        if known is None:
             _note_column(written, key, names, f"{path}, row {row}")
         if key in slices:
             raise RowError(f"the key {printable(key, 80)!r} stands twice: which one counts?")
-        slices[key] = in_one_form(text)
+        slices[key] = text if text.isascii() else in_one_form(text)
     return slices
 
 
