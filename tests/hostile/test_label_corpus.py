@@ -380,7 +380,7 @@ TABLES = [
     Case(
         "pandas from a manifest, said",
         table(
-            "path,label,class-name\n" + "".join(f"{p},{1 - side(p)},{('Other', 'Promo')[side(p)]}\n" for p in PICTURES)
+            "path,label,Class_Name\n" + "".join(f"{p},{1 - side(p)},{('Other', 'Promo')[side(p)]}\n" for p in PICTURES)
         ),
         OTHER_PROMO,
     ),

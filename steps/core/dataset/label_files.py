@@ -208,7 +208,8 @@ def _separator(header: bytes | _LongLineError) -> str:
 def column_name(name: str) -> str:
     """Return a column's name in the form in which columns are compared; the known ones without regard to case."""
     name = in_one_form(name.strip())
-    return name.casefold() if name.casefold() in _KNOWN_COLUMNS else name
+    folded = name.casefold().replace("class_name", "class-name")
+    return folded if folded in _KNOWN_COLUMNS else name
 
 
 def in_one_form(text: str) -> str:
