@@ -9,7 +9,7 @@ from aws_cdk import aws_lambda as functions
 from constructs import Construct
 
 from infra.template.functions import Function
-from pipelines.definition.step_table import CONVERT, REJECT
+from pipelines.definition.step_table import CONVERT, REJECTIONS
 from pipelines.environment import Environment
 
 APPROVED, ENDED, FAILED, REJECTED = "approved", "execution-ended", "execution-failed", "candidate-rejected"
@@ -104,7 +104,7 @@ def add_alerts(stack: Any, environment: Environment, topic_arn: str, dead_letter
         kind="SageMaker Model Building Pipeline Execution Step Status Change",
         detail={
             "pipelineArn": [environment.pipeline_arn],
-            "stepName": [REJECT],
+            "stepName": list(REJECTIONS),
             "currentStepStatus": ["Failed"],
         },
         paths={"execution": "$.detail.pipelineExecutionArn"},

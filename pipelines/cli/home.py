@@ -1,11 +1,15 @@
 """The folder that holds everything a machine knows of its runs."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+# Screenshots are personal.
+_OWNER_ALONE = 0o077
+_NO_PLACE = frozenset("%?#")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -19,5 +23,16 @@ def home_option(command: Command) -> Command:
         show_default=True,
         show_envvar=True,
         help="Folder of runs, store, cache, MLflow and registry.",
-        callback=lambda _context, _option, value: value.resolve(),
+        callback=_home,
     )(command)
+
+
+def _home(_context: click.Context, _option: click.Parameter, value: Path) -> Path:
+    """Return the home's whole path; what is written into it from now on, its owner alone may read."""
+    home = value.resolve()
+    if found := sorted(_NO_PLACE & set(str(home))):
+        raise click.BadParameter(
+            f"{str(home)!r} has {found[0]!r} in its path, which MLflow reads as part of an address"
+        )
+    os.umask(_OWNER_ALONE)
+    return home

@@ -15,6 +15,7 @@ from pipelines.cli.home import home_option
 from pipelines.cli.weights import weights_option
 from pipelines.definition.parameters import SAMPLE_PARAMETERS, Parameter, pipeline_parameters
 from pipelines.definition.settings import Settings
+from steps.core.common.choices import NO, YES
 
 _SETTINGS = Settings()
 # Set by the run itself: where the data, the weights and what a candidate is judged against lie in the store.
@@ -40,6 +41,11 @@ def _flag(name: str) -> str:
 def parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each parameter of a run; one that is not given is None."""
     for parameter in reversed(_PARAMETERS):
+        if parameter.choices == (NO, YES):
+            command = click.option(_flag(parameter.name), parameter.name, flag_value=YES, help=_help(parameter))(
+                command
+            )
+            continue
         command = click.option(
             _flag(parameter.name), parameter.name, type=_click_type(parameter), help=_help(parameter)
         )(command)
@@ -73,11 +79,21 @@ def activation_hint() -> str | None:
     help="Labelled screenshots: a folder, or a labels file in one. Without it, the batches that `tilegate data add` "
     "has added, or the embedded synthetic sample if there are none.",
 )
+@click.option("--labels", metavar="FILE", help="The labels file in --data, where there are several.")
 @weights_option
 @click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run instead of starting a new one.")
 @parameter_options
-def run(home: Path, data: Path | None, weights: Path | None, resume: str | None, *, sample: bool, **given: Any) -> None:
+def run(
+    home: Path,
+    data: Path | None,
+    labels: str | None,
+    weights: Path | None,
+    resume: str | None,
+    *,
+    sample: bool,
+    **given: Any,
+) -> None:
     """Run the whole pipeline on this machine, from labelled screenshots to a registered TFLite model.
 
     Steps whose inputs, code and arguments have not changed are reused. Exit code 0: a model waits for approval; 3: the
@@ -87,7 +103,7 @@ def run(home: Path, data: Path | None, weights: Path | None, resume: str | None,
     from pipelines.runs.local_start import RunRequest
 
     chosen = {name: value for name, value in given.items() if value is not None}
-    request = RunRequest(home, data, sample, weights, chosen)
+    request = RunRequest(home, data, sample, weights, chosen, labels)
     outcome = resume_run(request, _SETTINGS, resume) if resume else run_pipeline(request, _SETTINGS)
     if hint := activation_hint():
         click.echo(hint)

@@ -17,6 +17,7 @@ from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import Source
+from steps.core.dataset.rows import check_readings
 from steps.core.dataset.snapshot import LABELS
 
 
@@ -53,8 +54,10 @@ def add_source(
         progress=progress,
     )
     intake, draft = reading.intake, reading.card(note, by)
+    batches = catalogue_batches(data)
+    check_readings([*batches, draft.batch], Classes(given=False), None)
     if twin := twin_of(data, draft, again=again):
-        return reading.added(twin, classes, None)
+        return reading.added(twin, None)
     wanted = set(intake.listing["sha256"])
     with tempfile.TemporaryDirectory(prefix="tilegate-add-") as scratch:
         # What a night keeps for the next one is not an operator's to write.
@@ -69,7 +72,7 @@ def add_source(
         alone=alone or nullcontext(),
         again=again,
     )
-    return reading.added(batch, classes, None if already else len(wanted) - len(known))
+    return reading.added(batch, None if already else len(wanted) - len(known))
 
 
 def storing(data: ObjectStore, intake: Intake, known: Mapping[str, str] | None = None) -> Callable[[str, str], None]:

@@ -16,7 +16,8 @@ class Card:
     """`source` is the last part of the path that was added, `by` and `note` are what a person said of it.
 
     `rows` counts all labelled rows (of a reference, its pictures), `refused` those that could not be used then, `bytes`
-    what all of its files hold, the labels file included. The other fields are those of `Batch`.
+    what all of its files hold, the labels file included. The other fields are those of `Batch`; cards of before have
+    neither `classes` nor `attribute`.
     """
 
     name: str
@@ -30,10 +31,12 @@ class Card:
     rows: int
     refused: int
     bytes: int
+    classes: str = ""
+    attribute: str = ""
 
     @property
     def batch(self) -> Batch:
-        return Batch(name=self.name, labels=self.labels, sha256=self.sha256, kind=self.kind, added=self.added)
+        return Batch(**{field.name: getattr(self, field.name) for field in fields(Batch)})
 
     def to_json(self) -> str:
         return json.dumps({"version": VERSION, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"

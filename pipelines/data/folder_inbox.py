@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.inbox import Dropped, What, attempt, still_young, usable
+from pipelines.data.inbox import Dropped, What, attempt, packed, still_young, usable
 from pipelines.executor.files import read_json, walk_files, write_json
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
@@ -28,6 +28,8 @@ class FolderInbox:
 
         `now` is in seconds since 1970. A folder that cannot be a batch is told on every night, and stops no other.
         """
+        loose = (path.name for path in sorted(self._folder.iterdir()) if path.is_file())
+        yield from map(str, filter(None, map(packed, loose)))
         for folder in sorted(
             path for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith(".")
         ):

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -21,12 +21,15 @@ from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
 from pipelines.data.clock import Clock, utc_now
 from pipelines.data.publish import Contents, publish_batch
+from pipelines.data.snapshots import catalogue_batches
+from pipelines.data.source import check_share
 from pipelines.data.withdrawals import erased_images
 from pipelines.environment import INBOX
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.labels import (
+    ARCHIVE_SUFFIXES,
     FOLDER_PER_CLASS,
     LabelledRow,
     RefusedRow,
@@ -35,7 +38,7 @@ from steps.core.dataset.labels import (
     rows_of_folders,
 )
 from steps.core.dataset.paths import Files, PathRefusedError
-from steps.core.dataset.rows import check_table, row_tables
+from steps.core.dataset.rows import check_readings, check_table, row_tables
 from steps.core.dataset.snapshot import LABELS, LISTING_COLUMNS, Batch, Place, content_digest, read_listing
 
 RECEIPT = ".taken-in.json"
@@ -78,6 +81,8 @@ def take_in_inbox(
     A folder in which something was written less than `settle` ago waits, for no mark tells that it is whole. One that
     cannot be a batch stays, is told every time, and stops no other. Raises AccessDeniedError.
     """
+    loose = (info.key.removeprefix(INBOX) for info in data.list(INBOX))
+    yield from filter(None, [packed(name) for name in loose if "/" not in name])
     for name in list(data.folders(INBOX)):
         folder = _Folder(data, name, classes, attribute, clock)
         yield from attempt(name, partial(folder.take_in, settle))
@@ -95,6 +100,13 @@ def attempt(name: str, take_in: Callable[[], Dropped | None]) -> Iterator[Droppe
         dropped = Dropped(name, What.REFUSED, str(error))
     if dropped:
         yield dropped
+
+
+def packed(name: str) -> Dropped | None:
+    """Return that an archive is no batch, None for any other file that lies in the inbox itself."""
+    if PurePosixPath(name).suffix.lower() not in ARCHIVE_SUFFIXES:
+        return None
+    return Dropped(name, What.REFUSED, "it is an archive: unpack it into a folder of the inbox")
 
 
 def still_young(name: str, age: timedelta, settle: timedelta) -> Dropped | None:
@@ -148,12 +160,12 @@ class _Folder:
     def _become_batch(self, found: Mapping[str, ObjectInfo]) -> tuple[Batch, bool, _Counts, AbstractSet[str]]:
         """Publish what the folder brings: the files in the set, by their paths."""
         folders = {path.partition("/")[0] for path in found if "/" in path}
-        files = [path for path in found if "/" not in path]
-        labels = choose_labels(files, folders, self._classes, self._data.uri(self._prefix))
+        labels = choose_labels(found, folders, self._classes, self._data.uri(self._prefix))
         wanted, counts = self._read(found, labels)
         if counts.rows == counts.refused:
             first = f"; the first of {counts.refused:,} that cannot be used: {counts.first}" if counts.first else ""
             raise UserError(f"{self._data.uri(self._prefix)} holds no usable row{first}")
+        check_share(self._data.uri(self._prefix), counts.rows, counts.refused, counts.first)
         paths = sorted(wanted)
         found_here = zip(paths, at_once(lambda path: self._data.sha256(self._prefix + path), paths), strict=True)
         erased = erased_images(self._data)
@@ -173,8 +185,11 @@ class _Folder:
             by="",
             rows=counts.rows,
             refused=counts.refused,
-            bytes=sum(found[path].size for path, _ in objects),
+            bytes=sum(found[path].size for path in paths),
+            classes=self._classes.text if self._classes.given else "",
+            attribute=self._attribute or "",
         )
+        check_readings([*catalogue_batches(self._data), draft.batch], Classes(given=False), None)
 
         def put(path: str, key: str) -> None:
             self._data.copy(self._prefix + path, key, source_etag=found[path].etag)
@@ -188,6 +203,7 @@ class _Folder:
         with tempfile.TemporaryDirectory(prefix="tilegate-inbox-") as scratch:
             if labels == FOLDER_PER_CLASS:
                 return self._counted(rows_of_folders(found, self._classes), found, labels)
+            (Path(scratch) / labels).parent.mkdir(parents=True, exist_ok=True)
             self._data.download(self._prefix + labels, Path(scratch) / labels)
             rows = read_labels(Path(scratch), labels, self._classes, self._attribute)
             wanted, counts = self._counted(rows, found, labels)

@@ -21,7 +21,9 @@ from pipelines.data.snapshots import added_batches
 from pipelines.data.withdrawals import erased_images, last_withdrawal, withdrawn_batches
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.dataset.classes import AUTO, Classes
 from steps.core.dataset.labels import FOLDER_PER_CLASS
+from steps.core.dataset.rows import check_readings
 from steps.core.dataset.snapshot import Batch, Place, write_listing
 
 CONTENTS = "contents"
@@ -47,11 +49,14 @@ class Contents:
 def twin_of(data: ObjectStore, draft: Card, *, again: bool = False) -> Batch | None:
     """Return the first batch that is of the same content and kind, and not withdrawn.
 
-    Raises UserError if there are only withdrawn ones, unless `again` says that this is known.
+    Raises UserError if its labels are read otherwise, or if there are only withdrawn ones, unless `again` says that
+    this is known.
     """
     twins = _twins(added_batches(data), draft)
     gone = withdrawn_batches(data) if twins else set()
     twin = next((batch for batch in twins if batch.name not in gone), None)
+    if twin:
+        check_readings([twin], Classes.parse(draft.classes or AUTO), draft.attribute or None)
     if twins and not twin and not again:
         raise UserError(
             f"just this is the batch {twins[-1].name}, which was withdrawn {last_withdrawal(data, twins[-1].name)}; "

@@ -28,6 +28,7 @@ from steps.core.dataset.labels import (
 )
 from steps.core.dataset.paths import Files, PathRefusedError
 from steps.core.dataset.row_schema import check_rows
+from steps.core.dataset.rows import reading
 from steps.core.dataset.snapshot import REFERENCE, REVIEW, Batch
 from steps.core.dataset.tables import SLICE_PREFIX, Quarantined
 from steps.core.tiles.decode import ImageRefusedError, read_image
@@ -36,7 +37,7 @@ REPLACES = "replaces"
 _NO_LABEL = -1
 _PLACE = re.compile(r"(.+):([1-9][0-9]{0,8})")
 # What a row of a review says for itself, whatever the refused row called so.
-_OWN = (*DECISION_KEYS, REPLACES, "path", "image", "source-ref", "source_ref", "label", "sha256")
+_OWN = (*DECISION_KEYS, REPLACES, CLASS_NAME, "path", "image", "source-ref", "source_ref", "label", "sha256")
 _NEEDS_FILE = ("path", "missing-file", "image")
 _ANEW = "write it anew in a labels file, with {place} in a column `replaces`, and `tilegate data add --kind review` it"
 _IN_THE_WAY = {
@@ -104,7 +105,7 @@ class Mender:
             raise UserError(f"{place} names the screenshot {screenshot[:12]}, which was erased {erased}")
         if label is None:
             self._check_agreement(place, screenshot, settled)
-        values, left_out = _columns(row, relabelled=label is not None)
+        values, left_out = _columns(row)
         decision = {"label": settled, "by": self.by, "reason": self.reason, REPLACES: place}
         # Its own name in the batch, for two rows may name two files alike.
         return Mended(Entry({**values, **decision}, f"{screenshot}{_suffix(file)}", file), left_out)
@@ -119,13 +120,14 @@ class Mender:
         return row
 
     def _rows(self, batch: Batch) -> Iterator[LabelledRow | ReviewedRow | RefusedRow]:
-        lenient = _AnyLabel(self.classes.negative, self.classes.positive, self.classes.given)
+        classes, attribute = reading(batch, self.classes, self.attribute)
+        lenient = _AnyLabel(classes.negative, classes.positive, classes.given)
         if batch.kind == REFERENCE:
             return iter(())
         if batch.labels == FOLDER_PER_CLASS:
             return rows_of_folders(self.catalogue.listing(batch.name)["path"], lenient)
         read = read_review if batch.kind == REVIEW else read_labels
-        return read(self.catalogue.folder(batch), batch.labels, lenient, self.attribute)
+        return read(self.catalogue.folder(batch), batch.labels, lenient, attribute)
 
     def _stored(self, batch: Batch, row: LabelledRow | ReviewedRow, place: str) -> Path:
         """Return the batch's own file of a row; raises UserError if it is not the one that was added."""
@@ -159,9 +161,9 @@ class _AnyLabel(Classes):
         except LabelError:
             return _NO_LABEL
 
-    def named_index(self, name: str, number: Any) -> int:
+    def named_index(self, name: str) -> int:
         try:
-            return Classes.named_index(self, name, number)
+            return Classes.named_index(self, name)
         except LabelError:
             return _NO_LABEL
 
@@ -173,13 +175,9 @@ def _check_picture(file: Path) -> None:
         raise UserError(f"{file} mends nothing, it would be refused as well: {error}") from None
 
 
-def _columns(row: LabelledRow | ReviewedRow, *, relabelled: bool) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the other columns of a row, and the names of those that may not hold what they hold.
-
-    The name of the class goes with the label that it stood for.
-    """
-    own = (*_OWN, CLASS_NAME) if relabelled else _OWN
-    kept = {name: value for name, value in row.slices.items() if name not in own and not name.endswith("-metadata")}
+def _columns(row: LabelledRow | ReviewedRow) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the other columns of a row, and the names of those that may not hold what they hold."""
+    kept = {name: value for name, value in row.slices.items() if name not in _OWN and not name.endswith("-metadata")}
     text = {"source_ref": "mended", "by": None, "reason": None}
     text |= {f"{SLICE_PREFIX}{name}": value for name, value in kept.items()}
     frame = pd.DataFrame({name: pd.Series([value], dtype="str") for name, value in text.items()})

@@ -14,6 +14,7 @@ from steps.core.dataset.labels import FOLDER_PER_CLASS
 from steps.core.dataset.rows import read_rows
 from steps.core.dataset.snapshot import KINDS, REFERENCE, Batch
 from steps.core.dataset.tables import Quarantined
+from steps.validate.checks.stops import ENOUGH, quarantined_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Reading:
     intake: Intake
     rows: pd.DataFrame
     refused: Sequence[Quarantined]
+    classes: Classes
+    attribute: str | None
 
     def card(self, note: str, by: str) -> Card:
         """Return the batch's card, still without name and time."""
@@ -59,11 +62,13 @@ class Reading:
             rows=len(self.rows) + len(self.refused),
             refused=len(self.refused),
             bytes=self.intake.bytes,
+            classes=self.classes.text if self.classes.given and self.kind != REFERENCE else "",
+            attribute=self.attribute or "",
         )
 
-    def added(self, batch: Batch, classes: Classes, new: int | None) -> Added:
+    def added(self, batch: Batch, new: int | None) -> Added:
         """Return what came of adding it as `batch`; `new` counts its new screenshots, None if it was there before."""
-        names = (classes.negative, classes.positive)
+        names = (self.classes.negative, self.classes.positive)
         return Added(
             batch=batch,
             rows=len(self.rows) + len(self.refused),
@@ -108,7 +113,17 @@ def read_source(
         why = f"; the first of {len(refused):,} that cannot be used: {refused[0].detail}" if refused else ""
         what = "picture" if kind == REFERENCE else "usable row"
         raise UserError(f"{source} holds no {what}{why}")
-    return Reading(source, kind, intake, rows, refused)
+    check_share(str(source), len(rows) + len(refused), len(refused), str(refused[0].detail) if refused else "")
+    return Reading(source, kind, intake, rows, refused, classes, attribute)
+
+
+def check_share(where: str, rows: int, refused: int, first: str) -> None:
+    """Raise UserError if so many rows are refused that every run on them would stop."""
+    if rows >= ENOUGH and refused > quarantined_share.limit * rows:
+        raise UserError(
+            f"{where}: {refused:,} of {rows:,} rows cannot be used, and with more than {quarantined_share.limit:.0%} "
+            f"every run would stop; the first because: {first}"
+        )
 
 
 def _read(intake: Intake, kind: str, classes: Classes, attribute: str | None) -> tuple[pd.DataFrame, list[Quarantined]]:
@@ -117,6 +132,14 @@ def _read(intake: Intake, kind: str, classes: Classes, attribute: str | None) ->
     rows, refused = intake.listing.assign(label=None), list[Quarantined]()
     if kind != REFERENCE:
         rows, refused = read_rows(batch, intake.folder, intake.listing, classes, attribute)
+        # Why a file could not be taken is known where it was looked for, and not from the listing.
+        why = {row.row: row for row in intake.left_out}
+        refused = [
+            replace(row, reason=why[row.row].reason, detail=why[row.row].detail)
+            if row.reason == "missing-file" and row.row in why
+            else row
+            for row in refused
+        ]
     if intake.labels == FOLDER_PER_CLASS:
         # These rows are made of the listing, which knows nothing of a file that could not be taken.
         refused = [

@@ -81,10 +81,8 @@ def stopped_since(home: Path, validated: ValidatedRun) -> RunSummary | None:
     return next((run for run in later if run.failed_step == VALIDATE.name), None)
 
 
-def as_last_run(home: Path, store: LocalStore, parameter: str, given: str) -> str:
-    """Return what a person said of how labels are read, else what the catalogue's last run was told of it."""
-    if given != AUTO:
-        return given
+def as_last_run(home: Path, store: LocalStore, parameter: str) -> str:
+    """Return what the catalogue's last run was told of how labels are read."""
     last = next((found for found in validated_runs(home, store) if not found.is_ad_hoc), None)
     return str(last.run.parameters.get(parameter, AUTO)) if last else AUTO
 

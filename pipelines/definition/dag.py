@@ -7,7 +7,12 @@ CheckFalsePositiveRate, which leads to ConvertToTFLite and RegisterModel, or to 
 from collections.abc import Mapping
 from typing import Any
 
-from sagemaker.core.workflow.conditions import ConditionEquals
+from sagemaker.core.workflow.conditions import (
+    ConditionEquals,
+    ConditionGreaterThanOrEqualTo,
+    ConditionLessThanOrEqualTo,
+    ConditionOr,
+)
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.mlops.workflow import ConditionStep, FailStep, Pipeline
@@ -16,8 +21,18 @@ from sagemaker.train.configs import InputData
 from pipelines.definition.jobs import OUTPUT, Jobs, listed_channel, output_of
 from pipelines.definition.registration import conversion_and_registration
 from pipelines.definition.settings import Settings
-from pipelines.definition.step_table import CHECK, EVALUATE, INDEX, PREPROCESS, REJECT, VALIDATE
+from pipelines.definition.step_table import (
+    CHECK,
+    CHECK_DATA,
+    EVALUATE,
+    INDEX,
+    PREPROCESS,
+    REJECT,
+    REJECT_DATA,
+    VALIDATE,
+)
 from pipelines.definition.tuning_and_training import training_step, tuning_step
+from steps.core.common.choices import YES
 from steps.core.dataset.plan import (
     CUT_OBJECTS,
     FEATURES,
@@ -27,6 +42,7 @@ from steps.core.dataset.plan import (
     TILES,
     VALIDATE_OBJECTS,
 )
+from steps.core.dataset.tables import VALIDATION
 
 # What both judging programs are told, by their flags.
 _LIMITS = {
@@ -39,6 +55,9 @@ _LIMITS = {
     "screenshots-per-day": "ScreenshotsPerDay",
     "review-seconds": "ReviewSeconds",
 }
+
+
+_FACTS = PropertyFile(name="Validation", output_name="report", path=VALIDATION)
 
 
 def build_pipeline(settings: Settings, session: Any) -> Any:
@@ -70,7 +89,15 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
     return Pipeline(
         name=settings.name,
         parameters=list(jobs.parameters.values()),
-        steps=[validate, preprocess, index, tune, train, *_judging_steps(jobs, held_out, features)],
+        steps=[
+            validate,
+            _check_data(jobs, validate),
+            preprocess,
+            index,
+            tune,
+            train,
+            *_judging_steps(jobs, held_out, features),
+        ],
         sagemaker_session=session,
     )
 
@@ -96,6 +123,7 @@ def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
             "backbone": jobs.text("Backbone"),
             "max-label-changes": jobs.text("MaxLabelChanges"),
         },
+        files=[_FACTS],
     )
     preprocess = jobs.processing(
         PREPROCESS,
@@ -125,6 +153,30 @@ def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
         },
     )
     return validate, preprocess, index
+
+
+def _check_data(jobs: Jobs, validate: Any) -> Any:
+    """Return the condition that ends the run where no model could prove the limits on these data."""
+
+    def proves(kind: Any, what: str, limit: str) -> Any:
+        anyway = ConditionEquals(left=jobs.parameters["TrainAnyway"], right=YES)
+        figure = JsonGet(validate.name, property_file=_FACTS, json_path=f"provable.{what}")
+        return ConditionOr(conditions=[anyway, kind(left=figure, right=jobs.parameters[limit])])
+
+    return ConditionStep(
+        CHECK_DATA,
+        conditions=[
+            proves(ConditionLessThanOrEqualTo, "max_fpr", "MaxFpr"),
+            proves(ConditionGreaterThanOrEqualTo, "min_tpr", "MinTpr"),
+        ],
+        if_steps=[],
+        else_steps=[
+            FailStep(
+                REJECT_DATA,
+                error_message=JsonGet(validate.name, property_file=_FACTS, json_path="provable.message"),
+            )
+        ],
+    )
 
 
 def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> list[Any]:

@@ -10,8 +10,10 @@ from steps.core.common.choices import (
     BACKBONES,
     COMPRESSIONS,
     HALF_OF_LIMIT,
+    NO,
     PREFERENCES,
     VARIANTS,
+    YES,
     wanted_variants,
 )
 from steps.core.common.errors import UserError
@@ -118,6 +120,9 @@ def _gate() -> tuple[Parameter, ...]:
             f"most that the FPR may rise above the champion's; {HALF_OF_LIMIT:g} is half of MaxFpr",
         ),
         Parameter("MaxTprDecrease", float, 0.05, "most that the TPR may fall below the champion's"),
+        Parameter(
+            "TrainAnyway", str, NO, "train on data that cannot prove the limits even without an error", (NO, YES)
+        ),
         Parameter("Phones", int, 300, "phones in use, to tell the reviewers' hours"),
         Parameter("ScreenshotsPerDay", float, 200.0, "screenshots of a phone a day, to tell the reviewers' hours"),
         Parameter("ReviewSeconds", float, 10.0, "seconds that a review takes, to tell the reviewers' hours"),

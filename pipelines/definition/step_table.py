@@ -58,8 +58,10 @@ EVALUATE = Step("EvaluateModel", "evaluate", MODEL_IMAGE, JUDGE, _PROCESSING, 15
 CONVERT = Step("ConvertToTFLite", "convert", MODEL_IMAGE, JUDGE, _PROCESSING, 45)
 STEPS: tuple[Step, ...] = (VALIDATE, PREPROCESS, INDEX, TUNE, TRAIN, EVALUATE, CONVERT)
 
-# Steps that run no job: the gate's condition and what it leads to.
+# Steps that run no job: the conditions, on the data and on the model, and what they lead to.
+CHECK_DATA, REJECT_DATA = "CheckProvableLimit", "RejectData"
 CHECK, REJECT, REGISTER = "CheckFalsePositiveRate", "RejectModel", "RegisterModel"
+REJECTIONS = (REJECT_DATA, REJECT)
 
 
 def names(role: str) -> tuple[str, ...]:

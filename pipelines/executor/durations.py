@@ -5,8 +5,9 @@ import re
 from pipelines.executor.errors import DefinitionError
 
 _DURATION = re.compile(
-    r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
-    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"
+    r"P?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
+    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?",
+    re.IGNORECASE,
 )
 _SECONDS = {"weeks": 604_800, "days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1}
 
@@ -14,7 +15,8 @@ _SECONDS = {"weeks": 604_800, "days": 86_400, "hours": 3_600, "minutes": 60, "se
 def seconds_of(text: str) -> int:
     """Return the seconds of a duration such as P30D, PT12H or P1DT30M; raises DefinitionError.
 
-    Years and months have no fixed length and are refused.
+    As in SageMaker the P may be missing and the letters small: 30dT5h. Years and months have no fixed length and are
+    refused.
     """
     match = _DURATION.fullmatch(str(text))
     parts = {unit: int(count) for unit, count in match.groupdict().items() if count} if match else {}

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines.executor.errors import DefinitionError
 
-READ_ONLY = 0o444
+READ_ONLY = 0o400
 PART = ".tilegate-part"
 
 

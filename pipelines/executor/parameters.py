@@ -27,6 +27,9 @@ def _value(name: str, parameter: Mapping[str, Any], given: Mapping[str, Value]) 
     kind = str(parameter.get("Type"))
     if kind not in _CASTS:
         raise DefinitionError(f"the parameter {name} has the type {kind!r}: wanted one of {', '.join(_CASTS)}")
+    if raw == "" != parameter.get("DefaultValue"):
+        # So does StartPipelineExecution: https://github.com/aws/sagemaker-python-sdk/issues/4016
+        raise DefinitionError(f"the parameter {name} is an empty text, which SageMaker refuses: leave it out")
     if raw is None:
         raise DefinitionError(f"the parameter {name} ({kind}) has no default: give it a value")
     try:

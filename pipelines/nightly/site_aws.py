@@ -62,11 +62,12 @@ class CloudSite:
         return leased(self.artifacts, self._duration, clock)
 
     def take_in(self) -> Iterator[str]:
-        if next(iter(self._data.folders(INBOX)), None) is None:
+        if next(iter(self._data.list(INBOX)), None) is None:
             return  # Most nights: reading batches takes more code than all the rest.
         from pipelines.data.inbox import SETTLE, take_in_inbox
+        from pipelines.runs.start import values_of
 
-        values = {**self._deployed.defaults(), **self._chosen}
+        values = values_of(self._deployed.defaults(), self._chosen)
         classes, attribute = Classes.parse(values["Classes"]), values["LabelAttribute"]
         named = None if attribute == AUTO else attribute
         settle = SETTLE if self._settle is None else self._settle

@@ -58,7 +58,7 @@ class LocalSite:
 
     def take_in(self) -> Iterator[str]:
         if self._inbox:
-            values = {**defaults_of(self._settings), **self._chosen}
+            values = self._start.values(self._chosen, self._weights)
             attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
             yield from self._inbox.take_in(
                 self._catalogue, Classes.parse(values["Classes"]), attribute, now=time.time()

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from pipelines.definition.step_table import REJECT
+from pipelines.definition.step_table import REJECTIONS
 from steps.core.common.program import EXIT_REJECTED
 
 
 def is_rejected(failed_step: str | None, exit_code: int | None) -> bool:
     """Tell whether the gate ended an execution that failed: by a step of its own, or by the exit code of a program."""
-    return failed_step == REJECT or exit_code == EXIT_REJECTED
+    return failed_step in REJECTIONS or exit_code == EXIT_REJECTED
 
 
 class Status(StrEnum):

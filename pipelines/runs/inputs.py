@@ -13,12 +13,21 @@ from pipelines.planning.seed import upload_weights, weights_folder
 from pipelines.storage.folder import FolderObjects
 from pipelines.storage.protocol import ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.text import printable
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch
 from steps.network.weights import WEIGHTS_SUFFIX
 
 
-def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Classes) -> Snapshot:
+def snapshot_of(
+    source: Path,
+    store: LocalStore,
+    settings: Settings,
+    classes: Classes,
+    *,
+    labels: str | None = None,
+    attribute: str | None = None,
+) -> Snapshot:
     """Bring the labelled data at `source` (a folder, or a labels file in one) into the store, as one batch for itself.
 
     It does not become one of the catalogue's batches: those are added on purpose, and stay. A row that points out of
@@ -26,9 +35,21 @@ def snapshot_of(source: Path, store: LocalStore, settings: Settings, classes: Cl
     not copied again. Raises UserError if there are none.
     """
     data = data_here(store, settings)
-    intake = take_in(source, kind=LABELS, classes=classes, store=store.root, erased=erased_images(data))
+    intake = take_in(
+        source,
+        kind=LABELS,
+        classes=classes,
+        labels=labels,
+        attribute=attribute,
+        store=store.root,
+        erased=erased_images(data),
+    )
     if intake.listing.empty:
-        raise UserError(f"{intake.folder / intake.labels} names no readable file inside {intake.folder}")
+        first = f"; the first row: {intake.left_out[0].detail}" if intake.left_out else ""
+        raise UserError(f"{intake.folder / intake.labels} names no readable file inside {intake.folder}{first}")
+    if intake.left_out:
+        row = intake.left_out[0]
+        print(f"Left out: {len(intake.left_out):,} rows; row {row.row}, {printable(row.source_ref, 80)}: {row.detail}")
     batch = Batch.of(intake.labels, intake.objects)
     listing = f"{AD_HOC.catalogue}/{batch.name}.parquet"
     if data.info(listing) is None:

@@ -39,7 +39,7 @@ def run_pipeline(request: RunRequest, settings: Settings) -> str:
 
 def resume_run(request: RunRequest, settings: Settings, run: str) -> str:
     """Go on with a run of the home as it was started; return its outcome, as `execute` does."""
-    if request.data or request.weights or request.parameters:
+    if request.data or request.labels or request.weights or request.parameters:
         raise UserError("--resume goes on with a run as it was started: give no data, weights or parameters with it")
     return execute(request.home, settings, {}, resume=run)
 

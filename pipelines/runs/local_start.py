@@ -24,7 +24,7 @@ from pipelines.runs.sample_data import write_sample
 from pipelines.runs.start import Ground, prepare, values_of, with_plan
 from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
-from steps.core.dataset.classes import Classes
+from steps.core.dataset.classes import AUTO, Classes
 
 # Not part of what a run is asked for: they follow from it, or from what was there when it started.
 _DERIVED = ("PlanUri", "ChampionUri", "LedgerUri")
@@ -35,6 +35,7 @@ class RunRequest:
     """What a person asked for; `parameters` are those given by name.
 
     Without `data` the catalogue's batches are meant, or the embedded sample if there are none or if `sample` says so.
+    `labels` is the labels file in `data`.
     """
 
     home: Path
@@ -42,6 +43,7 @@ class RunRequest:
     sample: bool = False
     weights: Path | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    labels: str | None = None
 
 
 class LocalStart:
@@ -72,6 +74,8 @@ class LocalStart:
 
     def asked(self, request: RunRequest) -> tuple[Snapshot, dict[str, Any]]:
         """Bring the data that a person asked for into the store; return their snapshot and every parameter's value."""
+        if request.labels and not request.data:
+            raise UserError("--labels names the labels file in --data, which is missing")
         added = None if request.data or request.sample else catalogue_snapshot(self.store, self.settings)
         is_sample = request.data is None and added is None
         if is_sample and not request.sample and withdrawn_batches(data_here(self.store, self.settings)):
@@ -91,7 +95,9 @@ class LocalStart:
             told = "the embedded sample, drawn by code. It shows that the workflow works, not how good a model is."
             print(f"Data: {told if is_sample else request.data}", flush=True)
             data = request.data or write_sample(self.home / "sample", progress=_drawn)
-            snapshot = snapshot_of(data, self.store, self.settings, Classes.parse(values["Classes"]))
+            attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
+            classes = Classes.parse(values["Classes"])
+            snapshot = snapshot_of(data, self.store, self.settings, classes, labels=request.labels, attribute=attribute)
         print(f"Dataset {snapshot.uri}")
         return snapshot, values
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from pipelines.aws.errors import aws_errors
-from pipelines.definition.step_table import CONVERT, REJECT, TUNE
+from pipelines.definition.step_table import CONVERT, REJECTIONS, TUNE
 from pipelines.runs.executions import Outcome, Status, is_rejected
 from steps.core.common.errors import UserError
 from steps.core.common.program import EXIT_REJECTED
@@ -81,11 +81,13 @@ class SageMakerExecutions:
         self._name = pipeline_arn.rpartition("/")[2]
 
     def start(self, display_name: str, token: str, parameters: Mapping[str, str]) -> str:
+        # The service takes no empty text: such a one is the definition's own.
+        given = {name: value for name, value in parameters.items() if value}
         with aws_errors(f"start the pipeline {self._name}"):
             started = self._client.start_pipeline_execution(
                 PipelineName=self._name,
                 PipelineExecutionDisplayName=display_name,
-                PipelineParameters=[{"Name": name, "Value": value} for name, value in sorted(parameters.items())],
+                PipelineParameters=[{"Name": name, "Value": value} for name, value in sorted(given.items())],
                 ClientRequestToken=token,
             )
         return str(started["PipelineExecutionArn"]).rpartition("/")[2]
@@ -211,7 +213,7 @@ def outcome_of(execution: Execution, steps: Sequence[StepState]) -> Outcome:
         return Outcome(Status.SUCCEEDED, tuning_job=job)
     failed = [step for step in steps if step.status == "Failed"]
     # The step that says why it rejects, else the first that failed.
-    rejecting = [step for step in failed if step.name == REJECT]
+    rejecting = [step for step in failed if step.name in REJECTIONS]
     ended_it = min(rejecting or failed, key=lambda step: str(step.ended or ""), default=None)
     name, reason = (ended_it.name, ended_it.reason) if ended_it else ("", execution.reason)
     if execution.status == "Stopped":

@@ -20,6 +20,8 @@ from pipelines.planning.warm_start import warm_start_parents
 from pipelines.registry.protocol import ModelRegistry
 from pipelines.storage.protocol import ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.dataset.classes import AUTO, Classes
+from steps.core.dataset.rows import check_readings
 from steps.core.tiles.features import features_key
 from steps.core.tiles.spec import PreprocessingSpec
 
@@ -50,6 +52,8 @@ def with_plan(
     `code` identifies the programs of the data. Whatever else makes ValidateData run again gets a plan of its own, too,
     which asks for what the store does not know by then.
     """
+    attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
+    check_readings(snapshot.batches, Classes.parse(values["Classes"]), attribute)
     seed(ground.artifacts)
     spec = PreprocessingSpec(tile_size=values["TileSize"])
     weights = weights_sha256(ground.artifacts, values["PretrainedWeightsUri"])

@@ -18,12 +18,15 @@ from pipelines.runs.local_images import LocalImages
 from pipelines.runs.local_run import told_counts, validation_report
 from pipelines.runs.local_start import LocalStart, RunRequest
 from steps.core.common.files import read_json
+from steps.core.gate.limits import Limits
+from steps.core.gate.provable import Provable
 
 
 def validate_data(request: RunRequest, settings: Settings) -> bool:
     """Run ValidateData, print its verdict and where its page lies, and tell whether the data may be learned from.
 
-    Raises UserError for data and parameters that no run would start with.
+    They may not, if limits are asked for that they cannot prove. Raises UserError for data and parameters that no run
+    would start with.
     """
     home, start = request.home, LocalStart(request.home, settings)
     whole = json.loads(compile_cached(settings, home / "compiled"))
@@ -39,15 +42,20 @@ def validate_data(request: RunRequest, settings: Settings) -> bool:
         listeners=[ConsoleProgress()],
     ).run()
     report = validation_report(result, start.store)
+    limits, short = Limits(values["MaxFpr"], values["MinTpr"]), ""
     print()
     if report:
-        for name, value in _told(read_json(report / "validation.json")):
+        validation = read_json(report / "validation.json")
+        for name, value in _told(validation):
             print(f"{name:<12} {value}")
+        if short := Provable.read(validation["provable"]).shortage(limits):
+            print(f"{'Provable':<12} {short}")
         print(f"{'Data page':<12} {report / 'report.html'}")
     elif result.reason:
         print(f"{'Verdict':<12} none: {result.reason}")
     print(f"{'Run':<12} {result.run_dir}")
-    return result.status == "Succeeded"
+    asked = {"MaxFpr", "MinTpr"} & request.parameters.keys()
+    return result.status == "Succeeded" and not (asked and short)
 
 
 def cut_down(definition: Mapping[str, Any], step: str) -> dict[str, Any]:

@@ -94,5 +94,5 @@ class Chapter:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a count as people read it: "1 row", "1,200 rows"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Return a count as people read it: "1 row", "1,200 rows", "2 batches"."""
+    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith('ch') else 's'}"

@@ -1,6 +1,7 @@
 """What ValidateData does: a snapshot's batches in, and out of it verdict, tables, facts of new images, and the page."""
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from steps.core.dataset.classes import AUTO, Classes
 from steps.core.dataset.integrity import check_batch
 from steps.core.dataset.label_resolution import settle_labels
 from steps.core.dataset.plan import FACTS, INSPECTOR, Plan, Source
-from steps.core.dataset.rows import no_rows, read_rows
+from steps.core.dataset.rows import check_readings, common_classes, no_rows, read_rows
 from steps.core.dataset.snapshot import REFERENCE, Part, parts_of, snapshot_digest
 from steps.core.dataset.splits import DEVELOPMENT
 from steps.core.dataset.tables import SLICE_PREFIX, VALIDATION, write_dataset, write_quarantine
@@ -35,9 +36,11 @@ def validate_data(args: argparse.Namespace) -> None:
     """Validate what the arguments of `steps.validate` name; raises UserError where a rule stops the run."""
     if not 0 <= args.max_label_changes <= 1:
         raise UserError(f"--max-label-changes {args.max_label_changes}: a share from 0 to 1 is wanted")
-    classes, plan = Classes.parse(args.classes), Plan.read(args.plan)
+    given, plan = Classes.parse(args.classes), Plan.read(args.plan)
     data = _Data(plan.source, args)
     data.check()
+    check_readings(data.batches, given, None if args.label_attribute == AUTO else args.label_attribute)
+    classes = common_classes(data.batches, given)
     _inspect(args, data, [part for part in data.parts if part.digest in plan.inspect])
     known = args.store / FACTS / INSPECTOR
     folders = [(args.new_facts if part.digest in plan.inspect else known) / part.digest for part in data.parts]
@@ -58,6 +61,7 @@ def validate_data(args: argparse.Namespace) -> None:
         new_rows=int((~data.rows["batch"].isin(before)).sum()) + sum(q.batch not in before for q in data.refused),
         new_refused=sum(q.batch not in before and q.reason not in harmless for q in validation.quarantined),
         unused_files=data.unused(),
+        rows_of=Counter([*data.rows["batch"].tolist(), *(row.batch for row in data.refused)]),
         limits={"label-changes": args.max_label_changes},
     )
     examined = examine(validation, classes, circumstances)

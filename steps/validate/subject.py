@@ -25,7 +25,7 @@ class Circumstances:
     previous: the labels of the snapshot before, 0 or 1 by id, None for a first one; `contested` are those of its
     screenshots that rows of a new batch contradict.
     new_rows, new_refused: how many rows the batches brought that the snapshot before does not have, and how many of
-    them were refused. `limits` are limits other than the rules' own.
+    them were refused. `rows_of` counts the rows of each batch; `limits` are limits other than the rules' own.
     """
 
     comparisons: Sequence[Comparison] = ()
@@ -34,6 +34,7 @@ class Circumstances:
     new_rows: int = 0
     new_refused: int = 0
     unused_files: int = 0
+    rows_of: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
 
 

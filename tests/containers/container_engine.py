@@ -75,6 +75,9 @@ class ContainerEngine:
 
 
 def _give(folder: Path, user: int, group: int) -> None:
-    """Let a user write into the folders of a job; its input files are links to objects and stay as they are."""
-    for parent, _, _ in os.walk(folder):
+    """Let a user write into the folders of a job; its input files are links to objects, which it may only read."""
+    for parent, _, names in os.walk(folder):
         os.chown(parent, user, group)
+        for name in names:
+            path = Path(parent, name)
+            path.chmod(path.stat().st_mode | 0o044)

@@ -89,7 +89,11 @@ def test_an_identical_run_reuses_every_step(first):
 
 def test_a_limit_that_the_sample_cannot_prove_is_rejected_and_says_how_much_is_missing(first):
     home, _ = first
-    done = tilegate(home, "run", "--max-fpr", "0.01")
+    at_once = tilegate(home, "run", "--max-fpr", "0.01")
+    assert at_once.returncode == 3
+    assert re.search(r"Missing are for 1 %, .* test negatives \(.* new groups\)", at_once.stdout)
+    assert not steps(at_once.stdout, "runs")
+    done = tilegate(home, "run", "--max-fpr", "0.01", "--train-anyway")
     assert done.returncode == 3
     assert "REJECTED" in done.stdout
     assert re.search(r"the limit is 1 %.*more .*are needed", done.stdout)

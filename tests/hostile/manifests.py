@@ -234,7 +234,7 @@ def _broken_tables() -> Iterator[Case]:
         "a name that is a formula": (b"path,label,=1+1\na.png,1,x", "formula"),
         "a name of 101 characters": (b"path,label," + b"x" * 101, "101 characters"),
         "a quotation mark that is never closed": (b'path,label\na.png,1\n"b.png,0\na.png,1', "line 3"),
-        "another separator": (b"path;label\na.png;1", "path;label"),
+        "another separator": (b"path|label\na.png|1", "path|label"),
     }
     yield from (Case(f"csv: {name}", "l.csv", content, says=says) for name, (content, says) in broken.items())
     many = "\n".join(line(**{f"k{n}": "x"}) for n in range(201))

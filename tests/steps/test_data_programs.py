@@ -31,6 +31,30 @@ def test_validation_writes_its_tables_and_keeps_held_out_labels_from_training(wo
     assert "60 screenshots may be learned from" in (workspace.report / "report.html").read_text()
 
 
+def test_a_batch_is_read_as_it_was_added_and_a_contradiction_is_refused(tmp_path, capsys):
+    made = Workspace(tmp_path)
+    made.draw(60)
+    labels = made.labelled / "b-test" / "m.manifest"
+    rows = [json.loads(line) for line in labels.read_text().splitlines()]
+    named = [
+        {**row, "k": 1 - row["k"], "k-metadata": {"class-name": ("Other", "Promo")[row["k"]]}, "old": 0}
+        | {"old-metadata": {}}
+        for row in rows
+    ]
+    labels.write_text("\n".join(map(json.dumps, named)))
+    made.plan_for([Batch("b-test", "m.manifest", "0" * 64)])
+    assert made.validate() == 1
+    assert "there are several label attributes, 'k', 'old'" in capsys.readouterr().err
+    made.plan_for([Batch("b-test", "m.manifest", "0" * 64, classes="Other,Promo", attribute="k")])
+    assert made.validate() == 0
+    dataset = read_dataset(made.dataset)
+    truth = {f"b-test/{row['source-ref']}": row["k"] for row in rows}
+    assert dict(zip(dataset["uri"], dataset["label"], strict=True)) == truth
+    assert json.loads((made.report / "validation.json").read_text())["names"] == {"0": "Other", "1": "Promo"}
+    assert made.validate("--classes", "Promo,Other") == 1
+    assert "contradicts the batch b-test" in capsys.readouterr().err
+
+
 def test_every_screenshot_has_its_plan_of_tiles_in_the_store(workspace):
     dataset, tiles = read_dataset(workspace.dataset), read_tiles(workspace.tiles)
     assert PreprocessingSpec.read(workspace.tiles).tile_size == TILE_SIZE

@@ -1,6 +1,7 @@
 """`tilegate data add`: labelled screenshots into the store."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from pipelines.cli.home import home_option
 from pipelines.environment import LOCAL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelines.data.source import Added
 
 _KINDS = ("labels", "review", "reference")
@@ -67,7 +70,7 @@ def add(  # noqa: PLR0917 (Click passes them by name)
         "progress": FileProgress(sys.stdout),
     }
     if environment == LOCAL:
-        _tell(open_catalogue(home).add(path, **options))
+        _tell(_asking(partial(open_catalogue(home).add, path), options))
         click.echo("Next         `tilegate run` learns from all batches; `tilegate data status` lists them")
         return
     from pipelines.aws.session import aws_errors, open_environment
@@ -77,8 +80,30 @@ def add(  # noqa: PLR0917 (Click passes them by name)
     deployment = open_environment(environment, region)
     with aws_errors(f"add data to {environment}"):
         data = S3Objects(deployment.client("s3"), deployment.environment.data_bucket)
-        _tell(add_source(data, path, **options))
+        _tell(_asking(partial(add_source, data, path), options))
     click.echo(f"Next         the nights of {environment} learn from all batches")
+
+
+def _asking(add: "Callable[..., Added]", options: "dict[str, Any]") -> "Added":
+    """Add; where two class names are unknown, a person at a terminal is asked which is the positive class."""
+    from steps.core.dataset.classes import Classes, as_option
+    from steps.core.dataset.label_names import LabelNamesError
+
+    try:
+        return add(**options)
+    except LabelNamesError as error:
+        if not error.names or options["classes"].given or not _is_terminal():
+            raise
+        click.echo(error)
+        first, second = error.names
+        positive = click.prompt("Positive class", type=click.Choice(error.names))
+        classes = Classes.parse(as_option((second, first) if positive == first else (first, second)))
+    click.echo(f"Classes      0 is {classes.negative}, 1 is {classes.positive}")
+    return add(**{**options, "classes": classes})
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _tell(added: "Added") -> None:
@@ -87,6 +112,8 @@ def _tell(added: "Added") -> None:
     usable = added.rows - len(added.refused)
     labels = "".join(f", {count:,} {name}" for name, count in added.per_label.items() if count)
     click.echo(f"Rows         {usable:,} of {added.rows:,} usable{labels}")
+    if labels and (none := [name for name, count in added.per_label.items() if not count]):
+        click.echo(f"  note       no row is {printable(none[0], 80)}: a run needs both classes")
     for row in added.refused[:_REASONS_SHOWN]:
         click.echo(
             f"  refused    row {row.row}, {printable(row.source_ref, 60)!r}: {row.reason}, {printable(row.detail)}"

@@ -36,14 +36,21 @@ def attribute_of(label_attribute: str) -> str | None:
 
 
 def reading_of(home: Path, classes: str, label_attribute: str) -> "tuple[Classes, str | None]":
-    """Return the classes and the label attribute: those given, else those of the last run on the catalogue."""
-    from pipelines.data.validated_runs import as_last_run
-    from pipelines.executor.store import LocalStore
-    from steps.core.dataset.classes import Classes
+    """Return the classes and the label attribute: those given, else what the batches or the last run call them.
 
-    store = LocalStore(home / "store")
-    names = as_last_run(home, store, "Classes", classes)
-    return Classes.parse(names), attribute_of(as_last_run(home, store, "LabelAttribute", label_attribute))
+    Raises UserError if what is given contradicts a batch.
+    """
+    from pipelines.data.validated_runs import as_last_run
+    from steps.core.dataset.classes import Classes
+    from steps.core.dataset.rows import check_readings, common_classes
+
+    catalogue = open_catalogue(home)
+    batches, attribute = catalogue.batches(), attribute_of(label_attribute)
+    check_readings(batches, Classes.parse(classes), attribute)
+    names = common_classes(batches, Classes.parse(classes))
+    if not names.given:
+        names = Classes.parse(as_last_run(home, catalogue.store, "Classes"))
+    return names, attribute or attribute_of(as_last_run(home, catalogue.store, "LabelAttribute"))
 
 
 def open_catalogue(home: Path) -> "Catalogue":

@@ -84,9 +84,11 @@ def _write_page(path: Path, found: "ValidatedRun", rows: "pd.DataFrame", home: P
     from pipelines.definition.settings import Settings
     from pipelines.executor.store import LocalStore
     from steps.core.dataset.classes import Classes
+    from steps.core.dataset.rows import common_classes
 
     pictures = Pictures(found.source, LocalStore(home / "store").path(Settings().uri()))
-    classes = Classes.parse(str(found.run.parameters.get("Classes", "auto")))
+    given = Classes.parse(str(found.run.parameters.get("Classes", "auto")))
+    classes = common_classes(found.source.batches(LocalStore(home / "store").path(Settings().uri())), given)
     named = rows.assign(
         screenshot=[
             pictures.screenshot(batch, ref, sha256)

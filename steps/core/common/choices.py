@@ -13,6 +13,7 @@ VARIANTS = (*CONVERSIONS, *COMPRESSIONS)
 # All conversions, and what was trained.
 ALL_THERE_IS = "all"
 PREFERENCES = ("balanced", "size")
+NO, YES = "no", "yes"
 # A margin to the champion that follows the limit: AWS takes no empty number, and a start gives the limit alone.
 HALF_OF_LIMIT = -1.0
 

@@ -3,8 +3,7 @@
 import errno
 import hashlib
 import json
-import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +18,8 @@ _CHUNK = 1 << 20
 def unfinished(folder: Path) -> Iterator[Path]:
     """Yield a hidden file in `folder`, for the block to write and to rename; it vanishes if it is still there."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".unfinished.", dir=folder)
-    os.close(handle)
-    beside = Path(name)
-    beside.chmod(0o644)
+    beside = folder / f".unfinished.{secrets.token_hex(8)}"
+    beside.touch(exist_ok=False)  # with the rights that the umask leaves, as tempfile's files have not
     try:
         yield beside
     finally:

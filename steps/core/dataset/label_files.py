@@ -8,6 +8,7 @@ import codecs
 import csv
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,9 @@ _INDEX = re.compile(r"__index_level_\d+__")  # pandas puts an index without a na
 # many write for "nothing", is none.
 _FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 _NUMBER_OR_DASH = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-", re.ASCII)
+_SEPARATORS = (",", ";", "\t")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_KNOWN_COLUMNS = frozenset({"label", "waive", "by", "reason", "sha256", "class-name", *SOURCE_KEYS, *GROUP_KEYS})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -46,6 +50,10 @@ class RowError(ValueError):
     def __init__(self, detail: str, reason: str = "manifest-line") -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+class EncodingError(RowError):
+    """A line that is no text in UTF-8."""
 
 
 class _LongLineError(RowError):
@@ -124,7 +132,8 @@ def _decoded(line: bytes) -> str:
     try:
         return line.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
-        raise RowError(f"no text in UTF-8: {error.reason} at byte {error.start + 1} of the line") from None
+        why = "UTF-16" if line.startswith(_UTF_16) else f"{error.reason} at byte {error.start + 1} of the line"
+        raise EncodingError(f"no text in UTF-8 ({why}): save the file as UTF-8, in Excel as `CSV UTF-8`") from None
 
 
 def _manifest_records(path: Path) -> Records:
@@ -162,23 +171,53 @@ _JSON = json.JSONDecoder(object_pairs_hook=_once)
 
 def _csv_records(path: Path, *, review: bool) -> Records:
     lines = _lines(path)
-    columns, still_open = _fields(next(lines, (1, b""))[1])
-    if still_open or isinstance(columns, RowError):
-        raise UserError(f"{path}, line 1: the names of the columns cannot be read ({columns})")
-    _check_columns(path, columns, review=review)
+    first = next(lines, (1, b""))[1]
+    separator = _separator(first)
+    names, still_open = _fields(first, separator)
+    if still_open or isinstance(names, RowError):
+        raise UserError(f"{path}, line 1: the names of the columns cannot be read ({names})")
+    columns = [column_name(name) for name in names]
+    # Spreadsheets write columns without a name, and pandas its index; they say nothing that has a name.
+    _check_columns(path, [name for name in columns if name], review=review)
     for row, line in lines:
-        fields, still_open = _fields(line)
+        fields, still_open = _fields(line, separator)
         if still_open:
             yield row, _closing(path, row, lines)
         elif isinstance(fields, RowError):
             yield row, fields
-        elif fields and len(fields) != len(columns):
+        elif not any(fields) or not any(map(str.strip, fields)):
+            continue  # a spreadsheet's empty line
+        elif len(fields) != len(columns):
             yield row, RowError(f"the row has {len(fields)} fields, the header {len(columns)}")
-        elif fields:
-            yield row, dict(zip(columns, fields, strict=True))
+        else:
+            record = dict(zip(columns, fields, strict=True))
+            record.pop("", None)
+            yield row, record
 
 
-def _fields(line: bytes | _LongLineError) -> tuple[list[str] | RowError, bool]:
+def _separator(header: bytes | _LongLineError) -> str:
+    """Return what separates a table's columns: where commas are decimal, spreadsheets write semicolons or tabs."""
+    if isinstance(header, bytes):
+        for separator in _SEPARATORS:
+            names, _ = _fields(header, separator)
+            if not isinstance(names, RowError) and {*map(column_name, names)} & {"label", "waive"} and len(names) > 1:
+                return separator
+    return _SEPARATORS[0]
+
+
+def column_name(name: str) -> str:
+    """Return a column's name in the form in which columns are compared; the known ones without regard to case."""
+    name = in_one_form(name.strip())
+    folded = name.casefold().replace("class_name", "class-name")
+    return folded if folded in _KNOWN_COLUMNS else name
+
+
+def in_one_form(text: str) -> str:
+    """Return a text with its accents composed (NFC): a Mac writes file names otherwise than a spreadsheet."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _fields(line: bytes | _LongLineError, separator: str) -> tuple[list[str] | RowError, bool]:
     """Return a line's fields, and whether it ends in a quoted one, which then goes on in the next line.
 
     Each line is parsed for itself: no value may have a line break, and so a missing quotation mark fills no memory.
@@ -187,9 +226,11 @@ def _fields(line: bytes | _LongLineError) -> tuple[list[str] | RowError, bool]:
         return line, line.quotes % 2 == 1
     try:
         # The second line closes what the first leaves open; the reader only takes it if there is such a thing.
-        reader = csv.reader((_decoded(line).rstrip("\r\n"), '"'), strict=True)
+        reader = csv.reader((_decoded(line).rstrip("\r\n"), '"'), strict=True, delimiter=separator)
         return next(reader), reader.line_num > 1
-    except (RowError, csv.Error) as error:
+    except EncodingError as error:
+        return error, line.count(b'"') % 2 == 1
+    except csv.Error as error:
         return RowError(str(error)), line.count(b'"') % 2 == 1
 
 
@@ -207,7 +248,7 @@ def _parquet_records(path: Path, *, review: bool) -> Records:
         with pq.ParquetFile(path) as file:
             columns = _parquet_columns(path, file, review=review)
             texts = [name for name in columns if _is_text(file.schema_arrow.field(name).type)]
-        row = 0
+        row, names = 0, [column_name(name) for name in columns]
         # As dictionaries, for a text that stands in a million rows is only once in the file.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
@@ -215,7 +256,8 @@ def _parquet_records(path: Path, *, review: bool) -> Records:
                 for record in zip(*values, strict=True):
                     row += 1
                     _check_rows(path, row)
-                    yield row, dict(zip(columns, record, strict=True))
+                    if any(record) or any(value is not None for value in record):
+                        yield row, dict(zip(names, record, strict=True))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(f"{path} is not a readable Parquet table: {printable(str(error))}") from None
 
@@ -227,14 +269,16 @@ def _parquet_columns(path: Path, file: Any, *, review: bool) -> list[str]:
     if (size := sum(group.total_byte_size for group in groups)) > MAX_TABLE_BYTES:
         raise UserError(f"{path} unpacks to {size:,} bytes; {MAX_TABLE_BYTES:,} is the most: add it in several parts")
     schema = file.schema_arrow
-    _check_columns(path, [name for name in schema.names if not _INDEX.fullmatch(name)], review=review)
+    columns = [field.name for field in schema if field.name and not _INDEX.fullmatch(field.name)]
+    _check_columns(path, [column_name(name) for name in columns], review=review)
+    types = {column_name(name): schema.field(name).type for name in columns}
     for name in ("label", *GROUP_KEYS):
-        if name in schema.names and not _is_plain(schema.field(name).type):
-            raise UserError(f"{path}: the column {name!r} is {schema.field(name).type}, a text or a number is wanted")
-    sources = [name for name in SOURCE_KEYS if name in schema.names]
-    if sources and not any(_is_text(schema.field(name).type) for name in sources):
-        raise UserError(f"{path}: the column {sources[0]!r} is {schema.field(sources[0]).type}, a text is wanted")
-    return [field.name for field in schema if _is_plain(field.type) and not _INDEX.fullmatch(field.name)]
+        if name in types and not _is_plain(types[name]):
+            raise UserError(f"{path}: the column {name!r} is {types[name]}, a text or a number is wanted")
+    sources = [name for name in SOURCE_KEYS if name in types]
+    if sources and not any(_is_text(types[name]) for name in sources):
+        raise UserError(f"{path}: the column {sources[0]!r} is {types[sources[0]]}, a text is wanted")
+    return [name for name in columns if _is_plain(schema.field(name).type)]
 
 
 def _unpacked(kind: Any) -> Any:

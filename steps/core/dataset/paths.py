@@ -1,6 +1,7 @@
 """From the path that a row names to a file inside its batch, and to nothing else."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ MAX_PATH_CHARACTERS = 1_024
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _S3 = "s3://"
-_NO_FILE = "there is no such readable file in the batch"
+_NO_FILE = "there is no such readable file in the batch (links that lead out of it are not followed)"
 _NO_KEY = "no end of the URI's key is a readable file in the batch"
 
 
@@ -41,10 +42,8 @@ class Files:
 
     def locate(self, ref: str) -> str:
         """Return the listed path that `ref` names, as `locate` does; raises PathRefusedError. Nothing is looked at."""
-        if ref.startswith(_S3):
-            found = next((end for end in _ends(ref, self.depth) if end in self.sha256), None)
-        else:
-            found = path if (path := _relative(ref)) in self.sha256 else None
+        paths = _ends(ref, self.depth) if ref.startswith(_S3) else (_relative(ref),)
+        found = next((form for path in paths for form in _forms(path) if form in self.sha256), None)
         if found is None:
             raise PathRefusedError("missing-file", _NO_KEY if ref.startswith(_S3) else _NO_FILE)
         return found
@@ -67,14 +66,20 @@ def locate(root: Path, ref: str) -> PurePosixPath:
     or URI reaches anything outside of `root`.
     """
     if ref.startswith(_S3):
-        found = next((end for end in _ends(ref, MAX_PATH_CHARACTERS) if _is_inside(root, end)), None)
-        if found is None:
-            raise PathRefusedError("missing-file", _NO_KEY)
-        return PurePosixPath(found)
-    path = _relative(ref)
-    if not _is_inside(root, path):
-        raise PathRefusedError("missing-file", _NO_FILE)
-    return PurePosixPath(path)
+        paths, missing = _ends(ref, MAX_PATH_CHARACTERS), _NO_KEY
+    else:
+        paths, missing = iter((_relative(ref),)), _NO_FILE
+    found = next((form for path in paths for form in _forms(path) if _is_inside(root, form)), None)
+    if found is None:
+        raise PathRefusedError("missing-file", missing)
+    return PurePosixPath(found)
+
+
+def _forms(path: str) -> Iterator[str]:
+    """Yield a path as it is written, and with its accents composed and apart, as file systems and tables have them."""
+    yield path
+    if not path.isascii():
+        yield from (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
 
 
 def _parts(path: str) -> list[str]:
@@ -96,8 +101,16 @@ def _relative(ref: str) -> str:
     _check_text(ref)
     parts = _parts(ref)
     if ref.startswith("/") or "\\" in ref or ".." in parts or _SCHEME.match(ref):
-        raise PathRefusedError("path", "the path leaves the batch's folder: a relative path inside it is wanted")
+        raise PathRefusedError("path", f"{_why_not(ref)}: a relative path inside it is wanted, as in images/a.png")
     return "/".join(parts)
+
+
+def _why_not(ref: str) -> str:
+    if "\\" in ref:
+        return "the path has backslashes, as Windows writes them, and may leave the batch's folder"
+    if ref.startswith("/"):
+        return "the path is absolute, and leaves the batch's folder"
+    return "the path leaves the batch's folder"
 
 
 def _check_text(ref: str) -> None:
@@ -115,7 +128,7 @@ def _is_inside(root: Path, path: str) -> bool:
     try:
         # The root itself may be reached through a link; what lies in it may not lead out.
         if not file.resolve().is_relative_to(root.resolve()):
-            raise PathRefusedError("path", "a symbolic link leads out of the batch's folder")
+            raise PathRefusedError("path", "a symbolic link leads out of the batch's folder: copy the file into it")
         return file.is_file()
     except (OSError, RuntimeError) as error:
         raise PathRefusedError("path", f"not a usable path: {error}") from None

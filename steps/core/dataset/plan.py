@@ -20,7 +20,7 @@ SHARDS_MANIFEST, FEATURES_MANIFEST = "shards.manifest", "features.manifest"
 # What the store knows of a part's images.
 FACTS_FILE, THUMBNAILS_FILE = "facts.parquet", "thumbnails.parquet"
 # A change of what is measured in an image, or how, makes a new version: old facts then are not taken for new ones.
-INSPECTOR = "1"
+INSPECTOR = "2"
 _VERSION = 2
 
 

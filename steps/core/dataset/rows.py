@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from steps.core.common.errors import UserError
 from steps.core.common.text import printable
-from steps.core.dataset.classes import Classes
+from steps.core.dataset.classes import AUTO, PLAIN, Classes, folded
 from steps.core.dataset.labels import (
     DECISION_KEYS,
     FOLDER_PER_CLASS,
@@ -37,7 +38,8 @@ def read_rows(
     """Return the usable rows of a batch of labels or of review, and the refused ones; each row is on one side.
 
     `folder` holds the labels file; `listing` has the columns path (posix, relative to the batch) and sha256 of its
-    regular files. `attribute` names the manifest's label attribute where it has several.
+    regular files. `classes` and `attribute`, which names the manifest's label attribute where it has several, are for a
+    batch that says nothing of them itself.
 
     The table has `ROW_COLUMNS` and, in alphabetical order, `slice:<name>` for every other column; text is `str` with
     NaN where there is none, `row` int64 from 1 as an editor counts lines, `label` int8 0 or 1. `id` is the listed
@@ -48,11 +50,52 @@ def read_rows(
     Raises UserError if the labels file as a whole cannot be read.
     """
     files, frames, refused = Files.of(listing), [], list[Quarantined]()
-    for frame, bad in row_tables(_rows(batch, folder, files, classes, attribute), batch, files):
+    for frame, bad in row_tables(_rows(batch, folder, files, *reading(batch, classes, attribute)), batch, files):
         frames.append(frame)
         refused += bad
     checked, bad = check_table(batch, _joined(frames))
     return checked, sorted([*refused, *bad], key=lambda q: q.row)
+
+
+def reading(batch: Batch, classes: Classes, attribute: str | None) -> tuple[Classes, str | None]:
+    """Return how a batch's labels are read: as was said when it was added, else as is given."""
+    return Classes.parse(batch.classes) if batch.classes else classes, batch.attribute or attribute
+
+
+def check_readings(batches: Iterable[Batch], classes: Classes, attribute: str | None) -> None:
+    """Raise UserError if names or an attribute contradict what a batch says, or batches each other.
+
+    `classes` and `attribute` are a person's; what nobody gave contradicts nothing.
+    """
+    sides: dict[str, tuple[int, str]] = {}
+    for batch in batches:
+        own, called = Classes.parse(batch.classes or AUTO), batch.name or "that is to be added"
+        if own.given and classes.given and not own.same_as(classes):
+            raise UserError(
+                f"--classes {classes.text} contradicts the batch {called}, which was added with {own.text}: leave "
+                "--classes out, then each batch is read as it was added"
+            )
+        if attribute is not None and batch.attribute and batch.attribute != attribute:
+            raise UserError(
+                f"--label-attribute {attribute} contradicts the batch {called}, which was added with "
+                f"{batch.attribute}: leave it out, then each batch is read as it was added"
+            )
+        for side, name in enumerate((own.negative, own.positive) if own.given else ()):
+            known, other = sides.setdefault(folded(name), (side, called))
+            if known != side:
+                raise UserError(
+                    f"{name!r} is the {PLAIN[side]} class in the batch {called} and the {PLAIN[known]} one in "
+                    f"the batch {other}: one of the two has its classes the wrong way round; what was added so has to "
+                    "be withdrawn, and added again"
+                )
+
+
+def common_classes(batches: Iterable[Batch], classes: Classes) -> Classes:
+    """Return what people call the classes: as is given, else as all batches that say so agree."""
+    if classes.given:
+        return classes
+    said = [Classes.parse(batch.classes) for batch in batches if batch.classes]
+    return said[0] if said and all(said[0].same_as(other) for other in said) else classes
 
 
 def row_tables(
@@ -86,7 +129,7 @@ def _rows(
     batch: Batch, folder: Path, files: Files, classes: Classes, attribute: str | None
 ) -> Iterator[LabelledRow | ReviewedRow | RefusedRow]:
     if batch.labels == FOLDER_PER_CLASS:
-        return rows_of_folders(files.sha256, classes)
+        return rows_of_folders(files.sha256, classes, f"the folders of {batch.name}")
     read = read_review if batch.kind == REVIEW else read_labels
     return read(folder, batch.labels, classes, attribute)
 

@@ -36,7 +36,9 @@ class Batch:
     """One immutable batch: `name` is its folder, `labels` the labels file in it, `sha256` the digest of its content.
 
     `kind` is "labels"; "review" for a person's decisions, which go before labels; "reference" for unlabelled
-    screenshots that show what phones in production see. `added` is an ISO 8601 time in UTC, or "".
+    screenshots that show what phones in production see. `added` is an ISO 8601 time in UTC, or "". `classes` and
+    `attribute` are how its labels are read, as it was said when it was added: the names of the classes as
+    `Classes.parse` reads them, and the manifest's label attribute, "" where nothing was said.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Batch:
     sha256: str
     kind: str = LABELS
     added: str = ""
+    classes: str = ""
+    attribute: str = ""
 
     @classmethod
     def of(cls, labels: str, objects: Iterable[tuple[str, str]], kind: str = LABELS) -> "Batch":
@@ -134,7 +138,12 @@ def read_listing(path: Path) -> "pd.DataFrame":
 
 
 def _lines(batches: Sequence[Batch]) -> str:
-    return "".join(json.dumps(asdict(batch), sort_keys=True) + "\n" for batch in sorted(batches))
+    return "".join(json.dumps(_told(batch), sort_keys=True) + "\n" for batch in sorted(batches))
+
+
+def _told(batch: Batch) -> dict[str, str]:
+    """Return a batch's fields without what was never said of it: snapshots of such batches keep their digests."""
+    return {name: value for name, value in asdict(batch).items() if value or name not in ("classes", "attribute")}
 
 
 def write_snapshot(folder: Path, batches: Sequence[Batch], place: Place) -> None:

@@ -108,7 +108,7 @@ def _calibration_failures(point: OperatingPoint) -> list[str]:
     groups = f" in {point.missing_groups} new groups" if point.missing_groups < point.missing else ""
     counted = f"{point.calibration}{_counted(point.groups, point.calibration, point.effective)}"
     few = "The calibration split has too few negatives to guarantee a threshold"
-    return [f"{few}: {counted}, {point.missing} more{groups} are needed."]
+    return [f"{few}: it has {counted}. Needed are {point.missing} more{groups}."]
 
 
 def _rate_failures(fpr: Rate, tpr: Rate, missing: Needed, limits: Limits) -> Iterator[str]:

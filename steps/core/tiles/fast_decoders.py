@@ -9,7 +9,6 @@ the checksums of the chunks have vouched already.
 import io
 import warnings
 import zlib
-from typing import Any
 
 import cv2
 import kornia_rs.io
@@ -18,7 +17,7 @@ import simplejpeg
 from PIL import Image, ImageOps
 
 from steps.core.tiles.exif import MAX_EXIF, ExifFacts, facts_of
-from steps.core.tiles.headers import FORMATS, Header, ImageRefusedError
+from steps.core.tiles.headers import FORMATS, Header, ImageRefusedError, without_metadata
 from steps.core.tiles.resize import Pixels
 
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
@@ -84,13 +83,14 @@ def decode_by_pillow(data: bytes, header: Header) -> tuple[Pixels, str, int, Exi
             _check_raw_size(data, header)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            bare = without_metadata(data) if header.format == "PNG" else data
+            with Image.open(io.BytesIO(bare), formats=FORMATS) as image:
                 if image.size != (header.width, header.height):
                     raise ImageRefusedError(f"the picture is {image.width} x {image.height} pixels, its header differs")  # noqa: TRY301
-                _check_exif(image.info)
                 mode, frames = image.mode, getattr(image, "n_frames", 1)
-                pixels = np.asarray(_eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
-                exif = facts_of(image.getexif())
+                image.load()
+                upright, exif = _upright(image)
+                pixels = np.asarray(_eight_bits(upright).convert("RGB"))
     except (ImageRefusedError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - as above: every failure is a refusal of this one image
@@ -114,10 +114,17 @@ def _check_raw_size(data: bytes, header: Header) -> None:
         )
 
 
-def _check_exif(info: dict[Any, Any]) -> None:
-    size = max(len(info.get("exif") or b""), len(info.get("Raw profile type exif") or "") // 2)
-    if size > MAX_EXIF:
-        raise ImageRefusedError(f"EXIF data of {size:,} bytes; {MAX_EXIF:,} is the most")
+def _upright(image: Image.Image) -> tuple[Image.Image, ExifFacts]:
+    """Turn a decoded picture as its EXIF data say; long ones are read in part, broken ones not at all."""
+    for name, most in (("exif", MAX_EXIF), ("Raw profile type exif", 2 * MAX_EXIF)):
+        if len(image.info.get(name) or b"") > most:
+            image.info[name] = image.info[name][:most]
+    try:
+        return ImageOps.exif_transpose(image), facts_of(image.getexif())
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - as above, but of the metadata alone
+        return image, ExifFacts()
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -80,24 +80,44 @@ def read_header(data: bytes) -> Header:
             if data.startswith(start):
                 return reader(data)
     except (struct.error, IndexError):
-        raise _refused("the file ends within its header") from None
-    raise _refused(f"the file begins with {data[:8]!r}")
+        raise _refused(f"the file is cut off after {len(data):,} bytes: get it whole from where it came") from None
+    raise _refused(f"the file {_other_kind(data)}")
+
+
+def _other_kind(data: bytes) -> str:
+    """Say what a file is that is none of the formats, and what to do about it."""
+    if not data:
+        return "is empty"
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    kind = _BRANDS.get(brand) or next((name for start, name in _OTHERS.items() if data.startswith(start)), "")
+    return f"is {kind}: save the picture as PNG" if kind else f"begins with {data[:8]!r}"
 
 
 def _refused(reason: str) -> ImageRefusedError:
     return ImageRefusedError(f"not a readable {', '.join(FORMATS)} image: {reason}")
 
 
-def _told_by_exif(exif: bytes) -> ExifFacts | None:
-    if len(exif) > MAX_EXIF:
-        raise _refused(f"EXIF data of {len(exif):,} bytes; {MAX_EXIF:,} is the most")
+def _told_by_exif(exif: bytes) -> ExifFacts:
+    """Read what EXIF data tell: of long ones the beginning, where the orientation stands; broken ones tell nothing."""
     try:
-        return read_exif(exif) if exif else ExifFacts()
+        return read_exif(exif[:MAX_EXIF]) if exif else ExifFacts()
     except MemoryError:
         raise
-    # A parser of hostile bytes raises whatever it likes: Pillow then decides about the whole image.
+    # A parser of hostile bytes raises whatever it likes, and the pixels are sound all the same.
     except Exception:  # noqa: BLE001
-        return None
+        return ExifFacts()
+
+
+def without_metadata(data: bytes) -> bytes:
+    """Return a PNG whose header was read without the chunks that say nothing of its pixels, however large they are."""
+    kept = (
+        data[start - 8 : end + 4]
+        for kind, start, end in _chunks(data)
+        if kind not in _HARMLESS
+        or kind in (b"PLTE", b"eXIf")
+        or (kind in (b"tEXt", b"zTXt", b"iTXt") and data.startswith(_TELLING, start))
+    )
+    return b"".join([_PNG_START, *kept])
 
 
 def _png(data: bytes) -> Header:
@@ -212,10 +232,9 @@ def _jpeg(data: bytes) -> Header:
     texts = extras.get(0xE1, [])
     exif = _told_by_exif(b"".join(text[6:] for text in texts if text.startswith(b"Exif\0\0")))
     several = any(text.startswith(b"MPF\0") for text in extras.get(0xE2, []))
-    turned = exif is None or exif.orientation != 1 or any(_TURNED.search(text) for text in texts)
+    turned = exif.orientation != 1 or any(_TURNED.search(text) for text in texts)
     plain = depth == 8 and channels in (1, 3) and not several and not turned  # noqa: PLR2004
-    camera = exif is not None and exif.camera
-    return Header("JPEG", width, height, _jpeg_mode(frame, channels, extras), plain, camera=camera)
+    return Header("JPEG", width, height, _jpeg_mode(frame, channels, extras), plain, camera=exif.camera)
 
 
 def _check_scans(data: bytes, at: int, pixels: int) -> None:
@@ -267,4 +286,18 @@ def _webp(data: bytes) -> Header:
     return Header("WEBP", width, height)
 
 
+# By the bytes that a file begins with, and by the brand of an ISO media file.
+_OTHERS = {
+    b"GIF8": "a GIF",
+    b"BM": "a BMP",
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+    b"8BPS": "a Photoshop file",
+    b"\xff\x0a": "a JPEG XL",
+    b"\0\0\0\x0cJXL ": "a JPEG XL",
+    b"%PDF": "a PDF",
+    b"PK\3\4": "a zip archive",
+}
+_BRANDS = dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "a HEIC photo")
+_BRANDS |= dict.fromkeys((b"avif", b"avis"), "an AVIF picture")
 _READERS: dict[bytes, Callable[[bytes], Header]] = {_PNG_START: _png, _JPEG_START: _jpeg, b"RIFF": _webp}

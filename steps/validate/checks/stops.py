@@ -1,7 +1,9 @@
 """The rules about the set as a whole that end a run before it trains."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from steps.core.common.text import printable
 from steps.core.dataset.splits import Split
 from steps.validate.rule import Chapter, Finding, Rule, Severity, counted
 
@@ -10,7 +12,9 @@ if TYPE_CHECKING:
 
 STOPS = Chapter(Severity.STOP)
 # A share of few says nothing: a first batch of three may well have one broken file, and few changes are corrections.
-_ENOUGH = 20
+ENOUGH = 20
+# Reasons for which a row is refused by itself, whatever other rows say: a batch of nothing else was never read right.
+_OF_ITSELF = frozenset({"manifest-line", "label", "formula", "schema", "path", "missing-file", "image", "checksum"})
 
 
 @STOPS.rule("both-classes", "A class without a screenshot", limit=1)
@@ -25,6 +29,21 @@ def both_classes(rule: Rule, subject: "Subject") -> Finding:
     if empty and rows:
         text += f" {counted(len(rows), 'row')} quarantined, the first because: {rows[0].detail}."
     return Finding(rule, bool(empty), f"{len(empty)} empty", text)
+
+
+@STOPS.rule("empty-batch", "A batch of which nothing can be used")
+def empty_batch(rule: Rule, subject: "Subject") -> Finding:
+    refused = [row for row in subject.validation.quarantined if row.reason in _OF_ITSELF]
+    counts = Counter(row.batch for row in refused)
+    empty = [batch for batch, count in counts.items() if count == subject.given.rows_of.get(batch)]
+    text = "Every batch brings something."
+    if empty:
+        first = next(row for row in refused if row.batch == empty[0])
+        text = (
+            f"All {counted(counts[empty[0]], 'row')} of the batch {empty[0]} are refused, the first because: "
+            f"{printable(first.detail, 300)}. Mend them with `tilegate data readmit`, or withdraw the batch."
+        )
+    return Finding(rule, bool(empty), counted(len(empty), "batch"), text)
 
 
 @STOPS.rule("split-classes", "A split without a class", limit=1)
@@ -64,10 +83,10 @@ def label_changes(rule: Rule, subject: "Subject") -> Finding:
     ids = (*changes.changed, *changes.lost)
     share = len(ids) / max(1, changes.n_before)
     text = (
-        f"{counted(len(ids), 'label')} of {changes.n_before:,} changed or became doubtful; the limit, from {_ENOUGH} "
+        f"{counted(len(ids), 'label')} of {changes.n_before:,} changed or became doubtful; the limit, from {ENOUGH} "
         f"labels on, is {rule.limit:.1%} of them."
     )
-    fired = len(ids) >= _ENOUGH and share > rule.limit
+    fired = len(ids) >= ENOUGH and share > rule.limit
     if fired:
         text += " If that is wanted, run with a higher --max-label-changes."
     return Finding(rule, fired, f"{share:.1%}", text, ids)
@@ -77,5 +96,5 @@ def label_changes(rule: Rule, subject: "Subject") -> Finding:
 def quarantined_share(rule: Rule, subject: "Subject") -> Finding:
     rows, refused = subject.given.new_rows, subject.given.new_refused
     share = refused / max(rows, 1)
-    text = f"{refused:,} of {rows:,} new rows were refused; the limit, from {_ENOUGH} rows on, is {rule.limit:.0%}."
-    return Finding(rule, rows >= _ENOUGH and share > rule.limit, f"{share:.0%}", text)
+    text = f"{refused:,} of {rows:,} new rows were refused; the limit, from {ENOUGH} rows on, is {rule.limit:.0%}."
+    return Finding(rule, rows >= ENOUGH and share > rule.limit, f"{share:.0%}", text)

@@ -230,3 +230,26 @@ def test_an_empty_home_has_no_runs_and_no_models(tmp_path):
     done = tilegate("models", "show", "1", "--home", tmp_path / "home")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "a%20b", "what?", "a#b"])
+def test_a_home_that_mlflow_would_misread_is_refused_at_once(tmp_path, name):
+    result = CliRunner().invoke(cli, ["runs", "--home", str(tmp_path / name)])
+    assert result.exit_code == 2
+    assert "which MLflow reads as part of an address" in result.output
+
+
+def test_what_lies_in_a_home_is_its_owners_alone_whatever_the_umask(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.png").write_bytes(b"personal")
+    (tmp_path / "data" / "labels.csv").write_text("path,label\na.png,1\n")
+    home = tmp_path / "Büro, mein home"
+    before = os.umask(0)
+    try:
+        done = CliRunner().invoke(cli, ["data", "add", str(tmp_path / "data"), "--home", str(home)])
+    finally:
+        os.umask(before)
+    assert done.exit_code == 0, done.output
+    found = [home, *home.rglob("*")]
+    assert len(found) > 8
+    assert [path for path in found if path.stat().st_mode & 0o077] == []

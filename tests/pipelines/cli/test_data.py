@@ -114,7 +114,7 @@ def test_data_that_hold_nothing_usable_end_with_one_sentence_and_exit_code_1(hom
         [TILEGATE, "data", "add", source, "--home", home], capture_output=True, text=True, check=False, timeout=100
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith(f"error: {source} holds no usable row; the first of 1 that cannot be used: label")
+    assert done.stderr.startswith(f"error: {source / 'labels.csv'}: the labels are 'perhaps' (1 row). Only")
 
 
 def test_status_of_an_empty_home_says_what_to_do(home):

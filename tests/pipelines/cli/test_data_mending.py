@@ -401,7 +401,7 @@ def test_a_row_of_a_manifest_loses_the_class_name_that_its_new_label_belies(tmp_
     home, folder = tmp_path / "home", tmp_path / "data"
     folder.mkdir()
     records = []
-    for name, said in (("a.png", "positive"), ("b.png", "perhaps")):
+    for name, said in (("a.png", "positive"), ("b.png", "perhaps"), ("c.png", "negative")):
         draw(folder / name, len(records))
         records.append({"source-ref": name, "k": 1, "k-metadata": {"class-name": said}, "app": f"app-{name}"})
     (folder / "m.manifest").write_text("\n".join(map(json.dumps, records)))

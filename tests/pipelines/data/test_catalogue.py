@@ -89,7 +89,7 @@ def test_a_batch_holds_its_labels_file_and_the_files_that_its_rows_name(catalogu
 
 def test_a_card_says_what_came_in_who_added_it_and_when(tmp_path):
     catalogue = catalogue_in(tmp_path / "home", lambda: NOON)
-    source = labelled(tmp_path / "data", {"a.png": 0, "b.png": "perhaps"})
+    source = labelled(tmp_path / "data", {"a.png": 0, "b.png": ""})
     added = catalogue.add(source, classes=CLASSES, by="Ada", note="first")
     path = catalogue.store.path(SETTINGS.uri("catalogue", f"{added.batch.name}.json"))
     card = json.loads(path.read_text())
@@ -107,13 +107,15 @@ def test_a_card_says_what_came_in_who_added_it_and_when(tmp_path):
         "rows": 2,
         "refused": 1,
         "bytes": 10 + (source / "labels.csv").stat().st_size,
+        "classes": "",
+        "attribute": "",
     }
     assert catalogue.card(added.batch.name).batch == added.batch
 
 
 def test_what_came_in_is_counted(catalogue, tmp_path):
     catalogue.add(labelled(tmp_path / "one", {"a.png": 0, "b.png": 1}), classes=CLASSES)
-    second = labelled(tmp_path / "two", {"b.png": 1, "c.png": "positive", "d.png": "perhaps"})
+    second = labelled(tmp_path / "two", {"b.png": 1, "c.png": "positive", "d.png": ""})
     (second / "labels.csv").write_text((second / "labels.csv").read_text() + "gone.png,1\n")
     added = catalogue.add(second, classes=CLASSES)
     assert (added.rows, dict(added.per_label)) == (4, {"negative": 0, "positive": 2})
@@ -121,15 +123,17 @@ def test_what_came_in_is_counted(catalogue, tmp_path):
         (4, "label", added.batch.name),
         (5, "missing-file", added.batch.name),
     ]
-    # d.png comes along although its label is refused: another run may know the class.
+    # d.png comes along although it has no label: a person may decide on it.
     assert (added.screenshots, added.new_screenshots, added.already) == (3, 2, False)
 
 
 def test_the_content_does_not_depend_on_what_the_classes_are_called(tmp_path):
     source = labelled(tmp_path / "data", {"a.png": "game", "b.png": 0})
-    auto = take_in(source, kind=LABELS, classes=CLASSES, store=tmp_path / "store")
-    named = take_in(source, kind=LABELS, classes=Classes.parse("other,game"), store=tmp_path / "store")
-    assert auto.sha256 == named.sha256
+    first, second = (
+        take_in(source, kind=LABELS, classes=Classes.parse(names), store=tmp_path / "store")
+        for names in ("other,game", "app,Game")
+    )
+    assert first.sha256 == second.sha256
 
 
 def test_equal_content_is_not_added_again(catalogue, tmp_path):
@@ -285,7 +289,8 @@ def test_a_file_that_vanishes_before_it_is_read_is_left_out_with_its_reason(cata
 @pytest.mark.parametrize(
     ("make", "kind", "says"),
     [
-        (lambda folder: labelled(folder, {"a.png": "perhaps"}), LABELS, "holds no usable row; the first of 1 that"),
+        (lambda folder: labelled(folder, {"a.png": ""}), LABELS, "holds no usable row; the first of 1 that"),
+        (lambda folder: labelled(folder, {"a.png": "perhaps"}), LABELS, "the labels are 'perhaps'"),
         (lambda folder: labelled(folder, {}), LABELS, "holds no usable row"),
         (lambda folder: folder.mkdir(), LABELS, "holds no labelled data"),
         (lambda folder: labelled(folder, {}), REFERENCE, "holds no picture"),

@@ -118,3 +118,9 @@ def test_hidden_folders_and_loose_files_are_no_batches(inbox):
     shutil.move(inbox.folder / "one", inbox.folder / ".one.part")
     (inbox.folder / "readme.txt").write_text("drop here")
     assert inbox.take_in() == []
+
+
+def test_an_archive_in_the_inbox_is_told(inbox):
+    inbox.folder.mkdir(exist_ok=True)
+    (inbox.folder / "screens.ZIP").write_bytes(b"PK")
+    assert inbox.take_in() == ["screens.ZIP: not taken in, it is an archive: unpack it into a folder of the inbox"]

@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_a_batch_stays_and_stops_no_other(bucket):
     refused = {told.name: told.detail for told in first if told.what is What.REFUSED}
     assert sorted(refused) == ["a-picture-only", "bad-labels", "two-files"]
     assert "inbox/a-picture-only/ holds no labelled data: a Ground Truth manifest" in refused["a-picture-only"]
-    assert "no usable row; the first of 1 that cannot be used: label 'maybe' is none of" in refused["bad-labels"]
+    assert "the labels are 'maybe' (1 row)" in refused["bad-labels"]
     assert "holds several labels files (labels.csv, more.csv)" in refused["two-files"]
     assert [told.name for told in first if told.what is What.TAKEN_IN] == ["good"]
     assert [told.name for told in bucket.take_in()] == ["a-picture-only", "bad-labels", "two-files"]

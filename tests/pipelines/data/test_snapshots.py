@@ -149,7 +149,7 @@ def test_the_s3_uris_of_ground_truth_name_the_files_where_a_download_put_them(st
 
 
 def test_a_labels_file_that_names_nothing_here_is_one_sentence(store, tmp_path):
-    (tmp_path / "labels.csv").write_text(f"path,label\ngone.png,1\n{tmp_path}/labels.csv,maybe\n")
+    (tmp_path / "labels.csv").write_text(f"path,label\ngone.png,1\n{tmp_path}/labels.csv,0\n")
     with pytest.raises(UserError, match="names no readable file"):
         snapshot_of(tmp_path, store, SETTINGS, CLASSES)
 

@@ -70,6 +70,8 @@ def arguments_of(definition, name, given):
 def test_the_dag_is_the_designs(definition):
     assert {name: step["Type"] for name, step in steps(definition).items()} == {
         "ValidateData": "Processing",
+        "CheckProvableLimit": "Condition",
+        "RejectData": "Fail",
         "PreprocessTiles": "Processing",
         "IndexTiles": "Processing",
         "TuneHyperparameters": "Tuning",
@@ -233,7 +235,7 @@ def test_features_reach_what_trains_and_what_compares_with_a_baseline(definition
 
 def test_the_limit_reaches_only_what_judges(definition):
     depends = {name for name, step in steps(definition).items() if "Parameters.MaxFpr" in references(step["Arguments"])}
-    assert depends == {"EvaluateModel", "ConvertToTFLite", "CheckFalsePositiveRate"}
+    assert depends == {"CheckProvableLimit", "EvaluateModel", "ConvertToTFLite", "CheckFalsePositiveRate"}
 
 
 def test_the_training_jobs_never_get_the_held_out_labels(definition):

@@ -28,6 +28,7 @@ def refused(kit, *steps, **options):
         ({"Count": "1.5"}, "the parameter Count is '1.5': wanted a whole number"),
         ({"Count": True}, "the parameter Count is True: wanted a whole number"),
         ({"Strict": "maybe"}, "the parameter Strict is 'maybe': wanted true or false"),
+        ({"Mode": ""}, "the parameter Mode is an empty text, which SageMaker refuses"),
         ({"Mode": "slow"}, "the parameter Mode is 'slow': wanted one of fast, exact"),
     ],
 )
@@ -142,13 +143,17 @@ def test_names_that_would_leave_the_home_are_refused(kit):
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("P30D", 2_592_000), ("PT12H", 43_200), ("P1DT30M", 88_200), ("P1W", 604_800)]
+    ("text", "seconds"),
+    [
+        *(("P30D", 2_592_000), ("PT12H", 43_200), ("P1DT30M", 88_200), ("P1W", 604_800)),
+        *(("15d", 1_296_000), ("30D", 2_592_000), ("T16m", 960), ("30dT5h", 2_610_000), ("p1w", 604_800)),
+    ],
 )
 def test_durations_are_read(text, seconds):
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["P", "PT", "30D", "P1M", "P1Y", "P1DT", "", None])
+@pytest.mark.parametrize("text", ["P", "PT", "T", "30", "5y", "P1M", "P1Y", "P1DT", "", None])
 def test_durations_without_a_fixed_length_are_refused(text):
     with pytest.raises(DefinitionError, match="write days, hours or minutes"):
         seconds_of(text)

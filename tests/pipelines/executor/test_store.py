@@ -63,7 +63,7 @@ def test_what_is_no_object_is_refused(tmp_path, uri):
 def test_objects_are_read_only_and_fetched_as_links(tmp_path):
     store = LocalStore(tmp_path / "store")
     store.put_bytes(b"x", "s3://b/k/a.txt")
-    assert stat.S_IMODE(store.path("s3://b/k/a.txt").stat().st_mode) == 0o444
+    assert stat.S_IMODE(store.path("s3://b/k/a.txt").stat().st_mode) == 0o400
     store.fetch("s3://b/k", tmp_path / "here")
     assert (tmp_path / "here" / "a.txt").samefile(store.path("s3://b/k/a.txt"))
     store.fetch("s3://b/k", tmp_path / "copy", copy=True)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pipelines.data.catalogue import Catalogue
+from pipelines.data.folder_inbox import FolderInbox
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.executor.runs import locked
@@ -19,6 +20,7 @@ from pipelines.nightly.records import Records
 from pipelines.nightly.site_local import LocalSite
 from pipelines.runs.executions import Outcome, Status
 from pipelines.runs.local_executions import LocalExecutions
+from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 
 SETTINGS = Settings()
@@ -61,7 +63,7 @@ def test_a_run_stands_as_it_ended(home):
     assert failed == Outcome(Status.FAILED, "why", "TrainModel")
 
 
-@pytest.mark.parametrize(("step", "code"), [("RejectModel", None), ("ConvertToTFLite", 3)])
+@pytest.mark.parametrize(("step", "code"), [("RejectData", None), ("RejectModel", None), ("ConvertToTFLite", 3)])
 def test_what_the_gate_rejects_is_no_failure(home, step, code):
     assert outcome(home, status="Failed", failed_step=step, exit_code=code).status is Status.REJECTED
 
@@ -104,6 +106,17 @@ def test_an_interrupted_run_is_gone_on_with_under_the_same_name(home, monkeypatc
     assert home.executions.find("killed") is None
     home.executions.start("killed", "token", {"MaxFpr": "0.1"})
     assert asked[1] == (home.root, {}, killed.name, "killed")
+
+
+def test_a_night_checks_its_parameters_before_it_takes_anything_in(home, tmp_path):
+    dropped = tmp_path / "inbox" / "batch"
+    dropped.mkdir(parents=True)
+    (dropped / "a.png").write_bytes(b"a")
+    (dropped / "labels.csv").write_text("path,label\na.png,1\n")
+    inbox = FolderInbox(tmp_path / "inbox", tmp_path / "memory.json", settle_seconds=0)
+    with pytest.raises(UserError, match="max-fpr"):
+        hold_night(LocalSite(home.root, SETTINGS, inbox=inbox, weights=None, chosen={"MaxFpr": 2.0}), Rules())
+    assert Catalogue(LocalStore(home.root / "store"), SETTINGS).batches() == []
 
 
 def site(root, **chosen):

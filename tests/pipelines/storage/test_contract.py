@@ -227,7 +227,7 @@ def test_what_a_local_store_holds_are_objects_and_the_other_way_round(tmp_path):
     store.put_bytes(b"text", f"s3://{BUCKET}/a/b")
     assert objects.get("a/b") == b"text"
     objects.put("a/c", b"more")
-    assert store.path(f"s3://{BUCKET}/a/c").stat().st_mode & 0o777 == 0o444
+    assert store.path(f"s3://{BUCKET}/a/c").stat().st_mode & 0o777 == 0o400
     assert store.fetch(f"s3://{BUCKET}/a", tmp_path / "brought")
     assert keys(objects) == ["a/b", "a/c"]
     objects.put("a/b", b"replaced")

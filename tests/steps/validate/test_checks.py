@@ -246,6 +246,14 @@ def _one_class_alone(root, _):
     return subject_of(made)
 
 
+@fires("empty-batch", "1 batch")
+def _batch_of_nothing(root, _):
+    other = Drawn(root, "b-2")
+    other.label("gone.png", 1)
+    other.label("maybe.png", "")
+    return subject_of(two(root), other, rows_of={"b-1": 2, "b-2": 2})
+
+
 @fires("split-classes", "6 missing")
 def _one_group_alone(root, _):
     return subject_of(two(root))
@@ -430,7 +438,7 @@ def test_a_refusal_tells_how_many_rows_and_the_first_of_them(tmp_path):
     made.label("0.png", 0)
     made.label("gone too.png", 0)
     text = held_against("missing-file", subject_of(made)).text
-    assert text == "2 rows kept out. First: row 3 of b-1: there is no such readable file in the batch."
+    assert text.startswith("2 rows kept out. First: row 3 of b-1: there is no such readable file in the batch (links")
 
 
 def test_a_set_of_nothing_is_examined_and_stops(tmp_path):

@@ -69,7 +69,7 @@ def test_too_few_calibration_negatives_are_counted(rng):
     verdict = judge(separable(100, 50, rng), separable(1000, 100, rng), Limits(max_fpr=0.01))
     assert not verdict.passed
     assert verdict.point.missing == verdict.point.missing_groups == 199
-    assert "199 more are needed" in verdict.message
+    assert "it has 100. Needed are 199 more." in verdict.message
 
 
 def test_a_useless_model_fails_on_its_true_positives(rng):
