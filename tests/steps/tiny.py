@@ -53,6 +53,33 @@ def write_trained(folder, model, head=BLUE, spec=SPEC):
     return folder
 
 
+def write_learned(folder, workspace, *, compress=True):
+    """Write the archive of a real backbone of random weights, with the head that phase 1 finds on it.
+
+    With `compress` its 8-bit student is there as well.
+    """
+    import tf_keras as keras
+
+    from steps.core.dataset.splits import DEVELOPMENT
+    from steps.network.archive import variant_file
+    from steps.network.backbone import build_model, save_weights
+    from steps.network.tile_input import TileSource, describer
+    from steps.train.distillation import distilled
+    from steps.train.hyperparameters import Hyperparameters
+    from steps.train.step import examples_of, learn
+
+    source = TileSource(workspace.tiles, workspace.shards, workspace.dataset, DEVELOPMENT)
+    tiles = np.concatenate([pixels.numpy() for _, pixels in source.batches(source.frame, 64)])
+    keras.utils.set_random_seed(7)
+    model = fitted(build_model(BACKBONE, TILE_SIZE), tiles.astype(np.float32))
+    examples = examples_of(source.frame, describer(model)(source, source.frame))
+    head = learn(examples, Hyperparameters()).head
+    write_trained(folder, model, head)
+    if compress:
+        save_weights(distilled(model, head, source), folder / variant_file("qat"))
+    return folder
+
+
 class Judged:
     """EvaluateModel and ConvertToTFLite run on a trained model as the pipeline runs them."""
 
