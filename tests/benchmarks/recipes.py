@@ -1,8 +1,9 @@
-"""Three ways to learn from the same screenshots with the same backbone, side by side in grouped cross-validation.
+"""Four ways to learn from the same screenshots with the same backbone, side by side in grouped cross-validation.
 
 `squashed`: the original recipe. The whole screenshot squashed to the input, flips and rotations, the head for three
 epochs, then the layers from 100 on with RMSprop, class weights, the epoch with the best validation accuracy.
 `copied`: the same on squares of the screenshot, each with its screenshot's label; the highest square decides.
+`logistic`: scikit-learn on the frozen backbone's features, the overview's and the maximum of the squares'.
 `ours`: what TrainModel does with its defaults.
 """
 
@@ -19,7 +20,10 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 import tf_keras as keras
+from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from steps.core.common.worker_pool import map_in_processes
 from steps.core.dataset.splits import Split
@@ -28,11 +32,12 @@ from steps.core.tiles.cutting import cut
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.core.tiles.store import write_index, write_part
 from steps.network.backbone import POOL, build_model
-from steps.network.tile_input import TileSource, decode, screenshot_codes, tile_evidence
+from steps.network.head import pool
+from steps.network.tile_input import TileSource, decode, describer, screenshot_codes
 from steps.train.hyperparameters import Hyperparameters
-from steps.train.step import train
+from steps.train.step import examples_of, learn
 
-RECIPES = ("squashed", "copied", "ours")
+RECIPES = ("squashed", "copied", "logistic", "ours")
 FOLDS = 3
 _VALIDATION_FOLDS = 8
 _HEAD_EPOCHS, _FINE_EPOCHS, _PATIENCE, _LAYER, _BATCH = 3, 10, 2, 100, 32
@@ -84,23 +89,41 @@ def folds(source: TileSource, seed: int) -> Iterator[Fold]:
 def scores_of(recipe: str, fold: Fold, weights: Path | None, epochs: int | None = None) -> pd.DataFrame:
     """Train by a recipe and score the fold's test screenshots: id, label, group, capture, score, seconds of CPU.
 
-    `epochs` takes the place of those that a recipe has for each of its phases.
+    `epochs` takes the place of those that the original recipe has for each of its phases.
     """
     began = time.process_time()
     keras.utils.set_random_seed(fold.seed)
     rows = fold.source.rows(Split.TEST)
-    score = _ours(fold, weights, epochs) if recipe == "ours" else _original(recipe, fold, weights, epochs)
+    if recipe in ("ours", "logistic"):
+        score = _on_features(recipe, fold, weights)
+    else:
+        score = _original(recipe, fold, weights, epochs)
     shots = rows.drop_duplicates("id")[["id", "label", "group", "slice:capture"]].reset_index(drop=True)
     return shots.assign(score=score(rows), fold=fold.number, seconds=time.process_time() - began)
 
 
-def _ours(fold: Fold, weights: Path | None, epochs: int | None) -> Score:
-    fewer = {"head_epochs": epochs, "fine_tune_epochs": epochs} if epochs else {}
-    trained = train(fold.source, Hyperparameters(seed=fold.seed, **fewer), weights)
+def _on_features(recipe: str, fold: Fold, weights: Path | None) -> Score:
+    source = fold.source
+    model = build_model("small", source.spec.tile_size, pretrained=weights)
+    # Both take what the others validate on to learn from as well.
+    known = source.frame[source.frame["split"] != str(Split.TEST)].reset_index(drop=True)
+    describe = describer(model)
+    examples = examples_of(known, describe(source, known))
+    if recipe == "ours":
+        head = learn(examples, Hyperparameters(seed=fold.seed)).head
+        return lambda rows: head.scores(describe(source, rows), rows["index"].to_numpy(), screenshot_codes(rows))
+    width = model.output_shape[-1]
+    # Of what is pooled - overview, mean, maximum - a plain recipe would hardly think of the mean.
+    plain = np.delete(np.arange(examples.features.shape[1]), np.s_[width : 2 * width])
+    search = LogisticRegressionCV(
+        Cs=np.logspace(-4, 0, 5), scoring="neg_log_loss", l1_ratios=(0.0,), use_legacy_attributes=False, max_iter=300
+    )
+    regression = make_pipeline(StandardScaler(), search)
+    regression.fit(examples.features[:, plain], examples.labels)
 
     def score(rows: pd.DataFrame) -> Rates:
-        evidence = tile_evidence(trained.model, fold.source, rows)
-        return trained.reducer.scores(evidence, rows["index"].to_numpy(), screenshot_codes(rows))
+        pooled = pool(describe(source, rows), rows["index"].to_numpy(), screenshot_codes(rows))
+        return np.asarray(regression.predict_proba(pooled[:, plain])[:, 1])
 
     return score
 
@@ -137,9 +160,9 @@ def _original(recipe: str, fold: Fold, weights: Path | None, epochs: int | None)
     )
 
     def score(rows: pd.DataFrame) -> Rates:
-        evidence = tile_evidence(model, fold.source, rows)[:, 0]
+        found = describer(model)(fold.source, rows)[:, 0]
         squares = (rows["index"] == 0 if recipe == "squashed" else rows["index"] > 0).to_numpy()
-        return np.asarray(pd.Series(evidence[squares]).groupby(screenshot_codes(rows)[squares]).max(), np.float64)
+        return np.asarray(pd.Series(found[squares]).groupby(screenshot_codes(rows)[squares]).max(), np.float64)
 
     return score
 

@@ -10,7 +10,6 @@ import time
 import cv2
 import numpy as np
 import pytest
-from steps.network.reducer import Reducer
 
 from steps.core.tiles.cutting import cut_tiles
 from steps.core.tiles.spec import PreprocessingSpec
@@ -18,11 +17,12 @@ from steps.core.tiles.tiling import plan_tiles
 from steps.device.export import export
 from steps.device.flatbuffer import model_bytes, read_model
 from steps.device.runtime import LiteModel
+from steps.network.head import Head
 from steps.network.runtime import start_tensorflow
 from tests.benchmarks.own_process import run
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]
-SPEC, REDUCER = PreprocessingSpec(), Reducer("attention")
+SPEC = PreprocessingSpec()
 SIZES = [(1080, 2400), (1080, 2340), (1440, 3200), (719, 1599), (1600, 2560)]
 MODES = ["float32", "float16", "dynamic"]
 MEMORY = """
@@ -62,15 +62,11 @@ def converted(request, tmp_path_factory, sizes, network):
     if request.param not in sizes(full=MODES, smoke=MODES[:1]):
         pytest.skip("one form is enough for a smoke")
     start_tensorflow()
-    import tf_keras as keras
-
     from steps.network.backbone import build_model
 
-    backbone = build_model("small", SPEC.tile_size)
-    features = backbone.get_layer("pool").output
-    model = keras.Model(backbone.input, keras.layers.Dense(REDUCER.columns)(features))
+    model = build_model("small", SPEC.tile_size)
     path = tmp_path_factory.mktemp(request.param) / "model.tflite"
-    export(model, REDUCER, SPEC, path, mode=request.param)
+    export(model, Head.of(np.ones(3 * model.output_shape[-1]), 0.0), SPEC, path, mode=request.param)
     return request.param, path
 
 
@@ -98,8 +94,11 @@ def test_a_screenshot_at_once_against_its_tiles(converted, repeats, shapes, figu
         scoring = milliseconds(lambda tiles=tiles: [model.tile(tile) for tile in tiles], repeats)
         print(f"{width} x {height}, {len(tiles)} tiles: {whole:6.1f} | {cutting:4.1f} + {scoring:5.1f}")
         assert len(tiles) == len(plan_tiles(width, height))
-        apart = np.abs(model.screenshot(pixels)[1] - np.stack([model.tile(tile) for tile in tiles])).max()
-        assert apart <= 1e-5
+        features, index = np.stack([model.tile(tile) for tile in tiles]), np.arange(len(tiles))
+        head = Head.of(np.ones(3 * model.width), 0.0)
+        assert model.screenshot(pixels)[1] == pytest.approx(
+            head.evidence(features, index, 0 * index), rel=1e-4, abs=1e-4
+        )
         figures.record(f"device: {width} x {height} at once, {mode}", whole / 1000)
 
 

@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from steps.network.reducer import Reducer
 
-from steps.core.dataset.splits import Split
+from steps.network.head import Head
 from steps.network.runtime import start_tensorflow
 from steps.train.hyperparameters import Hyperparameters
 from tests.benchmarks.screenshots import screenshots
@@ -26,15 +25,15 @@ start_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 import tf_keras as keras  # noqa: E402
-from steps.train.fit import Examples, Fitting, _Descent, training_batches  # noqa: E402
 
-from steps.network.backbone import build_model  # noqa: E402
+from steps.network.backbone import block_names, build_model, unfreeze  # noqa: E402
 from steps.train.augmentation import augment  # noqa: E402
-from steps.train.step import _freeze  # noqa: E402
+from steps.train.phase2 import BagModel, training_batches  # noqa: E402
 from tests.benchmarks.recipes import tile_source  # noqa: E402
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]
 STEPS = 3
+SETTINGS = Hyperparameters()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,32 +52,34 @@ def reading(batches):
     return run
 
 
-def with_augmentation(examples):
-    """Return the batches that training sees: what `_Descent` does with them before the network, in a graph as there."""
+def batches_of(source):
+    """Return the batches that phase 2 sees."""
+    return training_batches(source, source.frame, np.ones(source.frame["id"].nunique()), SETTINGS)
 
-    def altered(codes, shares):
-        ((counts, tiles),) = shares
+
+def with_augmentation(batches):
+    """Return the batches altered as `BagModel` does it before the network, in a graph as there."""
+
+    def altered(inputs, _labels, _weights):
+        tiles, counts = inputs
         present = tf.sequence_mask(counts, tf.shape(tiles)[1])
         flat = tf.ensure_shape(tf.boolean_mask(tf.cast(tiles, tf.float32), present), (None, *tiles.shape[2:]))
-        return augment(flat, tf.where(present)[:, 0], examples.settings.augment, tf.stack([17, codes[0]]))
+        return augment(flat, tf.where(present)[:, 0], SETTINGS.augment, tf.stack([17, counts[0]]))
 
-    return training_batches(examples).map(altered)
+    return batches.map(altered)
 
 
-def stepping(examples, weights, layer, batch):
-    """Return a few training steps on one batch in memory, every layer from `layer` on; no augmentation."""
-    codes, ((counts, tiles),) = batch
-    settings = Hyperparameters(augment=0.0, fine_tune_layer=layer)
-    plain = Examples(examples.source, examples.rows, examples.reducer, settings)
-    model = build_model("small", tiles.shape[2], columns=plain.reducer.columns, dropout=0.2, pretrained=weights)
-    # Of random weights `_freeze` would train all: what a step costs does not depend on the weights.
-    _freeze(model, settings, pretrained=True)
-    descent = _Descent(model, plain, Fitting(1, 1e-5, ema=settings.ema), 10_000)
-    labels = np.arange(len(codes)) % 2
+def stepping(weights, blocks, batch):
+    """Return a few training steps on one batch in memory, of the last `blocks` blocks; no augmentation."""
+    (tiles, counts), labels, counted = batch
+    backbone = build_model("small", tiles.shape[2], pretrained=weights)
+    unfreeze(backbone, min(blocks, len(block_names(backbone))))
+    model = BagModel(backbone, Head.of(np.zeros(3 * backbone.output_shape[-1]), 0.0), 0.0)
+    model.compile(keras.optimizers.Adam(1e-5), keras.losses.BinaryCrossentropy(from_logits=True))
 
     def run():
         for _ in range(STEPS):
-            descent.step([(counts, tiles)], labels.astype(np.float32), np.ones(len(codes), np.float32))
+            model.train_on_batch((tiles, counts), labels, counted)
 
     return Way(run, STEPS * int(counts.numpy().sum()))
 
@@ -131,32 +132,31 @@ def test_input_beside_the_training_step_and_keras(size, tmp_path, sizes, figures
     if size not in sizes(full=(96, 224), smoke=(96,)):
         pytest.skip("one size is enough for a smoke")
     sample, most, rounds = sizes(full=(40, 120, range(-1, 5)), smoke=(10, 10, range(1)))
-    layers = sizes(full={"step from layer 100 on": 100, "step of all layers": 0}, smoke={"step of all layers": 0})
+    steps = sizes(full={"step of 4 blocks": 4, "step of all blocks": 99}, smoke={"step of all blocks": 99})
     data = screenshots(tmp_path, sample=sample)
     chosen = data.some(tmp_path, most)
     source = tile_source(chosen, tmp_path, size)
-    examples = Examples(source, source.rows(Split.TRAIN), Reducer(), Hyperparameters())
     tiles = int(np.minimum(source.frame.drop_duplicates("id")["count"], 9).sum())
-    batches = training_batches(examples)
-    assert sum(int(counts.numpy().sum()) for _, ((counts, _),) in batches) == tiles
+    batches = batches_of(source)
+    assert sum(int(counts.numpy().sum()) for (_, counts), _, _ in batches) == tiles
     batch = next(iter(batches))
     ways = {
         "our input": Way(reading(batches), tiles),
-        "our input, altered": Way(reading(with_augmentation(examples)), tiles),
+        "our input, altered": Way(reading(with_augmentation(batches)), tiles),
         "Keras, folder of tiles": keras_folder(folder_of_tiles(source, tmp_path / "tiles"), size),
         "Keras, folder of screenshots": keras_folder(folder_of_screenshots(chosen, tmp_path / "screens"), size),
-        **{name: stepping(examples, data.weights, layer, batch) for name, layer in layers.items()},
+        **{name: stepping(data.weights, blocks, batch) for name, blocks in steps.items()},
     }
     found = measured(ways, rounds)
     print(f"\nSmall, {size} px, {source.frame['id'].nunique()} screenshots, {tiles} tiles")
-    print("| way | images a CPU second | images a second |" + "".join(f" of a {name} |" for name in layers))
-    print("|---" * (3 + len(layers)) + "|")
+    print("| way | images a CPU second | images a second |" + "".join(f" of a {name} |" for name in steps))
+    print("|---" * (3 + len(steps)) + "|")
     for name, (cpu, wall) in found.items():
-        print(f"| {name} | {1 / cpu:.0f} | {1 / wall:.0f} |" + "".join(f" {cpu / found[x][0]:.1%} |" for x in layers))
+        print(f"| {name} | {1 / cpu:.0f} | {1 / wall:.0f} |" + "".join(f" {cpu / found[x][0]:.1%} |" for x in steps))
     for name in ("Keras, folder of tiles", "Keras, folder of screenshots"):
         print(f"{name} / our input: {found[name][0] / found['our input'][0]:.2f} CPU seconds an image")
     assert all(way.images > 0 for way in ways.values())
-    if not data.real and len(layers) > 1:
-        step = found["step from layer 100 on"][0]
-        figures.record(f"training input: {size} px to a step from layer 100 on", found["our input"][0], beside=step)
-        figures.record(f"training input: 1,000 tiles of {size} px in steps from layer 100 on", 1000 * step)
+    if not data.real and len(steps) > 1:
+        step = found["step of 4 blocks"][0]
+        figures.record(f"training input: {size} px to a step of 4 blocks", found["our input"][0], beside=step)
+        figures.record(f"training input: 1,000 tiles of {size} px in steps of 4 blocks", 1000 * step)

@@ -14,42 +14,25 @@ import pytest
 
 from steps.convert.__main__ import main as convert_main
 from steps.convert.variants import Variant, table
-from steps.core.common.files import write_json
-from steps.evaluate.__main__ import main as evaluate_main
-from steps.network.archive import pack
-from steps.train.__main__ import main as train_main
 from tests.steps.conftest import Workspace
+from tests.steps.tiny import Judged, write_learned
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]
-_RECIPE = {
-    "head-epochs": "1",
-    "fine-tune-epochs": "1",
-    "fine-tune-learning-rate": "0.001",
-}
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory, sizes, network):
+def inputs(tmp_path_factory, sizes):
     if given := os.environ.get("TILEGATE_BENCH_INPUTS"):
         return Path(given)
     root = tmp_path_factory.mktemp("inputs")
     drawn = Workspace(tmp_path_factory.mktemp("workspace"))
     drawn.draw(60)
     assert drawn.validate() == drawn.preprocess(drawn.tiles, drawn.shards) == 0
+    drawn.describe()
     for name, folder in (("tiles", drawn.tiles), ("shards", drawn.shards), ("dataset", drawn.dataset)):
         (root / name).symlink_to(folder)
-    write_json(root / "hyperparameters.json", _RECIPE | sizes(full={"compress": "prune,qat"}, smoke={}))
-    write_json(root / "pretrained" / "initialisation.json", {})
-    write_json(root / "champion" / "champion.json", {"champion": None})
-    write_json(root / "ledger" / "ledger.json", [])
-    words = {"tiles": drawn.tiles, "shards": drawn.shards, "dataset": drawn.development}
-    words |= {"pretrained": root / "pretrained", "hyperparameters": root / "hyperparameters.json"}
-    words |= {"model": root / "trained", "message": root / "message", "checkpoints": root / "checkpoints"}
-    assert train_main(["train", *_flags(words)]) == 0
-    pack(root / "trained", root / "model" / "model.tar.gz")
-    words = {name: root / name for name in ("model", "tiles", "shards", "dataset", "champion", "ledger")}
-    words |= {"output": root / "evaluation", "new-ledger": root / "new-ledger", "message": root / "message"}
-    assert evaluate_main(_flags(words | _limits())) == 0
+    trained = write_learned(root / "trained", drawn, compress=sizes(full=True, smoke=False))
+    assert Judged(drawn, trained, root).evaluate(*_flags(_limits())) == 0
     return root
 
 

@@ -1,61 +1,82 @@
-"""Tile models small enough to train and convert in a test, and the archives and programs around them."""
+"""Tile models small enough for a test, and the archives and programs around them."""
 
 import json
 
 import numpy as np
-from steps.network.reducer import Reducer
 
 from steps.core.common.files import write_json
 from steps.core.tiles.spec import PreprocessingSpec
-from steps.network.archive import pack
+from steps.network.archive import MODEL_FILE, pack
+from steps.network.head import Head
 from tests.steps.conftest import TILE_SIZE
 
-REDUCER = Reducer("mean", scale=0.7, offset=0.1)
+BACKBONE = "small-minimalistic"
 SPEC = PreprocessingSpec(tile_size=TILE_SIZE)
+# Blue is what makes the workspace's screenshots positive; red is a screenshot's number, and keeps scores apart.
+COLOURS = np.array([0.001, 0.0, 0.02])
+BLUE = Head(overview=COLOURS / 2, mean=COLOURS / 4, maximum=COLOURS / 4, bias=-2.5)
 # Limits that sixty screenshots can prove.
 EASY = ("--max-fpr", "0.9", "--min-tpr", "0.001")
 
 
-def tiny(columns=2, *, filters=8, zeros=False):
-    """Untrained: one convolution with batch normalisation, named as MobileNetV3's last one, and a head."""
+def seeing(_backbone=BACKBONE, size=TILE_SIZE, *, scale=1.0):
+    """A tile model without weights, in place of `build_model`: its features are the mean red, green and blue."""
     import tf_keras as keras
 
-    from steps.network.backbone import EVIDENCE, FEATURES
+    from steps.network.backbone import FEATURES, LAST_MAP
 
-    layers = keras.layers
-    inputs = layers.Input((TILE_SIZE, TILE_SIZE, 3), name="tile")
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(inputs)
-    x = layers.Conv2D(filters, 3, strides=2, use_bias=False, name="Conv_1")(x)
-    x = layers.BatchNormalization(momentum=0.5, name="Conv_1/BatchNorm")(x)
-    x = layers.ReLU(name="Conv_1/act")(x)
-    x = layers.GlobalAveragePooling2D(name=FEATURES)(x)
-    start = "zeros" if zeros else "glorot_uniform"
-    return keras.Model(inputs, layers.Dense(columns, kernel_initializer=start, name=EVIDENCE)(x), name="tiny")
+    inputs = keras.layers.Input((size, size, 3), name="tile")
+    shown = keras.layers.Rescaling(scale, name=LAST_MAP)(inputs)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name=FEATURES)(shown))
 
 
-def seeing(colours=(0.001, 0.0, 0.02), bias=-2.0):
-    """A model that sees blue, which is what makes the workspace's screenshots positive.
-
-    Red is a screenshot's number: a trace of it keeps the scores of a class apart.
-    """
+def fitted(model, tiles):
+    """Give an untrained model the statistics of tiles, float32 [n, size, size, 3]: else it maps all to next to 0."""
     import tf_keras as keras
 
-    inputs = keras.layers.Input((TILE_SIZE, TILE_SIZE, 3), name="tile")
-    seen = keras.layers.GlobalAveragePooling2D(name="pool")(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(REDUCER.columns, name="evidence")(seen))
-    kernel = np.repeat(np.array(colours, np.float32)[:, None], REDUCER.columns, 1)
-    model.set_weights([kernel, np.full(REDUCER.columns, bias, np.float32)])
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(tiles, training=True)
     return model
 
 
-def write_trained(folder, model, spec=SPEC):
+def write_trained(folder, model, head=BLUE, spec=SPEC):
     """Write what TrainModel's archive holds, and return its folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save(folder / "model.keras")
-    REDUCER.write(folder)
+    from steps.network.backbone import save_weights
+
+    save_weights(model, folder / MODEL_FILE)
+    head.write(folder)
     spec.write(folder)
-    write_json(folder / "training.json", {"hyperparameters": {"backbone": "none"}})
+    write_json(folder / "training.json", {"hyperparameters": {"backbone": BACKBONE}})
     write_json(folder / "history.json", [])
+    return folder
+
+
+def write_learned(folder, workspace, *, compress=True):
+    """Write the archive of a real backbone of random weights, with the head that phase 1 finds on it.
+
+    With `compress` its 8-bit student is there as well.
+    """
+    import tf_keras as keras
+
+    from steps.core.dataset.splits import DEVELOPMENT
+    from steps.network.archive import variant_file
+    from steps.network.backbone import build_model, save_weights
+    from steps.network.tile_input import TileSource, describer
+    from steps.train.distillation import distilled
+    from steps.train.hyperparameters import Hyperparameters
+    from steps.train.step import examples_of, learn
+
+    source = TileSource(workspace.tiles, workspace.shards, workspace.dataset, DEVELOPMENT)
+    tiles = np.concatenate([pixels.numpy() for _, pixels in source.batches(source.frame, 64)])
+    keras.utils.set_random_seed(7)
+    model = fitted(build_model(BACKBONE, TILE_SIZE), tiles.astype(np.float32))
+    examples = examples_of(source.frame, describer(model)(source, source.frame))
+    head = learn(examples, Hyperparameters()).head
+    write_trained(folder, model, head)
+    if compress:
+        save_weights(distilled(model, head, source), folder / variant_file("qat"))
     return folder
 
 
@@ -63,12 +84,10 @@ class Judged:
     """EvaluateModel and ConvertToTFLite run on a trained model as the pipeline runs them."""
 
     def __init__(self, workspace, trained, root):
-        self.root = root
+        self.root, self._features = root, workspace.features
         self.replace(trained)
         self.evaluation, self.bundle, self.ledger = root / "evaluation", root / "bundle", root / "new-ledger"
-        (root / "champion").mkdir()
         write_json(root / "champion" / "champion.json", {"champion": None})
-        (root / "ledger").mkdir()
         write_json(root / "ledger" / "ledger.json", [])
         self._shared = ["--model", root / "model", "--tiles", workspace.tiles, "--shards", workspace.shards]
         self._shared += ["--dataset", workspace.dataset, "--champion", root / "champion", "--ledger", root / "ledger"]
@@ -80,7 +99,8 @@ class Judged:
     def evaluate(self, *words):
         from steps.evaluate.__main__ import main
 
-        return main([*map(str, [*self._shared, "--output", self.evaluation, *words])])
+        places = ["--features", self._features, "--output", self.evaluation]
+        return main([*map(str, [*self._shared, *places, *words])])
 
     def convert(self, *words):
         from steps.convert.__main__ import main

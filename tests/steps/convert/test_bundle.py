@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from steps.network.reducer import Reducer
 
 from steps.convert.bundle import device_contract, model_card, write_summary
 from steps.convert.summary import SUMMARY
@@ -15,8 +14,9 @@ from steps.core.common.errors import UserError
 from steps.core.gate.limits import Limits
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.evaluate.evaluation import Evaluation, evaluate
+from steps.network.head import Head
 
-SPEC, REDUCER = PreprocessingSpec(tile_size=96), Reducer("max", 2.0, -1.0)
+SPEC, HEAD = PreprocessingSpec(tile_size=96), Head.of(np.arange(6.0), -1.0)
 SUBJECT = {"model": "5" * 64, "bytes": 1234567, "quantization": "float16", "flipped_decisions": 0.002}
 DEMANDS = {"operators": ["ADD", "WHILE"], "tile_operators": ["ADD"], "min_runtime_version": "2.3.0"}
 GOLDEN = {"score_tolerance": 1e-4, "evidence_tolerance": 1e-3, "kernel_spread": 8e-7, "screenshots": [{"score": 0.1}]}
@@ -47,7 +47,7 @@ def passed():
 @pytest.fixture(scope="module")
 def contract(passed):
     variants = [{"variant": "float32", "bytes": 4, "passed": True}]
-    return device_contract(passed, SPEC, REDUCER, SUBJECT, demands=DEMANDS, golden=GOLDEN, variants=variants)
+    return device_contract(passed, SPEC, HEAD, SUBJECT, demands=DEMANDS, golden=GOLDEN, variants=variants)
 
 
 def test_the_contract_is_json_that_holds_both_signatures_and_the_threshold(contract, passed):
@@ -56,10 +56,10 @@ def test_the_contract_is_json_that_holds_both_signatures_and_the_threshold(contr
     assert screenshot["inputs"]["pixels"]["shape"] == [1, None, None, 3]
     assert screenshot["outputs"]["score"]["shape"] == [1]
     assert tile["inputs"]["pixels"]["shape"] == [1, 96, 96, 3]
-    assert tile["outputs"]["evidence"]["shape"] == [1, REDUCER.columns]
+    assert tile["outputs"]["features"]["shape"] == [1, HEAD.width]
     assert contract["threshold"] == passed.verdict.point.threshold
     assert PreprocessingSpec.from_dict(contract["preprocessing"]) == SPEC
-    assert Reducer.from_dict(contract["reducer"]) == REDUCER
+    assert contract["head"] == {"features": 2, "bias": -1.0}
     assert "screenshots" not in contract["golden"]
     assert contract["runtime"]["min_runtime_version"] == "2.3.0"
     assert contract["variants"] == [{"variant": "float32", "bytes": 4, "passed": True}]
@@ -98,4 +98,4 @@ def test_a_model_that_did_not_pass_has_no_contract():
     few = evaluation(80)
     assert not few.verdict.passed
     with pytest.raises(UserError, match="did not pass the gate"):
-        device_contract(few, SPEC, REDUCER, SUBJECT, demands=DEMANDS)
+        device_contract(few, SPEC, HEAD, SUBJECT, demands=DEMANDS)

@@ -7,9 +7,9 @@ from steps.network.reducer import Reducer
 
 from steps.core.common.errors import UserError
 from steps.core.dataset.splits import Split
-from steps.core.tiles.spec import PreprocessingSpec
 from steps.evaluate.evaluation import HELD_OUT
 from steps.network.runtime import start_tensorflow
+from tests.steps.tiny import BACKBONE, BLUE, SPEC
 
 start_tensorflow()
 
@@ -68,7 +68,7 @@ def test_what_cannot_be_made_or_run_is_a_row_with_its_reason(tmp_path, monkeypat
         yield names[1], tmp_path / "broken.tflite", ""
 
     monkeypatch.setattr(gate_variants, "make_all", made)
-    ingredients = Ingredients(tmp_path, tmp_path / "t.npy", Reducer(), PreprocessingSpec(tile_size=32))
+    ingredients = Ingredients(tmp_path, BACKBONE, tmp_path / "t.npy", BLUE, SPEC)
     found = gate_variants.judge_all(["qat", "int8"], ingredients, None, decisions(), folder=tmp_path, cpus=2)
     assert [one.variant.name for one in found] == ["qat", "int8"]
     assert found[0].variant.reason == "the model was trained without it"

@@ -15,7 +15,8 @@ from steps.core.tiles.decode import read_image
 from steps.core.tiles.tiling import plan_tiles
 from steps.device.check import check, main
 from steps.device.golden import FOLDER, Golden, write_golden
-from tests.steps.device.conftest import REDUCER, SPEC
+from tests.steps.device.conftest import HEAD
+from tests.steps.tiny import SPEC
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +34,7 @@ def made(converted, tmp_path_factory):
     bundle = tmp_path_factory.mktemp("bundle")
     shutil.copy(converted, bundle / "model.tflite")
     SPEC.write(bundle)
-    REDUCER.write(bundle)
+    HEAD.write(bundle)
     return bundle, write_golden(bundle, 0.5, SCREENS)
 
 
@@ -70,9 +71,9 @@ def test_golden_screenshots_hold_what_training_would_see(made, telling):
         pixels, facts = read_image(bundle / FOLDER / one.file)
         assert (one.width, one.height) == (facts.width, facts.height)
         assert one.tiles == [[t.left, t.top, t.width, t.height] for t in plan_tiles(one.width, one.height)]
-        assert (np.array(one.evidence) == telling.evidence(cut_tiles(pixels, SPEC))).all()
-        index = np.arange(len(one.tiles))
-        score = REDUCER.scores(np.array(one.evidence), index, 0 * index)[0]
+        tiles = cut_tiles(pixels, SPEC)
+        assert one.evidence == pytest.approx(telling.evidence(tiles), abs=1e-6)
+        score = telling.score(tiles)
         assert one.score == pytest.approx(score, abs=1e-6)
         assert one.decision == (score > 0.5)
     assert len({one.decision for one in golden.screenshots}) == 2
@@ -82,7 +83,7 @@ def test_golden_screenshots_hold_what_training_would_see(made, telling):
 def test_the_same_screenshots_are_drawn_each_time(made, bundle):
     again = bundle.parent / "again"
     again.mkdir()
-    for name in ("model.tflite", "preprocessing.json", "reducer.json"):
+    for name in ("model.tflite", "preprocessing.json", "head.json"):
         shutil.copy(bundle / name, again / name)
     assert write_golden(again, 0.5, SCREENS) == made[1] == Golden.read(bundle)
 
@@ -102,7 +103,7 @@ def test_right_answers_of_another_runtime_pass(made, answers, tmp_path, capsys):
         ({"score": float("nan")}, "score nan instead of"),
         ({"pixels_sha256": "0" * 64}, "decoded to other pixels, sha256 000000000000"),
         ({"tiles": [[0, 0, 1, 1]]}, "tile boxes [[0, 0, 1, 1]] instead of"),
-        ({"evidence": [[1.0, 2.0, 3.0]]}, "evidence of shape (1, 3) instead of"),
+        ({"evidence": [1.0]}, "evidence of shape (1,) instead of"),
     ],
 )
 def test_what_another_runtime_does_otherwise_is_named(made, answers, tmp_path, change, told):
@@ -150,7 +151,7 @@ def test_another_model_than_the_golden_one_is_found(bundle, telling):
         if buffer.data is not None and len(buffer.data) == telling.weights.size * 4:
             buffer.data = np.zeros_like(buffer.data)
     path.write_bytes(model_bytes(model))
-    finish(path, REDUCER, SPEC)
+    finish(path, HEAD, SPEC)
     found = check(bundle)
     assert any("model.tflite has sha256" in line for line in found)
     assert any("evidence up to" in line for line in found)
@@ -166,7 +167,7 @@ def test_a_damaged_golden_picture_is_found(made, bundle):
 def test_a_golden_file_of_another_form_is_an_error(bundle):
     path = bundle / FOLDER / "golden.json"
     value = json.loads(path.read_text())
-    path.write_text(json.dumps({**value, "version": 2}))
+    path.write_text(json.dumps({**value, "version": 1}))
     with pytest.raises(UserError, match="another version"):
         check(bundle)
     del value["threshold"]

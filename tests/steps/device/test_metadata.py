@@ -7,7 +7,6 @@ import flatbuffers
 import numpy as np
 import pytest
 from flatbuffers.table import Table
-from steps.network.reducer import Reducer
 
 from steps.core.common.errors import UserError
 from steps.core.tiles.spec import PreprocessingSpec
@@ -15,7 +14,9 @@ from steps.device.flatbuffer import read_model
 from steps.device.metadata import NAME, finish
 from steps.device.operators import demands
 from steps.device.runtime import LiteModel
-from tests.steps.device.conftest import REDUCER, SPEC
+from steps.network.head import Head
+from tests.steps.device.conftest import HEAD
+from tests.steps.tiny import SPEC
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +40,8 @@ def child(table, position):
 
 
 def children(table, position):
+    if not field(table, position):
+        return []
     start, count = table.Vector(field(table, position)), table.VectorLen(field(table, position))
     return [Table(table.Bytes, table.Indirect(start + 4 * number)) for number in range(count)]
 
@@ -89,19 +92,18 @@ def test_the_files_the_metadata_speak_of_are_behind_the_model(written, converted
         named += [text(file, 0) for output in children(graph, 3) for file in children(output, 6)]
     with zipfile.ZipFile(converted) as archive:
         assert set(named) == set(archive.namelist())
-        assert archive.read("evidence.txt").decode().splitlines() == ["overview-logit", "square-logit", "square-weight"]
         assert archive.read("score.txt") == b"positive"
         assert PreprocessingSpec.from_dict(json.loads(archive.read("preprocessing.json"))) == SPEC
-        assert Reducer.from_dict(json.loads(archive.read("reducer.json"))) == REDUCER
+        assert Head.from_dict(json.loads(archive.read("head.json"))).to_dict() == HEAD.to_dict()
 
 
 def test_finishing_again_changes_no_byte_and_no_result(converted, telling, tmp_path):
     again = tmp_path / "model.tflite"
     again.write_bytes(converted.read_bytes())
-    finish(again, REDUCER, SPEC)
+    finish(again, HEAD, SPEC)
     assert again.read_bytes() == converted.read_bytes()
     tile = np.full((32, 32, 3), 7, np.uint8)
-    assert (LiteModel(again, 1).tile(tile) == telling.evidence([tile])[0]).all()
+    assert (LiteModel(again, 1).tile(tile) == telling.features([tile])[0]).all()
 
 
 def test_weights_that_a_quantiser_put_behind_the_tables_are_taken_in(converted, telling, tmp_path):
@@ -113,7 +115,7 @@ def test_weights_that_a_quantiser_put_behind_the_tables_are_taken_in(converted, 
     weights.offset, weights.size = 2, len(moved)
     weights.offset = len(model_bytes_of(model))
     path.write_bytes(model_bytes_of(model) + moved)
-    finish(path, REDUCER, SPEC)
+    finish(path, HEAD, SPEC)
     assert path.read_bytes() == converted.read_bytes()
 
 
@@ -142,7 +144,7 @@ def test_what_is_no_model_of_ours_is_refused_by_name(converted, tmp_path):
             LiteModel(path, 1)
     path.write_bytes(b"nothing at all")
     with pytest.raises(UserError, match=r"bad.tflite is not a TFLite file"):
-        finish(path, REDUCER, SPEC)
+        finish(path, HEAD, SPEC)
 
 
 def test_an_operator_that_the_runtime_does_not_know_is_an_error_that_names_it(converted, tmp_path):
@@ -170,4 +172,4 @@ def test_a_model_without_the_signatures_is_refused(converted, tmp_path):
     with pytest.raises(UserError, match=r"one.tflite is not a model that this LiteRT runs"):
         LiteModel(path, 1)
     with pytest.raises(UserError, match="are wanted"):
-        finish(path, REDUCER, SPEC)
+        finish(path, HEAD, SPEC)

@@ -2,19 +2,22 @@
 
 import numpy as np
 import pytest
-from steps.network.reducer import Reducer
+from scipy.special import expit
 
 from steps.core.tiles.cutting import cut_tiles
 from steps.device.export import export
 from steps.device.flatbuffer import read_model
 from steps.device.operators import demands
 from steps.device.runtime import LiteModel
-from tests.steps.device.conftest import REDUCER, SPEC
+from steps.network.head import Head
+from tests.steps.device.conftest import evidence_of
+from tests.steps.tiny import SPEC
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 SIZES = [(1, 20), (40, 40), (97, 31), (270, 600), (719, 1599), (640, 64)]
 INT8 = 9
-SCALED = Reducer("attention", scale=0.7, offset=-0.3)
+WIDTH = 5
+HEAD = Head.of(np.random.default_rng(2).normal(0, 2, 3 * WIDTH), -0.3)
 
 
 def network():
@@ -25,7 +28,7 @@ def network():
     x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(tile)
     x = keras.layers.Conv2D(32, 3, strides=2, activation="relu")(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(tile, keras.layers.Dense(REDUCER.columns)(x))
+    model = keras.Model(tile, keras.layers.Dense(WIDTH)(x))
     # As if rescaled to 0 to 1.
     model.layers[1].set_weights([weight / 255 for weight in model.layers[1].get_weights()])
     return model
@@ -39,7 +42,7 @@ def quantisation_aware():
     model.compile("sgd", "mse")
     # Not to learn: only the ranges of the values are wanted.
     model.optimizer.learning_rate = 0.0
-    model.fit(tiles, np.zeros((64, REDUCER.columns)), epochs=20, verbose=0)
+    model.fit(tiles, np.zeros((64, WIDTH)), epochs=20, verbose=0)
     return model
 
 
@@ -47,19 +50,18 @@ def quantisation_aware():
 def test_the_tiles_stay_exact_in_every_mode(mode, tmp_path):
     path = tmp_path / "model.tflite"
     model = quantisation_aware() if mode == "fake-quant" else network()
-    export(model, SCALED, SPEC, path, mode=mode)
+    export(model, HEAD, SPEC, path, mode=mode)
     lite = LiteModel(path, 1)
     rng = np.random.default_rng(1)
     for width, height in SIZES:
         pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         tiles = cut_tiles(pixels, SPEC)
         score, evidence = lite.screenshot(pixels)
-        assert (evidence == np.stack([lite.tile(tile) for tile in tiles])).all()
-        index = np.arange(len(tiles))
+        features = np.stack([lite.tile(tile) for tile in tiles])
         # Not in steps of 1/256, whatever the model computes with.
-        assert score == pytest.approx(SCALED.scores(evidence, index, 0 * index)[0], abs=1e-6)
-        close = np.abs(evidence - model(np.stack(tiles).astype(np.float32), training=False)).max()
-        assert close < 0.05
+        assert evidence == pytest.approx(evidence_of(HEAD, features), abs=1e-6)
+        assert score == pytest.approx(expit(evidence.sum() + HEAD.bias), abs=1e-6)
+        assert np.abs(features - model(np.stack(tiles).astype(np.float32), training=False)).max() < 0.05
     if mode == "fake-quant":
         assert all(kinds == {INT8} for kinds in convolution_inputs(path))
         assert {"QUANTIZE"} <= set(demands(path).tile_operators)

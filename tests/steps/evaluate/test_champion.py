@@ -4,15 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from steps.network.reducer import Reducer
 
 from steps.core.common.files import sha256_file, write_json
 from steps.core.dataset.splits import Split
 from steps.core.gate.champion import Champion, ChampionUnreadable
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.network.archive import pack
+from steps.network.head import Head
 from steps.network.runtime import start_tensorflow
-from tests.steps.tiny import REDUCER, SPEC, seeing
+from tests.steps.tiny import BLUE, SPEC, seeing
 
 start_tensorflow()
 
@@ -23,7 +23,10 @@ from steps.network.tile_input import TileSource  # noqa: E402
 pytestmark = pytest.mark.integration
 
 THRESHOLD = 0.5
-BIAS = 2.03125
+# By this head what is not blue is positive: it decides otherwise than any candidate would.
+HEAD = Head.of(-BLUE.weights, -BLUE.bias)
+# In the model's only operation before pooling, so that it stands in the file.
+SCALE = 1.03125
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +36,8 @@ def source(workspace):
 
 @pytest.fixture(scope="module")
 def lite(tmp_path_factory):
-    """A champion that sees what is not blue: it decides otherwise than any candidate would."""
     path = tmp_path_factory.mktemp("champion") / "model.tflite"
-    export(seeing(colours=(0.0, 0.0, -0.02), bias=BIAS), REDUCER, SPEC, path)
+    export(seeing(scale=SCALE), HEAD, SPEC, path)
     return path
 
 
@@ -46,7 +48,7 @@ def bundle(lite, tmp_path):
     folder.mkdir()
     (folder / "model.tflite").write_bytes(lite.read_bytes())
     write_json(folder / "model.json", {"sha256": sha256_file(lite), "threshold": THRESHOLD})
-    REDUCER.write(folder)
+    HEAD.write(folder)
     SPEC.write(folder)
     return folder
 
@@ -75,9 +77,9 @@ def test_it_decides_at_its_own_threshold(read, bundle):
         assert set(read().flagged.values()) == {flags}
 
 
-def test_it_scores_by_its_own_reducer(read, bundle):
+def test_it_scores_by_its_own_head(read, bundle):
     """One whose every score is near 0: at its threshold it then flags nothing."""
-    Reducer("mean", scale=0.01, offset=-9.0).write(bundle)
+    HEAD.calibrated(0.01, -9.0).write(bundle)
     assert set(read().flagged.values()) == {False}
 
 
@@ -130,8 +132,8 @@ SPOILT = {
     "no model": (lambda b: (b / "model.tflite").unlink(), "is not the file that its model.json names"),
     "no TFLite": (no_model, "not a model that this LiteRT runs"),
     "other tiles": (PreprocessingSpec(tile_size=64).write, "tiles of spec"),
-    "no reducer": (lambda b: (b / "reducer.json").unlink(), "reducer.json is missing"),
-    "other reducer": (Reducer("attention").write, "evidence of shape"),
+    "no head": (lambda b: (b / "head.json").unlink(), "head.json is missing"),
+    "other head": (Head.of(np.ones(6), 0.0).write, "features of shape"),
 }
 
 
@@ -145,9 +147,8 @@ def test_a_champion_that_cannot_decide_is_unreadable_and_says_why(read, bundle, 
 
 
 def test_a_champion_that_scores_nan_proves_nothing(read, bundle):
-    """Its bias is no number: in the file the two columns' biases stand side by side."""
     whole = (bundle / "model.tflite").read_bytes()
-    spoilt = whole.replace(*(np.full(REDUCER.columns, bias, "<f4").tobytes() for bias in (BIAS, np.nan)))
+    spoilt = whole.replace(*(np.array([factor], "<f4").tobytes() for factor in (SCALE, np.nan)))
     assert spoilt != whole
     (bundle / "model.tflite").write_bytes(spoilt)
     spoil_contract(sha256=sha256_file(bundle / "model.tflite"))(bundle)

@@ -11,13 +11,19 @@ from steps.core.common.files import sha256_file
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.evaluate.evaluation import HELD_OUT
 from steps.network.runtime import start_tensorflow
-from tests.steps.tiny import EASY, REDUCER, Judged, seeing, tiny, write_trained
+from tests.steps.tiny import BLUE, EASY, Judged, seeing, write_trained
 
 start_tensorflow()
 
-from steps.network.tile_input import TileSource, tile_evidence  # noqa: E402
+from steps.evaluate import step  # noqa: E402
+from steps.network.tile_input import TileSource  # noqa: E402
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
+
+
+@pytest.fixture(autouse=True)
+def _seeing(monkeypatch):
+    monkeypatch.setattr(step, "build_model", seeing)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +42,7 @@ def test_a_model_that_passes_leaves_a_verdict_scores_a_page_and_a_look(judged, w
     gate, model = written["gate"], sha256_file(judged.root / "model" / "model.tar.gz")
     assert gate["passed"] is True, gate["message"]
     assert written["subject"]["model"] == written["subject"]["trained_model"] == model
-    assert written["subject"]["reducer"] == "mean"
+    assert written["subject"]["hyperparameters"] == {"backbone": "small-minimalistic"}
     assert written["binary_classification_metrics"]["auc"]["value"] == 1.0
     page = (judged.evaluation / "report.html").read_text()
     assert "Passed" in page
@@ -48,17 +54,32 @@ def test_a_model_that_passes_leaves_a_verdict_scores_a_page_and_a_look(judged, w
     assert (scored["flagged"] == (scored["score"] > gate["operating_point"]["threshold"])).all()
 
 
-def test_scores_are_the_models_evidence_reduced_for_each_held_out_screenshot(judged, workspace):
+def test_scores_are_the_heads_for_each_held_out_screenshot(judged, workspace):
     assert judged.evaluate(*EASY) == 0
     scored = pd.read_parquet(judged.evaluation / "scores.parquet").set_index("id")["score"]
     source = TileSource(workspace.tiles, workspace.shards, workspace.dataset, HELD_OUT)
     rows = source.frame
-    logits = pd.Series(tile_evidence(seeing(), source, rows)[:, 0], rows["id"])
-    whole = logits[(rows["index"] == 0).to_numpy()]
-    squares = logits[(rows["index"] > 0).to_numpy()].groupby(level=0).mean()
-    expected = 1 / (1 + np.exp(-(REDUCER.scale * (whole + squares) / 2 + REDUCER.offset)))
-    assert len(scored) == len(expected)
-    assert scored[expected.index].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-6)
+    means = np.empty((len(rows), 3))
+    for at, tiles in source.batches(rows, 64):
+        means[at.numpy()] = tiles.numpy().mean((1, 2))
+    assert len(scored) == rows["id"].nunique()
+    for name, own in pd.DataFrame(means, rows["id"]).groupby(level=0):
+        whole, squares = own.to_numpy()[0], own.to_numpy()[1:]
+        logit = BLUE.overview @ whole + BLUE.mean @ squares.mean(0) + BLUE.maximum @ squares.max(0) + BLUE.bias
+        assert scored[name] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
+
+
+def test_a_model_that_ranks_worse_than_the_baseline_is_rejected(judged, trained, tmp_path):
+    """Both rank perfectly, until the model's head is turned around."""
+    assert judged.evaluate(*EASY) == 0
+    assert judged.verdict()["baseline"]["value"] == 0
+    shutil.copytree(trained, tmp_path / "turned")
+    BLUE.calibrated(-1.0, 0.0).write(tmp_path / "turned")
+    judged.replace(tmp_path / "turned")
+    assert judged.evaluate(*EASY) == 0
+    gate = judged.verdict()
+    assert gate["baseline"]["upper"] < 0
+    assert "ranks worse than the baseline" in gate["message"]
 
 
 def test_a_rejection_is_a_result_too_with_its_reasons(judged):
@@ -103,24 +124,14 @@ def test_a_champion_that_cannot_be_read_fails_the_gate(judged):
     assert "not a readable model archive" in gate["message"]
 
 
-def test_a_model_that_scores_nan_is_written_down_as_rejected(judged, trained, tmp_path):
-    model = seeing(bias=float("nan"))
-    judged.replace(write_trained(tmp_path / "broken", model))
+def test_a_model_that_scores_nan_is_written_down_as_rejected(judged, monkeypatch):
+    monkeypatch.setattr(step, "build_model", lambda *words: seeing(*words, scale=float("nan")))
     assert judged.evaluate(*EASY) == 0
     gate = judged.verdict()
     assert gate["passed"] is False
     assert "not numbers" in gate["message"]
     assert "Rejected" in (judged.evaluation / "report.html").read_text()
     assert [look["passed"] for look in judged.looks()] == [False]
-
-
-def test_the_page_shows_where_a_network_looks(judged, tmp_path):
-    judged.replace(write_trained(tmp_path / "network", tiny()))
-    assert judged.evaluate(*EASY) == 0
-    plain = (judged.evaluation / "report.html").read_text().count("data:image/")
-    judged.replace(write_trained(tmp_path / "blind", seeing()))
-    assert judged.evaluate(*EASY) == 0
-    assert plain > (judged.evaluation / "report.html").read_text().count("data:image/")
 
 
 def test_a_model_of_other_tiles_is_not_judged(judged, trained, tmp_path, capsys):
@@ -132,9 +143,9 @@ def test_a_model_of_other_tiles_is_not_judged(judged, trained, tmp_path, capsys)
     assert not judged.looks()
 
 
-def test_an_archive_without_its_reducer_is_not_judged(judged, trained, tmp_path, capsys):
+def test_an_archive_without_its_head_is_not_judged(judged, trained, tmp_path, capsys):
     shutil.copytree(trained, tmp_path / "other")
-    (tmp_path / "other" / "reducer.json").unlink()
+    (tmp_path / "other" / "head.json").unlink()
     judged.replace(tmp_path / "other")
     assert judged.evaluate(*EASY) == 1
-    assert "reducer.json is missing" in capsys.readouterr().err
+    assert "head.json is missing" in capsys.readouterr().err
