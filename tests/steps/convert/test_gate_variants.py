@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from steps.network.reducer import Reducer
 
 from steps.core.common.errors import UserError
 from steps.core.dataset.splits import Split
