@@ -1,5 +1,6 @@
 """Learning from the development splits: the head, and the backbone's last blocks where that is proven to help."""
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,9 +122,8 @@ class _Watch:
         self.rows: list[Row] = []
         self.best: Row = {}
         self.best_logits: Floats = np.zeros(0)
-        if path.is_file():
-            known = read_json(path)
-            self.rows, self.best, self.best_logits = known["rows"], known["best"], np.array(known["logits"])
+        if path.is_file() and (known := _read(path)):
+            self.rows, self.best, self.best_logits = known
             print(f"Going on after epoch {len(self.rows)}", flush=True)
             for row in self.rows:
                 _tell(row)
@@ -141,6 +141,17 @@ class _Watch:
         write_json(self._path, {"rows": self.rows, "best": self.best, "logits": self.best_logits.tolist()})
         _tell(row)
         return not self.is_over
+
+
+def _read(path: Path) -> tuple[list[Row], Row, Floats] | None:
+    """Read what `_Watch` wrote; where that is damaged, remove all that was kept beside it, and return None."""
+    try:
+        known = read_json(path)
+        return list(known["rows"]), dict(known["best"]), np.array(known["logits"], np.float64)
+    except (UserError, KeyError, TypeError, ValueError) as error:
+        print(f"The checkpoint is not whole ({error}): starting from the beginning", flush=True)
+        shutil.rmtree(path.parent)
+        return None
 
 
 def _measured(phase: str, epoch: int, logits: Floats, labels: npt.NDArray[np.int64]) -> Row:

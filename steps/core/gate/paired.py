@@ -60,6 +60,6 @@ def paired_gain(scores: Scores, others: Scores, labels: npt.NDArray[np.integer],
             drawn.append(difference(at))
     value = difference(np.arange(len(labels)))
     if not drawn:
-        return Gain(value, float("inf"), -1.0, 1.0)
+        return Gain(value, 1.0, -1.0, 1.0)
     lower, upper = np.quantile(drawn, [0.05, 0.95])
     return Gain(value, float(np.std(drawn)), float(lower), float(upper))

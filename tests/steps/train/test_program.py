@@ -193,6 +193,18 @@ def test_a_killed_training_goes_on_after_its_last_whole_epoch(job):
     assert "1" not in epochs(out)
 
 
+def test_a_damaged_checkpoint_is_told_and_training_begins_again(job, capsys):
+    one = job(**TUNED, refit="0")
+    assert one.run() == 0
+    told = epochs(capsys.readouterr().out)
+    (kept,) = (one.root / "host-0" / "checkpoints").glob("*/held-out.json")
+    kept.write_text(kept.read_text()[:-9])
+    assert one.run() == 0
+    out = capsys.readouterr().out
+    assert "starting from the beginning" in out
+    assert epochs(out) == told
+
+
 def addresses(count):
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     names = sorted(f"127.0.0.1:{one.getsockname()[1]}" for one in sockets)
