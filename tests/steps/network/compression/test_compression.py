@@ -126,8 +126,17 @@ def test_depthwise_weights_in_16_bits_change_next_to_nothing(model, tiles, batch
 
 
 def test_the_shift_that_rounding_causes_is_taken_out(model, tiles, batches, monkeypatch):
-    corrected = error(model, rounded(model, batches()), tiles)
+    """Of the first layer, whose input is no zero on average, as that of the others: its mean stays."""
+
+    def shift():
+        means = [
+            keras.Model(one.input, one.get_layer("Conv/BatchNorm").output)(tiles).numpy().mean((0, 1, 2))
+            for one in (model, rounded(model, batches()))
+        ]
+        return np.abs(means[0] - means[1]).mean()
+
+    corrected = shift()
     monkeypatch.setattr(
         "steps.network.compression.rounding._means", lambda _m, found, _b: [np.zeros(f.input.shape[-1]) for f in found]
     )
-    assert corrected < 0.7 * error(model, rounded(model, batches()), tiles)
+    assert corrected < 0.5 * shift()
