@@ -8,7 +8,6 @@ from pipelines.definition.settings import CHAMPIONS, LEDGERS, NONE, Settings
 from steps.core.common.choices import (
     ALL_THERE_IS,
     BACKBONES,
-    COMPRESSIONS,
     HALF_OF_LIMIT,
     NO,
     PREFERENCES,
@@ -31,8 +30,6 @@ STATIC = {
     "batch-size": "BatchSize",
     "fine-tune-epochs": "FineTuneEpochs",
 }
-# Those that only the final training gets.
-FINAL = {"compress": "Compress"}
 MOST_WARM_START_PARENTS = 5
 _WARM_START_PARENT = "WarmStartParent"
 # The gate's own names, spelled again because importing the gate costs half a second of every command.
@@ -81,7 +78,6 @@ def _training() -> tuple[Parameter, ...]:
         Parameter("Backbone", str, defaults.backbone, "MobileNetV3 variant", BACKBONES),
         Parameter("BatchSize", int, defaults.batch_size, "screenshots in a training step"),
         Parameter("FineTuneEpochs", int, defaults.fine_tune_epochs, "most epochs of fine-tuning"),
-        Parameter("Compress", str, defaults.compress, f"variants to train: some of {', '.join(COMPRESSIONS)}"),
     )
 
 
@@ -180,7 +176,7 @@ def check_parameters(values: Mapping[str, Any]) -> None:
     for name in ("MaxLabelChanges", "MaxFlipped"):
         if not 0 <= values[name] <= 1:
             raise UserError(f"{name} {values[name]}: a share from 0 to 1 is wanted")
-    Hyperparameters.parse({wire: str(values[name]) for wire, name in (STATIC | FINAL).items()})
+    Hyperparameters.parse({wire: str(values[name]) for wire, name in (STATIC).items()})
     for wire, ends in BOUNDS.items():
         for name in ends:
             Hyperparameters.parse({wire: str(values[name])})

@@ -9,7 +9,7 @@ from sagemaker.train.configs import MetricDefinition
 from sagemaker.train.tuner import HyperparameterTuner
 
 from pipelines.definition.jobs import SEED, Jobs, if_given
-from pipelines.definition.parameters import BOUNDS, FINAL, warm_start_names
+from pipelines.definition.parameters import BOUNDS, warm_start_names
 from pipelines.definition.step_table import TRAIN, TUNE
 from steps.train.search_space import TUNED, Tuned
 
@@ -95,7 +95,6 @@ def training_step(jobs: Jobs, channels: Sequence[Any], tune: Any) -> Any:
         TRAIN,
         "training",
         {
-            **{wire: jobs.text(name) for wire, name in FINAL.items()},
             **{tuned.name: best[tuned.name] for tuned in TUNED},
         },
     )

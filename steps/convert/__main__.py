@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from steps.convert.bundle import device_contract, model_card, write_summary
 from steps.convert.variants import MAX_FLIPPED, Variant, choose, mark, refusal, table, write_variants
-from steps.core.common.choices import ALL_THERE_IS, COMPRESSIONS, CONVERSIONS, PREFERENCES, VARIANTS, wanted_variants
+from steps.core.common.choices import ALL_THERE_IS, PREFERENCES, VARIANTS, wanted_variants
 from steps.core.common.errors import UserError
 from steps.core.common.files import write_json, write_text
 from steps.core.common.program import PROCESSING, RejectedError, granted_cpus, run
@@ -29,7 +29,7 @@ from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
 from steps.evaluate.arguments import add_arguments, limits_of
 from steps.network.archive import FILE_NAME as MODEL_ARCHIVE
-from steps.network.archive import pack, unpacked, variant_file
+from steps.network.archive import pack, unpacked
 from steps.network.head import Head
 from steps.network.runtime import start_tensorflow
 
@@ -76,9 +76,8 @@ def _main(args: argparse.Namespace) -> None:
         scratch = Path(name)
         tiles = write_representative(candidate.source, scratch)
         ingredients = Ingredients(archive, candidate.backbone, tiles, candidate.head, candidate.source.spec)
-        trained = [kind for kind in COMPRESSIONS if (archive / variant_file(kind)).is_file()]
         judged = judge_all(
-            wanted or (*CONVERSIONS, *trained),
+            wanted or VARIANTS,
             ingredients,
             lambda lite, variant: judge_variant(lite, candidate, limits, _subject(variant, candidate.subject)),
             decisions,

@@ -15,12 +15,12 @@ from steps.core.common.errors import UserError
 from steps.core.common.worker_pool import die_with_parent
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.contract import TFLITE_FILE
-from steps.network.archive import MODEL_FILE, variant_file
+from steps.network.archive import MODEL_FILE
 from steps.network.head import Head
 
 FLOAT_MODES = ("float32", "float16", "dynamic")
 # These compute with integers; the others unpack their weights to floats.
-INTEGER = ("int8", "qat")
+INTEGER = ("int8",)
 _BATCH = 32
 
 
@@ -75,7 +75,7 @@ def make(name: str, ingredients: Ingredients, path: Path) -> None:
     if name in FLOAT_MODES:
         export(_trained(ingredients), ingredients.head, ingredients.spec, path, mode=name)
     elif name in INTEGER:
-        export(_integer(name, ingredients), ingredients.head, ingredients.spec, path, mode="fake-quant")
+        export(_integer(ingredients), ingredients.head, ingredients.spec, path, mode="fake-quant")
     else:
         export(_rounded(ingredients), ingredients.head, ingredients.spec, path, mode="float32")
         weights_to_int8(path)
@@ -83,15 +83,10 @@ def make(name: str, ingredients: Ingredients, path: Path) -> None:
 
 
 def _trained(ingredients: Ingredients) -> Any:
-    from steps.network.backbone import load_weights
+    from steps.network.backbone import build_model, load_weights
 
-    return load_weights(_untrained(ingredients), ingredients.archive / MODEL_FILE)
-
-
-def _untrained(ingredients: Ingredients) -> Any:
-    from steps.network.backbone import build_model
-
-    return build_model(ingredients.backbone, ingredients.spec.tile_size)
+    model = build_model(ingredients.backbone, ingredients.spec.tile_size)
+    return load_weights(model, ingredients.archive / MODEL_FILE)
 
 
 def _rounded(ingredients: Ingredients) -> Any:
@@ -100,17 +95,10 @@ def _rounded(ingredients: Ingredients) -> Any:
     return rounded(_trained(ingredients), _batches(ingredients), depthwise=False)
 
 
-def _integer(name: str, ingredients: Ingredients) -> Any:
+def _integer(ingredients: Ingredients) -> Any:
     from steps.network.compression.quantizing import observe, simulated
     from steps.network.compression.rounding import rounded
 
-    if name != "int8":
-        path = ingredients.archive / variant_file(name)
-        if not path.is_file():
-            raise UserError(f"the model was trained without it: train with compress={name}")
-        from steps.network.backbone import load_weights
-
-        return load_weights(simulated(_untrained(ingredients)), path)
     simulation = simulated(rounded(_trained(ingredients), _batches(ingredients)))
     observe(simulation, _batches(ingredients))
     return simulation

@@ -16,11 +16,6 @@ FILE_NAME = "model.tar.gz"
 MODEL_FILE, HISTORY_FILE, TRAINING_FILE = "backbone.npz", "history.json", "training.json"
 
 
-def variant_file(kind: str) -> str:
-    """Return the name of the file with the weights of a compressed variant."""
-    return f"backbone-{kind}.npz"
-
-
 @contextmanager
 def unpacked(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder with the content of `folder / model.tar.gz`; what `unpack` refuses is refused."""

@@ -236,7 +236,7 @@ def _block_of(layer: str) -> str:
 def save_weights(model: Any, path: Path) -> None:
     """Save the weights, and nothing else, as a NumPy archive of numbered arrays."""
     with replacing(path) as beside, beside.open("wb") as stream:
-        np.savez(stream, **{f"{number:04}": weight.numpy() for number, weight in enumerate(_floats(model))})
+        np.savez(stream, **{f"{number:04}": value for number, value in enumerate(model.get_weights())})
 
 
 def load_weights(model: Any, path: Path) -> Any:
@@ -244,12 +244,5 @@ def load_weights(model: Any, path: Path) -> Any:
 
     Nothing but finite numbers of the very shapes is read: a file from outside can neither run code nor fill the memory.
     """
-    weights = _floats(model)
-    for weight, value in zip(weights, read_arrays(path, [tuple(w.shape) for w in weights]), strict=True):
-        weight.assign(value)
+    model.set_weights(read_arrays(path, [tuple(weight.shape) for weight in model.weights]))
     return model
-
-
-def _floats(model: Any) -> list[Any]:
-    """Return the weights that are no counters: simulated quantisation counts its steps in whole numbers."""
-    return [weight for weight in model.weights if weight.dtype.is_floating]

@@ -24,7 +24,7 @@ from steps.core.dataset.tables import DATASET as DATASET_FILE
 from steps.core.dataset.tables import TILES as TILES_FILE
 from steps.core.dataset.tables import join_tiles, read_dataset, read_tiles
 from steps.core.tiles.features import read_features
-from steps.network.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE, variant_file
+from steps.network.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE
 from steps.network.runtime import start_tensorflow
 from steps.network.weights import pretrained_weights
 from steps.train.hyperparameters import Hyperparameters
@@ -106,7 +106,7 @@ def _identity(args: argparse.Namespace, settings: Hyperparameters, pretrained: P
 def _write(
     args: argparse.Namespace, settings: Hyperparameters, pretrained: Path, source: "TileSource", learned: Learned
 ) -> None:
-    """Write what later steps read of the model, its compressed variants among it."""
+    """Write what later steps read of the model."""
     from steps.network.backbone import build_model, save_weights
 
     args.model.mkdir(parents=True, exist_ok=True)
@@ -119,11 +119,6 @@ def _write(
     save_weights(model, args.model / MODEL_FILE)
     learned.head.write(args.model)
     source.spec.write(args.model)
-    for kind in settings.compressions:
-        from steps.train.distillation import distilled
-
-        print(f"Compressing: {kind}", flush=True)
-        save_weights(distilled(model, learned.head, source), args.model / variant_file(kind))
     write_json(args.model / HISTORY_FILE, learned.history)
     write_json(
         args.model / TRAINING_FILE,

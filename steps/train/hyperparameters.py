@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from steps.core.common.choices import BACKBONES, COMPRESSIONS
+from steps.core.common.choices import BACKBONES
 from steps.core.common.errors import UserError
 
 
@@ -27,11 +27,10 @@ class Hyperparameters:
     (`steps.train.augmentation`, 0 is not at all).
 
     With `refit` what is learned in the end is learned from all development screenshots; a trial of the tuning, which
-    only wants to know what phase 2 is worth, does without. `compress` names COMPRESSIONS to be trained after it.
+    only wants to know what phase 2 is worth, does without.
     """
 
     backbone: str = _one_of(BACKBONES, "small")
-    compress: str = field(default="", metadata={"some_of": COMPRESSIONS})
     batch_size: int = _between(16, 1, 4096)
     fine_tune_blocks: int = _between(0, 0, 17)
     fine_tune_epochs: int = _between(4, 1, 1000)
@@ -39,10 +38,6 @@ class Hyperparameters:
     augment: float = _between(0.5, 0, 1)
     refit: int = _between(1, 0, 1)
     seed: int = _between(17, 0, 2**31 - 1)
-
-    @property
-    def compressions(self) -> tuple[str, ...]:
-        return tuple(name for name in self.compress.split(",") if name)
 
     @classmethod
     def parse(cls, given: Any) -> Self:
@@ -83,10 +78,7 @@ def _parse_value(name: str, raw: str, kind: type, metadata: Mapping[str, Any]) -
 
 
 def _parse_choice(name: str, raw: str, metadata: Mapping[str, Any]) -> str:
-    several = metadata.get("some_of")
-    known = several or metadata["choices"]
-    given = [word.strip() for word in raw.split(",") if word.strip()] if several else [raw]
-    if unknown := [word for word in given if word not in known]:
-        wanted = "of" if several else "one of"
-        raise UserError(f"hyperparameter {name}={unknown[0]!r}: {wanted} {', '.join(known)} is wanted")
-    return ",".join(dict.fromkeys(given))
+    known = metadata["choices"]
+    if raw not in known:
+        raise UserError(f"hyperparameter {name}={raw!r}: one of {', '.join(known)} is wanted")
+    return raw

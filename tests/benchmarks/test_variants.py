@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWar
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory, sizes):
+def inputs(tmp_path_factory):
     if given := os.environ.get("TILEGATE_BENCH_INPUTS"):
         return Path(given)
     root = tmp_path_factory.mktemp("inputs")
@@ -31,7 +31,7 @@ def inputs(tmp_path_factory, sizes):
     drawn.describe()
     for name, folder in (("tiles", drawn.tiles), ("shards", drawn.shards), ("dataset", drawn.dataset)):
         (root / name).symlink_to(folder)
-    trained = write_learned(root / "trained", drawn, compress=sizes(full=True, smoke=False))
+    trained = write_learned(root / "trained", drawn)
     assert Judged(drawn, trained, root).evaluate(*_flags(_limits())) == 0
     return root
 

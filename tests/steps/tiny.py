@@ -53,18 +53,13 @@ def write_trained(folder, model, head=BLUE, spec=SPEC):
     return folder
 
 
-def write_learned(folder, workspace, *, compress=True):
-    """Write the archive of a real backbone of random weights, with the head that phase 1 finds on it.
-
-    With `compress` its 8-bit student is there as well.
-    """
+def write_learned(folder, workspace):
+    """Write the archive of a real backbone of random weights, with the head that phase 1 finds on it."""
     import tf_keras as keras
 
     from steps.core.dataset.splits import DEVELOPMENT
-    from steps.network.archive import variant_file
-    from steps.network.backbone import build_model, save_weights
+    from steps.network.backbone import build_model
     from steps.network.tile_input import TileSource, describer
-    from steps.train.distillation import distilled
     from steps.train.hyperparameters import Hyperparameters
     from steps.train.step import examples_of, learn
 
@@ -75,8 +70,6 @@ def write_learned(folder, workspace, *, compress=True):
     examples = examples_of(source.frame, describer(model)(source, source.frame))
     head = learn(examples, Hyperparameters()).head
     write_trained(folder, model, head)
-    if compress:
-        save_weights(distilled(model, head, source), folder / variant_file("qat"))
     return folder
 
 

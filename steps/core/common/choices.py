@@ -5,12 +5,8 @@ from collections.abc import Sequence
 from steps.core.common.errors import UserError
 
 BACKBONES = ("small", "large", "small-minimalistic", "large-minimalistic")
-# What training makes of the model beside the float one, and conversion ships if it is the best.
-COMPRESSIONS = ("qat",)
-# Forms of the TFLite model: those that come from the float model without any training, and those that are trained.
-CONVERSIONS = ("float32", "float16", "dynamic", "weight-int8", "int8")
-VARIANTS = (*CONVERSIONS, *COMPRESSIONS)
-# All conversions, and what was trained.
+# Forms of the TFLite model.
+VARIANTS = ("float32", "float16", "dynamic", "weight-int8", "int8")
 ALL_THERE_IS = "all"
 PREFERENCES = ("balanced", "size")
 NO, YES = "no", "yes"

@@ -10,6 +10,7 @@ import pandas as pd
 from steps.core.gate.roc import PARTIAL_AUC_BELOW, Scores, partial_auc
 
 _DRAWS = 400
+_LEAST_GROUPS = 20
 _SEED = 17
 
 
@@ -32,8 +33,8 @@ class Gain:
         """Whether it is below 0 with 95 % confidence, one-sided."""
         return self.upper < 0
 
-    def to_dict(self) -> dict[str, float | None]:
-        return {name: value if np.isfinite(value) else None for name, value in asdict(self).items()}
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
 
     def __str__(self) -> str:
         return f"partial AUC {self.value:+.3f}, 90 % interval {self.lower:+.3f} to {self.upper:+.3f}"
@@ -43,7 +44,7 @@ def paired_gain(scores: Scores, others: Scores, labels: npt.NDArray[np.integer],
     """Return by how much the partial AUC of `scores` exceeds that of `others`; all are of the same screenshots [n].
 
     Groups are drawn with replacement (Efron 1979; percentile interval), both rankings by the same draws. A draw that
-    lacks one of the classes counts for nothing.
+    lacks one of the classes counts for nothing, and of fewer than 20 groups nothing is known.
     """
 
     def difference(at: npt.NDArray[np.intp]) -> float:
@@ -59,7 +60,8 @@ def paired_gain(scores: Scores, others: Scores, labels: npt.NDArray[np.integer],
         if 0 < labels[at].sum() < len(at):
             drawn.append(difference(at))
     value = difference(np.arange(len(labels)))
-    if not drawn:
+    # Draws of a few groups repeat each other, and say nothing of others.
+    if len(names) < _LEAST_GROUPS or not drawn:
         return Gain(value, 1.0, -1.0, 1.0)
     lower, upper = np.quantile(drawn, [0.05, 0.95])
     return Gain(value, float(np.std(drawn)), float(lower), float(upper))

@@ -14,7 +14,7 @@ from steps.core.tiles.shards import Record, read_record
 from steps.core.tiles.tiling import OVERVIEW
 from steps.evaluate.report.model import Box, Gallery, Shot
 
-# A Grad-CAM for each tile: float32 [g, g] in 0..1, by the screenshot's id and the tile's index.
+# A class activation map for each tile: float32 [g, g] in 0..1, by the screenshot's id and the tile's index.
 Cams = Mapping[tuple[str, int], npt.NDArray[np.float32]]
 
 MOST = 12

@@ -1,8 +1,8 @@
 """Eight-bit arithmetic, simulated: fake quantisation around every layer up to the pooled features.
 
 Jacob et al. 2018 (https://arxiv.org/abs/1712.05877), by tensorflow-model-optimization. The converter turns a simulated
-model into one that really computes with integers, without a representative data set: the ranges lie in the model. They
-come from `observe` alone (the variant "int8"), or from training that follows it ("qat").
+model into one that really computes with integers, without a representative data set: the ranges lie in the model, where
+`observe` puts them.
 
 What follows the pooled features stays float: it is a few thousand multiplications, and 8 bits of a logit would put
 many screenshots on the very threshold.
@@ -147,7 +147,7 @@ def _config(layer: Any) -> Any:
         # The converter fuses a ReLU into the convolution, so that nothing in between is ever rounded.
         return Nothing() if isinstance(_after(layer), keras.layers.ReLU) else OutputOnly()
     if not default_8bit_quantize_registry.Default8BitQuantizeRegistry().supports(layer):
-        raise UserError(f"layer {layer.name} ({type(layer).__name__}) has no 8-bit form: leave int8 and qat out")
+        raise UserError(f"layer {layer.name} ({type(layer).__name__}) has no 8-bit form: leave int8 out")
     return None
 
 

@@ -175,11 +175,11 @@ def test_the_ranges_are_the_tables_and_a_parameter_moves_the_learning_rates(defi
     assert config["TrainingJobEarlyStoppingType"] == "Auto"
 
 
-def test_trials_and_training_get_the_same_but_for_what_is_tuned_and_what_only_a_model_needs(definition):
+def test_trials_and_training_get_the_same_but_for_what_is_tuned_and_what_refitting(definition):
     found = steps(definition)
     trial = found["TuneHyperparameters"]["Arguments"]["TrainingJobDefinition"]["StaticHyperParameters"]
     final = found["TrainModel"]["Arguments"]["HyperParameters"]
-    own = {"refit", "compress", *(tuned.name for tuned in TUNED)}
+    own = {"refit", *(tuned.name for tuned in TUNED)}
     assert {name: value for name, value in final.items() if name not in own} == {
         name: value for name, value in trial.items() if name not in own
     }

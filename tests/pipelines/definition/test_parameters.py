@@ -62,7 +62,6 @@ def test_the_defaults_and_the_samples_parameters_are_accepted():
         ("MaxFlipped", 1.5, "MaxFlipped 1.5"),
         ("Variants", "float32,float8", "variant 'float8'"),
         ("Variants", " ,", "no variant is wanted"),
-        ("Compress", "qat,shrink", "compress='shrink'"),
         ("FineTuneEpochs", -1, "fine-tune-epochs=-1"),
         ("LearningRateMin", 0.0, "fine-tune-learning-rate=0.0"),
         ("LearningRateMax", 1e-5, "LearningRateMin 1e-05 is not below LearningRateMax 1e-05"),

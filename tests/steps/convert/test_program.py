@@ -20,7 +20,7 @@ from steps.convert import gate_variants  # noqa: E402
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 
-TWO = ("--variants", "float32,qat", "--max-flipped", "1", "--prefer", "size")
+TWO = ("--variants", "float32,weight-int8", "--max-flipped", "1", "--prefer", "size")
 ONE = ("--variants", "float32")
 
 
@@ -99,13 +99,13 @@ def test_the_evidence_stands_beside_the_bundle(passed):
     names = {path.name for path in evidence.iterdir()}
     assert names >= {"evaluation.json", "report.html", "scores.parquet", "variants.json"}
     table = json.loads((evidence / "variants.json").read_text())["variants"]
-    assert [row["name"] for row in table] == ["float32", "qat"]
+    assert [row["name"] for row in table] == ["float32", "weight-int8"]
     assert {row["reason"] for row in table} == {""}
     contract = json.loads((passed.bundle / "bundle" / "model.json").read_text())
     (chosen,) = (row for row in table if row["chosen"])
     assert chosen["sha256"] == contract["sha256"]
     page = (evidence / "report.html").read_text()
-    assert "qat" in page
+    assert "weight-int8" in page
     assert "data:image/jpeg;base64," in page
 
 

@@ -86,20 +86,20 @@ def test_what_is_not_known_or_not_good_enough_never_ships(fault):
 def test_the_reason_told_is_that_of_the_nearest_miss():
     made = able("dynamic", flipped=0.02)
     failed = replace(able("float16"), passed=False, message="Rate too high.")
-    never = Variant(name="qat", reason="the model was trained without it")
+    never = Variant(name="int8", reason="the model was trained without it")
     assert refusal([never, failed, made], 0.005).startswith("dynamic decides otherwise")
     assert "2.00%" in refusal([never, failed, made], 0.005)
     assert refusal([never, failed], 0.005).startswith("float16 does not pass the gate. Rate too high.")
-    assert refusal([never], 0.005) == "qat: the model was trained without it"
+    assert refusal([never], 0.005) == "int8: the model was trained without it"
 
 
 def test_the_table_is_written_with_what_may_ship(tmp_path):
-    found = mark([able("float32"), Variant(name="qat", reason="not trained")], "float32", 0.005)
+    found = mark([able("float32"), Variant(name="int8", reason="not trained")], "float32", 0.005)
     write_variants(tmp_path, found, max_flipped=0.005, prefer="balanced")
     told = json.loads((tmp_path / "variants.json").read_text())
     assert [(row["name"], row["chosen"], row["may_ship"]) for row in told["variants"]] == [
         ("float32", True, True),
-        ("qat", False, False),
+        ("int8", False, False),
     ]
     assert "not trained" in table(found)
 

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from steps.core.common.choices import BACKBONES, COMPRESSIONS
+from steps.core.common.choices import BACKBONES
 from steps.core.common.errors import UserError
 from steps.train.hyperparameters import Hyperparameters
 
@@ -37,14 +37,6 @@ def test_every_choice_can_be_given():
             assert getattr(Hyperparameters.parse({name: choice}), name) == choice
         with pytest.raises(UserError, match=f"{name}='nothing': one of {choices[0]}, "):
             Hyperparameters.parse({name: "nothing"})
-
-
-def test_compressions_are_listed_once_each_and_none_is_the_default():
-    assert Hyperparameters().compressions == ()
-    assert Hyperparameters.parse({"compress": ""}).compressions == ()
-    assert Hyperparameters.parse({"compress": f" {COMPRESSIONS[0]},,{COMPRESSIONS[0]}"}).compressions == COMPRESSIONS
-    with pytest.raises(UserError, match=f"compress='zip': of {COMPRESSIONS[0]}"):
-        Hyperparameters.parse({"compress": f"{COMPRESSIONS[0]},zip"})
 
 
 def test_every_default_lies_within_its_own_bounds():

@@ -45,17 +45,22 @@ def test_a_better_ranking_is_proven_by_hundreds_of_groups_and_by_copies_of_few_n
     strong = drawn(4, count=800, signal=1.2)[2]
     assert paired_gain(strong, weak, labels, groups).proven
     assert paired_gain(weak, strong, labels, groups).lost
-    few = paired_gain(strong[:40], weak[:40], labels[:40], groups[:40])
-    copied = paired_gain(*(np.repeat(values[:40], 20) for values in (strong, weak, labels, groups)))
+    few = paired_gain(strong[:80], weak[:80], labels[:80], groups[:80])
+    copied = paired_gain(*(np.repeat(values[:80], 20) for values in (strong, weak, labels, groups)))
     assert copied.error == pytest.approx(few.error)
     assert not copied.proven
+
+
+def test_a_few_groups_prove_nothing():
+    labels, groups, strong = drawn(4, count=38, signal=9.0)
+    assert not paired_gain(strong, -strong, labels, groups).proven
 
 
 def test_one_class_in_every_draw_proves_nothing():
     gain = paired_gain(np.array([0.1, 0.2]), np.array([0.2, 0.1]), np.array([1, 1]), np.array([0, 1]))
     assert not gain.proven
     assert not gain.lost
-    assert gain.to_dict()["error"] is None
+    assert gain.to_dict()["error"] == 1
 
 
 @pytest.mark.parametrize(("signal", "worse"), [(0.0, True), (2.0, False)])

@@ -1,24 +1,18 @@
-"""Eight bits for a tile model: what they must keep, what they must leave alone, and what distillation brings."""
+"""Eight bits for a tile model: what they must keep, and what they must leave alone."""
 
 import numpy as np
 import pytest
 
 from steps.core.common.errors import UserError
-from steps.core.dataset.splits import DEVELOPMENT
 from steps.network.runtime import start_tensorflow
 
 start_tensorflow()
 
-import tensorflow as tf  # noqa: E402
 import tf_keras as keras  # noqa: E402
 
-from steps.network.backbone import build_model, load_weights, save_weights  # noqa: E402
 from steps.network.compression.cloning import copy_of  # noqa: E402
 from steps.network.compression.quantizing import observe, simulated  # noqa: E402
 from steps.network.compression.rounding import rounded  # noqa: E402
-from steps.network.tile_input import TileSource  # noqa: E402
-from steps.train.distillation import distilled  # noqa: E402
-from tests.steps.tiny import SPEC, fitted  # noqa: E402
 
 pytestmark = [
     pytest.mark.integration,
@@ -38,44 +32,6 @@ def error(model, other, tiles):
     """The mean difference of two models' features, by each feature's own spread."""
     found = features(model, tiles)
     return (np.abs(features(other, tiles) - found).mean(0) / (found.std(0) + 1e-3)).mean()
-
-
-@pytest.fixture(scope="module")
-def taught(workspace, head):
-    """A model that fits the workspace's tiles, those tiles, and its student."""
-    source = TileSource(workspace.tiles, workspace.shards, workspace.dataset, DEVELOPMENT)
-    tiles = np.concatenate([tf.cast(pixels, tf.float32) for _, pixels in source.batches(source.frame, 64)])
-    keras.utils.set_random_seed(7)
-    teacher = fitted(build_model("small", SPEC.tile_size), tiles)
-    before = [weight.copy() for weight in teacher.get_weights()]
-    student = distilled(teacher, head, source)
-    assert all((a == b).all() for a, b in zip(before, teacher.get_weights(), strict=True))
-    return teacher, tiles, student
-
-
-def test_a_distilled_student_says_more_nearly_what_its_teacher_says(taught):
-    teacher, tiles, student = taught
-    observed = simulated(teacher)
-    observe(observed, iter([tiles]))
-    assert error(teacher, student, tiles) < error(teacher, observed, tiles)
-
-
-def test_a_student_keeps_its_teachers_statistics_and_trains_the_rest(taught):
-    teacher, _, student = taught
-    inner = {getattr(layer, "layer", layer).name: getattr(layer, "layer", layer) for layer in student.layers}
-    for layer in teacher.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            # gamma and beta are frozen as well: Keras freezes a layer, not its statistics alone.
-            for ours, theirs in zip(layer.get_weights(), inner[layer.name].get_weights()[:4], strict=True):
-                assert (ours == theirs).all(), layer.name
-    assert np.abs(inner["Conv_1"].kernel - teacher.get_layer("Conv_1").kernel).max() > 0
-
-
-def test_a_student_is_the_same_after_it_was_saved_and_loaded(taught, tmp_path):
-    _, tiles, student = taught
-    save_weights(student, tmp_path / "backbone-qat.npz")
-    again = load_weights(simulated(build_model("small", SPEC.tile_size)), tmp_path / "backbone-qat.npz")
-    assert (features(again, tiles) == features(student, tiles)).all()
 
 
 def test_observed_ranges_keep_what_the_model_says_and_change_no_weight(model, tiles, batches):

@@ -15,21 +15,16 @@ start_tensorflow()
 from steps.convert.build import INTEGER, Ingredients, make, make_all  # noqa: E402
 from steps.convert.measure import deflated_size, latencies, operators  # noqa: E402
 from steps.device.runtime import LiteModel  # noqa: E402
-from steps.network.archive import MODEL_FILE, variant_file  # noqa: E402
+from steps.network.archive import MODEL_FILE  # noqa: E402
 from steps.network.backbone import save_weights  # noqa: E402
-from steps.network.compression.quantizing import observe, simulated  # noqa: E402
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 
 @pytest.fixture(scope="module")
-def ingredients(model, head, batches, tiles, tmp_path_factory):
-    """With a variant that was not trained, but could have been."""
+def ingredients(model, head, tiles, tmp_path_factory):
     folder = tmp_path_factory.mktemp("archive")
     save_weights(model, folder / MODEL_FILE)
-    student = simulated(model)
-    observe(student, batches())
-    save_weights(student, folder / variant_file("qat"))
     np.save(folder / "tiles.npy", tiles.astype(np.uint8))
     np.save(folder / "none.npy", tiles[:0].astype(np.uint8))
     return Ingredients(folder, "small", folder / "tiles.npy", head, SPEC)
@@ -48,7 +43,7 @@ def test_they_say_what_the_model_says(made, model, tiles):
     expected = model(tiles, training=False).numpy()
     spread = expected.std(0) + 1e-3
     # Of the spread of each feature, on average.
-    limits = {"float32": 1e-4, "float16": 5e-3, "dynamic": 0.2, "weight-int8": 0.03, "int8": 0.3, "qat": 0.3}
+    limits = {"float32": 1e-4, "float16": 5e-3, "dynamic": 0.2, "weight-int8": 0.03, "int8": 0.3}
     assert set(limits) == set(VARIANTS)
     for name, limit in limits.items():
         lite = LiteModel(made[name], 1)
@@ -73,13 +68,12 @@ def test_latency_is_measured_for_each(made):
     assert all(milliseconds > 0 for milliseconds in times.values())
 
 
-def test_what_needs_tiles_or_a_training_that_is_not_there_is_not_made(ingredients, tmp_path):
+def test_what_needs_tiles_or_weights_that_are_not_there_is_not_made(ingredients, tmp_path):
     without = replace(ingredients, tiles=ingredients.archive / "none.npy")
     for name in ("int8", "weight-int8"):
         with pytest.raises(UserError, match="representative data set is empty"):
             make(name, without, tmp_path / "model.tflite")
     # By processes that build the whole backbone, the reason comes back as text.
-    others = make_all(["qat", "float32"], replace(ingredients, archive=tmp_path), tmp_path, 1)
+    others = make_all(["float32"], replace(ingredients, archive=tmp_path), tmp_path, 1)
     reasons = {name: reason for name, _, reason in others}
-    assert "train with compress=qat" in reasons["qat"]
     assert "backbone.npz does not hold this model's weights" in reasons["float32"]
