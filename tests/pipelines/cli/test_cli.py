@@ -197,7 +197,7 @@ def test_unusable_data_end_a_run_with_one_clear_sentence(home, tmp_path, make, s
         (("--min-tpr", "0"), "min-tpr 0.0"),
         (("--tile-size", "1"), "tile size 1"),
         (("--batch-size", "0"), "batch-size=0"),
-        (("--tuning-epochs", "-1"), "fine-tune-epochs=-1"),
+        (("--fine-tune-epochs", "-1"), "fine-tune-epochs=-1"),
         (("--learning-rate-min", "0.5"), "not below LearningRateMax"),
         (("--max-tuning-jobs", "0"), "MaxTuningJobs 0"),
     ],
