@@ -169,4 +169,6 @@ def _measured(phase: str, epoch: int, logits: Floats, labels: npt.NDArray[np.int
 
 def _tell(row: Row) -> None:
     """Print `name=value;` pairs on one line, the form that the definition's metric regexes read."""
-    print(" ".join(f"{k}={v:.6f};" if isinstance(v, float) else f"{k}={v};" for k, v in row.items()), flush=True)
+    names = sorted(row, key=lambda name: (name not in ("phase", "epoch"), name == "epoch", name))
+    pairs = ((name, row[name]) for name in names)
+    print(" ".join(f"{k}={v:.6f};" if isinstance(v, float) else f"{k}={v};" for k, v in pairs), flush=True)
