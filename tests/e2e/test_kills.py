@@ -78,9 +78,9 @@ def test_a_dropped_batch_is_decided_on_once_although_the_night_is_killed(home):
 
 
 def test_a_killed_run_goes_on_where_it_was_or_is_taken_over_by_the_next(tmp_path):
-    """SIGKILL while it tunes: nothing half-done is ever taken for whole, nothing finished is done again."""
+    """SIGKILL while it trains: nothing half-done is ever taken for whole, nothing finished is done again."""
     data = write_sample(tmp_path / "data", screenshots=SCREENSHOTS)
-    home, finished = tmp_path / "home", ["ValidateData", "PreprocessTiles", "IndexTiles"]
+    home, jobs = tmp_path / "home", ["PreprocessTiles", "IndexTiles", "TuneHyperparameters"]
 
     def tilegate(*words):
         whole = [TILEGATE, *words, "--home", home]
@@ -93,17 +93,17 @@ def test_a_killed_run_goes_on_where_it_was_or_is_taken_over_by_the_next(tmp_path
         text=True,
     ) as running:
         for line in running.stdout:
-            if line.startswith("TuneHyperparameters"):
+            if line.startswith("TrainModel"):
                 break
-        time.sleep(4)
+        time.sleep(2)
         os.kill(running.pid, signal.SIGKILL)
     listed = tilegate("runs").stdout
     assert "Interrupted" in listed
     killed = listed.split()[0]
     resumed = tilegate("run", "--resume", killed)
     assert resumed.returncode in (0, 3), resumed.stdout + resumed.stderr
-    assert reused(resumed.stdout) == finished
+    assert reused(resumed.stdout) == ["ValidateData", "CheckProvableLimit", *jobs]
     following = tilegate("run", "--data", data, *OPTIONS)
     assert following.returncode == resumed.returncode
-    assert reused(following.stdout)[:5] == [*finished, "TuneHyperparameters", "TrainModel"]
+    assert reused(following.stdout)[:5] == ["ValidateData", *jobs, "TrainModel"]
     assert tilegate("models", "list").stdout.count("Pending") == (resumed.returncode == 0)
