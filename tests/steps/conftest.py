@@ -69,7 +69,8 @@ class Workspace:
 
     def keep(self) -> None:
         """Put what a night wrote into the store, and give the next one folders of its own."""
-        for folder, key in ((self.facts, f"{FACTS}/{INSPECTOR}"), (self.shards, TILES), (self.features, FEATURES)):
+        kept = ((self.facts, f"{FACTS}/{INSPECTOR}"), (self.shards, TILES), (self.features, FEATURES))
+        for folder, key in (pair for pair in kept if pair[0].is_dir()):
             shutil.copytree(folder, self.store / key, dirs_exist_ok=True)
             shutil.rmtree(folder)
 

@@ -136,7 +136,7 @@ def test_compile_writes_the_definition_and_checks_it(tmp_path):
     assert done.returncode == 0, done.stderr
     definition = json.loads((tmp_path / "definition.json").read_text())
     assert definition["Version"] == "2020-12-01"
-    assert "s3://my-bucket/weights/random" in json.dumps(definition)
+    assert "s3://my-bucket/weights/sample" in json.dumps(definition)
 
 
 def test_who_has_no_tilegate_in_the_shell_hears_how_to_get_it(monkeypatch):
@@ -177,7 +177,7 @@ def _no_label_is_a_class(folder):
         (_a_class_is_empty, "The class 'positive' has no usable screenshot"),
         (_every_image_is_broken, "There is no usable screenshot at all. 2 rows quarantined, the first because"),
         (_nothing_there, "holds no labelled data"),
-        (_no_label_is_a_class, "label 'perhaps' is none of 0, 1, 'negative', 'positive'"),
+        (_no_label_is_a_class, "tell them with `--classes NEGATIVE,POSITIVE`"),
     ],
 )
 def test_unusable_data_end_a_run_with_one_clear_sentence(home, tmp_path, make, says):
