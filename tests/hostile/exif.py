@@ -40,6 +40,10 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "each entry claims the whole", tags(*[(0x9000 + n, 7, 12 * many, 8) for n in range(many)])
 
 
+# Data that Pillow refuses, and with them the picture, where EXIF lies beside the pixels; they say nothing of it.
+REFUSED_BY_PILLOW = ("BigTIFF", "no TIFF", "one byte")
+
+
 def named_orientations() -> Iterator[tuple[str, bytes, bool]]:
     """(name, EXIF data, whether it is in range)."""
     for value in (1, 2, 3, 4, 5, 6, 7, 8):

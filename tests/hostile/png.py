@@ -289,7 +289,8 @@ def orientations() -> Iterator[Mutant]:
     for name, data, _ in exif.named_orientations():
         yield Mutant(name, join(with_extra((b"eXIf", data))), "read")
     for name, data in exif.bombs():
-        yield Mutant(f"EXIF: {name}", join(with_extra((b"eXIf", data))), "either")
+        twin = join(chunks()) if name in exif.REFUSED_BY_PILLOW else None
+        yield Mutant(f"EXIF: {name}", join(with_extra((b"eXIf", data))), "either", twin)
     yield Mutant("two eXIf", join(with_extra(*[(b"eXIf", exif.orientation(n)) for n in (3, 6)])), "either")
     yield Mutant("eXIf after IDAT", join([*chunks()[:-1], (b"eXIf", exif.orientation(6)), (b"IEND", b"")]), "either")
     xmp = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
@@ -302,7 +303,9 @@ def orientations() -> Iterator[Mutant]:
         ("EXIF as broken text", b"tEXt", b"Raw profile type exif\0zz"),
         ("EXIF as text of odd length", b"tEXt", b"Raw profile type exif\0\nexif\n  9\nabc"),
     ):
-        yield Mutant(name, join(with_extra((kind, text))), "either")
+        # Of an odd length Pillow refuses it, and the picture with it.
+        twin = join(chunks()) if name.endswith("odd length") else None
+        yield Mutant(name, join(with_extra((kind, text))), "either", twin)
 
 
 def _profile(data: bytes) -> bytes:

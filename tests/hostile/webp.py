@@ -104,7 +104,7 @@ def orientations() -> Iterator[Mutant]:
         yield Mutant(name, encode(exif=data), "read")
     for name, data in exif.bombs():
         file = riff(extended(0x08), encode()[12:], chunk(b"EXIF", data))
-        yield Mutant(f"EXIF: {name}", file, "either")
+        yield Mutant(f"EXIF: {name}", file, "either", encode() if name in exif.REFUSED_BY_PILLOW else None)
     xmp = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
     yield Mutant("XMP orientation", riff(extended(0x04), encode()[12:], chunk(b"XMP ", xmp)), "either")
 
