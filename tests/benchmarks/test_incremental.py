@@ -25,6 +25,7 @@ from steps.preprocess import __main__ as preprocess
 from steps.validate import __main__ as validate
 from tests.benchmarks.figures import cpu
 from tests.benchmarks.screenshots import screenshots
+from tests.steps.own_weights import write_pretrained
 
 pytestmark = pytest.mark.benchmark
 
@@ -82,12 +83,7 @@ def write_batch(folder, pictures, copies):
 def stock_weights(folder):
     """Write weights that know nothing: how long tiles take does not depend on them."""
     start_tensorflow()
-    import tf_keras as keras
-
-    stock = keras.applications.MobileNetV3Small(weights=None, include_top=False, pooling="avg")
-    folder.mkdir()
-    stock.save_weights(folder / "stock.weights.h5")
-    return folder / "stock.weights.h5"
+    return write_pretrained(folder / "stock.weights.h5", "small", PreprocessingSpec().tile_size)
 
 
 def test_a_second_night_with_one_percent_of_new_screenshots(tmp_path, sizes, figures):
