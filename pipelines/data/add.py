@@ -62,7 +62,7 @@ def add_source(
     with tempfile.TemporaryDirectory(prefix="tilegate-add-") as scratch:
         # What a night keeps for the next one is not an operator's to write.
         parts = Parts(data, Mirror(data, Path(scratch)), keep=False)
-        known = parts.keys_of(wanted, Source(""), catalogue_batches(data))
+        known = parts.keys_of(wanted, Source(""), batches)
     contents = Contents(draft, intake.listing, storing(data, intake, known))
     batch, already = publish_batch(
         data,

@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, sha256_file, write_json
 from steps.core.common.program import run
@@ -28,6 +30,7 @@ from steps.network.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE
 from steps.network.runtime import start_tensorflow
 from steps.network.weights import pretrained_weights
 from steps.train.hyperparameters import Hyperparameters
+from steps.train.phase1 import Examples
 from steps.train.step import Learned, examples_of, learn
 
 if TYPE_CHECKING:
@@ -68,12 +71,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _main(args: argparse.Namespace) -> None:
     settings = Hyperparameters.parse(read_json(args.hyperparameters))
     pretrained = pretrained_weights(args.pretrained)
-    tiles = join_tiles(read_tiles(args.tiles), read_dataset(args.dataset), DEVELOPMENT)
-    examples = examples_of(tiles, read_features(args.features, tiles))
-    print(f"Learning from {len(examples.labels):,} screenshots of {len(set(examples.groups)):,} groups", flush=True)
     if not (settings.refit or settings.fine_tune_blocks):
         # What is asked for is known without the network: TensorFlow takes longer to start than this to answer.
-        learn(examples, settings)
+        learn(_examples(args, join_tiles(read_tiles(args.tiles), read_dataset(args.dataset), DEVELOPMENT)), settings)
         return
 
     start_tensorflow()
@@ -85,9 +85,15 @@ def _main(args: argparse.Namespace) -> None:
     source = TileSource(args.tiles, args.shards, args.dataset, DEVELOPMENT)
     phase = Phase2(source, settings, pretrained, strategy, args.checkpoints / _identity(args, settings, pretrained))
     with lost_hosts():
-        learned = learn(examples, settings, phase)
+        learned = learn(_examples(args, source.frame), settings, phase)
     if is_chief and settings.refit:
         _write(args, settings, pretrained, source, learned)
+
+
+def _examples(args: argparse.Namespace, tiles: pd.DataFrame) -> Examples:
+    examples = examples_of(tiles, read_features(args.features, tiles))
+    print(f"Learning from {len(examples.labels):,} screenshots of {len(set(examples.groups)):,} groups", flush=True)
+    return examples
 
 
 def _identity(args: argparse.Namespace, settings: Hyperparameters, pretrained: Path) -> str:
@@ -126,7 +132,7 @@ def _write(
             "version": 2,
             "hyperparameters": settings.to_dict(),
             "pretrained": {"file": pretrained.name, "sha256": sha256_file(pretrained)},
-            "screenshots": len(source.frame["id"].unique()),
+            "screenshots": source.frame["id"].nunique(),
             "tiles": len(source.frame),
             "penalty": learned.penalty,
             "fine_tuned": learned.model is not None,

@@ -100,16 +100,13 @@ def fine_tune(
         model = BagModel(backbone, head, settings.augment)
         # What has never seen a tile cannot be restored.
         model((tf.zeros((1, 2, *backbone.input_shape[1:]), tf.uint8), tf.constant([2])))
-        model.compile(_optimizer(settings.fine_tune_learning_rate, epochs, steps), _loss())
-    callbacks = [_Epochs(model, source, judged, on_epoch)]
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        model.compile(_optimizer(settings.fine_tune_learning_rate, epochs, steps), loss)
+    measure = _Epochs(model, source, judged, on_epoch)
     backup = keras.callbacks.BackupAndRestore(str(phase.checkpoints / name), delete_checkpoint=False)
     # What is known of an epoch is kept first: one without the other would be an epoch that nobody measured.
-    model.fit(data, epochs=epochs, verbose=0, callbacks=[*callbacks, backup])
+    model.fit(data, epochs=epochs, verbose=0, callbacks=[measure, backup])
     return model.backbone, model.read_head()
-
-
-def _loss() -> Any:
-    return keras.losses.BinaryCrossentropy(from_logits=True)
 
 
 def _optimizer(rate: float, epochs: int, steps: int) -> Any:
