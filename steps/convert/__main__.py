@@ -68,7 +68,7 @@ def _main(args: argparse.Namespace) -> None:
     from steps.convert.gate_variants import judge_all, read_decisions
     from steps.convert.representative_data import write_representative
     from steps.device.runtime import LiteModel
-    from steps.evaluate.step import enter_look, judge_variant, load_candidate, write_evidence
+    from steps.evaluate.step import enter_look, judge, load_candidate, write_evidence
 
     candidate = load_candidate(args)
     decisions = read_decisions(args.evaluation)
@@ -79,7 +79,7 @@ def _main(args: argparse.Namespace) -> None:
         judged = judge_all(
             wanted or VARIANTS,
             ingredients,
-            lambda lite, variant: judge_variant(lite, candidate, limits, _subject(variant, candidate.subject)),
+            lambda lite, variant: judge(lite.describe, candidate, limits, _subject(variant, candidate.subject)),
             decisions,
             folder=scratch,
             cpus=granted_cpus(),

@@ -18,7 +18,6 @@ from steps.core.gate.champion import Champion, ChampionUnreadable
 from steps.core.gate.limits import Fleet, Limits
 from steps.core.gate.test_set_ledger import Consultation, LedgerUnreadable, read_ledger
 from steps.core.tiles.spec import PreprocessingSpec, check_spec
-from steps.device.runtime import LiteModel
 from steps.evaluate.arguments import fleet_of
 from steps.evaluate.champion import read_champion
 from steps.evaluate.class_activations import class_activations
@@ -111,11 +110,6 @@ def judge(
         fleet=candidate.fleet,
         model=str(subject["model"]),
     )
-
-
-def judge_variant(model: LiteModel, candidate: Candidate, limits: Limits, subject: Mapping[str, Any]) -> Evaluation:
-    """Judge a converted model by what its own bytes say of every held-out screenshot."""
-    return judge(model.describe, candidate, limits, subject)
 
 
 def write_evidence(

@@ -13,12 +13,8 @@ def copy_of(model: Any) -> Any:
 
 
 def freeze_statistics(model: Any) -> None:
-    """Keep every batch normalisation as it is, wrapped or not: a short training would only spoil its statistics."""
+    """Keep every batch normalisation as it is, wrapped or not, also where the model is shown tiles as in training."""
     for layer in model.layers:
         inner = getattr(layer, "layer", layer)
         if isinstance(inner, keras.layers.BatchNormalization):
             inner.trainable = False
-            if inner is not layer:
-                # A wrapper lists what was trainable when it was built, and would save and train it nevertheless.
-                frozen = {id(weight) for weight in inner.weights}
-                layer._trainable_weights = [w for w in layer._trainable_weights if id(w) not in frozen]  # noqa: SLF001
