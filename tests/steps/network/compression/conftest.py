@@ -23,8 +23,9 @@ def batches(tiles):
     return lambda: (tiles[first : first + 16] for first in range(0, len(tiles), 16))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _few_blocks():
+    """For a module only: what runs after it in the same process wants the backbone whole."""
     start_tensorflow()
     from steps.network import backbone
 
@@ -34,7 +35,7 @@ def _few_blocks():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def model(tiles, _few_blocks):
     """An untrained model whose batch normalisation fits its data, and whose channels differ by orders of magnitude."""
     import tf_keras as keras
@@ -49,7 +50,7 @@ def model(tiles, _few_blocks):
     return fitted(made, tiles)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def head(model, tiles):
     """A head that looks at every feature alike."""
     return Head.of(np.tile(0.1 / (model(tiles, training=False).numpy().std(0) + 1e-3), 3), 0.0)
