@@ -10,7 +10,6 @@ from steps.core.common.choices import (
     BACKBONES,
     HALF_OF_LIMIT,
     NO,
-    PREFERENCES,
     VARIANTS,
     YES,
     wanted_variants,
@@ -128,7 +127,6 @@ def _gate() -> tuple[Parameter, ...]:
 def _conversion() -> tuple[Parameter, ...]:
     return (
         Parameter("Variants", str, ALL_THERE_IS, f"forms of the TFLite model to judge: some of {', '.join(VARIANTS)}"),
-        Parameter("Prefer", str, PREFERENCES[0], "what the choice among passing variants weighs", PREFERENCES),
         Parameter("MaxFlipped", float, 0.005, "share of decisions that may differ from the trained model's"),
     )
 

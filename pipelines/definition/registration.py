@@ -27,7 +27,6 @@ def conversion_and_registration(
         arguments={
             "output": f"{OUTPUT}/bundle",
             "variants": jobs.text("Variants"),
-            "prefer": jobs.text("Prefer"),
             "max-flipped": jobs.text("MaxFlipped"),
             **limits,
         },

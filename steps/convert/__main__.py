@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from steps.convert.bundle import device_contract, model_card, write_summary
 from steps.convert.variants import MAX_FLIPPED, Variant, choose, mark, refusal, table, write_variants
-from steps.core.common.choices import ALL_THERE_IS, PREFERENCES, VARIANTS, wanted_variants
+from steps.core.common.choices import ALL_THERE_IS, VARIANTS, wanted_variants
 from steps.core.common.errors import UserError
 from steps.core.common.files import write_json, write_text
 from steps.core.common.program import PROCESSING, RejectedError, granted_cpus, run
@@ -48,7 +48,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
     known = ", ".join(VARIANTS)
     add("--variants", default=ALL_THERE_IS, help=f"forms to try, of {known}; {ALL_THERE_IS}: those that can be made")
-    add("--prefer", choices=PREFERENCES, default="balanced", help="balanced: not slower than float32; size: smallest")
     add(
         "--max-flipped",
         type=float,
@@ -88,7 +87,7 @@ def _main(args: argparse.Namespace) -> None:
         rows = choice.rows
         print(table(rows), flush=True)
         evidence: Path = args.output / "evidence"
-        write_variants(evidence, rows, max_flipped=args.max_flipped, prefer=args.prefer)
+        write_variants(evidence, rows, max_flipped=args.max_flipped)
         # A rejection is looked at as well, by the variant that came nearest to what the trained model was.
         shown = choice.told or next((one for one in judged if one.evaluation), None)
         if shown and shown.evaluation:
@@ -121,7 +120,7 @@ def _settle(
     from steps.device.golden import write_golden
 
     variants = [one.variant for one in judged]
-    while chosen := choose(variants, max_flipped=args.max_flipped, prefer=args.prefer):
+    while chosen := choose(variants, max_flipped=args.max_flipped):
         told = next(one for one in judged if one.variant.name == chosen)
         point = told.evaluation.verdict.point if told.evaluation else None
         shutil.rmtree(staging, ignore_errors=True)

@@ -18,9 +18,6 @@ from steps.device.contract import TFLITE_FILE
 from steps.network.archive import MODEL_FILE
 from steps.network.head import Head
 
-FLOAT_MODES = ("float32", "float16", "dynamic")
-# These compute with integers; the others unpack their weights to floats.
-INTEGER = ("int8",)
 _BATCH = 32
 
 
@@ -68,16 +65,14 @@ def make(name: str, ingredients: Ingredients, path: Path) -> None:
     from steps.network.runtime import start_tensorflow
 
     start_tensorflow()
-    from steps.device.export import export
+    from steps.device.export import MODES, export
     from steps.device.metadata import finish
     from steps.network.compression.post_training import weights_to_int8
 
-    if name in FLOAT_MODES:
+    if name in MODES:
         export(_trained(ingredients), ingredients.head, ingredients.spec, path, mode=name)
-    elif name in INTEGER:
-        export(_integer(ingredients), ingredients.head, ingredients.spec, path, mode="fake-quant")
     else:
-        export(_rounded(ingredients), ingredients.head, ingredients.spec, path, mode="float32")
+        export(_rounded(ingredients), ingredients.head, ingredients.spec, path)
         weights_to_int8(path)
     finish(path, ingredients.head, ingredients.spec)
 
@@ -92,16 +87,7 @@ def _trained(ingredients: Ingredients) -> Any:
 def _rounded(ingredients: Ingredients) -> Any:
     from steps.network.compression.rounding import rounded
 
-    return rounded(_trained(ingredients), _batches(ingredients), depthwise=False)
-
-
-def _integer(ingredients: Ingredients) -> Any:
-    from steps.network.compression.quantizing import observe, simulated
-    from steps.network.compression.rounding import rounded
-
-    simulation = simulated(rounded(_trained(ingredients), _batches(ingredients)))
-    observe(simulation, _batches(ingredients))
-    return simulation
+    return rounded(_trained(ingredients), _batches(ingredients))
 
 
 def _batches(ingredients: Ingredients) -> Iterator[npt.NDArray[np.float32]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from steps.convert.build import INTEGER, Ingredients, make_all
+from steps.convert.build import Ingredients, make_all
 from steps.convert.measure import deflated_size, latencies, operators
 from steps.convert.variants import Variant
 from steps.core.common.errors import UserError
@@ -54,17 +54,15 @@ def judge_all(
 
 
 def _judged(one: Judged, judge: Judge, keras_decisions: pd.DataFrame, cpus: int) -> Judged:
-    path, name = one.path, one.variant.name
+    path = one.path
     try:
         model = LiteModel(path, cpus)
-        counts, floats = operators(path)
         measured = replace(
             one.variant,
             sha256=sha256_file(path),
             bytes=path.stat().st_size,
             deflated=deflated_size(path),
-            operators=counts,
-            float_operators=floats if name in INTEGER else None,
+            operators=operators(path),
             min_runtime_version=demands(path).min_runtime_version,
         )
         evaluation = judge(model, measured)

@@ -21,8 +21,6 @@ from steps.device.runtime import LiteModel
 _HEIGHT, _WIDTH = 2400, 1080
 _REPEATS = 15
 _NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-# These change how numbers are stored, and compute nothing.
-_STORAGE = {"QUANTIZE", "DEQUANTIZE", "CAST", "RESHAPE"}
 
 
 def deflated_size(path: Path) -> int:
@@ -30,18 +28,12 @@ def deflated_size(path: Path) -> int:
     return len(zlib.compress(path.read_bytes(), 9))
 
 
-def operators(path: Path) -> tuple[dict[str, int], int]:
-    """Count a file's operators by name, and those of the `tile` signature that compute with floats."""
+def operators(path: Path) -> dict[str, int]:
+    """Count a file's operators by name."""
     model = read_model(path)
     names = [_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
     counts = Counter(names[op.opcodeIndex] for graph in model.subgraphs for op in graph.operators or [])
-    tile = model.subgraphs[0]
-    floats = [
-        names[op.opcodeIndex]
-        for op in tile.operators or []
-        if tile.tensors[op.outputs[0]].type == schema.TensorType.FLOAT32
-    ]
-    return dict(sorted(counts.items())), sum(name not in _STORAGE for name in floats)
+    return dict(sorted(counts.items()))
 
 
 def latencies(paths: Mapping[str, Path], repeats: int = _REPEATS) -> dict[str, float]:

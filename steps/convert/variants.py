@@ -3,12 +3,8 @@
 The rule, in this order:
 1. A variant may ship if its own bytes pass the gate at their own threshold, and at most `max_flipped` of the held-out
    screenshots are decided otherwise than by the trained model.
-2. With the preference "balanced", those slower than float32 by more than 10 % are out, unless all are (files of
-   the same arithmetic were measured up to 8 % apart on a busy machine). Latency is that
-   of the machine that converts, as a rule an x86 server, where 8-bit integer arithmetic takes two to three times as
-   long as float arithmetic while on phones it is faster. So "size" does not look at latency.
-3. The smallest file ships, compressed as in an app's package; of equally small ones the faster, then the one whose name
-   comes first.
+2. The smallest file ships, compressed as in an app's package; of equally small ones the faster, then the one whose name
+   comes first. All compute with the same floats, so none is slow.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,14 +12,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from steps.core.common.choices import PREFERENCES
-from steps.core.common.errors import UserError
 from steps.core.common.files import write_json
 
 FILE_NAME = "variants.json"
-REFERENCE = "float32"
 MAX_FLIPPED = 0.005
-SLOWER = 1.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +25,8 @@ class Variant:
     reason: why it was not made or not judged, "" if it was. bytes, deflated: of the file, raw and as an APK stores it
     (deflate, the hardest level). latency_ms: median milliseconds for a phone's screenshot on one core. flipped: share
     of the held-out screenshots, 0 to 1, decided otherwise than by the trained model, each at its own threshold.
-    operators: how many of each the file holds. float_operators: how many operators of the tile signature compute with
-    floats, for variants that are meant to compute with integers. passed, message, threshold, fpr, tpr and their bounds
-    are the gate's, on the very bytes. may_ship, chosen: what the rule says of it, see `mark`.
+    operators: how many of each the file holds. passed, message, threshold, fpr, tpr and their bounds are the gate's, on
+    the very bytes. may_ship, chosen: what the rule says of it, see `mark`.
     """
 
     name: str
@@ -45,7 +36,6 @@ class Variant:
     deflated: int | None = None
     latency_ms: float | None = None
     operators: Mapping[str, int] = field(default_factory=dict)
-    float_operators: int | None = None
     min_runtime_version: str | None = None
     passed: bool = False
     message: str = ""
@@ -80,16 +70,9 @@ class Variant:
         return asdict(self)
 
 
-def choose(variants: Sequence[Variant], *, max_flipped: float = MAX_FLIPPED, prefer: str = "balanced") -> str | None:
-    """Return the name of the variant that ships by the rule above, None if none may; their order does not matter.
-
-    Without a measured float32, or without a latency of its own, no variant counts as slow.
-    """
-    if prefer not in PREFERENCES:
-        raise UserError(f"preference {prefer!r}: one of {', '.join(PREFERENCES)} is wanted")
+def choose(variants: Sequence[Variant], *, max_flipped: float = MAX_FLIPPED) -> str | None:
+    """Return the name of the variant that ships by the rule above, None if none may; their order does not matter."""
     able = [variant for variant in variants if variant.qualifies(max_flipped)]
-    if prefer == "balanced":
-        able = [variant for variant in able if not _slow(variant, _reference(variants))] or able
     if not able:
         return None
     return min(able, key=lambda v: (v.deflated, float("inf") if v.latency_ms is None else v.latency_ms, v.name)).name
@@ -116,9 +99,9 @@ def refusal(variants: Sequence[Variant], max_flipped: float) -> str:
     return f"{told} (and {others} more variants may not ship either)" if others else told
 
 
-def write_variants(folder: Path, variants: Sequence[Variant], *, max_flipped: float, prefer: str) -> None:
+def write_variants(folder: Path, variants: Sequence[Variant], *, max_flipped: float) -> None:
     """Write `variants.json`: the table, and by what the choice was made."""
-    told = {"version": 1, "max_flipped": max_flipped, "prefer": prefer, "variants": [v.to_dict() for v in variants]}
+    told = {"version": 1, "max_flipped": max_flipped, "variants": [v.to_dict() for v in variants]}
     write_json(folder / FILE_NAME, told)
 
 
@@ -131,14 +114,6 @@ def table(variants: Sequence[Variant]) -> str:
         said = v.reason or ("passed" if v.passed else "rejected")
         lines.append(f"{v.name:<12} " + " ".join(f"{c:>7}" for c in size + rates) + f"  {'* ' * v.chosen}{said}"[:160])
     return "\n".join(lines)
-
-
-def _reference(variants: Sequence[Variant]) -> float | None:
-    return next((variant.latency_ms for variant in variants if variant.name == REFERENCE), None)
-
-
-def _slow(variant: Variant, reference: float | None) -> bool:
-    return reference is not None and variant.latency_ms is not None and variant.latency_ms > SLOWER * reference
 
 
 def _cell(value: float | None, form: str, factor: float = 1.0) -> str:

@@ -22,15 +22,14 @@ from steps.device import SCREENSHOT, TILE
 from steps.device.metadata import finish
 from steps.network.head import Head
 
-MODES = ("float32", "float16", "dynamic", "fake-quant")
+MODES = ("float32", "float16")
 
 
 def export(tile_model: Any, head: Head, spec: PreprocessingSpec, path: Path, *, mode: str = "float32") -> None:
     """Convert to `path`, metadata included.
 
-    `tile_model` is the Keras model, float32 [n, size, size, 3] of 0 to 255 to features [n, D]; with the mode
-    "fake-quant" one that was trained with quantisation in it, whose layers become 8-bit integers. "dynamic" keeps
-    8-bit weights, "float16" 16-bit ones. Raises UserError where the converter gives up.
+    `tile_model` is the Keras model, float32 [n, size, size, 3] of 0 to 255 to features [n, D]; `mode` says how its
+    weights are kept. Raises UserError where the converter gives up.
     """
     if mode not in MODES:
         raise UserError(f"conversion mode {mode!r}: one of {', '.join(MODES)} is wanted")
@@ -42,7 +41,7 @@ def export(tile_model: Any, head: Head, spec: PreprocessingSpec, path: Path, *, 
         )
     with tempfile.TemporaryDirectory(prefix="tilegate-convert-") as folder:
         _save(tile_model, head, spec, folder)
-        converted = _in_a_child(folder, mode)
+        converted = _in_a_child(folder)
     with replacing(path) as beside:
         beside.write_bytes(_with_short_weights(converted) if mode == "float16" else converted)
         finish(beside, head, spec)
@@ -62,9 +61,7 @@ def _save(tile_model: Any, head: Head, spec: PreprocessingSpec, folder: str) -> 
     def screenshot(pixels: Any) -> dict[str, Any]:
         features = tile_model(tf.cast(prepare_tiles(pixels, size), tf.float32), training=False)
         logit, evidence = evidence_of(head, features)
-        # A sigmoid in other words: the converter of 8-bit models rounds a sigmoid to the 256 steps of its known range.
-        score = 0.5 + 0.5 * tf.tanh(0.5 * logit)
-        return {"score": score, "evidence": evidence}
+        return {"score": tf.sigmoid(logit), "evidence": evidence}
 
     module = tf.Module()
     module.model = tile_model
@@ -92,23 +89,21 @@ def _with_short_weights(converted: bytes) -> bytes:
     return bytes(quantizer.Quantizer(converted, recipe.get_quantization_recipe()).quantize().quantized_model or b"")
 
 
-def _in_a_child(folder: str, mode: str) -> bytes:
+def _in_a_child(folder: str) -> bytes:
     # The converter keeps the memory it took (https://github.com/tensorflow/tensorflow/issues/122598).
     with ProcessPoolExecutor(1, get_context("spawn"), initializer=die_with_parent) as pool:
         try:
-            return pool.submit(_convert, folder, mode).result()
+            return pool.submit(_convert, folder).result()
         except BrokenProcessPool:
             raise UserError("the conversion to TFLite was killed: it needs more memory than there is") from None
 
 
-def _convert(folder: str, mode: str) -> bytes:
+def _convert(folder: str) -> bytes:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[TILE, SCREENSHOT])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if mode in ("dynamic", "fake-quant"):
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     try:
         converted: bytes = converter.convert()
     except Exception as error:  # noqa: BLE001 - the converter raises whatever it likes, even what cannot be pickled

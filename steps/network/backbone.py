@@ -2,7 +2,7 @@
 
 Same topology, names and weight order as `tf_keras.applications.MobileNetV3{Small,Large}` (Howard et al. 2019,
 https://arxiv.org/abs/1905.02244), so that `set_weights` takes the stock model's weights as they are. Hard-swish and
-hard-sigmoid are registered layers instead of lambdas: TFLite fuses them, and model optimisation can wrap them.
+hard-sigmoid are layers of their own instead of lambdas, in the form that TFLite fuses.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,6 @@ POOL = "pool"
 FEATURES = "features"
 # The last layer that still knows where something is.
 LAST_MAP = "Conv_1/act"
-_PACKAGE = "tilegate"
 _DIVISOR = 8
 # Keras's momentum of 0.999 needs thousands of steps to forget the initial statistics.
 _MOMENTUM_PRETRAINED, _MOMENTUM_SCRATCH = 0.999, 0.9
@@ -30,7 +29,6 @@ _MOMENTUM_PRETRAINED, _MOMENTUM_SCRATCH = 0.999, 0.9
 layers = keras.layers
 
 
-@keras.saving.register_keras_serializable(_PACKAGE)
 class HardSwish(keras.layers.Layer):  # type: ignore[misc]
     """x * relu6(x + 3) / 6, in the form that the TFLite converter fuses into HARD_SWISH."""
 
@@ -38,20 +36,11 @@ class HardSwish(keras.layers.Layer):  # type: ignore[misc]
         return inputs * tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
 
 
-@keras.saving.register_keras_serializable(_PACKAGE)
-class ShiftedRelu6(keras.layers.Layer):  # type: ignore[misc]
-    """relu6(x + 3): the first half of hard-sigmoid; quantisation needs the halves apart."""
+class HardSigmoid(keras.layers.Layer):  # type: ignore[misc]
+    """relu6(x + 3) / 6."""
 
     def call(self, inputs: Any) -> Any:
-        return tf.nn.relu6(inputs + 3.0)
-
-
-@keras.saving.register_keras_serializable(_PACKAGE)
-class SixthScale(keras.layers.Layer):  # type: ignore[misc]
-    """x / 6: the second half of hard-sigmoid."""
-
-    def call(self, inputs: Any) -> Any:
-        return inputs * (1.0 / 6.0)
+        return tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +120,7 @@ class _Builder:
         gate = layers.Conv2D(_depth(channels * 0.25), 1, padding="same", name=prefix + "Conv")(gate)
         gate = layers.ReLU(name=prefix + "Relu")(gate)
         gate = layers.Conv2D(channels, 1, padding="same", name=prefix + "Conv_1")(gate)
-        gate = SixthScale(name=prefix + "gate_scale")(ShiftedRelu6(name=prefix + "gate_relu6")(gate))
+        gate = HardSigmoid(name=prefix + "gate")(gate)
         return layers.Multiply(name=prefix + "Mul")([x, gate])
 
     def block(self, x: Any, block: _Block, number: int) -> Any:

@@ -24,7 +24,7 @@ from tests.benchmarks.own_process import run
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore::UserWarning")]
 SPEC = PreprocessingSpec()
 SIZES = [(1080, 2400), (1080, 2340), (1440, 3200), (719, 1599), (1600, 2560)]
-MODES = ["float32", "float16", "dynamic"]
+MODES = ["float32", "float16"]
 MEMORY = """
 import sys
 from pathlib import Path

@@ -6,9 +6,8 @@ from steps.core.common.errors import UserError
 
 BACKBONES = ("small", "large", "small-minimalistic", "large-minimalistic")
 # Forms of the TFLite model.
-VARIANTS = ("float32", "float16", "dynamic", "weight-int8", "int8")
+VARIANTS = ("float32", "float16", "weight-int8")
 ALL_THERE_IS = "all"
-PREFERENCES = ("balanced", "size")
 NO, YES = "no", "yes"
 # A margin to the champion that follows the limit: AWS takes no empty number, and a start gives the limit alone.
 HALF_OF_LIMIT = -1.0

@@ -85,7 +85,6 @@ class Variant:
     threshold: float | None
     runtime: str
     operators: Sequence[str]
-    float_operators: float | None
     reason: str
 
 
@@ -280,7 +279,6 @@ def variants(rows: Sequence[Document]) -> list[Variant]:
                 threshold=figure(row.get("threshold")),
                 runtime=str(row.get("min_runtime_version") or ""),
                 operators=[f"{name} {said(number)}" for name, number in operators.items()],
-                float_operators=figure(row.get("float_operators")),
                 reason=reason,
             )
         )

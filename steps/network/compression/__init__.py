@@ -1,1 +1,1 @@
-"""Making the tile model small: what training does for it, and what is done to it afterwards."""
+"""Weights in 8 bits: the rounding in Keras, and the file."""

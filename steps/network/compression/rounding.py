@@ -13,24 +13,23 @@ import numpy.typing as npt
 import tf_keras as keras
 
 from steps.core.common.errors import UserError
-from steps.network.compression.cloning import copy_of
 
 _LARGEST = 127
 
 
-def rounded(model: Any, batches: Iterable[npt.NDArray[np.float32]], *, depthwise: bool = True) -> Any:
+def rounded(model: Any, batches: Iterable[npt.NDArray[np.float32]]) -> Any:
     """Return a copy of a tile model with weights of which each output channel has at most 255 values.
 
-    Symmetric, a scale a channel: the grid of TFLite, which batch normalisation only stretches. `batches` are real
-    tiles, float32 [n, size, size, 3], 0 to 255. Without `depthwise` the depthwise kernels become 16-bit floats, with
-    the batch normalisation that follows folded in, for that grid does not stretch; the head stays as it is. Raises
-    UserError if there is no tile.
+    Symmetric, a scale a channel: the grid of TFLite, which batch normalisation only stretches. Depthwise kernels become
+    16-bit floats, with the batch normalisation that follows folded in, for that grid does not stretch. `batches` are
+    real tiles, float32 [n, size, size, 3], 0 to 255. Raises UserError if there is no tile.
     """
-    made = copy_of(model)
+    made = keras.models.clone_model(model)
+    made.set_weights(model.get_weights())
     chosen = [layer for layer in made.layers if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D))]
     means = _means(model, [model.get_layer(layer.name) for layer in chosen], batches)
     for layer, mean in zip(chosen, means, strict=True):
-        if isinstance(layer, keras.layers.DepthwiseConv2D) and not depthwise:
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
             _halve_precision(layer, mean)
         else:
             _round(layer, mean)
@@ -50,15 +49,11 @@ def _halve_precision(layer: Any, mean: npt.NDArray[np.float64]) -> None:
 
 
 def _round(layer: Any, mean: npt.NDArray[np.float64]) -> None:
-    is_depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-    variable = layer.depthwise_kernel if is_depthwise else layer.kernel
-    kernel = variable.numpy().astype(np.float64)
-    axes = (0, 1, 3) if is_depthwise else (0, 1, 2)
-    scale = np.abs(kernel).max(axes, keepdims=True) / _LARGEST
+    kernel = layer.kernel.numpy().astype(np.float64)
+    scale = np.abs(kernel).max((0, 1, 2), keepdims=True) / _LARGEST
     grid = np.round(kernel / np.where(scale > 0, scale, 1.0)) * scale
-    variable.assign(grid)
-    taken = (kernel - grid).sum((0, 1))
-    shift = taken[:, 0] * mean if is_depthwise else mean @ taken
+    layer.kernel.assign(grid)
+    shift = mean @ (kernel - grid).sum((0, 1))
     if layer.use_bias:
         layer.bias.assign_add(shift)
     else:

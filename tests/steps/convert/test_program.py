@@ -20,7 +20,7 @@ from steps.convert import gate_variants  # noqa: E402
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 
-TWO = ("--variants", "float32,weight-int8", "--max-flipped", "1", "--prefer", "size")
+TWO = ("--variants", "float32,weight-int8", "--max-flipped", "1")
 ONE = ("--variants", "float32")
 
 

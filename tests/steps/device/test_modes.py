@@ -1,13 +1,11 @@
-"""Quantised or not, the graph's own arithmetic stays exact: both signatures say the same of the same tiles."""
+"""Shortened or not, the graph's own arithmetic stays exact: both signatures say the same of the same tiles."""
 
 import numpy as np
 import pytest
 from scipy.special import expit
 
 from steps.core.tiles.cutting import cut_tiles
-from steps.device.export import export
-from steps.device.flatbuffer import read_model
-from steps.device.operators import demands
+from steps.device.export import MODES, export
 from steps.device.runtime import LiteModel
 from steps.network.head import Head
 from tests.steps.device.conftest import evidence_of
@@ -15,7 +13,6 @@ from tests.steps.tiny import SPEC
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::UserWarning")]
 SIZES = [(1, 20), (40, 40), (97, 31), (270, 600), (719, 1599), (640, 64)]
-INT8 = 9
 WIDTH = 5
 HEAD = Head.of(np.random.default_rng(2).normal(0, 2, 3 * WIDTH), -0.3)
 
@@ -34,22 +31,10 @@ def network():
     return model
 
 
-def quantisation_aware():
-    import tensorflow_model_optimization as tfmot
-
-    model = tfmot.quantization.keras.quantize_model(network())
-    tiles = np.random.default_rng(0).integers(0, 256, (64, SPEC.tile_size, SPEC.tile_size, 3)).astype(np.float32)
-    model.compile("sgd", "mse")
-    # Not to learn: only the ranges of the values are wanted.
-    model.optimizer.learning_rate = 0.0
-    model.fit(tiles, np.zeros((64, WIDTH)), epochs=20, verbose=0)
-    return model
-
-
-@pytest.mark.parametrize("mode", ["float16", "dynamic", "fake-quant"])
+@pytest.mark.parametrize("mode", MODES)
 def test_the_tiles_stay_exact_in_every_mode(mode, tmp_path):
     path = tmp_path / "model.tflite"
-    model = quantisation_aware() if mode == "fake-quant" else network()
+    model = network()
     export(model, HEAD, SPEC, path, mode=mode)
     lite = LiteModel(path, 1)
     rng = np.random.default_rng(1)
@@ -58,21 +43,6 @@ def test_the_tiles_stay_exact_in_every_mode(mode, tmp_path):
         tiles = cut_tiles(pixels, SPEC)
         score, evidence = lite.screenshot(pixels)
         features = np.stack([lite.tile(tile) for tile in tiles])
-        # Not in steps of 1/256, whatever the model computes with.
         assert evidence == pytest.approx(evidence_of(HEAD, features), abs=1e-6)
         assert score == pytest.approx(expit(evidence.sum() + HEAD.bias), abs=1e-6)
         assert np.abs(features - model(np.stack(tiles).astype(np.float32), training=False)).max() < 0.05
-    if mode == "fake-quant":
-        assert all(kinds == {INT8} for kinds in convolution_inputs(path))
-        assert {"QUANTIZE"} <= set(demands(path).tile_operators)
-
-
-def convolution_inputs(path):
-    """Return the types of input and weights of the model's convolutions in both signatures; those of halvings aside."""
-    model = read_model(path)
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
-    conv = 3
-    for graph in model.subgraphs[:2]:
-        for operator in graph.operators:
-            if codes[operator.opcodeIndex] == conv:
-                yield {graph.tensors[number].type for number in operator.inputs[:2]}

@@ -10,18 +10,12 @@ start_tensorflow()
 
 import tf_keras as keras  # noqa: E402
 
-from steps.network.compression.cloning import copy_of  # noqa: E402
-from steps.network.compression.quantizing import observe, simulated  # noqa: E402
 from steps.network.compression.rounding import rounded  # noqa: E402
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*np.product.*"),
 ]
-
-
-SQUEEZE = "expanded_conv/squeeze_excite/"
 
 
 def features(model, tiles):
@@ -34,33 +28,9 @@ def error(model, other, tiles):
     return (np.abs(features(other, tiles) - found).mean(0) / (found.std(0) + 1e-3)).mean()
 
 
-def test_observed_ranges_keep_what_the_model_says_and_change_no_weight(model, tiles, batches):
-    made = simulated(model)
-    before = error(model, made, tiles)
-    trained = [weight.numpy() for weight in made.trainable_weights]
-    observe(made, batches())
-    assert error(model, made, tiles) < min(0.3, before)
-    assert all((a == b.numpy()).all() for a, b in zip(trained, made.trainable_weights, strict=True))
-
-
-def test_a_bias_beside_weights_that_are_all_but_zero_fits_into_32_bits(model, batches):
-    dead = copy_of(model)
-    for name, bias in (("Conv", -5.0), ("Conv_1", 3.0)):
-        kernel = dead.get_layer(SQUEEZE + name).kernel
-        weights = [np.full(kernel.shape, 1e-9, np.float32), np.full(kernel.shape[-1], bias)]
-        dead.get_layer(SQUEEZE + name).set_weights(weights)
-    made = simulated(dead)
-    observe(made, batches())
-    # What comes in is the output of a ReLU that never fires.
-    low, high = (w.numpy() for w in made.get_layer(f"quant_{SQUEEZE}Relu").weights if "output" in w.name)
-    weights = next(w.numpy() for w in made.get_layer(f"quant_{SQUEEZE}Conv_1").weights if "kernel_max" in w.name)
-    assert (3.0 / (weights / 127 * (high - low) / 255)).max() < 2**31
-
-
-def test_without_representative_tiles_there_are_no_ranges(model):
-    for make in (lambda: observe(simulated(model), iter(())), lambda: rounded(model, iter(()))):
-        with pytest.raises(UserError, match="representative data set is empty"):
-            make()
+def test_without_representative_tiles_nothing_is_rounded(model):
+    with pytest.raises(UserError, match="representative data set is empty"):
+        rounded(model, iter(()))
 
 
 def test_rounded_weights_are_on_a_grid_of_255_values_a_channel(model, batches):
@@ -71,7 +41,7 @@ def test_rounded_weights_are_on_a_grid_of_255_values_a_channel(model, batches):
 
 
 def test_depthwise_weights_in_16_bits_change_next_to_nothing(model, tiles, batches):
-    made = rounded(model, batches(), depthwise=False)
+    made = rounded(model, batches())
     for layer in made.layers:
         if isinstance(layer, keras.layers.DepthwiseConv2D):
             kernel = layer.depthwise_kernel.numpy()
