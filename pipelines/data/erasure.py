@@ -29,7 +29,7 @@ from pipelines.executor.files import PART
 from pipelines.storage.copies import Copies, Copy
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
-from steps.core.dataset.labels import FOLDER_PER_CLASS
+from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.plan import FACTS, FEATURES, TILES
 from steps.core.dataset.snapshot import AD_HOC, Place, content_digest, read_listing
 

@@ -28,15 +28,8 @@ from pipelines.environment import INBOX
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.labels import (
-    ARCHIVE_SUFFIXES,
-    FOLDER_PER_CLASS,
-    LabelledRow,
-    RefusedRow,
-    choose_labels,
-    read_labels,
-    rows_of_folders,
-)
+from steps.core.dataset.label_places import ARCHIVE_SUFFIXES, FOLDER_PER_CLASS, choose_labels
+from steps.core.dataset.labels import LabelledRow, RefusedRow, read_labels, rows_of_folders
 from steps.core.dataset.paths import Files, PathRefusedError
 from steps.core.dataset.rows import check_readings, check_table, row_tables
 from steps.core.dataset.snapshot import LABELS, LISTING_COLUMNS, Batch, Place, content_digest, read_listing

@@ -22,7 +22,7 @@ from pipelines.data.withdrawals import erased_images, last_withdrawal, withdrawn
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import AUTO, Classes
-from steps.core.dataset.labels import FOLDER_PER_CLASS
+from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.rows import check_readings
 from steps.core.dataset.snapshot import Batch, Place, write_listing
 

@@ -15,10 +15,10 @@ from pipelines.data.withdrawals import erasure_of
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes, LabelError
+from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.labels import (
     CLASS_NAME,
     DECISION_KEYS,
-    FOLDER_PER_CLASS,
     LabelledRow,
     RefusedRow,
     ReviewedRow,

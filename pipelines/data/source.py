@@ -10,7 +10,7 @@ from pipelines.data.batch_card import Card
 from pipelines.data.source_files import Intake, Progress, silent, take_in
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.labels import FOLDER_PER_CLASS
+from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.rows import read_rows
 from steps.core.dataset.snapshot import KINDS, REFERENCE, Batch
 from steps.core.dataset.tables import Quarantined

@@ -10,15 +10,8 @@ from pipelines.data.folder_listing import FolderListing
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.labels import (
-    FOLDER_PER_CLASS,
-    LabelledRow,
-    RefusedRow,
-    ReviewedRow,
-    find_labels,
-    read_labels,
-    read_review,
-)
+from steps.core.dataset.label_places import FOLDER_PER_CLASS, find_labels
+from steps.core.dataset.labels import LabelledRow, RefusedRow, ReviewedRow, read_labels, read_review
 from steps.core.dataset.paths import PathRefusedError, locate
 from steps.core.dataset.snapshot import LISTING_COLUMNS, REFERENCE, REVIEW, content_digest
 

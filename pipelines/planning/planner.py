@@ -19,7 +19,7 @@ from pipelines.planning.manifests import all_exist, read_manifest, write_manifes
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
-from steps.core.dataset.labels import FOLDER_PER_CLASS
+from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.plan import (
     CUT_OBJECTS,
     DATASETS,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
-from steps.core.dataset.labels import FOLDER_PER_CLASS
+from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.snapshot import Batch, content_digest
 
 if TYPE_CHECKING:

@@ -12,19 +12,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from steps.core.common.errors import UserError
 from steps.core.common.text import printable
-from steps.core.dataset.classes import Classes, LabelError, folded
+from steps.core.dataset.classes import Classes, LabelError
 from steps.core.dataset.label_files import (
     MANIFEST_SUFFIXES,
     MAX_COLUMNS,
-    MAX_FIELD_CHARACTERS,
-    MAX_LINE_CHARACTERS,
-    MAX_NAME_CHARACTERS,
-    MAX_ROWS,
-    MAX_TABLE_BYTES,
     SOURCE_KEYS,
     TABLE_SUFFIXES,
     RowError,
@@ -36,34 +31,11 @@ from steps.core.dataset.label_files import (
     is_ordinary,
     read_records,
 )
-from steps.core.dataset.label_names import LabelNames, LabelNamesError, UnclearLabelError, choose
+from steps.core.dataset.label_names import LabelNames, UnclearLabelError
+from steps.core.dataset.label_places import FOLDER_PER_CLASS, class_of_folder, labels_file
 from steps.core.dataset.label_resolution import WAIVABLE
-from steps.core.dataset.paths import PathRefusedError, locate
 from steps.core.dataset.splits import GROUP_KEYS
 
-__all__ = [
-    "CLASS_NAME",
-    "DECISION_KEYS",
-    "FOLDER_PER_CLASS",
-    "MANIFEST_SUFFIXES",
-    "MAX_COLUMNS",
-    "MAX_FIELD_CHARACTERS",
-    "MAX_LINE_CHARACTERS",
-    "MAX_NAME_CHARACTERS",
-    "MAX_ROWS",
-    "MAX_TABLE_BYTES",
-    "TABLE_SUFFIXES",
-    "LabelledRow",
-    "RefusedRow",
-    "ReviewedRow",
-    "choose_labels",
-    "find_labels",
-    "read_labels",
-    "read_review",
-    "rows_of_folders",
-]
-
-FOLDER_PER_CLASS = "."
 CLASS_NAME = "class-name"
 _WHOLE = re.compile(r"-?\d+\.0+")
 # Made once, and not for each of a million values.
@@ -71,13 +43,8 @@ _NUMBERS, _SEVERAL = (int, float), (dict, list)
 DECISION_KEYS = ("by", "reason", "waive")
 _METADATA, _MASK, _FAILURE = "-metadata", "-ref", "failure-reason"
 _SHOWN = 5
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
-# Where Ground Truth puts the output manifest of a job.
-JOB_MANIFEST = "manifests/output/output.manifest"
-_JOB = re.compile(rf"([^/]+/)?{JOB_MANIFEST}")
-# Folders that say what a picture is for, not what it shows.
-_SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,55 +84,6 @@ class RefusedRow:
     detail: str
 
 
-def find_labels(folder: Path, classes: Classes) -> str:
-    """Return the name of the labels file in `folder`, or "." for a folder per class.
-
-    A manifest goes before a Parquet table, that before a CSV. Raises UserError if there is nothing, or a tie.
-    """
-    inside = list(folder.iterdir())
-    files, folders = ([p.name for p in inside if kind(p)] for kind in (Path.is_file, Path.is_dir))
-    jobs = [p.relative_to(folder).as_posix() for start in ("", "*/") for p in folder.glob(start + JOB_MANIFEST)]
-    return choose_labels([*files, *jobs], folders, classes, str(folder))
-
-
-def choose_labels(files: Iterable[str], folders: Iterable[str], classes: Classes, where: str) -> str:
-    """Like `find_labels`, of the paths of what lies at a place that is called `where`.
-
-    Files count if they lie directly there, or as the output manifest of a labelling job, at `JOB_MANIFEST` in it or in
-    a folder of it.
-    """
-    names = [name for name in sorted(files) if "/" not in name or _JOB.fullmatch(name)]
-    for suffixes in (MANIFEST_SUFFIXES, (".parquet",), (".csv",)):
-        found = [name for name in names if Path(name).suffix.lower() in suffixes]
-        if len(found) > 1:
-            raise UserError(f"{where} holds several labels files ({', '.join(found)}): name one with `--labels FILE`")
-        if found:
-            return found[0]
-    visible = sorted({name for name in folders if not name.startswith(".")})
-    if any(_class_of_folder(name, classes) is not None for name in visible):
-        return FOLDER_PER_CLASS
-    cure, two = _folders_cure(visible, classes)
-    if packed := next((name for name in names if Path(name).suffix.lower() in ARCHIVE_SUFFIXES), None):
-        cure = f". {printable(packed, 80)} is an archive: unpack it"
-    raise LabelNamesError(
-        f"{where} holds no labelled data: a Ground Truth manifest (*.manifest, *.jsonl), a table (*.parquet, *.csv) "
-        f"or the folders {classes.negative!r} and {classes.positive!r} are wanted{cure}",
-        two,
-    )
-
-
-def _folders_cure(folders: Sequence[str], classes: Classes) -> tuple[str, Sequence[str]]:
-    """Return what to do about folders of other names, and the two that may be the classes."""
-    shown = ", ".join(repr(printable(name, 80)) for name in folders[:_SHOWN])
-    if any(folded(name) in _SPLIT_NAMES for name in folders):
-        return f". The folders {shown} are splits, which are made here, by group: add what is in each by itself", ()
-    if len(folders) == len(("negative", "positive")):
-        return f". Its folders are {shown}. {choose(folders, classes)}", folders
-    if folders:
-        return f". Its folders are {shown}: `--classes NEGATIVE,POSITIVE` tells which two are the classes", ()
-    return "", ()
-
-
 def read_labels(
     folder: Path, labels: str, classes: Classes, attribute: str | None = None
 ) -> Iterator[LabelledRow | RefusedRow]:
@@ -176,29 +94,8 @@ def read_labels(
     """
     if labels == FOLDER_PER_CLASS:
         files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
-        yield from rows_of_folders(files, classes, str(folder))
-        return
-    path = _labels_file(folder, labels)
-    seen, names = _label_names(path, classes, review=False), dict[str, str]()
-    take_label = _label_taker(path, seen, attribute)
-    for row, record in read_records(path, review=False):
-        if isinstance(record, RowError):
-            seen.unreadable(record)
-            yield RefusedRow(row, "", record.reason, str(record))
-            continue
-        source = ""
-        try:
-            source = _take_source(record)
-            label = take_label(record)
-            slices = _slices(record, path, row, names)
-        except LabelError as error:
-            seen.refuse(error)
-            yield RefusedRow(row, printable(source), error.reason, str(error))
-        except RowError as error:
-            yield RefusedRow(row, printable(source), error.reason, str(error))
-        else:
-            yield LabelledRow(row, source, label, slices)
-    seen.check()
+        return rows_of_folders(files, classes, str(folder))
+    return _rows(labels_file(folder, labels), classes, attribute, _labelled, review=False)
 
 
 def read_review(
@@ -209,31 +106,49 @@ def read_review(
     A screenshot may be named by the column `sha256` alone; a row that waives rules needs no label. In a manifest the
     label may also be the plain key `label`.
     """
-    path = _labels_file(folder, labels)
-    seen, names = _label_names(path, classes, review=True), dict[str, str]()
-    take_label = _label_taker(path, seen, attribute)
-    for row, record in read_records(path, review=True):
+    return _rows(labels_file(folder, labels), classes, attribute, _reviewed, review=True)
+
+
+def _rows(
+    path: Path,
+    classes: Classes,
+    attribute: str | None,
+    read: Callable[[int, str, int | None, dict[str, str]], _Row],
+    *,
+    review: bool,
+) -> Iterator[_Row | RefusedRow]:
+    seen = LabelNames(str(path), classes, is_table=path.suffix.lower() in TABLE_SUFFIXES, one_sided=review)
+    take_label, names = _label_taker(path, seen, attribute), dict[str, str]()
+    for row, record in read_records(path, review=review):
         if isinstance(record, RowError):
             seen.unreadable(record)
             yield RefusedRow(row, "", record.reason, str(record))
             continue
         source = ""
         try:
-            source = _take_source(record, needed=False)
-            label = take_label(record) if _has_label(record) else None
+            source = _take_source(record, needed=not review)
+            label = take_label(record) if not review or _has_label(record) else None
             slices = _slices(record, path, row, names)
-            sha256 = None if source else _take_sha256(slices)
-            source = source or sha256 or ""
-            decision = {key: slices.pop(key) for key in DECISION_KEYS if key in slices}
-            _check_decision(label, decision)
+            found = read(row, source, label, slices)
         except LabelError as error:
             seen.refuse(error)
             yield RefusedRow(row, printable(source), error.reason, str(error))
         except RowError as error:
             yield RefusedRow(row, printable(source), error.reason, str(error))
         else:
-            yield ReviewedRow(row, source, sha256, label, decision, slices)
+            yield found
     seen.check()
+
+
+def _labelled(row: int, source: str, label: int | None, slices: dict[str, str]) -> LabelledRow:
+    return LabelledRow(row, source, cast("int", label), slices)
+
+
+def _reviewed(row: int, source: str, label: int | None, slices: dict[str, str]) -> ReviewedRow:
+    sha256 = None if source else _take_sha256(slices)
+    decision = {key: slices.pop(key) for key in DECISION_KEYS if key in slices}
+    _check_decision(label, decision)
+    return ReviewedRow(row, source or sha256 or "", sha256, label, decision, slices)
 
 
 def rows_of_folders(
@@ -261,29 +176,9 @@ def _label_of_path(path: str, seen: LabelNames, classes: Classes) -> int:
     except LabelError as error:
         wanted = f"{classes.negative!r} or {classes.positive!r}"
         raise LabelError(f"the file lies in no folder named {wanted}", error.value) from None
-    if any(_class_of_folder(name, classes) == 1 - label for name in between):
+    if any(class_of_folder(name, classes) == 1 - label for name in between):
         raise UnclearLabelError("the file lies in folders of both classes")
     return label
-
-
-def _class_of_folder(name: str, classes: Classes) -> int | None:
-    try:
-        return classes.index(name)
-    except LabelError:
-        return None
-
-
-def _labels_file(folder: Path, labels: str) -> Path:
-    try:
-        path = folder / locate(folder, labels)
-    except PathRefusedError as error:
-        says = "is missing" if error.reason == "missing-file" else f"cannot be read: {error}"
-        raise UserError(f"the labels file {folder / labels} {says}") from None
-    if path.suffix.lower() in ARCHIVE_SUFFIXES:
-        raise UserError(f"{path.name} is an archive: unpack it, and name the folder")
-    if path.suffix.lower() not in MANIFEST_SUFFIXES + TABLE_SUFFIXES:
-        raise UserError(f"{path.name}: wanted one of {', '.join(MANIFEST_SUFFIXES + TABLE_SUFFIXES)}")
-    return path
 
 
 def _take_source(record: dict[str, Any], *, needed: bool = True) -> str:

@@ -12,9 +12,9 @@ import pandas as pd
 from steps.core.common.errors import UserError
 from steps.core.common.text import printable
 from steps.core.dataset.classes import AUTO, PLAIN, Classes, folded
+from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.labels import (
     DECISION_KEYS,
-    FOLDER_PER_CLASS,
     LabelledRow,
     RefusedRow,
     ReviewedRow,

@@ -12,7 +12,8 @@ from pipelines.runs import sample_data
 from pipelines.runs.sample_data import SAMPLE_VERSION, write_sample
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.labels import LabelledRow, find_labels, read_labels
+from steps.core.dataset.label_places import find_labels
+from steps.core.dataset.labels import LabelledRow, read_labels
 
 pytestmark = pytest.mark.integration
 

@@ -18,15 +18,9 @@ from steps.core.common.errors import UserError
 from steps.core.common.text import printable
 from steps.core.dataset import label_files
 from steps.core.dataset.classes import Classes, LabelError
-from steps.core.dataset.labels import (
-    MAX_LINE_CHARACTERS,
-    LabelledRow,
-    RefusedRow,
-    ReviewedRow,
-    find_labels,
-    read_labels,
-    read_review,
-)
+from steps.core.dataset.label_files import MAX_LINE_CHARACTERS
+from steps.core.dataset.label_places import find_labels
+from steps.core.dataset.labels import LabelledRow, RefusedRow, ReviewedRow, read_labels, read_review
 from steps.core.dataset.splits import group_of, split_of
 
 CLASSES = Classes("other", "game")
