@@ -213,7 +213,7 @@ def output_of(step: Any, name: str) -> Any:
     return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
 
 
-def listed_channel(name: str, manifest: Any, mode: str) -> Any:
+def listed_channel(name: str, manifest: Any) -> Any:
     """Return a channel of the objects that a ManifestFile lists; the SDK's InputData knows prefixes only."""
     source = S3DataSource(s3_uri=manifest, s3_data_type="ManifestFile", s3_data_distribution_type="FullyReplicated")
-    return Channel(channel_name=name, data_source=DataSource(s3_data_source=source), input_mode=mode)
+    return Channel(channel_name=name, data_source=DataSource(s3_data_source=source), input_mode="File")

@@ -158,7 +158,11 @@ def test_a_condition_that_eventbridge_does_not_know_keeps_alerts_from_people(clo
     sns, kms = cloud.client("sns"), cloud.client("kms")
     attributes = sns.get_topic_attributes(TopicArn=topic)["Attributes"]
     key = attributes["KmsMasterKeyId"]
-    policy = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"] if kind == "AWS::KMS::Key" else attributes["Policy"]
+    policy = (
+        kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+        if kind == "AWS::KMS::Key"
+        else attributes["Policy"]
+    )
     document = json.loads(policy)
     for statement in document["Statement"]:
         if statement["Principal"] == {"Service": "events.amazonaws.com"}:

@@ -1,0 +1,155 @@
+"""The rules of SageMaker that its API's model does not hold: input modes, names, lengths and counts, with sources.
+
+Each rule takes a step whose references are replaced by values, and yields sentences. API is SageMaker's API reference,
+DG its developer guide; the model's own limits are held against requests in `requests.py`.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Step = Mapping[str, Any]
+Rule = Callable[[Step], Iterator[str]]
+
+MOST_IN_MESSAGE = 3_072
+_MOST_SEARCHED, _MOST_TRIALS, _MOST_PARALLEL_TRIALS = 30, 750, 100
+_LONGEST_INTERVAL, _MOST_ATTEMPTS = 43_200, 20
+_INPUTS = "/opt/ml/processing/"
+_DURATION = re.compile(r"P(?=.)(\d+[YMWD])*(T(\d+[HMS])+)?")
+# Families whose instances have disks of their own: a d for disk, and accelerators that always have them.
+_OWN_DISKS = re.compile(r"ml\.(\w*\d\w*d\w*|g[5-9]\w*|p[5-9]\w*|trn\d\w*)\.\w+")
+
+_RULES: list[tuple[Rule, str]] = []
+
+
+def rule(source: str) -> Callable[[Rule], Rule]:
+    def add(function: Rule) -> Rule:
+        _RULES.append((function, source))
+        return function
+
+    return add
+
+
+def broken(step: Step) -> Iterator[str]:
+    """Yield what SageMaker would refuse of a step, with the page that says so."""
+    for function, source in _RULES:
+        for problem in function(step):
+            yield f"{step['Name']}: {problem} ({source})"
+
+
+def _job(step: Step) -> Mapping[str, Any]:
+    """Return the request of a step's jobs, of the trials for a tuning."""
+    arguments: Mapping[str, Any] = step["Arguments"]
+    return arguments.get("TrainingJobDefinition", arguments)
+
+
+def _channels(step: Step) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield each channel of training with its mode and its source in S3."""
+    job = _job(step)
+    for channel in job.get("InputDataConfig") or ():
+        mode = channel.get("InputMode") or job.get("AlgorithmSpecification", {}).get("TrainingInputMode", "File")
+        yield mode, channel, channel.get("DataSource", {}).get("S3DataSource", {})
+
+
+def _inputs(step: Step) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each input of processing, its name and its source in S3."""
+    for given in step["Arguments"].get("ProcessingInputs") or ():
+        if "S3Input" in given:
+            yield given["InputName"], given["S3Input"]
+
+
+@rule("DG your-algorithms-training-algo-running-container")
+def _fast_file_reads_a_prefix(step: Step) -> Iterator[str]:
+    for mode, channel, source in _channels(step):
+        if mode == "FastFile" and source.get("S3DataType") != "S3Prefix":
+            yield f"the channel {channel['ChannelName']} is a {source.get('S3DataType')}, and FastFile reads S3Prefix"
+
+
+@rule("API S3DataSource, Channel, ProcessingS3Input")
+def _pipes_alone_read_augmented_or_compressed_data(step: Step) -> Iterator[str]:
+    for mode, channel, source in _channels(step):
+        if mode != "Pipe" and source.get("S3DataType") == "AugmentedManifestFile":
+            yield f"the channel {channel['ChannelName']} is an AugmentedManifestFile in {mode} mode, and needs Pipe"
+        if mode != "Pipe" and channel.get("CompressionType", "None") != "None":
+            yield f"the channel {channel['ChannelName']} is compressed in {mode} mode, and needs Pipe"
+    for name, source in _inputs(step):
+        if source.get("S3InputMode") != "Pipe" and source.get("S3CompressionType", "None") != "None":
+            yield f"the input {name} is compressed in {source.get('S3InputMode')} mode, and needs Pipe"
+
+
+@rule("API ProcessingS3Input")
+def _inputs_have_their_place(step: Step) -> Iterator[str]:
+    for name, source in _inputs(step):
+        if not str(source.get("LocalPath", "")).startswith(_INPUTS):
+            yield f"the input {name} goes to {source.get('LocalPath')}, which has to begin with {_INPUTS}"
+
+
+@rule("API StoppingCondition")
+def _spot_waits_at_least_as_long_as_it_runs(step: Step) -> Iterator[str]:
+    limits, spot = _job(step).get("StoppingCondition", {}), _job(step).get("EnableManagedSpotTraining")
+    runs, waits = limits.get("MaxRuntimeInSeconds", 0), limits.get("MaxWaitTimeInSeconds")
+    if spot and (waits is None or waits < runs):
+        yield f"spot training waits {waits} seconds, at least MaxRuntimeInSeconds, {runs}, is wanted"
+    if waits is not None and not spot:
+        yield "MaxWaitTimeInSeconds is for spot training"
+
+
+@rule("DG train-warm-pools, considerations")
+def _spot_instances_are_not_kept(step: Step) -> Iterator[str]:
+    if _job(step).get("EnableManagedSpotTraining") and _job(step).get("ResourceConfig", {}).get(
+        "KeepAlivePeriodInSeconds"
+    ):
+        yield "spot instances are in no warm pool: leave KeepAlivePeriodInSeconds out"
+
+
+@rule("API ResourceConfig, ProcessingClusterConfig")
+def _disks_of_their_own_take_no_key(step: Step) -> Iterator[str]:
+    job = _job(step)
+    for machines in (job.get("ResourceConfig"), job.get("ProcessingResources", {}).get("ClusterConfig")):
+        kind = str((machines or {}).get("InstanceType"))
+        if machines and machines.get("VolumeKmsKeyId") and _OWN_DISKS.fullmatch(kind):
+            yield f"{kind} has disks of its own, and refuses a VolumeKmsKeyId"
+
+
+@rule("DG automatic-model-tuning-limits, automatic-model-tuning-define-metrics-variables")
+def _a_search_is_within_its_limits(step: Step) -> Iterator[str]:
+    if step["Type"] != "Tuning":
+        return
+    config, job = step["Arguments"]["HyperParameterTuningJobConfig"], _job(step)
+    limits = config["ResourceLimits"]
+    trials, at_once = limits.get("MaxNumberOfTrainingJobs", 1), limits["MaxParallelTrainingJobs"]
+    for count, most, what in ((trials, _MOST_TRIALS, "trials"), (at_once, _MOST_PARALLEL_TRIALS, "trials at a time")):
+        if count > most:
+            yield f"{count} {what}, and at most {most} are allowed"
+    if at_once > trials:
+        yield f"{at_once} trials at a time, of {trials} in all"
+    names = [item["Name"] for ranges in config["ParameterRanges"].values() for item in ranges]
+    if len(names) > _MOST_SEARCHED:
+        yield f"{len(names)} hyperparameters are searched, and at most {_MOST_SEARCHED} are allowed"
+    for name in sorted(set(names) & set(job.get("StaticHyperParameters", {}))):
+        yield f"the hyperparameter {name} is searched, and static as well"
+    objective = config["HyperParameterTuningJobObjective"]["MetricName"]
+    if objective not in [metric["Name"] for metric in job["AlgorithmSpecification"].get("MetricDefinitions", [])]:
+        yield f"the objective {objective} is in no MetricDefinitions"
+
+
+@rule("DG build-and-manage-steps-types, fail step")
+def _messages_fit(step: Step) -> Iterator[str]:
+    message = step["Arguments"].get("ErrorMessage") if step["Type"] == "Fail" else None
+    if isinstance(message, str) and len(message) > MOST_IN_MESSAGE:
+        yield f"the message has {len(message):,} characters, and at most {MOST_IN_MESSAGE:,} are allowed"
+
+
+@rule("DG pipelines-retry-policy")
+def _retries_end(step: Step) -> Iterator[str]:
+    for policy in step.get("RetryPolicies") or ():
+        for name, most in (("IntervalSeconds", _LONGEST_INTERVAL), ("MaxAttempts", _MOST_ATTEMPTS)):
+            if policy.get(name, 0) > most:
+                yield f"{name} of a retry is {policy[name]:,}, and at most {most:,} is allowed"
+
+
+@rule("DG pipelines-caching-enabling")
+def _caches_expire(step: Step) -> Iterator[str]:
+    expires = step.get("CacheConfig", {}).get("ExpireAfter", "P1D")
+    if not _DURATION.fullmatch(expires):
+        yield f"the cache expires after {expires!r}: a duration of ISO 8601 is wanted, such as P30D"
