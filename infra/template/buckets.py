@@ -11,11 +11,12 @@ from constructs import Construct
 from infra.template.keys import kept
 from infra.template.statements import deny
 from pipelines.data.withdrawals import WITHDRAWN
+from pipelines.definition.settings import CHECKPOINTS
 from pipelines.definition.step_table import ROLES
 from pipelines.environment import Environment
 
 # The step cache looks back 30 days, and a version has to be there as long as somebody may approve or compare it.
-ARTIFACT_LIFE: Mapping[str, int] = {"checkpoints/": 14, "tuning/": 60, "training/": 400, "runs/": 400}
+ARTIFACT_LIFE: Mapping[str, int] = {f"{CHECKPOINTS}/": 14, "tuning/": 60, "training/": 400, "runs/": 400}
 _KEY_HEADER = "s3:x-amz-server-side-encryption-aws-kms-key-id"
 _ENCRYPTION_HEADER = "s3:x-amz-server-side-encryption"
 _JOBS = (*ROLES, "pipeline")
@@ -95,8 +96,8 @@ class _Maker:
             ],
             **self._common,
         )
-        kept_by_service = ["checkpoints/*"] if "checkpoints/" in life else []
-        for statement in _only_our_key(bucket, self._key.key_arn, kept_by_service):
+        written_by_service = [f"{CHECKPOINTS}/*"] if f"{CHECKPOINTS}/" in life else []
+        for statement in _only_our_key(bucket, self._key.key_arn, written_by_service):
             bucket.add_to_resource_policy(statement)
         return bucket
 

@@ -22,6 +22,7 @@ _SETTINGS = Settings()
 _OWN = (
     "DatasetUri",
     "PlanUri",
+    "CheckpointsUri",
     "PretrainedWeightsUri",
     "ChampionUri",
     "LedgerUri",

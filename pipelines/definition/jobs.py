@@ -165,12 +165,13 @@ class Jobs:
     def volume_key(self) -> str:
         return self.settings.kms_key_arn if self.settings.training_volume_key else ""
 
-    def checkpoints(self, name: str) -> str:
-        """Return where trainings keep their checkpoints, each in a folder named by what it depends on.
+    def checkpoints(self, name: str) -> Any:
+        """Return where trainings on this plan keep their checkpoints, each in a file named by what it depends on.
 
-        The URI is part of the step cache's key: one of this execution would make every training a new one.
+        A job downloads all that lies there. The URI is part of the step cache's key: one of this execution would make
+        every training a new one.
         """
-        return self.settings.artifact_uri("checkpoints", name)
+        return Join(on="/", values=[self.parameters["CheckpointsUri"], name])
 
     def trainer(self, step: Step, name: str, hyperparameters: Mapping[str, Any]) -> Any:
         """Return a trainer of its own for a step, `name` its outputs' folder: the tuner writes into the one it gets."""

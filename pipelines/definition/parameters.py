@@ -54,6 +54,7 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
     return (
         Parameter("DatasetUri", str, None, "dataset snapshot, named by its content digest"),
         Parameter("PlanUri", str, None, "plan of the run: what is new in the snapshot, and what to compare it with"),
+        Parameter("CheckpointsUri", str, None, "folder of the checkpoints of trainings on this plan"),
         Parameter("PretrainedWeightsUri", str, weights, "folder of backbone weights"),
         Parameter("ChampionUri", str, champion, "folder of the champion's bundle, if any"),
         Parameter("LedgerUri", str, ledger, "folder of the ledger of earlier looks at tests"),

@@ -40,7 +40,8 @@ def broken(step: Step) -> Iterator[str]:
 def _job(step: Step) -> Mapping[str, Any]:
     """Return the request of a step's jobs, of the trials for a tuning."""
     arguments: Mapping[str, Any] = step["Arguments"]
-    return arguments.get("TrainingJobDefinition", arguments)
+    trial: Mapping[str, Any] | None = arguments.get("TrainingJobDefinition")
+    return arguments if trial is None else trial
 
 
 def _channels(step: Step) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:

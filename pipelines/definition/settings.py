@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 PIPELINE_NAME = "tilegate"
-# Prefixes in the bucket: champions by the digest of their bundle, ledgers as single runs see them, and all looks.
-CHAMPIONS, LEDGERS, LEDGER, NONE = "champions", "ledgers", "ledger", "none"
+# Prefixes in the bucket: champions by the digest of their bundle, ledgers as single runs see them, all looks, and
+# checkpoints by plan.
+CHAMPIONS, LEDGERS, LEDGER, CHECKPOINTS, NONE = "champions", "ledgers", "ledger", "checkpoints", "none"
 
 # As SageMaker allows.
 MOST_WARM_POOL_SECONDS = 21_600

@@ -59,7 +59,7 @@ def test_nothing_is_written_under_another_key_than_the_deployments(cloud):
 
 def test_checkpoints_are_written_with_whatever_header_sagemaker_sends(cloud):
     where = {"Bucket": cloud.environment.artifact_bucket, "Body": b"", "ServerSideEncryption": "aws:kms"}
-    assert not denied(cloud, "training", "put_object", **where, Key="checkpoints/training/x.tar.gz")
+    assert not denied(cloud, "training", "put_object", **where, Key="checkpoints/plan/training/x.zip")
     assert denied(cloud, "training", "put_object", **where, Key="training/job/output/model.tar.gz")
 
 

@@ -123,7 +123,11 @@ def test_parameters_are_typed_and_all_but_the_data_have_defaults(definition):
     kinds = {str: "String", int: "Integer", float: "Float"}
     table = {p.name: (kinds[p.kind], p.default) for p in pipeline_parameters(SETTINGS)}
     assert {p["Name"]: (p["Type"], p.get("DefaultValue")) for p in definition["Parameters"]} == table
-    assert [name for name, (_, default) in table.items() if default is None] == ["DatasetUri", "PlanUri"]
+    assert [name for name, (_, default) in table.items() if default is None] == [
+        "DatasetUri",
+        "PlanUri",
+        "CheckpointsUri",
+    ]
 
 
 def test_defaults_are_the_steps_own():
@@ -315,11 +319,12 @@ def trainings(definition):
     return {"training": found["TrainModel"]["Arguments"], "tuning": trial}
 
 
-def test_trainings_share_hosts_and_keep_checkpoints_where_every_execution_finds_them(definition):
-    """Their URI is part of the step cache's key: it may name no execution."""
+def test_trainings_share_hosts_and_keep_checkpoints_where_every_execution_on_the_plan_finds_them(definition):
+    """Their URI is part of the step cache's key, so it names no execution; and a job downloads all that lies there."""
     for name, request in trainings(definition).items():
         assert request["ResourceConfig"]["InstanceCount"] == {"Get": "Parameters.TrainingInstanceCount"}
-        assert request["CheckpointConfig"]["S3Uri"] == f"s3://tilegate-local/checkpoints/{name}"
+        place = request["CheckpointConfig"]["S3Uri"]["Std:Join"]
+        assert place == {"On": "/", "Values": [{"Get": "Parameters.CheckpointsUri"}, name]}
         assert not request.get("EnableManagedSpotTraining")
         assert "MaxWaitTimeInSeconds" not in request["StoppingCondition"]
 
