@@ -26,6 +26,7 @@ _OWN = (
     "PretrainedWeightsUri",
     "ChampionUri",
     "LedgerUri",
+    "Search",
     "ProcessingInstanceType",
     "TrainingInstanceType",
 )

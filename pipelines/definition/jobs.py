@@ -30,12 +30,11 @@ from sagemaker.mlops.workflow import (
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import CheckpointConfig, Compute, Networking, StoppingCondition
 
-from pipelines.definition.parameters import STATIC, pipeline_parameters
+from pipelines.definition.parameters import SEED, STATIC, pipeline_parameters
 from pipelines.definition.settings import LEDGER, Settings
 from pipelines.definition.step_table import Step
 from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES
 
-SEED = 17
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
 _KINDS = {str: ParameterString, int: ParameterInteger, float: ParameterFloat}

@@ -30,6 +30,9 @@ STATIC = {
     "batch-size": "BatchSize",
     "fine-tune-epochs": "FineTuneEpochs",
 }
+SEED = 17
+# SageMaker starts warm from jobs with the same names of hyperparameters alone; with another seed trials are others.
+SEARCH = f"{' '.join(sorted({*STATIC, *(tuned.name for tuned in TUNED)}))} seed={SEED}"
 MOST_WARM_START_PARENTS = 5
 _WARM_START_PARENT = "WarmStartParent"
 # The gate's own names, spelled again because importing the gate costs half a second of every command.
@@ -89,6 +92,9 @@ def _tuning(settings: Settings) -> tuple[Parameter, ...]:
         Parameter("LearningRateMax", float, rate.high, "upper end of the tuned fine-tuning learning rate"),
         Parameter("MaxTuningJobs", int, 4, "trials"),
         Parameter("MaxParallelTuningJobs", int, 2, "trials at a time"),
+        Parameter(
+            "Search", str, SEARCH, "what trials are made of; fixed, it tells nights of another search", (SEARCH,)
+        ),
         *(
             Parameter(name, str, None, "earlier tuning job that this one learns from")
             for name in warm_start_names(settings.warm_start_parents)

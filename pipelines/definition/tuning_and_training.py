@@ -8,8 +8,8 @@ from sagemaker.mlops.workflow import TrainingStep, TuningStep
 from sagemaker.train.configs import MetricDefinition
 from sagemaker.train.tuner import HyperparameterTuner
 
-from pipelines.definition.jobs import SEED, Jobs, if_given
-from pipelines.definition.parameters import BOUNDS, warm_start_names
+from pipelines.definition.jobs import Jobs, if_given
+from pipelines.definition.parameters import BOUNDS, SEED, warm_start_names
 from pipelines.definition.step_table import TRAIN, TUNE
 from steps.train.search_space import TUNED, Tuned
 
@@ -56,7 +56,7 @@ class _TuningStep(TuningStep):  # type: ignore[misc]
 
 def tuning_step(jobs: Jobs, channels: Sequence[Any]) -> Any:
     tuner = HyperparameterTuner(
-        jobs.trainer(TUNE, "tuning", {"refit": "0"}),
+        jobs.trainer(TUNE, "tuning", {"refit": "0", "_search": jobs.text("Search")}),
         OBJECTIVE,
         {tuned.name: _range(jobs, tuned) for tuned in TUNED},
         metric_definitions=_metric_definitions(),

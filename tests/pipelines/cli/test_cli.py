@@ -75,6 +75,7 @@ def test_every_parameter_but_the_uris_and_machines_is_an_option_of_run():
         "PretrainedWeightsUri",
         "ChampionUri",
         "LedgerUri",
+        "Search",
         "ProcessingInstanceType",
         "TrainingInstanceType",
     }

@@ -183,12 +183,16 @@ def test_trials_and_training_get_the_same_but_for_what_is_tuned_and_what_refitti
     found = steps(definition)
     trial = found["TuneHyperparameters"]["Arguments"]["TrainingJobDefinition"]["StaticHyperParameters"]
     final = found["TrainModel"]["Arguments"]["HyperParameters"]
-    own = {"refit", *(tuned.name for tuned in TUNED)}
+    own = {"refit", "_search", *(tuned.name for tuned in TUNED)}
     assert {name: value for name, value in final.items() if name not in own} == {
         name: value for name, value in trial.items() if name not in own
     }
-    assert own & trial.keys() == {"refit"}
-    assert own - final.keys() == {"refit"}
+    assert own & trial.keys() == {"refit", "_search"}
+    assert own - final.keys() == {"refit", "_search"}
+    known = {*trial, *(tuned.name for tuned in TUNED)} - {"refit", "seed", "_search"}
+    assert {p["Name"]: p for p in definition["Parameters"]}["Search"]["EnumValues"] == [
+        f"{' '.join(sorted(known))} seed={trial['seed']}"
+    ]
 
 
 def test_a_warm_start_names_its_parents_by_parameters_that_each_start_gives(definition):
