@@ -8,6 +8,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pipelines.executor.durations import seconds_of
+from pipelines.executor.errors import DefinitionError
+
 Step = Mapping[str, Any]
 Rule = Callable[[Step], Iterator[str]]
 
@@ -15,7 +18,6 @@ MOST_IN_MESSAGE = 3_072
 _MOST_SEARCHED, _MOST_TRIALS, _MOST_PARALLEL_TRIALS = 30, 750, 100
 _LONGEST_INTERVAL, _MOST_ATTEMPTS = 43_200, 20
 _INPUTS = "/opt/ml/processing/"
-_DURATION = re.compile(r"P(?=.)(\d+[YMWD])*(T(\d+[HMS])+)?")
 # Families whose instances have disks of their own: a d for disk, and accelerators that always have them.
 _OWN_DISKS = re.compile(r"ml\.(\w*\d\w*d\w*|g[5-9]\w*|p[5-9]\w*|trn\d\w*)\.\w+")
 
@@ -151,6 +153,8 @@ def _retries_end(step: Step) -> Iterator[str]:
 
 @rule("DG pipelines-caching-enabling")
 def _caches_expire(step: Step) -> Iterator[str]:
-    expires = step.get("CacheConfig", {}).get("ExpireAfter", "P1D")
-    if not _DURATION.fullmatch(expires):
-        yield f"the cache expires after {expires!r}: a duration of ISO 8601 is wanted, such as P30D"
+    if expires := step.get("CacheConfig", {}).get("ExpireAfter"):
+        try:
+            seconds_of(expires)
+        except DefinitionError as error:
+            yield str(error)

@@ -67,8 +67,9 @@ def test_a_job_in_a_network_with_keys_is_refused_where_its_role_lacks_what_that_
     key, vpc = cloud.environment.arn("kms", "key/k"), {"VpcConfig": {"Subnets": ["subnet-1"]}}
     outputs = {"S3OutputPath": f"s3://{cloud.environment.artifact_bucket}/training", "KmsKeyId": key}
     job = {"RoleArn": cloud.environment.role_arn("starter"), "NetworkConfig": vpc, "OutputDataConfig": outputs}
-    lacks = refusals("A", {**job, "ResourceConfig": {"VolumeKmsKeyId": key}}, LocalStore(tmp_path))
-    assert {line.split()[1] for line in lacks} >= {"ec2:DeleteNetworkInterface", "kms:CreateGrant", "kms:Encrypt"}
+    job |= {"ResourceConfig": {"VolumeKmsKeyId": key}, "StoppingCondition": {"MaxWaitTimeInSeconds": 9}}
+    lacks = {line.split()[1] for line in refusals("A", job, LocalStore(tmp_path))}
+    assert lacks >= {"ec2:DeleteNetworkInterface", "kms:CreateGrant", "kms:Encrypt", "MaxWaitTimeInSeconds"}
 
 
 def test_nothing_is_read_without_tls(cloud):

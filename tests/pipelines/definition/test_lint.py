@@ -210,7 +210,10 @@ def test_nothing_is_wrong_with_the_real_definition(real):
             lambda d: step(d, "TrainModel")["RetryPolicies"][0].update(MaxAttempts=21),
             "MaxAttempts of a retry is 21, and at most 20",
         ),
-        (lambda d: step(d, "TrainModel")["CacheConfig"].update(ExpireAfter="30 days"), "expires after '30 days'"),
+        (
+            lambda d: step(d, "TrainModel")["CacheConfig"].update(ExpireAfter="30 days"),
+            "TrainModel: the duration '30 days' is not readable",
+        ),
         (
             lambda d: d["Parameters"].extend({"Name": f"P{n}", "Type": "String"} for n in range(200)),
             "parameters, and at most 200 are allowed",
