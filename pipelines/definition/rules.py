@@ -46,45 +46,43 @@ def _job(step: Step) -> Mapping[str, Any]:
     return arguments if trial is None else trial
 
 
-def _channels(step: Step) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-    """Yield each channel of training with its mode and its source in S3."""
+def _sources(step: Step) -> Iterator[tuple[str, str, str, str]]:
+    """Yield what a job reads of S3: its name, its mode, the kind of its source, and how it is compressed."""
     job = _job(step)
+    mode = job.get("AlgorithmSpecification", {}).get("TrainingInputMode", "File")
     for channel in job.get("InputDataConfig") or ():
-        mode = channel.get("InputMode") or job.get("AlgorithmSpecification", {}).get("TrainingInputMode", "File")
-        yield mode, channel, channel.get("DataSource", {}).get("S3DataSource", {})
+        kind = channel.get("DataSource", {}).get("S3DataSource", {}).get("S3DataType", "")
+        name = f"the channel {channel['ChannelName']}"
+        yield name, channel.get("InputMode", mode), kind, channel.get("CompressionType", "None")
+    for name, source in _inputs(job):
+        yield name, source.get("S3InputMode", ""), source["S3DataType"], source.get("S3CompressionType", "None")
 
 
-def _inputs(step: Step) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each input of processing, its name and its source in S3."""
-    for given in step["Arguments"].get("ProcessingInputs") or ():
+def _inputs(job: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for given in job.get("ProcessingInputs") or ():
         if "S3Input" in given:
-            yield given["InputName"], given["S3Input"]
+            yield f"the input {given['InputName']}", given["S3Input"]
 
 
 @rule("DG your-algorithms-training-algo-running-container")
 def _fast_file_reads_a_prefix(step: Step) -> Iterator[str]:
-    for mode, channel, source in _channels(step):
-        if mode == "FastFile" and source.get("S3DataType") != "S3Prefix":
-            yield f"the channel {channel['ChannelName']} is a {source.get('S3DataType')}, and FastFile reads S3Prefix"
+    for name, mode, kind, _ in _sources(step):
+        if mode == "FastFile" and kind != "S3Prefix":
+            yield f"{name} is a {kind}, and FastFile reads S3Prefix"
 
 
 @rule("API S3DataSource, Channel, ProcessingS3Input")
 def _pipes_alone_read_augmented_or_compressed_data(step: Step) -> Iterator[str]:
-    for mode, channel, source in _channels(step):
-        if mode != "Pipe" and source.get("S3DataType") == "AugmentedManifestFile":
-            yield f"the channel {channel['ChannelName']} is an AugmentedManifestFile in {mode} mode, and needs Pipe"
-        if mode != "Pipe" and channel.get("CompressionType", "None") != "None":
-            yield f"the channel {channel['ChannelName']} is compressed in {mode} mode, and needs Pipe"
-    for name, source in _inputs(step):
-        if source.get("S3InputMode") != "Pipe" and source.get("S3CompressionType", "None") != "None":
-            yield f"the input {name} is compressed in {source.get('S3InputMode')} mode, and needs Pipe"
+    for name, mode, kind, compression in _sources(step):
+        if mode != "Pipe" and (kind == "AugmentedManifestFile" or compression != "None"):
+            yield f"{name} is of {kind}, compressed {compression}, in {mode} mode, and needs Pipe"
 
 
 @rule("API ProcessingS3Input")
 def _inputs_have_their_place(step: Step) -> Iterator[str]:
-    for name, source in _inputs(step):
+    for name, source in _inputs(step["Arguments"]):
         if not str(source.get("LocalPath", "")).startswith(_INPUTS):
-            yield f"the input {name} goes to {source.get('LocalPath')}, which has to begin with {_INPUTS}"
+            yield f"{name} goes to {source.get('LocalPath')}, which has to begin with {_INPUTS}"
 
 
 @rule("API StoppingCondition")

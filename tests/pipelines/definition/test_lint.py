@@ -154,10 +154,13 @@ def test_nothing_is_wrong_with_the_real_definition(real):
         ),
         (
             lambda d: channel(d)["DataSource"]["S3DataSource"].update(S3DataType="AugmentedManifestFile"),
-            "AugmentedManifestFile in File mode, and needs Pipe",
+            "shards is of AugmentedManifestFile, compressed None, in File mode, and needs Pipe",
         ),
-        (lambda d: channel(d).update(CompressionType="Gzip"), "shards is compressed in File mode"),
-        (lambda d: source(d).update(S3CompressionType="Gzip"), "plan is compressed in File mode, and needs Pipe"),
+        (
+            lambda d: channel(d).update(CompressionType="Gzip"),
+            "shards is of ManifestFile, compressed Gzip, in File mode",
+        ),
+        (lambda d: source(d).update(S3CompressionType="Gzip"), "plan is of S3Prefix, compressed Gzip, in File mode"),
         (lambda d: source(d).update(LocalPath="/opt/ml/x"), "goes to /opt/ml/x, which has to begin with /opt/ml/proc"),
         (
             lambda d: trials(d).update(EnableManagedSpotTraining=True),
