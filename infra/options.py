@@ -62,7 +62,7 @@ class Options:
     warm_start_parents: int = 0
     weights: str = "sample"
     spot: bool = False
-    input_mode: Literal["File", "FastFile"] = "File"
+    warm_pool_seconds: int = 0
     training_volume_key: bool = True
 
     def __post_init__(self) -> None:
@@ -83,6 +83,8 @@ class Options:
             raise UserError(
                 f"trusted keys: {error}; give the base64 of each PEM file, without its first and last line"
             ) from None
+        if self.spot and self.warm_pool_seconds:
+            raise UserError("spot training with a warm pool: SageMaker keeps no spot instances, choose one of the two")
         if self.monthly_budget_usd < 1:
             raise UserError(f"budget of {self.monthly_budget_usd} USD: at least 1 is wanted")
 
@@ -102,7 +104,7 @@ class Options:
 
     def of_training(self) -> dict[str, Any]:
         """Return those that are settings of the pipeline, by their names there."""
-        names = ("warm_start_parents", "weights", "spot", "input_mode", "training_volume_key")
+        names = ("warm_start_parents", "weights", "spot", "warm_pool_seconds", "training_volume_key")
         return {name: getattr(self, name) for name in names}
 
     def is_scheduled(self, environment: Environment) -> bool:

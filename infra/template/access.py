@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.definition.requests import all_steps
-from pipelines.definition.settings import CHAMPIONS, LEDGERS, Settings
+from pipelines.definition.settings import CHAMPIONS, CHECKPOINTS, LEDGERS, Settings
 from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, FEATURES_MANIFEST, SHARDS_MANIFEST, TILES
 
 _OUTPUT = re.compile(r"Steps\.(\w+)\.ProcessingOutputConfig\.Outputs\['([\w-]+)'\]\.S3Output\.S3Uri")
@@ -36,6 +36,7 @@ class DefinedAccess:
             "DatasetUri": settings.uri(DATASETS, "*"),
             "PlanUri": settings.uri("plans", "*"),
             "PretrainedWeightsUri": settings.artifact_uri("weights", "*"),
+            "CheckpointsUri": settings.artifact_uri(CHECKPOINTS, "*"),
             "ChampionUri": settings.artifact_uri(CHAMPIONS, "*"),
             "LedgerUri": settings.artifact_uri(LEDGERS, "*"),
         }

@@ -11,6 +11,7 @@ from constructs import Construct
 from infra.options import Options
 from infra.template.events import FAILED, REJECTED, rule_name
 from infra.template.functions import Function
+from infra.template.keys import source_of
 from pipelines.environment import Environment
 
 _FIVE_MINUTES, _HOUR = 300, 3600
@@ -29,7 +30,7 @@ def add_topic(stack: Any, environment: Environment, options: Options, key: Any) 
                 principals=[iam.ServicePrincipal(f"{service}.amazonaws.com")],
                 actions=["sns:Publish"],
                 resources=[topic.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": environment.account}},
+                conditions=source_of(service, environment),
             )
         )
     for number, address in enumerate(options.alert_emails):

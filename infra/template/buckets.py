@@ -1,6 +1,6 @@
 """The buckets, and what their own policies refuse whatever a role was given."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,12 @@ from constructs import Construct
 from infra.template.keys import kept
 from infra.template.statements import deny
 from pipelines.data.withdrawals import WITHDRAWN
+from pipelines.definition.settings import CHECKPOINTS
 from pipelines.definition.step_table import ROLES
 from pipelines.environment import Environment
 
 # The step cache looks back 30 days, and a version has to be there as long as somebody may approve or compare it.
-ARTIFACT_LIFE: Mapping[str, int] = {"checkpoints/": 14, "tuning/": 60, "training/": 400, "runs/": 400}
+ARTIFACT_LIFE: Mapping[str, int] = {f"{CHECKPOINTS}/": 14, "tuning/": 60, "training/": 400, "runs/": 400}
 _KEY_HEADER = "s3:x-amz-server-side-encryption-aws-kms-key-id"
 _ENCRYPTION_HEADER = "s3:x-amz-server-side-encryption"
 _JOBS = (*ROLES, "pipeline")
@@ -95,7 +96,8 @@ class _Maker:
             ],
             **self._common,
         )
-        for statement in _only_our_key(bucket, self._key.key_arn):
+        written_by_service = [f"{CHECKPOINTS}/*"] if f"{CHECKPOINTS}/" in life else []
+        for statement in _only_our_key(bucket, self._key.key_arn, written_by_service):
             bucket.add_to_resource_policy(statement)
         return bucket
 
@@ -106,15 +108,18 @@ def _leftovers() -> Any:
     )
 
 
-def _only_our_key(bucket: Any, key_arn: str) -> list[Any]:
-    """Refuse objects under another key. Without any header the bucket's default encryption takes the right one."""
+def _only_our_key(bucket: Any, key_arn: str, unnamed_allowed: Sequence[str]) -> list[Any]:
+    """Refuse objects under another key. Without any header the bucket's default encryption takes the right one.
+
+    Of what lies under `unnamed_allowed` SageMaker decides the headers: a checkpoint's request can name no key.
+    """
     everything = [bucket.arn_for_objects("*")]
     another = {"StringNotEquals": {_KEY_HEADER: key_arn}, "Null": {_KEY_HEADER: "false"}}
     # An algorithm without a key would be AES256, or KMS with the account's default key.
     unnamed = {"Null": {_ENCRYPTION_HEADER: "false", _KEY_HEADER: "true"}}
     return [
         deny("NoOtherKey", "s3:PutObject", everything, another),
-        deny("NoUnnamedKey", "s3:PutObject", everything, unnamed),
+        deny("NoUnnamedKey", "s3:PutObject", everything, unnamed, but=map(bucket.arn_for_objects, unnamed_allowed)),
     ]
 
 

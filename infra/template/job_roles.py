@@ -7,14 +7,17 @@ from constructs import Construct
 
 from infra.template.access import Access, DefinedAccess
 from infra.template.network import Network
-from infra.template.statements import allow, grant, reading, service_role, through_s3, writing
+from infra.template.statements import allow, grant, objects, reading, service_role, through_s3, writing
 from pipelines.definition.step_table import ROLES, images
 from pipelines.environment import Environment
 
 _LOG_GROUPS = ("ProcessingJobs", "TrainingJobs")
-# SageMaker asks for these to place a job in a network.
-_LOOK_AT_NETWORK = (
-    "ec2:DescribeNetworkInterfaces DescribeVpcs DescribeDhcpOptions DescribeSubnets DescribeSecurityGroups"
+# SageMaker asks for these to place a job in a network, and refuses a processing job whose role has any of them with a
+# condition or for some resources only. Which network a job is in is told by the conditions on creating it.
+_PLACE = (
+    "ec2:CreateNetworkInterface CreateNetworkInterfacePermission DeleteNetworkInterface "
+    "DeleteNetworkInterfacePermission DescribeNetworkInterfaces DescribeVpcs DescribeDhcpOptions DescribeSubnets "
+    "DescribeSecurityGroups"
 )
 
 
@@ -36,7 +39,9 @@ def add_job_roles(
                 through_s3(environment, key.key_arn),
                 *_images(environment, images(duty)),
                 *_telling(environment),
-                *_placing(environment, network),
+                *_volumes(key.key_arn),
+                allow("KeyOfOutputs", "kms:Encrypt", [key.key_arn]),
+                allow("Place", _PLACE, ["*"]),
             ],
         )
     roles["pipeline"] = service_role(
@@ -64,18 +69,11 @@ def _telling(environment: Environment) -> list[Any]:
     ]
 
 
-def _placing(environment: Environment, network: Network) -> list[Any]:
-    """Allow network interfaces in the job's network, for SageMaker, and none elsewhere."""
-    interfaces = environment.arn("ec2", "network-interface/*")
-    subnets = [environment.arn("ec2", f"subnet/{subnet}") for subnet in network.subnets]
-    group = environment.arn("ec2", f"security-group/{network.security_group}")
-    vpc = {"ArnEquals": {"ec2:Vpc": environment.arn("ec2", f"vpc/{network.vpc}")}}
-    for_sagemaker = {**vpc, "StringEquals": {"ec2:AuthorizedService": "sagemaker.amazonaws.com"}}
+def _volumes(key_arn: str) -> list[Any]:
+    """Allow to encrypt volumes, by a grant to the service."""
     return [
-        allow("Look", _LOOK_AT_NETWORK, ["*"]),
-        allow("Place", "ec2:CreateNetworkInterface", [interfaces, *subnets, group]),
-        allow("Lend", "ec2:CreateNetworkInterfacePermission", [interfaces], for_sagemaker),
-        allow("Remove", "ec2:DeleteNetworkInterface DeleteNetworkInterfacePermission", [interfaces], vpc),
+        allow("KeyOfVolumes", "kms:CreateGrant", [key_arn], {"Bool": {"kms:GrantIsForAWSResource": "true"}}),
+        allow("KnowKey", "kms:DescribeKey", [key_arn]),
     ]
 
 
@@ -99,9 +97,7 @@ def _orchestrating(environment: Environment, access: Access, network: Network, k
         *_registering(environment),
         *reading(environment, sorted(access.reads)),
         through_s3(environment, key.key_arn),
-        # Volumes are encrypted by a grant that who creates the job gives to the service.
-        allow("KeyOfVolumes", "kms:CreateGrant", [key.key_arn], {"Bool": {"kms:GrantIsForAWSResource": "true"}}),
-        allow("KnowKey", "kms:DescribeKey", [key.key_arn]),
+        *_volumes(key.key_arn),
     ]
 
 
@@ -153,6 +149,7 @@ def mlflow_role(scope: Any, environment: Environment, key_arn: str) -> Any:
         [
             *reading(environment, places),
             writing(environment, places),
+            allow("Delete", "s3:DeleteObject", objects(environment, places)),
             through_s3(environment, key_arn),
         ],
     )

@@ -16,7 +16,7 @@ _ADMINISTER = (
     "EnableKey DisableKey PutKeyPolicy TagResource UntagResource UpdateKeyDescription CreateAlias DeleteAlias "
     "UpdateAlias ScheduleKeyDeletion CancelKeyDeletion"
 )
-_TELLING = ("cloudwatch", "events", "budgets", "sns")
+_TELLING = ("cloudwatch", "events", "budgets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,14 @@ class Keys:
     data: Any
     operations: Any
     signing: Any
+
+
+def source_of(service: str, environment: Environment) -> dict[str, Any]:
+    """Return the condition that a service acts for this account, in the policy of a key or a topic.
+
+    EventBridge tells neither of them whom it acts for: with a condition neither an alert nor a dead letter arrives.
+    """
+    return {} if service == "events" else {"StringEquals": {"aws:SourceAccount": environment.account}}
 
 
 def kept(environment: Environment) -> Any:
@@ -58,7 +66,6 @@ def _key(scope: Any, environment: Environment, name: str, alias: str, what: str)
 
 def _operations(scope: Any, environment: Environment) -> Any:
     key = _key(scope, environment, "Operations", "operations", "Alerts, dead letters, logs, functions, the schedule")
-    ours = {"StringEquals": {"aws:SourceAccount": environment.account}}
     for service in _TELLING:
         key.add_to_resource_policy(
             iam.PolicyStatement(
@@ -66,7 +73,7 @@ def _operations(scope: Any, environment: Environment) -> Any:
                 principals=[iam.ServicePrincipal(f"{service}.amazonaws.com")],
                 actions=["kms:Decrypt", "kms:GenerateDataKey"],
                 resources=["*"],
-                conditions=ours,
+                conditions=source_of(service, environment),
             )
         )
     logs = f"arn:{environment.partition}:logs:{environment.region}:{environment.account}:log-group:*"

@@ -1,5 +1,6 @@
 """The network of the jobs: subnets without a way out, and one door, to our buckets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,12 @@ from steps.core.common.errors import UserError
 _BLOCK = "10.0.0.0/20"
 _SUBNETS = ("10.0.0.0/22", "10.0.4.0/22")
 _HTTPS = 443
+# What hosts of a job send each other; with its traffic encrypted, SageMaker's keys and packets (IPsec) as well.
+_EACH_OTHER: Mapping[str, Mapping[str, Any]] = {
+    "": {"ip_protocol": "tcp", "from_port": 0, "to_port": 65535},
+    "Keys": {"ip_protocol": "udp", "from_port": 500, "to_port": 500},
+    "Encrypted": {"ip_protocol": "50"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +108,12 @@ def _security_group(scope: Any, environment: Environment, vpc: str, s3_prefix_li
             )
         ],
     )
-    every_port: dict[str, Any] = {
-        "ip_protocol": "tcp",
-        "from_port": 0,
-        "to_port": 65535,
-        "group_id": group.attr_group_id,
-    }
-    ec2.CfnSecurityGroupIngress(
-        scope, "FromEachOther", source_security_group_id=group.attr_group_id, description="Hosts of a job", **every_port
-    )
-    ec2.CfnSecurityGroupEgress(
-        scope,
-        "ToEachOther",
-        destination_security_group_id=group.attr_group_id,
-        description="Hosts of a job",
-        **every_port,
-    )
+    for name, what in _EACH_OTHER.items():
+        rule = {**what, "group_id": group.attr_group_id, "description": f"Hosts of a job{name and f': {name}'}"}
+        ec2.CfnSecurityGroupIngress(scope, f"FromEachOther{name}", source_security_group_id=group.attr_group_id, **rule)
+        ec2.CfnSecurityGroupEgress(
+            scope, f"ToEachOther{name}", destination_security_group_id=group.attr_group_id, **rule
+        )
     return str(group.attr_group_id)
 
 
@@ -155,7 +152,8 @@ def _flow_log(scope: Any, environment: Environment, vpc: str, key: Any) -> None:
         "FlowLog",
         resource_id=vpc,
         resource_type="VPC",
-        traffic_type="ALL",
+        # What is accepted goes to S3, which logs it by object; a line for each flow of it would cost, and tell nothing.
+        traffic_type="REJECT",
         log_destination_type="cloud-watch-logs",
         log_group_name=group.log_group_name,
         deliver_logs_permission_arn=role.role_arn,

@@ -15,9 +15,17 @@ def allow(sid: str, actions: str, resources: Iterable[str], conditions: Conditio
     return _statement(iam.Effect.ALLOW, sid, actions, resources, conditions)
 
 
-def deny(sid: str, actions: str, resources: Iterable[str], conditions: Conditions | None = None) -> Any:
-    """Return what nobody may do: a statement of a resource's policy, for every principal."""
-    statement = _statement(iam.Effect.DENY, sid, actions, resources, conditions)
+def deny(
+    sid: str, actions: str, resources: Iterable[str], conditions: Conditions | None = None, but: Iterable[str] = ()
+) -> Any:
+    """Return what nobody may do: a statement of a resource's policy, for every principal.
+
+    With `but` it is about everything else that the resource holds, in the place of `resources`.
+    """
+    exempt = list(but)
+    statement = _statement(iam.Effect.DENY, sid, actions, [] if exempt else resources, conditions)
+    if exempt:
+        statement.add_not_resources(*exempt)
     statement.add_any_principal()
     return statement
 

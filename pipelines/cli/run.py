@@ -22,9 +22,11 @@ _SETTINGS = Settings()
 _OWN = (
     "DatasetUri",
     "PlanUri",
+    "CheckpointsUri",
     "PretrainedWeightsUri",
     "ChampionUri",
     "LedgerUri",
+    "Search",
     "ProcessingInstanceType",
     "TrainingInstanceType",
 )

@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 import click
 
 from pipelines.definition.parameters import MOST_WARM_START_PARENTS
+from pipelines.definition.settings import MOST_WARM_POOL_SECONDS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def training_options(command: Command) -> Command:
-    """Add `--warm-start-parents`, `--spot`, `--input-mode` and `--volume-key`; None stands for what was not given."""
+    """Add `--warm-start-parents`, `--spot`, `--warm-pool` and `--volume-key`; None stands for what was not given."""
     command = click.option(
         "--volume-key/--no-volume-key",
         "training_volume_key",
@@ -20,7 +21,11 @@ def training_options(command: Command) -> Command:
         "[yes]",
     )(command)
     command = click.option(
-        "--input-mode", type=click.Choice(["File", "FastFile"]), help="How training gets its tiles.  [File]"
+        "--warm-pool",
+        "warm_pool_seconds",
+        type=click.IntRange(0, MOST_WARM_POOL_SECONDS),
+        help="Seconds that a trial's instances wait for the next training; the quota of warm pools is 0 until it is "
+        "raised, and spot has none.  [0]",
     )(command)
     command = click.option("--spot/--no-spot", default=None, help="Train on spare capacity, from checkpoints.  [no]")(
         command

@@ -69,9 +69,8 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
     features = Join(on="/", values=[tiles, FEATURES_MANIFEST])
     channels = [
         InputData(channel_name="tiles", data_source=tiles),
-        listed_channel("shards", shards, settings.input_mode),
-        # Small, and not read in the order in which they lie: downloaded.
-        listed_channel("features", features, "File"),
+        listed_channel("shards", shards),
+        listed_channel("features", features),
         InputData(channel_name="dataset", data_source=output_of(validate, "development")),
         InputData(channel_name="pretrained", data_source=jobs.parameters["PretrainedWeightsUri"]),
     ]
@@ -98,6 +97,8 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
             train,
             *_judging_steps(jobs, held_out, features),
         ],
+        # By default it would make an experiment and a trial, which the pipeline's role may not.
+        pipeline_experiment_config=None,
         sagemaker_session=session,
     )
 
@@ -173,10 +174,15 @@ def _check_data(jobs: Jobs, validate: Any) -> Any:
         else_steps=[
             FailStep(
                 REJECT_DATA,
-                error_message=JsonGet(validate.name, property_file=_FACTS, json_path="provable.message"),
+                error_message=_told(validate, _FACTS, "provable.message"),
             )
         ],
     )
+
+
+def _told(step: Any, file: PropertyFile, path: str) -> Join:
+    """Return a sentence that a step has written as a FailStep takes it: for that a Join is documented, no JsonGet."""
+    return Join(on="", values=[JsonGet(step.name, property_file=file, json_path=path)])
 
 
 def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> list[Any]:
@@ -197,7 +203,7 @@ def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> li
         ],
         if_steps=conversion_and_registration(jobs, held_out, limits, evaluate),
         else_steps=[
-            FailStep(REJECT, error_message=JsonGet(evaluate.name, property_file=verdict, json_path="gate.message"))
+            FailStep(REJECT, error_message=_told(evaluate, verdict, "gate.message")),
         ],
     )
     return [evaluate, check]

@@ -30,12 +30,11 @@ from sagemaker.mlops.workflow import (
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import CheckpointConfig, Compute, Networking, StoppingCondition
 
-from pipelines.definition.parameters import STATIC, pipeline_parameters
+from pipelines.definition.parameters import SEED, STATIC, pipeline_parameters
 from pipelines.definition.settings import LEDGER, Settings
 from pipelines.definition.step_table import Step
 from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES
 
-SEED = 17
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
 _KINDS = {str: ParameterString, int: ParameterInteger, float: ParameterFloat}
@@ -165,12 +164,13 @@ class Jobs:
     def volume_key(self) -> str:
         return self.settings.kms_key_arn if self.settings.training_volume_key else ""
 
-    def checkpoints(self, name: str) -> str:
-        """Return where trainings keep their checkpoints, each in a folder named by what it depends on.
+    def checkpoints(self, name: str) -> Any:
+        """Return where trainings on this plan keep their checkpoints, each in a file named by what it depends on.
 
-        The URI is part of the step cache's key: one of this execution would make every training a new one.
+        A job downloads all that lies there. The URI is part of the step cache's key: one of this execution would make
+        every training a new one.
         """
-        return self.settings.artifact_uri("checkpoints", name)
+        return Join(on="/", values=[self.parameters["CheckpointsUri"], name])
 
     def trainer(self, step: Step, name: str, hyperparameters: Mapping[str, Any]) -> Any:
         """Return a trainer of its own for a step, `name` its outputs' folder: the tuner writes into the one it gets."""
@@ -213,7 +213,7 @@ def output_of(step: Any, name: str) -> Any:
     return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
 
 
-def listed_channel(name: str, manifest: Any, mode: str) -> Any:
+def listed_channel(name: str, manifest: Any) -> Any:
     """Return a channel of the objects that a ManifestFile lists; the SDK's InputData knows prefixes only."""
     source = S3DataSource(s3_uri=manifest, s3_data_type="ManifestFile", s3_data_distribution_type="FullyReplicated")
-    return Channel(channel_name=name, data_source=DataSource(s3_data_source=source), input_mode=mode)
+    return Channel(channel_name=name, data_source=DataSource(s3_data_source=source), input_mode="File")

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipelines.definition.references import earlier_steps, gets, outputs, property_files, texts
-from pipelines.definition.requests import all_steps, check_requests
+from pipelines.definition.requests import all_steps, check_requests, resolved_steps
+from pipelines.definition.rules import broken
 from pipelines.definition.step_table import hidden_from
 
 Definition = Mapping[str, Any]
 Check = Callable[[Definition], Iterator[str]]
 
-MOST_CHARACTERS = 1_048_576
+MOST_CHARACTERS, MOST_PARAMETERS = 1_048_576, 200
 _STEP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9])*")
 _PIPELINE_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,255}")
@@ -66,6 +67,12 @@ def _requests_are_valid(definition: Definition) -> Iterator[str]:
 
 
 @check
+def _rules_are_kept(definition: Definition) -> Iterator[str]:
+    for step in resolved_steps(definition):
+        yield from broken(step)
+
+
+@check
 def _steps_are_named(definition: Definition) -> Iterator[str]:
     names = [str(step["Name"]) for step in all_steps(definition)]
     for name in sorted(set(names)):
@@ -78,6 +85,8 @@ def _steps_are_named(definition: Definition) -> Iterator[str]:
 @check
 def _parameters_are_used_and_defined(definition: Definition) -> Iterator[str]:
     defined = [str(parameter["Name"]) for parameter in definition.get("Parameters", ())]
+    if len(defined) > MOST_PARAMETERS:
+        yield f"{len(defined)} parameters, and at most {MOST_PARAMETERS} are allowed (API StartPipelineExecution)"
     used = {name for step in definition["Steps"] for kind, name in gets(step) if kind == "Parameters"}
     yield from (f"parameter {name} is used, and defined nowhere" for name in sorted(used - set(defined)))
     yield from (f"parameter {name} is used nowhere: remove it" for name in defined if name not in used)

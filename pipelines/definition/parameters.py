@@ -29,6 +29,9 @@ STATIC = {
     "batch-size": "BatchSize",
     "fine-tune-epochs": "FineTuneEpochs",
 }
+SEED = 17
+# SageMaker starts warm from jobs with the same names of hyperparameters alone; with another seed trials are others.
+SEARCH = f"{' '.join(sorted({*STATIC, *(tuned.name for tuned in TUNED)}))} seed={SEED}"
 MOST_WARM_START_PARENTS = 5
 _WARM_START_PARENT = "WarmStartParent"
 # The gate's own names, spelled again because importing the gate costs half a second of every command.
@@ -53,6 +56,7 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
     return (
         Parameter("DatasetUri", str, None, "dataset snapshot, named by its content digest"),
         Parameter("PlanUri", str, None, "plan of the run: what is new in the snapshot, and what to compare it with"),
+        Parameter("CheckpointsUri", str, None, "folder of the checkpoints of trainings on this plan"),
         Parameter("PretrainedWeightsUri", str, weights, "folder of backbone weights"),
         Parameter("ChampionUri", str, champion, "folder of the champion's bundle, if any"),
         Parameter("LedgerUri", str, ledger, "folder of the ledger of earlier looks at tests"),
@@ -87,6 +91,9 @@ def _tuning(settings: Settings) -> tuple[Parameter, ...]:
         Parameter("LearningRateMax", float, rate.high, "upper end of the tuned fine-tuning learning rate"),
         Parameter("MaxTuningJobs", int, 4, "trials"),
         Parameter("MaxParallelTuningJobs", int, 2, "trials at a time"),
+        Parameter(
+            "Search", str, SEARCH, "what trials are made of; fixed, it tells nights of another search", (SEARCH,)
+        ),
         *(
             Parameter(name, str, None, "earlier tuning job that this one learns from")
             for name in warm_start_names(settings.warm_start_parents)

@@ -35,21 +35,27 @@ def all_steps(definition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             waiting += step["Arguments"].get("IfSteps", []) + step["Arguments"].get("ElseSteps", [])
 
 
+def resolved_steps(definition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield every step with values for references: a parameter's default, a text for whatever else."""
+    defaults = {p["Name"]: p.get("DefaultValue", _UNKNOWN) for p in definition.get("Parameters", [])}
+    for step in all_steps(definition):
+        yield {**step, "Arguments": _without_references(step["Arguments"], defaults)}
+
+
 def check_requests(definition: Mapping[str, Any]) -> list[str]:
     """Return what the API's model finds wrong with the steps' requests, a sentence each; none if they are all valid.
 
     Beside what botocore checks these are the most of everything, the forms of strings, and values that have to be one
-    of some. References are replaced by values of their kind: a parameter by its default, anything else by a string.
+    of some.
     """
     from botocore.validate import ParamValidator
 
-    defaults = {p["Name"]: p.get("DefaultValue", _UNKNOWN) for p in definition.get("Parameters", [])}
     problems = []
-    for step in all_steps(definition):
+    for step in resolved_steps(definition):
         if step["Type"] not in _OPERATIONS:
             continue
         operation, job_name = _OPERATIONS[step["Type"]]
-        request = _without_references(step["Arguments"], defaults) | ({job_name: "job"} if job_name else {})
+        request = step["Arguments"] | ({job_name: "job"} if job_name else {})
         shape = _service_model().operation_model(operation).input_shape
         report = ParamValidator().validate(request, shape)
         if report.has_errors():

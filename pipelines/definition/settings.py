@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 
 PIPELINE_NAME = "tilegate"
-# Prefixes in the bucket: champions by the digest of their bundle, ledgers as single runs see them, and all looks.
-CHAMPIONS, LEDGERS, LEDGER, NONE = "champions", "ledgers", "ledger", "none"
+# Prefixes in the bucket: champions by the digest of their bundle, ledgers as single runs see them, all looks, and
+# checkpoints by plan.
+CHAMPIONS, LEDGERS, LEDGER, CHECKPOINTS, NONE = "champions", "ledgers", "ledger", "checkpoints", "none"
+
+# As SageMaker allows.
+MOST_WARM_POOL_SECONDS = 21_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +18,9 @@ class Settings:
     `bucket` holds the data, `artifact_bucket` what runs leave behind; on one machine both are one. The jobs run under
     the role of their kind, or under `role_arn` where none is given. `data_image` holds the step programs without
     TensorFlow, `model_image` with it; the entry point of the latter is the training program, because a tuning job can
-    name no other. `input_mode` is how training gets the tile shards: downloaded first ("File"), or read from S3 as it
-    goes ("FastFile"). With `spot` training runs on spare capacity and goes on from its checkpoints when it was
+    name no other. With `spot` training runs on spare capacity and goes on from its checkpoints when it was
     interrupted; a job may take `max_wait_seconds` with the waiting, at least `max_runtime_seconds`.
+    For `warm_pool_seconds` the instances of a trial wait for the next one, or for TrainModel, which then start at once.
     `warm_start_parents` is how many earlier tuning jobs the tuning learns from (0 to 5): their names are parameters of
     a start, their number is part of the definition. `weights` is the folder under `weights/` that a start takes if it
     names none. Without `training_volume_key` the volumes of training are encrypted by their hardware alone: instances
@@ -39,9 +43,9 @@ class Settings:
     kms_key_arn: str = ""
     network_isolation: bool = False
     encrypt_traffic: bool = False
-    input_mode: str = "File"
     spot: bool = False
     max_wait_seconds: int = 12 * 3600
+    warm_pool_seconds: int = 0
     volume_gb: int = 50
     max_runtime_seconds: int = 6 * 3600
     warm_start_parents: int = 0

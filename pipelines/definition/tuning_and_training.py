@@ -8,8 +8,8 @@ from sagemaker.mlops.workflow import TrainingStep, TuningStep
 from sagemaker.train.configs import MetricDefinition
 from sagemaker.train.tuner import HyperparameterTuner
 
-from pipelines.definition.jobs import SEED, Jobs, if_given
-from pipelines.definition.parameters import BOUNDS, warm_start_names
+from pipelines.definition.jobs import Jobs, if_given
+from pipelines.definition.parameters import BOUNDS, SEED, warm_start_names
 from pipelines.definition.step_table import TRAIN, TUNE
 from steps.train.search_space import TUNED, Tuned
 
@@ -23,7 +23,7 @@ class _TuningStep(TuningStep):  # type: ignore[misc]
 
     `limits` are the numbers of jobs, `parents` the names of the tuning jobs that it starts warm from, none for a cold
     start. A definition has one list of parents: how many there are is fixed when it is compiled, which, at its start.
-    `training` and `volume_key` belong to each training job; the tuner does not take them over from its trainer.
+    `training` and `machines` belong to each training job; the tuner does not take them over from its trainer.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class _TuningStep(TuningStep):  # type: ignore[misc]
         limits: Mapping[str, Any],
         parents: Sequence[Any],
         training: Mapping[str, Any],
-        volume_key: str,
+        machines: Mapping[str, Any],
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._limits, self._parents, self._training, self._volume_key = limits, parents, training, volume_key
+        self._limits, self._parents, self._training, self._machines = limits, parents, training, machines
 
     @property
     def arguments(self) -> Any:
@@ -44,8 +44,7 @@ class _TuningStep(TuningStep):  # type: ignore[misc]
         request["HyperParameterTuningJobConfig"]["ResourceLimits"] = dict(self._limits)
         job = request["TrainingJobDefinition"]
         job.update(self._training)
-        if self._volume_key:
-            job["ResourceConfig"]["VolumeKmsKeyId"] = self._volume_key
+        job["ResourceConfig"].update(self._machines)
         if self._parents:
             request["WarmStartConfig"] = {
                 "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": name} for name in self._parents],
@@ -57,7 +56,7 @@ class _TuningStep(TuningStep):  # type: ignore[misc]
 
 def tuning_step(jobs: Jobs, channels: Sequence[Any]) -> Any:
     tuner = HyperparameterTuner(
-        jobs.trainer(TUNE, "tuning", {"refit": "0"}),
+        jobs.trainer(TUNE, "tuning", {"refit": "0", "_search": jobs.text("Search")}),
         OBJECTIVE,
         {tuned.name: _range(jobs, tuned) for tuned in TUNED},
         metric_definitions=_metric_definitions(),
@@ -83,7 +82,7 @@ def tuning_step(jobs: Jobs, channels: Sequence[Any]) -> Any:
             EnableNetworkIsolation=jobs.settings.network_isolation,
             EnableInterContainerTrafficEncryption=jobs.settings.encrypt_traffic,
         ),
-        volume_key=jobs.volume_key,
+        machines=if_given(VolumeKmsKeyId=jobs.volume_key, KeepAlivePeriodInSeconds=jobs.settings.warm_pool_seconds),
         cache_config=jobs.cache,
         retry_policies=jobs.retry,
     )

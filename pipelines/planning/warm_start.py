@@ -10,8 +10,8 @@ from typing import Any
 from pipelines.definition.parameters import MOST_WARM_START_PARENTS, STATIC
 from pipelines.planning.earlier_runs import EarlierRun, before
 
-# What a trial is, besides its hyperparameters: nights that differ in it are not of one search.
-_ALIKE = ("Classes", "TileSize", "PretrainedWeightsUri", *STATIC.values())
+# What a trial is: the names of its hyperparameters, the seed, and more. Nights that differ in it are of other searches.
+_ALIKE = ("Search", "Classes", "TileSize", "PretrainedWeightsUri", *STATIC.values())
 
 
 def warm_start_parents(earlier: Sequence[EarlierRun], pipeline: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:

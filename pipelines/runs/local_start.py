@@ -27,7 +27,7 @@ from steps.core.common.errors import UserError
 from steps.core.dataset.classes import AUTO, Classes
 
 # Not part of what a run is asked for: they follow from it, or from what was there when it started.
-_DERIVED = ("PlanUri", "ChampionUri", "LedgerUri")
+_DERIVED = ("PlanUri", "CheckpointsUri", "ChampionUri", "LedgerUri")
 
 
 @dataclass(frozen=True, slots=True)

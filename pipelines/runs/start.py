@@ -11,6 +11,7 @@ from typing import Any
 
 from pipelines.data.snapshots import Snapshot
 from pipelines.definition.parameters import check_parameters, warm_start_names
+from pipelines.definition.settings import CHECKPOINTS
 from pipelines.planning.baselines import champion_source, previous_source
 from pipelines.planning.champion_and_ledger import champion_uri, ledger_uri
 from pipelines.planning.earlier_runs import EarlierRun
@@ -67,7 +68,8 @@ def with_plan(
         champion=champion_source(champion, snapshot, ground.data),
         previous=previous_source(earlier, snapshot, ground.data),
     )
-    return {**values, "DatasetUri": snapshot.uri, "PlanUri": plan}
+    checkpoints = ground.artifacts.uri(f"{CHECKPOINTS}/{plan.rpartition('/')[2]}")
+    return {**values, "DatasetUri": snapshot.uri, "PlanUri": plan, "CheckpointsUri": checkpoints}
 
 
 def prepare(

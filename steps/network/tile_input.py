@@ -39,8 +39,8 @@ class TileSource:
     def read(self, rows: pd.DataFrame) -> Any:
         """Return a `tf.data.Dataset` of (position in `rows`, JPEG bytes), in the order of the shards.
 
-        Each shard that holds one of them is opened once and read from its beginning to its end in large pieces, as a
-        folder wants it that fetches from S3 what is read (FastFile); records of other splits are passed over.
+        Each shard that holds one of them is opened once and read from its beginning to its end in large pieces;
+        records of other splits are passed over.
         """
         index = self._index[self._index["shard"].isin(rows["shard"].unique())]
         wanted = rows.assign(position=np.arange(len(rows), dtype=np.int64))

@@ -21,6 +21,7 @@ import pandas as pd
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, sha256_file, write_json
 from steps.core.common.program import run
+from steps.core.common.scratch import scratch
 from steps.core.dataset.splits import DEVELOPMENT
 from steps.core.dataset.tables import DATASET as DATASET_FILE
 from steps.core.dataset.tables import TILES as TILES_FILE
@@ -29,6 +30,7 @@ from steps.core.tiles.features import read_features
 from steps.network.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE
 from steps.network.runtime import start_tensorflow
 from steps.network.weights import pretrained_weights
+from steps.train.checkpoints import Checkpoints
 from steps.train.hyperparameters import Hyperparameters
 from steps.train.phase1 import Examples
 from steps.train.step import Learned, examples_of, learn
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 _ML = Path("/opt/ml")
 # To be counted up when the same settings and data no longer mean the same steps.
-_CHECKPOINT_VERSION = 1
+_CHECKPOINT_VERSION = 2
 
 
 def _folder(variable: str, default: Path) -> Path:
@@ -83,8 +85,11 @@ def _main(args: argparse.Namespace) -> None:
 
     strategy, is_chief = strategy_of(args.hosts)
     source = TileSource(args.tiles, args.shards, args.dataset, DEVELOPMENT)
-    phase = Phase2(source, settings, pretrained, strategy, args.checkpoints / _identity(args, settings, pretrained))
-    with lost_hosts():
+    saved = args.checkpoints / f"{_identity(args, settings, pretrained)}.zip"
+    with scratch("checkpoints") as beside, lost_hosts():
+        checkpoints = Checkpoints(saved, beside, writes=is_chief)
+        checkpoints.restore()
+        phase = Phase2(source, settings, pretrained, strategy, checkpoints)
         learned = learn(_examples(args, source.frame), settings, phase)
     if is_chief and settings.refit:
         _write(args, settings, pretrained, source, learned)

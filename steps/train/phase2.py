@@ -17,6 +17,7 @@ from steps.network.head import Head
 from steps.network.head_layers import pool_bags
 from steps.network.tile_input import TileSource, decode, describer, logits_of, screenshot_codes
 from steps.train.augmentation import augment
+from steps.train.checkpoints import Checkpoints
 from steps.train.hyperparameters import Hyperparameters
 
 # JPEG bytes are shuffled, not pixels: some hundred megabytes at most.
@@ -39,7 +40,7 @@ class Phase2:
     settings: Hyperparameters
     pretrained: Path
     strategy: Any
-    checkpoints: Path
+    checkpoints: Checkpoints
 
 
 class BagModel(keras.Model):  # type: ignore[misc]
@@ -76,13 +77,14 @@ def fine_tune(
     *,
     name: str,
     epochs: int,
+    on_epoch: EpochEnd,
     judged: pd.DataFrame | None = None,
-    on_epoch: EpochEnd = lambda _number, _logits, _loss: True,
 ) -> tuple[Any, Head]:
     """Fine-tune on the tiles `rows`, whose screenshots count `weights`, and return the tile model and its head.
 
-    After each epoch `on_epoch` gets the logits of the screenshots of `judged`. What an interruption left under `name`
-    is gone on from. Raises UserError for more blocks than there are, and where the loss is no number.
+    After each epoch `on_epoch` gets the logits of the screenshots of `judged`; by then all that is to be gone on from
+    lies in the folder of the checkpoints, under `name`. Raises UserError for more blocks than there are, and where the
+    loss is no number.
     """
     source, settings = phase.source, phase.settings
     keras.utils.set_random_seed(settings.seed)
@@ -103,9 +105,8 @@ def fine_tune(
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
         model.compile(_optimizer(settings.fine_tune_learning_rate, epochs, steps), loss)
     measure = _Epochs(model, source, judged, on_epoch)
-    backup = keras.callbacks.BackupAndRestore(str(phase.checkpoints / name), delete_checkpoint=False)
-    # What is known of an epoch is kept first: one without the other would be an epoch that nobody measured.
-    model.fit(data, epochs=epochs, verbose=0, callbacks=[measure, backup])
+    backup = keras.callbacks.BackupAndRestore(str(phase.checkpoints.folder / name), delete_checkpoint=False)
+    model.fit(data, epochs=epochs, verbose=0, callbacks=[backup, measure])
     return model.backbone, model.read_head()
 
 

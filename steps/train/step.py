@@ -1,8 +1,6 @@
 """Learning from the development splits: the head, and the backbone's last blocks where that is proven to help."""
 
-import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from steps.train.hyperparameters import Hyperparameters
 from steps.train.phase1 import Examples, Phase1, fit_phase1, folds, solve
 
 if TYPE_CHECKING:
+    from steps.train.checkpoints import Checkpoints
     from steps.train.phase2 import Phase2
 
 Floats = npt.NDArray[np.float64]
@@ -82,7 +81,7 @@ def _fine_tune(examples: Examples, settings: Hyperparameters, phase: "Phase2", l
     known, asked = examples.take(train), examples.take(test)
     start = solve(known, first.penalty)
     before = start.logits(asked.features)
-    watch = _Watch(asked, settings.fine_tune_epochs, phase.checkpoints / "held-out.json")
+    watch = _Watch(asked, settings.fine_tune_epochs, phase.checkpoints)
     if not watch.is_over:
         fine_tune(
             phase,
@@ -105,25 +104,35 @@ def _fine_tune(examples: Examples, settings: Hyperparameters, phase: "Phase2", l
     learned.note = (
         f"fine-tuning {settings.fine_tune_blocks} blocks is {'' if gain.proven else 'not '}proven to help: {gain}"
     )
+
+    def saved(_number: int, _logits: Floats, _loss: float) -> bool:
+        phase.checkpoints.save()
+        return True
+
     if gain.proven and settings.refit:
         epochs = int(watch.best["epoch"])
-        learned.model, tuned = fine_tune(phase, rows, examples.weights(), learned.head, name="all", epochs=epochs)
+        learned.model, tuned = fine_tune(
+            phase, rows, examples.weights(), learned.head, name="all", epochs=epochs, on_epoch=saved
+        )
         learned.head = tuned.calibrated(*fit_calibration(watch.best_logits, asked.labels))
 
 
 class _Watch:
     """Measures phase 2 epoch by epoch, keeps the best, and is over once an epoch brings nothing more.
 
-    What it knows lies in a file, so that a training that was interrupted goes on from there.
+    What it knows lies with the checkpoints, so that a training that was interrupted goes on from there.
     """
 
-    def __init__(self, asked: Examples, epochs: int, path: Path) -> None:
-        self._asked, self._epochs, self._path = asked, epochs, path
+    def __init__(self, asked: Examples, epochs: int, checkpoints: "Checkpoints") -> None:
+        self._asked, self._epochs, self._checkpoints = asked, epochs, checkpoints
+        self._path = checkpoints.folder / "held-out.json"
         self.rows: list[Row] = []
         self.best: Row = {}
         self.best_logits: Floats = np.zeros(0)
-        if path.is_file() and (known := _read(path)):
-            self.rows, self.best, self.best_logits = known
+        if self._path.is_file():
+            known = read_json(self._path)
+            self.rows, self.best = known["rows"], known["best"]
+            self.best_logits = np.array(known["logits"], np.float64)
             print(f"Going on after epoch {len(self.rows)}", flush=True)
             for row in self.rows:
                 _tell(row)
@@ -133,25 +142,15 @@ class _Watch:
         return bool(self.rows) and (self.rows[-1] != self.best or len(self.rows) >= self._epochs)
 
     def epoch(self, number: int, logits: Floats, loss: float) -> bool:
-        """Measure an epoch, and return whether to go on. One that is repeated counts for the first time."""
+        """Measure an epoch, save it, and only then tell of it; return whether to go on."""
         row = {**_measured("fine-tune", number, logits, self._asked.labels), "train:loss": loss}
-        self.rows = [*self.rows[: number - 1], row]
+        self.rows.append(row)
         if not self.best or float(row["validation:pauc"]) > float(self.best["validation:pauc"]):
             self.best, self.best_logits = row, logits
         write_json(self._path, {"rows": self.rows, "best": self.best, "logits": self.best_logits.tolist()})
+        self._checkpoints.save()
         _tell(row)
         return not self.is_over
-
-
-def _read(path: Path) -> tuple[list[Row], Row, Floats] | None:
-    """Read what `_Watch` wrote; where that is damaged, remove all that was kept beside it, and return None."""
-    try:
-        known = read_json(path)
-        return list(known["rows"]), dict(known["best"]), np.array(known["logits"], np.float64)
-    except (UserError, KeyError, TypeError, ValueError) as error:
-        print(f"The checkpoint is not whole ({error}): starting from the beginning", flush=True)
-        shutil.rmtree(path.parent)
-        return None
 
 
 def _measured(phase: str, epoch: int, logits: Floats, labels: npt.NDArray[np.int64]) -> Row:

@@ -10,10 +10,13 @@ from unittest import mock
 from moto.awslambda.models import lambda_backends
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.events import models as events
+from moto.kms.models import kms_backends
 from moto.scheduler.models import scheduler_backends
 from moto.sns.models import sns_backends
+from moto.sqs.models import sqs_backends
 
 from tests.aws.functions import Functions, send
+from tests.aws.permissions import Request, refusal_of_service
 
 
 @contextmanager
@@ -31,7 +34,9 @@ def taught_events(functions: Functions) -> Iterator[None]:
             try:
                 _deliver(functions, rule.arn, target, event)
             except LookupError:
-                send(target["DeadLetterConfig"]["Arn"], event)
+                queue = target["DeadLetterConfig"]["Arn"]
+                if not _refusals(queue, rule.arn):  # else it is lost, as it is in AWS
+                    send(queue, event)
 
     with mock.patch.object(events.Rule, "send_to_targets", send_to_targets):
         yield
@@ -59,6 +64,8 @@ def _deliver(functions: Functions, rule: str, target: Mapping[str, Any], event: 
             raise PermissionLookupError(target["Arn"])
         functions.deliver(target["Arn"], event)
     elif service == "sns":
+        if refused := _refusals(target["Arn"], rule):
+            raise PermissionLookupError(refused)
         message = _transformed(event, target.get("InputTransformer"))
         sns_backends[account][region].publish(message, arn=target["Arn"])
     else:
@@ -66,7 +73,28 @@ def _deliver(functions: Functions, rule: str, target: Mapping[str, Any], event: 
 
 
 class PermissionLookupError(LookupError):
-    """A function has no statement that lets a rule call it."""
+    """A function, topic or key has no statement that lets a rule use it."""
+
+
+def _refusals(arn: str, rule: str) -> list[str]:
+    """Return what EventBridge may not do of all that putting a message into a topic or a queue takes.
+
+    A queue's policy hears which rule it is. A topic's and a key's hear nothing: "not supported for
+    EventBridge-to-encrypted topics" (SNS guide), "You can't use Condition blocks in Amazon SNS topic policies"
+    (EventBridge guide).
+    """
+    _, _, service, region, account, name = arn.split(":")
+    if service == "sns":
+        topic = sns_backends[account][region].topics[arn]
+        asked, policy, key_id = Request("sns:Publish", arn), topic.policy, topic.kms_master_key_id
+    else:
+        queue = sqs_backends[account][region].queues[name]
+        asked, key_id = Request("sqs:SendMessage", arn, {"aws:SourceArn": rule}), queue.kms_master_key_id
+        policy = queue.policy
+    key = kms_backends[account][region].describe_key(key_id)
+    uses = [(Request(f"kms:{action}", key.arn), key.policy) for action in ("Decrypt", "GenerateDataKey")]
+    found = [refusal_of_service("events.amazonaws.com", *ask) for ask in [(asked, policy), *uses]]
+    return [reason for reason in found if reason]
 
 
 def _lets(statement: Mapping[str, Any], rule: str) -> bool:

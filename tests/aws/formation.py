@@ -158,7 +158,7 @@ def _queue_policy(p, name, account, region):
 
 def _topic_policy(p, name, account, region):
     for topic in p["Topics"]:
-        sns_backends[account][region].set_topic_attribute(topic, "Policy", json.dumps(p["PolicyDocument"]))
+        sns_backends[account][region].set_topic_attribute(topic, "policy", json.dumps(p["PolicyDocument"]))
     return name
 
 

@@ -1,7 +1,8 @@
 """IAM for who has taken on a role of the deployment: moto enforces nothing, this refuses what the policies refuse.
 
 Looked at are the role's own policies and the policy of a bucket, conditions included, for each call that boto3 makes
-in the role's name; behind a bucket's objects its key as well. The other policies of keys leave it to the roles.
+in the role's name; behind a bucket's objects its key as well. The other policies of keys leave it to the roles. What a
+service does in its own name is asked of the policies of the topic, the queue and the key, which is all that there is.
 """
 
 import fnmatch
@@ -89,6 +90,15 @@ def refusal(role_arn: str, request: Request) -> str:
     return "" if any(s["Effect"] == "Allow" for s in found if s in own) else "no identity-based policy allows it"
 
 
+def refusal_of_service(service: str, request: Request, policy: str | None) -> str:
+    """Return why a service may not do something in its own name, given the policy of what it is done to."""
+    keys = {"aws:SecureTransport": "true", **request.keys}
+    found = [s for s in json.loads(policy or "{}").get("Statement", []) if _applies(s, request, keys, service)]
+    if any(s["Effect"] == "Deny" for s in found):
+        return f"{request.action} of {request.resource}: explicit deny"
+    return "" if found else f"{request.action} of {request.resource}: no policy allows it to {service}"
+
+
 def reading(bucket: str, key: str) -> list[Request]:
     """Return what reading an object asks for, its key's part included."""
     return [Request("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"), *_through_s3(bucket, "kms:Decrypt")]
@@ -117,11 +127,12 @@ def _bucket_statements(resource: str) -> list[Any]:
     return json.loads(bucket.policy)["Statement"] if bucket and bucket.policy else []
 
 
-def _applies(statement: Mapping[str, Any], request: Request, keys: Mapping[str, str]) -> bool:
+def _applies(statement: Mapping[str, Any], request: Request, keys: Mapping[str, str], who: str = "") -> bool:
     return (
-        _is_for(statement.get("Principal"), keys["aws:PrincipalArn"])
+        _is_for(statement.get("Principal"), who or keys["aws:PrincipalArn"])
         and any(fnmatch.fnmatchcase(request.action.lower(), pattern.lower()) for pattern in _many(statement["Action"]))
-        and any(fnmatch.fnmatchcase(request.resource, pattern) for pattern in _many(statement["Resource"]))
+        and ("Resource" not in statement or _like(request.resource, _many(statement["Resource"])))
+        and ("NotResource" not in statement or not _like(request.resource, _many(statement["NotResource"])))
         and all(
             _holds(operator, keys.get(key), _many(values))
             for operator, tests in statement.get("Condition", {}).items()
@@ -130,10 +141,10 @@ def _applies(statement: Mapping[str, Any], request: Request, keys: Mapping[str, 
     )
 
 
-def _is_for(principal: Any, role_arn: str) -> bool:
-    """Tell whether a statement is for a role; one of an identity's own policies names none."""
-    named = principal.get("AWS", []) if isinstance(principal, dict) else principal
-    return principal is None or bool({"*", role_arn} & set(_many(named)))
+def _is_for(principal: Any, who: str) -> bool:
+    """Tell whether a statement is for a role or a service; one of an identity's own policies names none."""
+    named = [n for names in principal.values() for n in _many(names)] if isinstance(principal, dict) else [principal]
+    return principal is None or bool({"*", who} & set(named))
 
 
 def _many(value: Any) -> list[str]:

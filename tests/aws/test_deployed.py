@@ -151,6 +151,33 @@ def test_a_failed_execution_is_told_in_a_sentence(cloud, status):
     assert cloud.has_data("execution-failed")
 
 
+@pytest.mark.parametrize("kind", ["AWS::KMS::Key", "AWS::SNS::TopicPolicy"])
+def test_a_condition_that_eventbridge_does_not_know_keeps_alerts_from_people(cloud, kind):
+    """The stand-in is as strict as AWS: with one in the topic's policy the letter is kept, in the key's it is not."""
+    people, topic = cloud.listen(), cloud.environment.arn("sns", cloud.environment.alerts_topic)
+    sns, kms = cloud.client("sns"), cloud.client("kms")
+    attributes = sns.get_topic_attributes(TopicArn=topic)["Attributes"]
+    key = attributes["KmsMasterKeyId"]
+    policy = (
+        kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+        if kind == "AWS::KMS::Key"
+        else attributes["Policy"]
+    )
+    document = json.loads(policy)
+    for statement in document["Statement"]:
+        if statement["Principal"] == {"Service": "events.amazonaws.com"}:
+            statement["Condition"] = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    if kind == "AWS::KMS::Key":
+        kms.put_key_policy(KeyId=key, Policy=json.dumps(document), PolicyName="default")
+    else:
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=json.dumps(document))
+    detail = {"pipelineArn": cloud.environment.pipeline_arn, "pipelineExecutionArn": ARN}
+    cloud.emit(EXECUTION, {**detail, "currentPipelineExecutionStatus": "Failed"})
+    assert cloud.messages(people) == []
+    letters = cloud.messages(f"{cloud.environment.project}-alerts-dead-letters")
+    assert len(letters) == (kind != "AWS::KMS::Key")
+
+
 def test_a_rejected_candidate_is_told_and_counts_for_its_alarm(cloud):
     people = cloud.listen()
     detail = {

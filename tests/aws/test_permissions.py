@@ -57,6 +57,21 @@ def test_nothing_is_written_under_another_key_than_the_deployments(cloud):
     assert denied(cloud, "publisher", "put_object", **where, ServerSideEncryption="aws:kms", SSEKMSKeyId=other)
 
 
+def test_checkpoints_are_written_with_whatever_header_sagemaker_sends(cloud):
+    where = {"Bucket": cloud.environment.artifact_bucket, "Body": b"", "ServerSideEncryption": "aws:kms"}
+    assert not denied(cloud, "training", "put_object", **where, Key="checkpoints/plan/training/x.zip")
+    assert denied(cloud, "training", "put_object", **where, Key="training/job/output/model.tar.gz")
+
+
+def test_a_job_in_a_network_with_keys_is_refused_where_its_role_lacks_what_that_takes(cloud, tmp_path):
+    key, vpc = cloud.environment.arn("kms", "key/k"), {"VpcConfig": {"Subnets": ["subnet-1"]}}
+    outputs = {"S3OutputPath": f"s3://{cloud.environment.artifact_bucket}/training", "KmsKeyId": key}
+    job = {"RoleArn": cloud.environment.role_arn("starter"), "NetworkConfig": vpc, "OutputDataConfig": outputs}
+    job |= {"ResourceConfig": {"VolumeKmsKeyId": key}, "StoppingCondition": {"MaxWaitTimeInSeconds": 9}}
+    lacks = {line.split()[1] for line in refusals("A", job, LocalStore(tmp_path))}
+    assert lacks >= {"ec2:DeleteNetworkInterface", "kms:CreateGrant", "kms:Encrypt", "MaxWaitTimeInSeconds"}
+
+
 def test_nothing_is_read_without_tls(cloud):
     role = cloud.environment.role_arn("publisher")
     request, _ = reading(cloud.environment.release_bucket, "channels/stable.json")

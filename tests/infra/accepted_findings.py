@@ -39,14 +39,10 @@ ACCEPTED = (
     Accepted(
         _resource(r"\*"),
         _JOBS,
-        "ECR's log-in, PutMetricData (with its namespace) and EC2's Describe calls know no resource",
+        "ECR's log-in and PutMetricData (with its namespace) know no resource; what places a job in a network may name "
+        "none, or SageMaker refuses the job",
     ),
     Accepted(_resource(r"\*"), r"Network/FlowLogRole/Duty/Resource", "DescribeLogGroups knows no resource"),
-    Accepted(
-        _resource(r"arn:aws:ec2:.*:network-interface/\*"),
-        _JOBS,
-        "interfaces get their ids when SageMaker makes them; lending and removing is limited to the jobs' VPC",
-    ),
     Accepted(
         _resource(r"arn:aws:logs:.*:log-group:/aws/(sagemaker/(Processing|Training)Jobs|lambda/tilegate-[\w-]+):\*"),
         _ANYBODY,

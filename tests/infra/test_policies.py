@@ -9,6 +9,7 @@ from policy_sentry.querying.actions import get_action_data
 
 from pipelines.definition.step_table import STEPS, TRAINING
 from tests.infra.conftest import ACCOUNT, of_type
+from tests.infra.documented_rules import EVERY_UNSCOPED, UNSCOPED, broken
 from tests.infra.iam import allowing, every_policy, many, statements_of
 
 pytestmark = pytest.mark.integration
@@ -27,17 +28,6 @@ DUTIES = (
     "mlflow",
 )
 JOBS = ("data", "training", "judge")
-# Actions that know no resource, and PutMetricData, which is limited by its namespace.
-WITHOUT_RESOURCE = {
-    "ecr:GetAuthorizationToken",
-    "cloudwatch:PutMetricData",
-    "logs:DescribeLogGroups",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeVpcs",
-    "ec2:DescribeDhcpOptions",
-    "ec2:DescribeSubnets",
-    "ec2:DescribeSecurityGroups",
-}
 
 
 def artifact(environment, key):
@@ -64,7 +54,39 @@ def test_only_actions_that_know_no_resource_are_allowed_on_all(resources):
     for name, policy in of_type(resources, "AWS::IAM::Policy").items():
         for statement in policy["PolicyDocument"]["Statement"]:
             if "*" in many(statement["Resource"]):
-                assert set(many(statement["Action"])) <= WITHOUT_RESOURCE, name
+                assert set(many(statement["Action"])) <= EVERY_UNSCOPED, name
+
+
+def test_nothing_is_narrowed_that_aws_documents_as_not_to_be(resources):
+    """IAM takes such a statement, and so do cdk-nag and cfn-lint; the job or the alert is refused when it comes."""
+    assert list(broken(resources)) == []
+    scoped = {
+        "Effect": "Allow",
+        "Action": ["ec2:DeleteNetworkInterface"],
+        "Resource": "*",
+        "Condition": {"Bool": {"a": 1}},
+    }
+    foreign = {"Type": "AWS::IAM::Policy", "Properties": {"PolicyDocument": {"Statement": [scoped]}}}
+    assert list(broken({"Foreign": foreign})) == [f"Foreign : {UNSCOPED[0].source}"]
+
+
+@pytest.mark.parametrize("duty", JOBS)
+def test_a_job_is_placed_in_its_network_and_encrypts_its_volumes_and_outputs(resources, duty):
+    """What SageMaker asks of the role of a job in a VPC with keys for its volumes and its outputs."""
+    statements = statements_of(resources, duty)
+    key = next(f"<{n}.Arn>" for n in of_type(resources, "AWS::KMS::Key") if "KeysData" in n)
+    for action in UNSCOPED[0].names():
+        assert allowing(statements, action, "*"), action
+    for action in ("kms:CreateGrant", "kms:DescribeKey", "kms:Encrypt"):
+        assert allowing(statements, action, key), action
+
+
+def test_mlflow_reads_writes_lists_and_deletes_below_its_own_prefix_alone(resources, environment):
+    statements = statements_of(resources, "mlflow")
+    for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+        assert allowing(statements, action, artifact(environment, "mlflow/1/report.html"))
+        assert not allowing(statements, action, artifact(environment, "runs/e1/x"))
+    assert allowing(statements, "s3:ListBucket", f"arn:aws:s3:::{environment.artifact_bucket}")
 
 
 def test_every_action_and_condition_key_is_known_to_aws_for_its_resource(resources):

@@ -106,6 +106,9 @@ def test_objects_under_another_key_are_refused(buckets, bucket_policies, environ
     assert "KeysData" in text(other["Condition"]["StringNotEquals"][f"{header}-aws-kms-key-id"])
     assert other["Condition"]["Null"] == {f"{header}-aws-kms-key-id": "false"}
     assert unnamed["Condition"] == {"Null": {header: "false", f"{header}-aws-kms-key-id": "true"}}
+    # A request for checkpoints can name no key, so what SageMaker sends with them is not ours to say.
+    exempt = ["/checkpoints/*"] if which == "artifact_bucket" else []
+    assert [text(arn).partition(">")[2] for arn in many(unnamed.get("NotResource", []))] == exempt
 
 
 def test_the_publisher_alone_writes_releases(buckets, bucket_policies, environment):
@@ -203,7 +206,8 @@ def test_the_network_has_no_way_out(resources):
     ways_out = ("InternetGateway", "NatGateway", "EgressOnlyInternetGateway", "Route", "VPCPeeringConnection", "EIP")
     assert not kinds & {f"AWS::EC2::{kind}" for kind in ways_out}
     assert {s["MapPublicIpOnLaunch"] for s in of_type(resources, "AWS::EC2::Subnet").values()} == {False}
-    assert len(of_type(resources, "AWS::EC2::FlowLog")) == 1
+    (flows,) = of_type(resources, "AWS::EC2::FlowLog").values()
+    assert flows["TrafficType"] == "REJECT"
 
 
 def test_the_security_group_opens_to_itself_and_s3_alone(resources):
@@ -212,10 +216,13 @@ def test_the_security_group_opens_to_itself_and_s3_alone(resources):
     assert [(r["DestinationPrefixListId"], r["FromPort"], r["ToPort"]) for r in group["SecurityGroupEgress"]] == [
         (PREFIX_LIST, 443, 443)
     ]
+    # Training on several hosts hangs without the last two, as traffic between them is encrypted (DG train-encrypt).
+    wanted = [("50", None, None), ("tcp", 0, 65535), ("udp", 500, 500)]
     for kind, field in (("Ingress", "SourceSecurityGroupId"), ("Egress", "DestinationSecurityGroupId")):
-        (rule,) = of_type(resources, f"AWS::EC2::SecurityGroup{kind}").values()
-        assert rule["GroupId"] == rule[field]
-        assert "CidrIp" not in rule
+        rules = list(of_type(resources, f"AWS::EC2::SecurityGroup{kind}").values())
+        opened = sorted((r["IpProtocol"], r.get("FromPort"), r.get("ToPort")) for r in rules)
+        assert opened == wanted
+        assert all(rule["GroupId"] == rule[field] and "CidrIp" not in rule for rule in rules)
 
 
 def test_the_door_to_s3_leads_to_our_buckets_and_knows_no_deleting(resources, environment):

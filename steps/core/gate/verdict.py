@@ -13,6 +13,9 @@ from steps.core.gate.slices import Slice
 from steps.core.gate.test_set_ledger import LOOKS_BUDGET, Wear
 from steps.core.gate.threshold import OperatingPoint
 
+# SageMaker's FailStep takes no longer message.
+_MOST_CHARACTERS = 3_072
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -59,7 +62,8 @@ class Verdict:
                 f"False-positive rate {percent(self.fpr.value)} ({self.fpr.count} of {self.fpr.trials} "
                 f"test negatives), {percent(self.limits.confidence)} upper bound {percent(self.fpr.upper)}; {limit}."
             )
-        return " ".join([measured, *self.reasons])
+        said = " ".join([measured, *self.reasons])
+        return said if len(said) <= _MOST_CHARACTERS else f"{said[: _MOST_CHARACTERS - 1]}…"
 
     def to_dict(self) -> dict[str, Any]:
         """Return strict JSON: what is not known is null, never NaN."""

@@ -71,9 +71,11 @@ def test_every_parameter_but_the_uris_and_machines_is_an_option_of_run():
     assert missing == {
         "DatasetUri",
         "PlanUri",
+        "CheckpointsUri",
         "PretrainedWeightsUri",
         "ChampionUri",
         "LedgerUri",
+        "Search",
         "ProcessingInstanceType",
         "TrainingInstanceType",
     }

@@ -32,6 +32,26 @@ def step(definition, name):
     return next(found for found in definition["Steps"] if found["Name"] == name)
 
 
+def trials(definition):
+    return step(definition, "TuneHyperparameters")["Arguments"]["TrainingJobDefinition"]
+
+
+def search(definition):
+    return step(definition, "TuneHyperparameters")["Arguments"]["HyperParameterTuningJobConfig"]
+
+
+def channel(definition):
+    return next(c for c in trials(definition)["InputDataConfig"] if c["ChannelName"] == "shards")
+
+
+def source(definition):
+    return step(definition, "ValidateData")["Arguments"]["ProcessingInputs"][0]["S3Input"]
+
+
+def rejection(definition):
+    return step(definition, "CheckFalsePositiveRate")["Arguments"]["ElseSteps"][0]["Arguments"]
+
+
 def test_nothing_is_wrong_with_the_real_definition(real):
     assert problems(real) == []
 
@@ -125,6 +145,82 @@ def test_nothing_is_wrong_with_the_real_definition(real):
             ),
             "InstanceType is 'ml.m5.huge', which is none of the",
         ),
+        (lambda d: channel(d).update(InputMode="FastFile"), "shards is a ManifestFile, and FastFile reads S3Prefix"),
+        (
+            lambda d: (
+                trials(d)["AlgorithmSpecification"].update(TrainingInputMode="FastFile") or channel(d).pop("InputMode")
+            ),
+            "TuneHyperparameters: the channel shards is a ManifestFile",
+        ),
+        (
+            lambda d: channel(d)["DataSource"]["S3DataSource"].update(S3DataType="AugmentedManifestFile"),
+            "shards is of AugmentedManifestFile, compressed None, in File mode, and needs Pipe",
+        ),
+        (
+            lambda d: channel(d).update(CompressionType="Gzip"),
+            "shards is of ManifestFile, compressed Gzip, in File mode",
+        ),
+        (lambda d: source(d).update(S3CompressionType="Gzip"), "plan is of S3Prefix, compressed Gzip, in File mode"),
+        (lambda d: source(d).update(LocalPath="/opt/ml/x"), "goes to /opt/ml/x, which has to begin with /opt/ml/proc"),
+        (
+            lambda d: trials(d).update(EnableManagedSpotTraining=True),
+            "spot training waits None seconds, at least MaxRuntimeInSeconds, 21600, is wanted",
+        ),
+        (
+            lambda d: trials(d)["StoppingCondition"].update(MaxWaitTimeInSeconds=99_999),
+            "MaxWaitTimeInSeconds is for spot training",
+        ),
+        (
+            lambda d: (
+                trials(d).update(EnableManagedSpotTraining=True)
+                or trials(d)["ResourceConfig"].update(KeepAlivePeriodInSeconds=600)
+            ),
+            "spot instances are in no warm pool",
+        ),
+        (
+            lambda d: next(p for p in d["Parameters"] if p["Name"] == "TrainingInstanceType").update(
+                DefaultValue="ml.g5.xlarge"
+            ),
+            "TrainModel: ml.g5.xlarge has disks of its own, and refuses a VolumeKmsKeyId",
+        ),
+        (
+            lambda d: step(d, "ValidateData")["Arguments"]["ProcessingResources"]["ClusterConfig"].update(
+                InstanceType="ml.m5d.large"
+            ),
+            "ml.m5d.large has disks of its own",
+        ),
+        (lambda d: search(d)["ResourceLimits"].update(MaxNumberOfTrainingJobs=751), "751 trials, and at most 750"),
+        (lambda d: search(d)["ResourceLimits"].update(MaxParallelTrainingJobs=101), "101 trials at a time, and at"),
+        (lambda d: search(d)["ResourceLimits"].update(MaxParallelTrainingJobs=5), "5 trials at a time, of 4 in all"),
+        (
+            lambda d: search(d)["ParameterRanges"]["IntegerParameterRanges"].extend(
+                {"Name": f"n{n}", "MinValue": "1", "MaxValue": "2"} for n in range(30)
+            ),
+            "hyperparameters are searched, and at most 30",
+        ),
+        (
+            lambda d: search(d)["ParameterRanges"]["IntegerParameterRanges"].append(
+                {"Name": "seed", "MinValue": "1", "MaxValue": "2"}
+            ),
+            "the hyperparameter seed is searched, and static as well",
+        ),
+        (
+            lambda d: search(d)["HyperParameterTuningJobObjective"].update(MetricName="other"),
+            "the objective other is in no MetricDefinitions",
+        ),
+        (lambda d: rejection(d).update(ErrorMessage="x" * 3_073), "3,073 characters, and at most 3,072 are allowed"),
+        (
+            lambda d: step(d, "TrainModel")["RetryPolicies"][0].update(MaxAttempts=21),
+            "MaxAttempts of a retry is 21, and at most 20",
+        ),
+        (
+            lambda d: step(d, "TrainModel")["CacheConfig"].update(ExpireAfter="30 days"),
+            "TrainModel: the duration '30 days' is not readable",
+        ),
+        (
+            lambda d: d["Parameters"].extend({"Name": f"P{n}", "Type": "String"} for n in range(200)),
+            "parameters, and at most 200 are allowed",
+        ),
         (
             lambda d: step(d, "ValidateData")["Arguments"].update(Unknown=1),
             'Unknown parameter in input: "Unknown"',
@@ -184,13 +280,12 @@ def test_the_command_compiles_with_a_deployments_names():
     assert f"s3://{ENVIRONMENT.artifact_bucket}/runs" in result.output
     definition = json.loads(result.output)
     assert "EnableManagedSpotTraining" not in step(definition, "TrainModel")["Arguments"]
-    more = ["--spot", "--input-mode", "FastFile", "--kms-key-arn", KEY, "--no-volume-key"]
+    more = ["--spot", "--kms-key-arn", KEY, "--no-volume-key"]
     more += ["--subnet", "subnet-0123abcd", "--security-group", "sg-0123abcd"]
     result = compile_with(*words, *more)
     assert result.exit_code == 0, (result.output, result.exception)
     training = step(json.loads(result.output), "TrainModel")["Arguments"]
     assert training["EnableManagedSpotTraining"]
-    assert "FastFile" in json.dumps(training["InputDataConfig"])
     assert "VolumeKmsKeyId" not in training["ResourceConfig"]
     assert training["VpcConfig"]["Subnets"] == ["subnet-0123abcd"]
 

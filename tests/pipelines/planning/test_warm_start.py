@@ -55,6 +55,11 @@ def test_a_run_that_is_repeated_has_the_parents_it_had(home):
 def test_nights_that_trained_otherwise_are_of_another_search(home):
     for changed in ({"Backbone": "large"}, {"TileSize": 96}, {"BatchSize": 4}, {"FineTuneEpochs": 1}):
         home.night(asked("one", **changed), "other")
+    for search in ("augment batch-size seed=17", DEFAULTS["Search"].replace("seed=17", "seed=18")):
+        home.night(asked("one", Search=search), "other")
+    earlier = asked("one")
+    del earlier["Search"]
+    home.night(earlier, "from before this was told")
     home.night(asked("one", MaxFpr=0.1, MaxTuningJobs=3, LearningRateMin=1e-6), "same")
     assert home.parents(asked("two")) == ("same",)
 

@@ -10,7 +10,7 @@ from steps.core.common.errors import UserError
 from tests.pipelines.nightly.cloud import definition
 
 SETTINGS = Settings()
-GIVEN = {name: f"s3://tilegate-local/{name}" for name in ("DatasetUri", "PlanUri")}
+GIVEN = {name: f"s3://tilegate-local/{name}" for name in ("DatasetUri", "PlanUri", "CheckpointsUri")}
 
 
 class Noted:

@@ -1,6 +1,7 @@
 """The gate: it passes what is proven, and nothing else."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -323,6 +324,13 @@ def test_many_looks_warn_and_fail_nothing(rng):
     assert (ledger["looks"], ledger["worn_out"]) == (31, True)
     assert ledger["fpr_upper"] > worn.fpr.upper
     assert judge(calibration, test, LIMITS, ledger=looks, look=looks[0].name).wear.looks == 30
+
+
+def test_a_message_is_no_longer_than_a_fail_step_takes(rng):
+    passed = judge(separable(300, 200, rng, 0.1), separable(300, 200, rng, 0.1), LIMITS)
+    message = replace(passed, reasons=("It is broken.",) * 300).to_dict()["message"]
+    assert len(message) == 3_072
+    assert message.endswith("…")
 
 
 def test_the_verdict_keeps_its_keys(rng):

@@ -49,6 +49,11 @@ def test_what_is_missing_is_told_in_screenshots_and_groups_and_survives_json():
     assert "for 5 %, 19 calibration negatives" in read.as_json()["message"]
 
 
+def test_the_message_fits_into_a_fail_step_whatever_the_data():
+    for groups, size in ((1, 1), (3, 1_000)):
+        assert len(Provable.of(drawn(groups, size)).as_json()["message"]) < 1_000
+
+
 def test_a_split_without_a_class_proves_nothing():
     provable = Provable.of(pd.DataFrame({"split": ["test"], "label": [0], "group": ["a"]}))
     assert (provable.max_fpr, provable.min_tpr) == (1.0, 0.0)

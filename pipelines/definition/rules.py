@@ -1,0 +1,158 @@
+"""The rules of SageMaker that its API's model does not hold: input modes, names, lengths and counts, with sources.
+
+Each rule takes a step whose references are replaced by values, and yields sentences. API is SageMaker's API reference,
+DG its developer guide; the model's own limits are held against requests in `requests.py`.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pipelines.executor.durations import seconds_of
+from pipelines.executor.errors import DefinitionError
+
+Step = Mapping[str, Any]
+Rule = Callable[[Step], Iterator[str]]
+
+MOST_IN_MESSAGE = 3_072
+_MOST_SEARCHED, _MOST_TRIALS, _MOST_PARALLEL_TRIALS = 30, 750, 100
+_LONGEST_INTERVAL, _MOST_ATTEMPTS = 43_200, 20
+_INPUTS = "/opt/ml/processing/"
+# Families whose instances have disks of their own: a d for disk, and accelerators that always have them.
+_OWN_DISKS = re.compile(r"ml\.(\w*\d\w*d\w*|g[5-9]\w*|p[5-9]\w*|trn\d\w*)\.\w+")
+
+_RULES: list[tuple[Rule, str]] = []
+
+
+def rule(source: str) -> Callable[[Rule], Rule]:
+    def add(function: Rule) -> Rule:
+        _RULES.append((function, source))
+        return function
+
+    return add
+
+
+def broken(step: Step) -> Iterator[str]:
+    """Yield what SageMaker would refuse of a step, with the page that says so."""
+    for function, source in _RULES:
+        for problem in function(step):
+            yield f"{step['Name']}: {problem} ({source})"
+
+
+def _job(step: Step) -> Mapping[str, Any]:
+    """Return the request of a step's jobs, of the trials for a tuning."""
+    arguments: Mapping[str, Any] = step["Arguments"]
+    trial: Mapping[str, Any] | None = arguments.get("TrainingJobDefinition")
+    return arguments if trial is None else trial
+
+
+def _sources(step: Step) -> Iterator[tuple[str, str, str, str]]:
+    """Yield what a job reads of S3: its name, its mode, the kind of its source, and how it is compressed."""
+    job = _job(step)
+    mode = job.get("AlgorithmSpecification", {}).get("TrainingInputMode", "File")
+    for channel in job.get("InputDataConfig") or ():
+        kind = channel.get("DataSource", {}).get("S3DataSource", {}).get("S3DataType", "")
+        name = f"the channel {channel['ChannelName']}"
+        yield name, channel.get("InputMode", mode), kind, channel.get("CompressionType", "None")
+    for name, source in _inputs(job):
+        yield name, source.get("S3InputMode", ""), source["S3DataType"], source.get("S3CompressionType", "None")
+
+
+def _inputs(job: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for given in job.get("ProcessingInputs") or ():
+        if "S3Input" in given:
+            yield f"the input {given['InputName']}", given["S3Input"]
+
+
+@rule("DG your-algorithms-training-algo-running-container")
+def _fast_file_reads_a_prefix(step: Step) -> Iterator[str]:
+    for name, mode, kind, _ in _sources(step):
+        if mode == "FastFile" and kind != "S3Prefix":
+            yield f"{name} is a {kind}, and FastFile reads S3Prefix"
+
+
+@rule("API S3DataSource, Channel, ProcessingS3Input")
+def _pipes_alone_read_augmented_or_compressed_data(step: Step) -> Iterator[str]:
+    for name, mode, kind, compression in _sources(step):
+        if mode != "Pipe" and (kind == "AugmentedManifestFile" or compression != "None"):
+            yield f"{name} is of {kind}, compressed {compression}, in {mode} mode, and needs Pipe"
+
+
+@rule("API ProcessingS3Input")
+def _inputs_have_their_place(step: Step) -> Iterator[str]:
+    for name, source in _inputs(step["Arguments"]):
+        if not str(source.get("LocalPath", "")).startswith(_INPUTS):
+            yield f"{name} goes to {source.get('LocalPath')}, which has to begin with {_INPUTS}"
+
+
+@rule("API StoppingCondition")
+def _spot_waits_at_least_as_long_as_it_runs(step: Step) -> Iterator[str]:
+    limits, spot = _job(step).get("StoppingCondition", {}), _job(step).get("EnableManagedSpotTraining")
+    runs, waits = limits.get("MaxRuntimeInSeconds", 0), limits.get("MaxWaitTimeInSeconds")
+    if spot and (waits is None or waits < runs):
+        yield f"spot training waits {waits} seconds, at least MaxRuntimeInSeconds, {runs}, is wanted"
+    if waits is not None and not spot:
+        yield "MaxWaitTimeInSeconds is for spot training"
+
+
+@rule("DG train-warm-pools, considerations")
+def _spot_instances_are_not_kept(step: Step) -> Iterator[str]:
+    if _job(step).get("EnableManagedSpotTraining") and _job(step).get("ResourceConfig", {}).get(
+        "KeepAlivePeriodInSeconds"
+    ):
+        yield "spot instances are in no warm pool: leave KeepAlivePeriodInSeconds out"
+
+
+@rule("API ResourceConfig, ProcessingClusterConfig")
+def _disks_of_their_own_take_no_key(step: Step) -> Iterator[str]:
+    job = _job(step)
+    for machines in (job.get("ResourceConfig"), job.get("ProcessingResources", {}).get("ClusterConfig")):
+        kind = str((machines or {}).get("InstanceType"))
+        if machines and machines.get("VolumeKmsKeyId") and _OWN_DISKS.fullmatch(kind):
+            yield f"{kind} has disks of its own, and refuses a VolumeKmsKeyId"
+
+
+@rule("DG automatic-model-tuning-limits, automatic-model-tuning-define-metrics-variables")
+def _a_search_is_within_its_limits(step: Step) -> Iterator[str]:
+    if step["Type"] != "Tuning":
+        return
+    config, job = step["Arguments"]["HyperParameterTuningJobConfig"], _job(step)
+    limits = config["ResourceLimits"]
+    trials, at_once = limits.get("MaxNumberOfTrainingJobs", 1), limits["MaxParallelTrainingJobs"]
+    for count, most, what in ((trials, _MOST_TRIALS, "trials"), (at_once, _MOST_PARALLEL_TRIALS, "trials at a time")):
+        if count > most:
+            yield f"{count} {what}, and at most {most} are allowed"
+    if at_once > trials:
+        yield f"{at_once} trials at a time, of {trials} in all"
+    names = [item["Name"] for ranges in config["ParameterRanges"].values() for item in ranges]
+    if len(names) > _MOST_SEARCHED:
+        yield f"{len(names)} hyperparameters are searched, and at most {_MOST_SEARCHED} are allowed"
+    for name in sorted(set(names) & set(job.get("StaticHyperParameters", {}))):
+        yield f"the hyperparameter {name} is searched, and static as well"
+    objective = config["HyperParameterTuningJobObjective"]["MetricName"]
+    if objective not in [metric["Name"] for metric in job["AlgorithmSpecification"].get("MetricDefinitions", [])]:
+        yield f"the objective {objective} is in no MetricDefinitions"
+
+
+@rule("DG build-and-manage-steps-types, fail step")
+def _messages_fit(step: Step) -> Iterator[str]:
+    message = step["Arguments"].get("ErrorMessage") if step["Type"] == "Fail" else None
+    if isinstance(message, str) and len(message) > MOST_IN_MESSAGE:
+        yield f"the message has {len(message):,} characters, and at most {MOST_IN_MESSAGE:,} are allowed"
+
+
+@rule("DG pipelines-retry-policy")
+def _retries_end(step: Step) -> Iterator[str]:
+    for policy in step.get("RetryPolicies") or ():
+        for name, most in (("IntervalSeconds", _LONGEST_INTERVAL), ("MaxAttempts", _MOST_ATTEMPTS)):
+            if policy.get(name, 0) > most:
+                yield f"{name} of a retry is {policy[name]:,}, and at most {most:,} is allowed"
+
+
+@rule("DG pipelines-caching-enabling")
+def _caches_expire(step: Step) -> Iterator[str]:
+    if expires := step.get("CacheConfig", {}).get("ExpireAfter"):
+        try:
+            seconds_of(expires)
+        except DefinitionError as error:
+            yield str(error)
