@@ -40,21 +40,33 @@ def _open(environment: str, region: str | None) -> Any:
 @click.option("--trusted-key", "trusted_keys", multiple=True, help="Former signing key: its PEM's base64, in one line.")
 @training_options
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--preflight", is_flag=True, help="Only tell whether the account is ready for it; deploy nothing.")
+@click.option("--smoke", is_flag=True, help="Then run the embedded sample in it, and tell what works.")
 @_yes
 def deploy(
-    environment: str, region: str | None, weights: Path | None, *, dry_run: bool, yes: bool, **given: Any
+    environment: str,
+    region: str | None,
+    weights: Path | None,
+    *,
+    dry_run: bool,
+    preflight: bool,
+    smoke: bool,
+    yes: bool,
+    **given: Any,
 ) -> None:
     """Bring an environment in AWS to what this installation describes; doing it again changes nothing.
 
-    What is not given stays as it was deployed last. Without any images only their repositories are made. What would
-    change is shown first; before contents are lost, it asks. To empty a list, give it once as ''.
+    What is not given stays as it was deployed last. Without any images only their repositories are made. Before
+    anything is made, a table tells what the account is ready for. What would change is shown first; before contents
+    are lost, it asks. To empty a list, give it once as ''.
     """
     from infra.deployment.deploy import Wanted, deploy
 
     chosen = {name: _list(value) if isinstance(value, tuple) else value for name, value in given.items()}
-    wanted = Wanted(chosen, weights, dry_run)
+    wanted = Wanted(chosen, weights, dry_run, preflight, smoke)
     if not deploy(_open(environment, region), wanted, tell=click.echo, confirm=lambda text: yes or click.confirm(text)):
-        click.echo("Nothing more was changed.")
+        if not (preflight or smoke):
+            click.echo("Nothing more was changed.")
         sys.exit(1)
 
 

@@ -1,14 +1,6 @@
-"""Parameters of a run that is about the workflow, not the model: one trial, one epoch, limits that it can prove."""
+"""Parameters of a run that is about the workflow, not the model: those of a deployment's smoke run."""
 
-SCREENSHOTS = 300
-QUICK = {
-    "Classes": "other,promotion",
-    "TileSize": 64,
-    "FineTuneEpochs": 1,
-    "MaxTuningJobs": 1,
-    "MaxFpr": 0.95,
-    "MinTpr": 0.0001,
-    "MaxFlipped": 1.0,
-    "ChampionRule": "not-proven-worse",
-    "Variants": "float16",
-}
+from infra.deployment.smoke import PARAMETERS as QUICK
+from infra.deployment.smoke import SCREENSHOTS
+
+__all__ = ["QUICK", "SCREENSHOTS"]

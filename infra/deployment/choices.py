@@ -49,8 +49,5 @@ def remembering(template: Mapping[str, Any], choices: Choices) -> dict[str, Any]
 
 def remembered(stacks: Stacks, environment: Environment) -> dict[str, Any]:
     """Return what the deployed stack was made of; nothing if there is none, or if it never came to be."""
-    state = stacks.state(environment.project)
-    if state is None or state.status in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"):
-        return {}
-    told = stacks.template(state.name).get("Metadata", {}).get(_OURS, {})
+    told = stacks.deployed(environment.project).get("Metadata", {}).get(_OURS, {})
     return {name: value for name, value in told.items() if name in (*_IMAGES, *_OPTIONS)}

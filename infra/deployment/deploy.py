@@ -1,5 +1,6 @@
 """`tilegate deploy`: bring an environment's stacks to what their templates say, after showing what changes."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,7 +12,10 @@ from infra.deployment.change_sets import Proposal, carry_out, discard, propose
 from infra.deployment.changes import in_order
 from infra.deployment.choices import Choices, choose, remembered, remembering
 from infra.deployment.deploy_bucket import source_of
-from infra.deployment.images_in_aws import check_images, how_to_push
+from infra.deployment.images_in_aws import how_to_push
+from infra.deployment.preflight import preflight, refuse
+from infra.deployment.readiness import BAD
+from infra.deployment.smoke import smoke
 from infra.deployment.stacks_in_aws import Sleep, Stacks, Tell
 from pipelines.aws.session import aws_errors
 from pipelines.environment import Environment
@@ -28,27 +32,38 @@ Confirm = Callable[[str], bool]
 class Wanted:
     """`given` are images and options by their names, None for those to leave as they are; `weights` is a file or None.
 
-    With `dry_run` nothing changes, except that the template may be uploaded.
+    With `dry_run` nothing changes, except that the template may be uploaded; with `preflight` nothing at all, but for
+    what that makes and removes. `smoke` runs the sample after the deployment.
     """
 
     given: Mapping[str, Any]
     weights: Path | None = None
     dry_run: bool = False
+    preflight: bool = False
+    smoke: bool = False
 
 
 def deploy(
     deployment: "Deployment", wanted: Wanted, *, tell: Tell, confirm: Confirm, sleep: Sleep = time.sleep
 ) -> bool:
-    """Deploy, and return whether it was done to the end: False if somebody said no. Doing it again changes nothing.
+    """Deploy, and return whether all was done and is well: False if somebody said no. Doing it again changes nothing.
 
     `confirm` is asked before something with contents is removed or replaced. Raises UserError.
     """
     environment = deployment.environment
     stacks = Stacks(deployment.client("cloudformation"), tell, sleep)
     choices = _chosen(deployment, wanted, stacks)
-    if choices.images:
-        check_images(choices.images, environment, deployment.client("ecr"))
-    for name, template in _templates(environment, choices).items():
+    templates = _templates(environment, choices)
+    main = templates.get(environment.project, {})
+    if wanted.preflight or stacks.deployed(environment.project) != json.loads(json.dumps(main)):
+        has_weights = wanted.weights is not None
+        rows = preflight(
+            deployment, choices, main, has_weights=has_weights, is_dry=wanted.dry_run, tell=tell, sleep=sleep
+        )
+        if wanted.preflight:
+            return all(row.state != BAD for row in rows)
+        refuse(rows)
+    for name, template in templates.items():
         source = source_of(template, name, environment, deployment.client("s3"))
         proposal = propose(stacks, name, source, {"project": environment.project, "environment": environment.name})
         if proposal is None:
@@ -60,9 +75,9 @@ def deploy(
         return True
     if choices.images is None:
         tell(how_to_push(environment))
-    else:
-        _fill(deployment, wanted, tell)
-    return True
+        return not wanted.smoke
+    _fill(deployment, wanted, tell)
+    return smoke(deployment, tell=tell, sleep=sleep) if wanted.smoke else True
 
 
 def _chosen(deployment: "Deployment", wanted: Wanted, stacks: Stacks) -> Choices:

@@ -1,15 +1,21 @@
-"""The images of a deployment in their repositories: whether they are there, and how they get there."""
+"""The images of a deployment in their repositories: whether they are there, and of a kind that will run."""
 
+import json
+import urllib.request
 from dataclasses import asdict
 from typing import Any
 
+from infra.deployment.readiness import NotReadyError
 from infra.options import Images
 from pipelines.aws.session import aws_errors
 from pipelines.environment import Environment
-from steps.core.common.errors import UserError
 
 _ENDS = (("data", " \\"), ("model", " \\"), ("control", ""))
 _GONE = ("ImageNotFoundException", "RepositoryNotFoundException")
+# SageMaker takes no OCI manifest, Lambda no index; BuildKit makes an index of everything it attaches a provenance to.
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_PLATFORM = ("linux", "amd64")
+_SECONDS = 30
 
 
 def registry_of(environment: Environment) -> str:
@@ -17,27 +23,50 @@ def registry_of(environment: Environment) -> str:
     return f"{environment.account}.dkr.ecr.{environment.region}.{suffix}"
 
 
-def check_images(images: Images, environment: Environment, ecr: Any) -> None:
-    """Raise UserError for an image that was not pushed: its jobs would fail at night. `ecr` is boto3's client.
+def check_images(images: Images, environment: Environment, ecr: Any) -> str:
+    """Say that all images will run; raises NotReadyError for one that was not pushed, or that AWS would refuse.
 
-    Images of other registries are left to whoever runs them.
+    `ecr` is boto3's client. Images of other registries are left to whoever runs them.
     """
-    from botocore.exceptions import ClientError
-
+    others = 0
     for name, uri in asdict(images).items():
         place, _, digest = uri.partition("@")
         registry, _, repository = place.partition("/")
-        if registry != registry_of(environment):
-            continue
-        with aws_errors(f"look for the {name} image"):
-            try:
-                ecr.describe_images(repositoryName=repository, imageIds=[{"imageDigest": digest}])
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in _GONE:
-                    raise
-                raise UserError(
-                    f"the {name} image {uri} is not there: push it first, and name the digest it got"
-                ) from None
+        if registry == registry_of(environment):
+            _check(f"the {name} image {uri}", repository, digest, ecr)
+        else:
+            others += 1
+    return "data, model and control, of one platform" + (f"; {others} in another registry, unseen" if others else "")
+
+
+def _check(image: str, repository: str, digest: str, ecr: Any) -> None:
+    from botocore.exceptions import ClientError
+
+    which = {"repositoryName": repository, "imageIds": [{"imageDigest": digest}]}
+    with aws_errors(f"look at {image}"):
+        try:
+            (found,) = ecr.describe_images(**which)["imageDetails"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _GONE:
+                raise
+            raise NotReadyError(f"{image} is not there: push it first, and name the digest it got") from None
+        again = "build and push it with containers/push.sh"
+        kind = found.get("imageManifestMediaType")
+        if kind != _MANIFEST:
+            raise NotReadyError(f"{image} has a manifest of the type {kind}, which AWS refuses to run: {again}")
+        (manifest,) = ecr.batch_get_image(**which, acceptedMediaTypes=[_MANIFEST])["images"]
+        config = json.loads(manifest["imageManifest"])["config"]["digest"]
+        url = ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=config)["downloadUrl"]
+    try:
+        with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 (signed by ECR)
+            about = json.load(answer)
+    except (OSError, ValueError) as error:
+        raise NotReadyError(f"the configuration of {image} cannot be read: {error}; try again") from None
+    platform = (about.get("os"), about.get("architecture"))
+    if platform != _PLATFORM:
+        raise NotReadyError(
+            f"{image} is for {'/'.join(map(str, platform))}, jobs and functions run on {'/'.join(_PLATFORM)}: {again}"
+        )
 
 
 def how_to_push(environment: Environment) -> str:
@@ -45,7 +74,8 @@ def how_to_push(environment: Environment) -> str:
     registry = registry_of(environment)
     return "\n".join(
         [
-            "The repositories are there. Push an image to each, then deploy again, with the digests that they got:",
+            "The repositories are there. containers/push.sh builds the images, pushes them and tells their digests;",
+            "deploy again with these:",
             f"  tilegate deploy --env {environment.name} \\",
             *(f"    --{name}-image {registry}/{environment.repository(name)}@sha256:…{end}" for name, end in _ENDS),
         ]

@@ -62,6 +62,12 @@ class Stacks:
             body = self.client.get_template(StackName=name)["TemplateBody"]
         return dict(json.loads(body) if isinstance(body, str) else body)
 
+    def deployed(self, name: str) -> Mapping[str, Any]:
+        """Return the template of a stack; nothing if there is none, or if it never came to be."""
+        state = self.state(name)
+        is_there = state is not None and state.status not in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
+        return self.template(name) if is_there else {}
+
     def follow(self, stack: StackState, seen: set[str], what: str) -> str:
         """Tell what happens to a stack until nothing does any more, and return its state then.
 

@@ -1,9 +1,9 @@
 """The Lambda function that EventBridge Scheduler calls every night: it holds the night and tells what came of it.
 
 Its environment variables are TILEGATE_ENV (dev or prod), and at will TILEGATE_MIN_NEW_LABELS, TILEGATE_MAX_AGE_DAYS,
-TILEGATE_MAX_ATTEMPTS and TILEGATE_PARAMETERS (a JSON object of run parameters by name). The event may hold `force` and
-`reason`. An error is raised, so that the delivery is tried again and ends in the dead-letter queue; so is
-NightBusyError, because whoever is at work may have been killed.
+TILEGATE_MAX_ATTEMPTS and TILEGATE_PARAMETERS (a JSON object of run parameters by name). The event may hold `force`,
+`reason` and `parameters`, which go before the variable's. An error is raised, so that the delivery is tried again and
+ends in the dead-letter queue; so is NightBusyError, because whoever is at work may have been killed.
 """
 
 import json
@@ -26,7 +26,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
     """Hold a night; raises UserError with one sentence, which names for one the permission that is missing."""
     deployment = open_deployment()
     duration = timedelta(seconds=context.get_remaining_time_in_millis() / 1000 + _SPARE_SECONDS)
-    site = open_cloud_site(deployment, parameters_of(os.environ), duration=duration)
+    chosen = parameters_of(os.environ) | dict(event.get("parameters") or {})
+    site = open_cloud_site(deployment, chosen, duration=duration)
     rules = rules_of(os.environ, force=event.get("force") is True)
     held = hold_night(site, rules, reason=str(event.get("reason") or ""), tell=_tell)
     for record in held.ended:

@@ -1,6 +1,8 @@
 """A deployment in AWS, opened with the credentials that are at hand."""
 
+import json
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.aws.errors import aws_errors
@@ -27,6 +29,16 @@ class Deployment:
             if service not in self._clients:
                 self._clients[service] = _client(self._session, service)
             return self._clients[service]
+
+    def call(self, function: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Call one of the functions, such as the publisher, and return its answer; raises UserError if it fails."""
+        name = self.environment.function(function)
+        with aws_errors(f"call {name}"):
+            answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(dict(request)).encode())
+            told = json.loads(answer["Payload"].read() or b"{}")
+        if answer.get("FunctionError"):
+            raise UserError(f"{name} failed ({told.get('errorMessage', told)}); its log tells more")
+        return dict(told)
 
 
 def open_environment(name: str, region: str | None = None) -> Deployment:

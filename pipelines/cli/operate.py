@@ -12,10 +12,8 @@ from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED, parameter_options
 if TYPE_CHECKING:
     from pipelines.aws.session import Deployment
     from pipelines.runs.aws_logs import Line
-    from pipelines.runs.aws_status import Standing
     from pipelines.runs.sagemaker_executions import Job, SageMakerExecutions
 
-_WATCH_SECONDS = 15.0
 _EXIT_CODES = {"Succeeded": 0, "Rejected": EXIT_REJECTED, "Failed": EXIT_ERROR, "Stopped": EXIT_ERROR}
 
 
@@ -59,14 +57,15 @@ def status(execution: str | None, environment: str, region: str | None, *, watch
     succeeded, 3 the gate rejected it, 1 it failed or was stopped.
     """
     import json
+    import time
 
     from pipelines.aws.session import open_environment
-    from pipelines.runs.aws_status import document_of, lines_of, standing
+    from pipelines.runs.aws_status import document_of, follow, lines_of, standing
 
     deployment = open_environment(environment, region)
     found = standing(deployment, execution)
     if watch:
-        found = _watched(deployment, found, quiet=as_json)
+        found = follow(deployment, found, tell=(lambda _: None) if as_json else click.echo, sleep=time.sleep)
     now = _now()
     if as_json:
         click.echo(json.dumps(document_of(found, now), indent=1))
@@ -75,24 +74,6 @@ def status(execution: str | None, environment: str, region: str | None, *, watch
             click.echo(line)
     if watch:
         sys.exit(_EXIT_CODES.get(found.status, EXIT_ERROR))
-
-
-def _watched(deployment: "Deployment", found: "Standing", *, quiet: bool) -> "Standing":
-    """Tell each step's changes until an execution has ended."""
-    import time
-
-    from pipelines.runs.aws_status import standing, step_line
-
-    told: dict[str, str] = {}
-    while True:
-        for step in found.steps:
-            if not quiet and told.get(step.name) != step.status:
-                told[step.name] = step.status
-                click.echo(step_line(step, _now()))
-        if not found.execution.goes_on:
-            return found
-        time.sleep(_WATCH_SECONDS)
-        found = standing(deployment, found.execution.arn)
 
 
 @click.command()

@@ -1,6 +1,5 @@
 """The publisher of an environment, and who does what a person asks: this process, or a Lambda function in AWS."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,14 +96,7 @@ def _perform_alone(home: Path, publisher: Publisher, request: Mapping[str, Any])
 
 
 def _invoke(deployment: "Deployment", request: Mapping[str, Any]) -> str:
-    from pipelines.aws.errors import aws_errors
-
-    name = deployment.environment.function("publisher")
-    with aws_errors(f"ask {name} to {request['action']}"):
-        answer = deployment.client("lambda").invoke(FunctionName=name, Payload=json.dumps(dict(request)).encode())
-        told = json.loads(answer["Payload"].read() or b"{}")
-    if answer.get("FunctionError"):
-        raise UserError(f"{name} failed ({told.get('errorMessage', told)}); its log tells more")
+    told = deployment.call("publisher", request)
     if "state" not in told:
         raise UserError(str(told.get("error", told)))
     return str(told["state"])

@@ -1,9 +1,9 @@
 """How an execution stands, for a person and for a program."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.definition.step_table import CONVERT, EVALUATE
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Where a verdict lies, the one on what ships first.
 _VERDICTS = ((CONVERT, "bundle/evidence/evaluation.json"), (EVALUATE, "evaluation/evaluation.json"))
+_WATCH_SECONDS = 15.0
 _NAME_WIDTH, _STATUS_WIDTH, _TIME_WIDTH = 22, 10, 12
 
 
@@ -39,6 +40,26 @@ def standing(deployment: "Deployment", wanted: str | None) -> Standing:
     steps = tuple(executions.steps(execution))
     artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
     return Standing(execution, executions.status(execution, steps), steps, _verdict(artifacts, execution, steps))
+
+
+def follow(
+    deployment: "Deployment",
+    found: Standing,
+    *,
+    tell: Callable[[str], None],
+    sleep: Callable[[float], None],
+) -> Standing:
+    """Tell each step's changes until an execution has ended, and return how it stands then."""
+    told: dict[str, str] = {}
+    while True:
+        for step in found.steps:
+            if told.get(step.name) != step.status:
+                told[step.name] = step.status
+                tell(step_line(step, datetime.now(UTC)))
+        if not found.execution.goes_on:
+            return found
+        sleep(_WATCH_SECONDS)
+        found = standing(deployment, found.execution.arn)
 
 
 def lines_of(found: Standing, now: datetime) -> Iterator[str]:

@@ -17,6 +17,7 @@ from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
 from pipelines.definition.settings import Settings
+from pipelines.definition.step_table import CHECK, CHECK_DATA, REGISTER, STEPS
 from pipelines.executor.events import StepStarted
 from pipelines.executor.executor import Executor
 from pipelines.executor.files import walk_files
@@ -32,6 +33,7 @@ from tests.aws.jobs import refusals
 EXECUTION = "SageMaker Model Building Pipeline Execution Status Change"
 STEP = "SageMaker Model Building Pipeline Execution Step Status Change"
 VERSION = "SageMaker Model Package State Change"
+STEP_NAMES = [*(step.name for step in STEPS), CHECK_DATA, CHECK, REGISTER]
 _JOBS = {"Tuning": "TuningJob", "Training": "TrainingJob", "Processing": "ProcessingJob"}
 _KINDS = {"Tuning": "hyper-parameter-tuning-job", "Training": "training-job", "Processing": "processing-job"}
 
@@ -117,6 +119,17 @@ def end(arn: str, status: str, *, reason: str = "", steps: list[dict[str, Any]] 
         emit(STEP, where | told | {"previousStepStatus": "Executing"}, account=account, region=region)
     changed = {"previousPipelineExecutionStatus": before, "currentPipelineExecutionStatus": status}
     emit(EXECUTION, where | changed, account=account, region=region)
+
+
+def all_steps(**failed: str) -> list[dict[str, Any]]:
+    """Return every step as ListPipelineExecutionSteps does, up to one that failed for a reason."""
+    told = []
+    for name in STEP_NAMES:
+        told.append({"StepName": name, "StepStatus": "Failed" if name in failed else "Succeeded"})
+        if name in failed:
+            told[-1]["FailureReason"] = failed[name]
+            break
+    return told
 
 
 class InEarnest:

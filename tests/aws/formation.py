@@ -71,8 +71,8 @@ class Taught(CloudFormationModel):
         return cls(made, account_id, region_name)
 
     @classmethod
-    def update_from_cloudformation_json(cls, original_resource, new_resource_name, *rest):  # noqa: ARG003
-        return cls.create_from_cloudformation_json(new_resource_name, *rest)
+    def update_from_cloudformation_json(cls, original_resource, new_resource_name, **rest):  # noqa: ARG003
+        return cls.create_from_cloudformation_json(new_resource_name, **rest)
 
     @classmethod
     def delete_from_cloudformation_json(cls, resource_name, cloudformation_json, account_id, region_name):
@@ -126,20 +126,24 @@ def _group(p, name, account, region):
 
 
 def _schedule(p, name, account, region):
-    scheduler_backends[account][region].create_schedule(
-        description=p.get("Description"),
-        end_date=None,
-        flexible_time_window=p["FlexibleTimeWindow"],
-        group_name=p.get("GroupName", "default"),
-        kms_key_arn=p.get("KmsKeyArn"),
-        name=p["Name"],
-        schedule_expression=p["ScheduleExpression"],
-        schedule_expression_timezone=p.get("ScheduleExpressionTimezone"),
-        start_date=None,
-        state=p["State"],
-        target=p["Target"],
-        action_after_completion=None,
-    )
+    backend, group = scheduler_backends[account][region], p.get("GroupName", "default")
+    known = {
+        "description": p.get("Description"),
+        "end_date": None,
+        "flexible_time_window": p["FlexibleTimeWindow"],
+        "group_name": group,
+        "kms_key_arn": p.get("KmsKeyArn"),
+        "name": p["Name"],
+        "schedule_expression": p["ScheduleExpression"],
+        "schedule_expression_timezone": p.get("ScheduleExpressionTimezone"),
+        "start_date": None,
+        "state": p["State"],
+        "target": p["Target"],
+    }
+    if p["Name"] in backend.schedule_groups[group].schedules:
+        backend.update_schedule(**known)
+    else:
+        backend.create_schedule(**known, action_after_completion=None)
     return p["Name"]
 
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from unittest import mock
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.cloudwatch.models import cloudwatch_backends
+from moto.logs.models import logs_backends
 from moto.sqs.models import sqs_backends
 from moto.sts.models import sts_backends
 
@@ -63,6 +65,7 @@ class Functions:
                 failure = error
         call = Call(function.function_name, event, answer, failure, tuple(log.getvalue().splitlines()))
         self.calls.append(call)
+        _log(call, function)
         _count(call, function)
         return call
 
@@ -115,6 +118,15 @@ def _found(arn: str) -> LambdaFunction:
 def _handler(command: str) -> Handler:
     module, _, name = command.rpartition(".")
     return getattr(import_module(module), name)
+
+
+def _log(call: Call, function: LambdaFunction) -> None:
+    """Write what a call has told where a deployed function's log is."""
+    backend, group = logs_backends[function.account_id][function.region], f"/aws/lambda/{function.function_name}"
+    if call.told and group in backend.groups:
+        stream, now = f"call-{len(backend.groups[group].streams)}", int(time.time() * 1000)
+        backend.create_log_stream(group, stream)
+        backend.put_log_events(group, stream, [{"timestamp": now, "message": line} for line in call.told])
 
 
 def _count(call: Call, function: LambdaFunction) -> None:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from moto.kms.utils import ECDSAPrivateKey
 
+from tests.aws.account import taught_account
 from tests.aws.delivery import taught_events
 from tests.aws.executions import taught_sagemaker
 from tests.aws.formation import taught_formation
@@ -20,6 +21,7 @@ from tests.aws.permissions import enforced
 def extended_moto() -> Iterator[Functions]:
     """Teach moto; within `mock_aws`. Gives what stands for Lambda."""
     with (
+        taught_account(),
         taught_formation(),
         taught_functions() as functions,
         taught_events(functions),

@@ -1,4 +1,4 @@
-"""A throw-away container engine and the three images, built once for all tests here.
+"""A throw-away container engine and the images, built once for all tests here.
 
 Without an engine everything here is skipped, with the reason; nothing passes that was not run. Times are printed with
 `pytest -s`. TILEGATE_ENGINE_DIR keeps the engine and its cache between runs; what keeps it takes it down.
@@ -24,7 +24,7 @@ from tests.quick import QUICK, SCREENSHOTS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-BASE, TENSORFLOW = "localhost/tilegate-base:test", "localhost/tilegate-tensorflow:test"
+BASE = "localhost/tilegate-base:test"
 
 
 @dataclass(frozen=True)
@@ -109,19 +109,18 @@ def docker(tmp_path_factory):
             subprocess.run(["rm", "-r", folder], check=False)
 
 
-@pytest.fixture(scope="session")
-def tensorflow_base(docker):
-    locked = {
-        package["name"]: package["version"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
-    }
-    wanted = f"TENSORFLOW=tensorflow-cpu=={locked['tensorflow-cpu']}"
-    file = ("-f", HERE / "tensorflow.Dockerfile", HERE)
-    return docker.build(TENSORFLOW, "--build-arg", f"BASE_IMAGE={BASE}", "--build-arg", wanted, *file)
+def _tensorflow(docker, layout):
+    """Build a base with TensorFlow: in the system's Python, or laid out as SageMaker's."""
+    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    version = next(package["version"] for package in packages if package["name"] == "tensorflow-cpu")
+    given = (f"BASE_IMAGE={BASE}", f"TENSORFLOW=tensorflow-cpu=={version}")
+    options = ("--target", layout, *(word for value in given for word in ("--build-arg", value)))
+    return docker.build(f"localhost/tensorflow-{layout}:test", *options, "-f", HERE / "tensorflow.Dockerfile", HERE)
 
 
-def _image(docker, target, base):
+def _image(docker, target, base, tag="test"):
     options = ("-f", "containers/Dockerfile", "--target", target, "--build-arg", f"BASE_IMAGE={base}", ".")
-    return docker.build(f"localhost/tilegate-{target}:test", *options)
+    return docker.build(f"localhost/tilegate-{target}:{tag}", *options)
 
 
 @pytest.fixture(scope="session")
@@ -130,8 +129,15 @@ def data_image(docker):
 
 
 @pytest.fixture(scope="session")
-def model_image(docker, tensorflow_base):
-    return _image(docker, "model", tensorflow_base)
+def model_image(docker):
+    """On a base that is laid out as SageMaker's: it runs the whole pipeline."""
+    return _image(docker, "model", _tensorflow(docker, "sagemaker"))
+
+
+@pytest.fixture(scope="session")
+def other_model_image(docker):
+    """On a base whose TensorFlow the system's Python has."""
+    return _image(docker, "model", _tensorflow(docker, "system"), "system")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ code = pathlib.Path("/opt/program")
 modules = ("pip", "uv", "boto3", "tensorflow", "sagemaker", "mlflow", "awslambdaric")
 private = (".aws", ".git", ".netrc", ".pypirc", ".docker", ".env", "uv.lock")
 compiled = f"{sys.implementation.cache_tag}.pyc"
-told = json.loads(pathlib.Path("/opt/venv/sbom.cdx.json").read_text())["components"]
+told = json.loads(pathlib.Path("/opt/tilegate/sbom.cdx.json").read_text())["components"]
 there = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
 print(json.dumps({
     "untold": sorted({re.sub("[-_.]+", "-", one.name).lower() for one in there} - {one["name"] for one in told}),
@@ -70,12 +70,25 @@ def test_the_configuration_of_an_image_tells_no_secret(docker, image):
     assert not re.search(r"(?i)(secret|token|password|aws_access|api_?key)", json.dumps(told["Config"]) + history)
 
 
-@pytest.mark.parametrize(("name", "program"), [(name, p) for name, programs in PROGRAMS.items() for p in programs])
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        *((name, program) for name, programs in PROGRAMS.items() for program in programs),
+        *(("other_model", program) for program in PROGRAMS[MODEL_IMAGE]),
+    ],
+)
 def test_every_step_program_starts_in_its_image_as_any_user(docker, request, name, program):
     tag = request.getfixturevalue(f"{name}_image")
     done = docker.run(tag, "-m", f"steps.{program}", "--help", options=("--entrypoint", "python3"), user="4321:4321")
     assert done.returncode == 0, done.stderr
     assert "--message" in done.stdout
+
+
+def test_what_the_base_adds_for_cuda_reaches_python(docker, model_image):
+    told = docker.run(
+        model_image, "-c", "import os; print(os.environ['LD_LIBRARY_PATH'])", options=("--entrypoint", "python3")
+    )
+    assert told.stdout.startswith("/usr/local/cuda/compat:"), told.stderr
 
 
 def test_a_processing_job_that_fails_leaves_its_reason_where_the_service_looks(docker, data_image, tmp_path):

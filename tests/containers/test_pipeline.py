@@ -27,6 +27,12 @@ def test_every_job_ran_in_a_container_without_rights(finished):
         assert 1000 in owners, name
 
 
+def test_jobs_with_tensorflow_load_the_cuda_compatibility_of_their_base(finished):
+    """Whether the definition names their program (processing) or the image does (training)."""
+    logs = {name: (finished.run_dir / "steps" / name / "log.txt").read_text() for name in ("IndexTiles", "TrainModel")}
+    assert all("Adding CUDA compat to LD_LIBRARY_PATH" in log for log in logs.values()), logs
+
+
 def test_two_hosts_cut_the_tiles_each_in_its_own_container(finished):
     logs = [finished.run_dir / "steps/PreprocessTiles" / log for log in ("log.txt", "hosts/algo-2/log.txt")]
     counts = [int(re.findall(r"Cut \d+/(\d+) screenshots", log.read_text())[-1]) for log in logs]

@@ -33,8 +33,11 @@ def blocks(text):
 
 
 def words_of(line):
-    """What follows `tilegate` in a line of a shell, None if it calls no such thing or only asks for help."""
-    found = re.search(r"(?:^|[ /])tilegate ([^|>&]+)", line)
+    """What follows `tilegate` in a line of a shell, None if it calls no such thing or only asks for help.
+
+    Words that another command prints are left out.
+    """
+    found = re.search(r"(?:^|[ /])tilegate ([^|>&]+)", re.sub(r"\$\([^)]*\)", "", line))
     words = shlex.split(found[1], comments=True) if found else []
     return None if "--help" in words else words or None
 

@@ -12,6 +12,7 @@ from moto.s3.models import FakeBucket
 from infra.deployment.deploy import Wanted, deploy
 from infra.template import synth
 from pipelines.aws.session import open_environment
+from tests.aws.account import taught_account
 
 DIGEST = "@sha256:" + "0" * 64
 IMAGES = {name: f"registry.example.com/{name}{DIGEST}" for name in ("data", "model", "control")}
@@ -49,9 +50,9 @@ class Account:
         main["Resources"] |= {"Pipeline": pipeline} if self.has_pipeline else {}
         return stacks | ({environment.project: main} if images else {})
 
-    def deploy(self, weights=None, *, dry_run=False, **given):
+    def deploy(self, weights=None, *, dry_run=False, preflight=False, **given):
         self.told.clear()
-        wanted = Wanted(given, weights, dry_run)
+        wanted = Wanted(given, weights, dry_run, preflight)
         return deploy(self.deployment, wanted, tell=self.told.append, confirm=self.confirm, sleep=lambda _: None)
 
     def confirm(self, question):
@@ -82,10 +83,11 @@ def account_of(monkeypatch):
     monkeypatch.setattr(CloudFormationResponse, "update_termination_protection", _protect, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    with mock_aws():
+    with mock_aws(), taught_account() as limits:
 
         def account(name="dev"):
             made = Account(name)
+            made.limits = limits
             monkeypatch.setattr(synth, "synthesise", lambda *args, **_: copy.deepcopy(made.templates(*args)))
             return made
 
