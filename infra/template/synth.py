@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from infra.options import Images, Options
 from pipelines.environment import Environment
+from steps.core.common.scratch import scratch
 
 # What a `cdk.json` would say.
 CONTEXT: Mapping[str, Any] = {
@@ -30,8 +30,8 @@ def synthesise(
 
     `validate` runs CDK's own checks as well, which take most of a minute. Raises UserError for options that contradict.
     """
-    with toolkit(validate=validate), tempfile.TemporaryDirectory(prefix="tilegate-synth-") as folder:
-        app = new_app(folder)
+    with toolkit(validate=validate), scratch("synth") as folder:
+        app = new_app(str(folder))
         names = add_stacks(app, environment, images, options)
         assembly = app.synth()
         return {

@@ -1,6 +1,5 @@
 """Labelled screenshots from this machine into a catalogue, here or in S3: hashed first, and checked as they arrive."""
 
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipelines.data.withdrawals import erased_images
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.scratch import scratch
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import Source
 from steps.core.dataset.rows import check_readings
@@ -59,9 +59,9 @@ def add_source(
     if twin := twin_of(data, draft, again=again):
         return reading.added(twin, None)
     wanted = set(intake.listing["sha256"])
-    with tempfile.TemporaryDirectory(prefix="tilegate-add-") as scratch:
+    with scratch("add") as folder:
         # What a night keeps for the next one is not an operator's to write.
-        parts = Parts(data, Mirror(data, Path(scratch)), keep=False)
+        parts = Parts(data, Mirror(data, folder), keep=False)
         known = parts.keys_of(wanted, Source(""), batches)
     contents = Contents(draft, intake.listing, storing(data, intake, known))
     batch, already = publish_batch(

@@ -7,7 +7,6 @@ next snapshot is another one, with other parts: their facts and tiles are made a
 
 import io
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -29,6 +28,7 @@ from pipelines.executor.files import PART
 from pipelines.storage.copies import Copies, Copy
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.scratch import scratch
 from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.plan import FACTS, FEATURES, TILES
 from steps.core.dataset.snapshot import AD_HOC, Place, content_digest, read_listing
@@ -76,8 +76,8 @@ def erase(
     for image in images:
         if not re.fullmatch(r"[0-9a-f]{64}", image):
             raise UserError(f"{image!r} is no sha256: 64 hexadecimal digits are wanted")
-    with tempfile.TemporaryDirectory(prefix="tilegate-erase-") as scratch:
-        listings = _Listings(data, Path(scratch))
+    with scratch("erase") as folder:
+        listings = _Listings(data, folder)
         held = listings.holding(images)
         records = []
         for image in sorted(images):
@@ -95,8 +95,8 @@ def erase(
 class _Listings:
     """The listings of all batches that were added, withdrawn ones too."""
 
-    def __init__(self, data: ObjectStore, scratch: Path) -> None:
-        self._data, self._scratch = data, scratch
+    def __init__(self, data: ObjectStore, folder: Path) -> None:
+        self._data, self._folder = data, folder
         self._holding: list[str] = []
 
     def holding(self, images: Collection[str]) -> dict[str, tuple[int, set[str]]]:
@@ -141,8 +141,8 @@ class _Listings:
             self._data.put(key, less.to_json().encode())
 
     def _read(self, key: str) -> pd.DataFrame:
-        self._data.download(key, self._scratch / "listing.parquet")
-        return read_listing(self._scratch / "listing.parquet")
+        self._data.download(key, self._folder / "listing.parquet")
+        return read_listing(self._folder / "listing.parquet")
 
 
 def _digest(data: ObjectStore, card: Card, listing: pd.DataFrame) -> str:

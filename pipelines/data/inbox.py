@@ -5,7 +5,6 @@ removed from the inbox; a receipt beside it says so, and a removal that was kill
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -13,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -27,6 +26,7 @@ from pipelines.data.withdrawals import erased_images
 from pipelines.environment import INBOX
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.scratch import scratch
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.label_places import ARCHIVE_SUFFIXES, FOLDER_PER_CLASS, choose_labels
 from steps.core.dataset.labels import LabelledRow, RefusedRow, read_labels, rows_of_folders
@@ -193,12 +193,12 @@ class _Folder:
 
     def _read(self, found: Mapping[str, ObjectInfo], labels: str) -> tuple[AbstractSet[str], _Counts]:
         """Read all rows; return which files they name, the labels file among them, and how many rows there are."""
-        with tempfile.TemporaryDirectory(prefix="tilegate-inbox-") as scratch:
+        with scratch("inbox") as folder:
             if labels == FOLDER_PER_CLASS:
                 return self._counted(rows_of_folders(found, self._classes), found, labels)
-            (Path(scratch) / labels).parent.mkdir(parents=True, exist_ok=True)
-            self._data.download(self._prefix + labels, Path(scratch) / labels)
-            rows = read_labels(Path(scratch), labels, self._classes, self._attribute)
+            (folder / labels).parent.mkdir(parents=True, exist_ok=True)
+            self._data.download(self._prefix + labels, folder / labels)
+            rows = read_labels(folder, labels, self._classes, self._attribute)
             wanted, counts = self._counted(rows, found, labels)
             return wanted | {labels}, counts
 
@@ -236,8 +236,8 @@ class _Folder:
             return
         except (ValueError, TypeError) as error:
             raise UserError(f"{self._data.uri(place)} is no receipt of a batch ({error}): remove it") from None
-        with tempfile.TemporaryDirectory(prefix="tilegate-inbox-") as scratch:
-            listing = Path(scratch) / "listing.parquet"
+        with scratch("inbox") as folder:
+            listing = folder / "listing.parquet"
             self._data.download(f"{Place().catalogue}/{receipt.batch}.parquet", listing)
             self._remove(receipt, {*read_listing(listing)["path"], receipt.labels})
 

@@ -5,12 +5,10 @@ with the same content later, or at the same time, finishes that batch and makes 
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 
@@ -21,6 +19,7 @@ from pipelines.data.snapshots import added_batches
 from pipelines.data.withdrawals import erased_images, last_withdrawal, withdrawn_batches
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.scratch import scratch
 from steps.core.dataset.classes import AUTO, Classes
 from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.rows import check_readings
@@ -116,9 +115,9 @@ def publish_batch(
 
 def put_listing(data: ObjectStore, key: str, listing: pd.DataFrame) -> None:
     """Write the listing of a batch to a key."""
-    with tempfile.TemporaryDirectory(prefix="tilegate-listing-") as scratch:
-        write_listing(Path(scratch) / "listing.parquet", listing)
-        data.upload(Path(scratch) / "listing.parquet", key)
+    with scratch("listing") as folder:
+        write_listing(folder / "listing.parquet", listing)
+        data.upload(folder / "listing.parquet", key)
 
 
 def _claimed(data: ObjectStore, key: str, draft: Card, batches: Iterable[Batch], clock: Clock) -> Card:

@@ -1,15 +1,14 @@
 """Dataset snapshots among the objects of a bucket: `datasets/<digest>/`, named by what they hold and never changed."""
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from pipelines.data.batch_card import Card
 from pipelines.data.withdrawals import withdrawn_batches
 from pipelines.storage.memo import read_memo, write_memo
 from pipelines.storage.protocol import ObjectInfo, ObjectStore
+from steps.core.common.scratch import scratch
 from steps.core.dataset.plan import DATASETS, Source
 from steps.core.dataset.snapshot import (
     LABELS,
@@ -101,11 +100,11 @@ def publish_snapshot(data: ObjectStore, batches: Sequence[Batch], place: Place) 
     digest = snapshot_digest(batches)
     prefix = f"{DATASETS}/{digest}"
     if data.info(f"{prefix}/{MANIFEST}") is None:
-        with tempfile.TemporaryDirectory(prefix="tilegate-snapshot-") as folder:
-            write_snapshot(Path(folder), batches, place)
+        with scratch("snapshot") as folder:
+            write_snapshot(folder, batches, place)
             # The manifest last: without it there is no snapshot.
             for name in (PLACE, MANIFEST):
-                data.upload(Path(folder) / name, f"{prefix}/{name}")
+                data.upload(folder / name, f"{prefix}/{name}")
     return Snapshot(data.uri(prefix), Source(digest, place), tuple(batches))
 
 
@@ -114,6 +113,6 @@ def source_of(uri: str, data: ObjectStore) -> Source | None:
     digest = uri.removeprefix(data.uri(f"{DATASETS}/"))
     if "/" in digest or not digest or data.info(f"{DATASETS}/{digest}/{MANIFEST}") is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="tilegate-snapshot-") as folder:
-        data.download(f"{DATASETS}/{digest}/{PLACE}", Path(folder) / PLACE)
-        return Source(digest, read_place(Path(folder)))
+    with scratch("snapshot") as folder:
+        data.download(f"{DATASETS}/{digest}/{PLACE}", folder / PLACE)
+        return Source(digest, read_place(folder))

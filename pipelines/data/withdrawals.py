@@ -71,14 +71,20 @@ def erasure_of(data: ObjectStore, sha256: str) -> Withdrawal | None:
 
 
 def withdraw_batch(data: ObjectStore, batch: str, *, by: str, reason: str, clock: Clock, undo: bool = False) -> None:
-    """Record that a batch is withdrawn, or with `undo` that it no longer is; raises UserError if it is so already."""
+    """Record that a batch is withdrawn, or with `undo` that it no longer is.
+
+    What the same person has said last for the same reason was killed or unheard, and stays; raises UserError if it is
+    so already for another.
+    """
+    record = _record(batch, by, reason, clock)
     count = sum(1 for _ in data.list(f"{_BATCHES}{batch}/"))
     if count % 2 != undo:
-        state = f"withdrawn already, {last_withdrawal(data, batch)}" if count % 2 else "not withdrawn"
-        raise UserError(f"the batch {batch} is {state}")
+        last = last_withdrawal(data, batch) if count else None
+        if last and (last.by, last.reason) == (record.by, record.reason):
+            return
+        raise UserError(f"the batch {batch} is {f'withdrawn already, {last}' if count % 2 else 'not withdrawn'}")
     if count >= _MOST:
         raise UserError(f"the batch {batch} was withdrawn and brought back {count:,} times: that is enough")
-    record = _record(batch, by, reason, clock)
     try:
         _put(data, f"{_BATCHES}{batch}/{count + 1:04d}.json", record)
     except LostRace:

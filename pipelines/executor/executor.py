@@ -292,7 +292,7 @@ class Executor:
             branch = step.branch
             decided = self._properties.get(branch.condition) if branch else None
             if branch and decided is not None and decided["Outcome"] is not branch.outcome:
-                why = f"branch not taken: {branch.condition} is {str(decided['Outcome']).lower()}"
+                why = f"branch not taken: {branch.condition} has {'passed' if decided['Outcome'] else 'not passed'}"
             elif gone := [name for name in sorted(step.depends_on) if self._status(name) not in {None, "Succeeded"}]:
                 why = f"it needs {gone[0]}, which {'was skipped' if self._status(gone[0]) == 'Skipped' else 'failed'}"
             else:

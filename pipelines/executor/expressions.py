@@ -97,6 +97,18 @@ def _check_function(name: str, body: Any) -> None:
     )
 
 
+def name_of(expression: Any) -> str:
+    """Return what people call the value of a reference: `Limit`, `Evaluate's gate.failed`; "" for any other value."""
+    body: Mapping[str, Any] = expression if isinstance(expression, Mapping) else {}
+    body = body.get("Std:JsonGet", body)
+    source = body.get("PropertyFile", body)
+    reference = parse_get(source["Get"]) if "Get" in source else None
+    path = body.get("Path") or ".".join(map(str, reference.path if reference else ()))
+    if reference is None or reference.kind != "Steps":
+        return reference.name if reference else path
+    return f"{reference.name}'s {path}"
+
+
 def to_text(value: Any) -> str:
     """Write a value as SageMaker does where a string is wanted: booleans in lower case."""
     return str(value).lower() if isinstance(value, bool) else str(value)

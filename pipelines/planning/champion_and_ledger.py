@@ -7,11 +7,9 @@ meanwhile become the champion or has left its own looks in the ledger.
 import dataclasses
 import hashlib
 import json
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 from pipelines.definition.settings import CHAMPIONS, LEDGERS, NONE
 from pipelines.planning.earlier_runs import EarlierRun
@@ -19,8 +17,9 @@ from pipelines.planning.looks import all_looks
 from pipelines.registry.protocol import ModelRegistry, ModelVersion, RegistryError
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.scratch import scratch
 from steps.core.gate.test_set_ledger import FILE_NAME as LEDGER_FILE
-from steps.core.gate.test_set_ledger import Consultation, write_ledger
+from steps.core.gate.test_set_ledger import Consultation, ledger_of
 
 ARCHIVE = "model.tar.gz"
 _AT_ONCE = 8
@@ -51,8 +50,8 @@ def champion_uri(
 def _bring(champion: ModelVersion, registry: ModelRegistry, artifacts: ObjectStore, key: str) -> None:
     source = champion.artifact_uri.removeprefix(_bucket(artifacts))
     if source == champion.artifact_uri:
-        with tempfile.TemporaryDirectory() as folder:
-            artifacts.upload(registry.download(champion, Path(folder)), key)
+        with scratch("champion") as folder:
+            artifacts.upload(registry.download(champion, folder), key)
         return
     # It lies in this very bucket: a copy inside of it moves no bytes through here.
     found = artifacts.sha256(source)
@@ -74,9 +73,7 @@ def ledger_uri(artifacts: ObjectStore, earlier: Sequence[EarlierRun], identity: 
     others = [key for name, key in all_looks(artifacts) if name not in own]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         entries = list(pool.map(lambda key: _read(artifacts, key), others))
-    with tempfile.TemporaryDirectory() as folder:
-        write_ledger(Path(folder), [dataclasses.replace(entry, moment="") for entry in entries])
-        data = (Path(folder) / LEDGER_FILE).read_bytes()
+    data = ledger_of(dataclasses.replace(entry, moment="") for entry in entries)
     prefix = f"{LEDGERS}/{identity}/{hashlib.sha256(data).hexdigest()[:32]}"
     with suppress(LostRace):
         artifacts.put(f"{prefix}/{LEDGER_FILE}", data, only_if_absent=True)

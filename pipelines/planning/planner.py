@@ -7,7 +7,6 @@ identical run has identical inputs, although the store has meanwhile learned wha
 import hashlib
 import heapq
 import json
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -19,6 +18,7 @@ from pipelines.planning.manifests import all_exist, read_manifest, write_manifes
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.scratch import scratch
 from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.plan import (
     CUT_OBJECTS,
@@ -53,8 +53,8 @@ def plan_run(
     `code` identifies the data programs; `features` is the key of the features (`steps.core.tiles.features`) that tiles
     of `spec` have under the run's weights. A comparison whose facts the store does not have is left out.
     """
-    with tempfile.TemporaryDirectory(prefix="tilegate-plan-") as folder:
-        planner = _Planner(data, spec, Path(folder), features)
+    with scratch("plan") as folder:
+        planner = _Planner(data, spec, folder, features)
         compared = {"champion": planner.known(champion, facts=True), "previous": planner.known(previous, facts=False)}
         identity = {
             "source": asdict(source),

@@ -1,7 +1,6 @@
 """The seed of the artefacts: what a start takes by default, and the weights that people bring."""
 
 import json
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.gate.test_set_ledger import FILE_NAME as LEDGER_FILE
-from steps.core.gate.test_set_ledger import write_ledger
+from steps.core.gate.test_set_ledger import ledger_of
 from steps.network.weights import WEIGHTS_SUFFIX
 
 NO_CHAMPION = "champion.json"
@@ -20,12 +19,9 @@ SAMPLE_WEIGHTS = Path(__file__).with_name(f"sample{WEIGHTS_SUFFIX}")
 
 def seed(artifacts: ObjectStore) -> list[str]:
     """Write no champion, no looks and the sample's backbone, and return the keys of what was not there yet."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_ledger(Path(folder), [])
-        ledger = (Path(folder) / LEDGER_FILE).read_bytes()
     wanted = {
         f"{CHAMPIONS}/{NONE}/{NO_CHAMPION}": _line({"champion": None}),
-        f"{LEDGERS}/{NONE}/{LEDGER_FILE}": ledger,
+        f"{LEDGERS}/{NONE}/{LEDGER_FILE}": ledger_of([]),
         f"weights/sample/{SAMPLE_WEIGHTS.name}": SAMPLE_WEIGHTS.read_bytes(),
     }
     made = []

@@ -20,6 +20,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +34,7 @@ CHANNEL_TYPE = "application/vnd.tilegate.channel.v1+json"
 FORMAT = 1
 CHANNELS = "channels"
 _SHARES = 10_000
+_AT_ONCE = 8  # a request waits for S3, not for this machine
 _WHOLE = 100
 _PATH = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 
@@ -243,20 +245,21 @@ def read_log(name: str, bucket: Bucket, keys: PublicKeys, *, seen: int = 0) -> L
     key = pointer(name)
     # Before the log is listed: what is written meanwhile comes to the log first.
     shown = _read(bucket, key) if key in bucket.keys(key) else None
-    entries: list[Mapping[str, Any]] = []
-    envelopes: list[bytes] = []
-    for number, found in enumerate(bucket.keys(f"{CHANNELS}/{name}/history/"), 1):
+    numbered = list(enumerate(bucket.keys(f"{CHANNELS}/{name}/history/"), 1))
+    for number, found in numbered:
         if found != (wanted := entry(name, number)):
             raise VerificationError(f"{wanted} is missing ({found} comes in its place): restore it")
-        envelopes.append(_read(bucket, found))
-        entries.append(_said(envelopes[-1], name, keys, found))
-        before = hashlib.sha256(envelopes[-2]).hexdigest() if number > 1 else ""
-        if (entries[-1]["sequence"], entries[-1]["previous_sha256"]) != (number, before):
-            raise VerificationError(f"{found} was not signed to stand there: restore the object's former version")
-    if len(entries) < seen:
-        raise VerificationError(f"{entry(name, len(entries) + 1)} is missing, for {seen} was seen before: restore it")
-    for release in {json.dumps(one, sort_keys=True): one for said in entries for one in _named(said)}.values():
-        read_manifest(release, bucket, keys)
+    if len(numbered) < seen:
+        raise VerificationError(f"{entry(name, len(numbered) + 1)} is missing, for {seen} was seen before: restore it")
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        envelopes = list(pool.map(lambda item: _read(bucket, item[1]), numbered))
+        entries = [_said(data, name, keys, found) for data, (_, found) in zip(envelopes, numbered, strict=True)]
+        before = ["", *(hashlib.sha256(data).hexdigest() for data in envelopes)]
+        for (number, found), said in zip(numbered, entries, strict=True):
+            if (said["sequence"], said["previous_sha256"]) != (number, before[number - 1]):
+                raise VerificationError(f"{found} was not signed to stand there: restore the object's former version")
+        releases = {json.dumps(one, sort_keys=True): one for said in entries for one in _named(said)}
+        list(pool.map(lambda release: read_manifest(release, bucket, keys), releases.values()))
     return Log(tuple(entries), tuple(envelopes), _reached(name, shown, envelopes, keys))
 
 

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from steps.convert.bundle import device_contract, model_card, write_summary
@@ -25,6 +24,7 @@ from steps.core.common.choices import ALL_THERE_IS, VARIANTS, wanted_variants
 from steps.core.common.errors import UserError
 from steps.core.common.files import write_json, write_text
 from steps.core.common.program import PROCESSING, RejectedError, granted_cpus, run
+from steps.core.common.scratch import scratch
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
 from steps.evaluate.arguments import add_arguments, limits_of
@@ -71,19 +71,18 @@ def _main(args: argparse.Namespace) -> None:
 
     candidate = load_candidate(args)
     decisions = read_decisions(args.evaluation)
-    with TemporaryDirectory(prefix="tilegate-variants-") as name, unpacked(args.model) as archive:
-        scratch = Path(name)
-        tiles = write_representative(candidate.source, scratch)
+    with scratch("variants") as folder, unpacked(args.model) as archive:
+        tiles = write_representative(candidate.source, folder)
         ingredients = Ingredients(archive, candidate.backbone, tiles, candidate.head, candidate.source.spec)
         judged = judge_all(
             wanted or VARIANTS,
             ingredients,
             lambda lite, variant: judge(lite.describe, candidate, limits, _subject(variant, candidate.subject)),
             decisions,
-            folder=scratch,
+            folder=folder,
             cpus=granted_cpus(),
         )
-        choice = _settle(judged, candidate.source.spec, candidate.head, args, scratch / "bundle")
+        choice = _settle(judged, candidate.source.spec, candidate.head, args, folder / "bundle")
         rows = choice.rows
         print(table(rows), flush=True)
         evidence: Path = args.output / "evidence"
@@ -100,7 +99,7 @@ def _main(args: argparse.Namespace) -> None:
             )
         if choice.told is None:
             raise RejectedError(f"No converted model may ship. {refusal(rows, args.max_flipped)}")
-        shutil.copytree(scratch / "bundle", args.output / "bundle", dirs_exist_ok=True)
+        shutil.copytree(folder / "bundle", args.output / "bundle", dirs_exist_ok=True)
         _finish(args.output, choice, candidate.source.spec, candidate.head)
 
 

@@ -7,7 +7,6 @@
 
 import logging
 import os
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -16,6 +15,7 @@ from typing import Any
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import replacing
+from steps.core.common.scratch import scratch
 from steps.core.common.worker_pool import die_with_parent
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device import SCREENSHOT, TILE
@@ -39,15 +39,15 @@ def export(tile_model: Any, head: Head, spec: PreprocessingSpec, path: Path, *, 
             f"a model of tiles {shape[:3]} with {shape[3]} features each, to go with tiles of {spec.tile_size} pixels "
             f"and a head of {head.width} features: all three must be of one training"
         )
-    with tempfile.TemporaryDirectory(prefix="tilegate-convert-") as folder:
+    with scratch("convert") as folder:
         _save(tile_model, head, spec, folder)
-        converted = _in_a_child(folder)
+        converted = _in_a_child(str(folder))
     with replacing(path) as beside:
         beside.write_bytes(_with_short_weights(converted) if mode == "float16" else converted)
         finish(beside, head, spec)
 
 
-def _save(tile_model: Any, head: Head, spec: PreprocessingSpec, folder: str) -> None:
+def _save(tile_model: Any, head: Head, spec: PreprocessingSpec, folder: Path) -> None:
     import tensorflow as tf
 
     from steps.device.preprocessing_graph import prepare_tiles
@@ -69,7 +69,8 @@ def _save(tile_model: Any, head: Head, spec: PreprocessingSpec, folder: str) -> 
         name: tf.function(function, input_signature=[tf.TensorSpec(shape, tf.uint8, name="pixels")])
         for name, function, shape in ((TILE, tile, (1, size, size, 3)), (SCREENSHOT, screenshot, (1, None, None, 3)))
     }
-    tf.saved_model.save(module, folder, {name: traced.get_concrete_function() for name, traced in signatures.items()})
+    functions = {name: traced.get_concrete_function() for name, traced in signatures.items()}
+    tf.saved_model.save(module, str(folder), functions)
 
 
 def _with_short_weights(converted: bytes) -> bytes:

@@ -13,12 +13,14 @@ def listing(count):
 
 
 def records(files):
-    """Return a record a file of the listing; every other source is an S3 URI."""
-    return [_record(number, *pair) for number, pair in enumerate(zip(files["path"], files["sha256"], strict=True))]
+    """Yield a record a file of the listing; every other source is an S3 URI."""
+    for number, pair in enumerate(zip(files["path"], files["sha256"], strict=True)):
+        yield _record(number, *pair)
 
 
 def write_manifest(path, lines):
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with path.open("w") as stream:
+        stream.writelines(json.dumps(line) + "\n" for line in lines)
 
 
 def _record(number, path, sha256):

@@ -1,4 +1,4 @@
-"""What it costs to read 100,000 labelled rows and join them to their files, no image opened.
+"""What it costs to read labelled rows and join them to their files, no image opened, and to verify their batches.
 
 Run with: pytest tests/benchmarks/test_rows.py -m benchmark -s
 """
@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from steps.core.dataset.classes import Classes
+from steps.core.dataset.integrity import check_batch, digest_of
 from steps.core.dataset.labels import read_labels
 from steps.core.dataset.paths import Files
 from steps.core.dataset.row_schema import check_rows
@@ -42,3 +43,26 @@ def test_rows_from_the_labels_file_to_the_checked_table(tmp_path, labels, sizes,
         f"reading and parsing {reading:.2f}, locating {locating:.2f}, schema {checking:.2f}, table {rest:.2f}"
     )
     figures.record(f"rows: {count:,} of {labels}", in_all)
+
+
+@pytest.mark.parametrize("batches", [1, 10, 100])
+def test_every_batch_held_against_its_digest_beside_reading_its_rows(tmp_path, batches, sizes, figures):
+    """Prints CPU seconds of what a night does to all batches again, and to how much of the reading they come."""
+    count, read = sizes(full=(1_000_000, 100_000), smoke=(200, 100))
+    files = listing(count)
+    made = []
+    for number in range(batches):
+        mine, folder = files[number::batches], tmp_path / str(number)
+        folder.mkdir()
+        write_manifest(folder / "m.manifest", records(mine))
+        made.append((Batch(str(number), "m.manifest", digest_of("m.manifest", folder, mine)), folder, mine))
+    verifying, _ = cpu_seconds(lambda: [check_batch(*one) for one in made], 3)
+    batch, _, _ = made[0]
+    write_manifest(tmp_path / "m.manifest", records(files[:read]))
+    reading, _ = cpu_seconds(lambda: read_rows(batch, tmp_path, files[:read], Classes(), None), 1)
+    in_all = reading / read * count
+    print(
+        f"\n{count:,} rows in {batches} batches: verified in {verifying:.2f} CPU s, {verifying / in_all:.1%} of the "
+        f"{in_all:.0f} CPU s that reading them takes"
+    )
+    figures.record(f"digests: {count:,} rows in {batches} batches to reading them", verifying, beside=in_all)

@@ -62,8 +62,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON (no NaN, no infinity): a number that is not one must be settled before it is written."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+    """Write strict JSON, as `json_text` does."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return strict JSON (no NaN, no infinity): a number that is not one must be settled before it is written."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> Any:

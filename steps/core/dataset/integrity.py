@@ -17,7 +17,7 @@ def digest_of(labels: str, folder: Path, listing: "pd.DataFrame") -> str:
 
     Whoever opens an image holds it against its listed sha256. Raises OSError if the labels file cannot be read.
     """
-    objects = list(zip(listing["path"], listing["sha256"], strict=True))
+    objects = list(zip(listing["path"].tolist(), listing["sha256"].tolist(), strict=True))
     if labels != FOLDER_PER_CLASS:
         objects.append((labels, sha256_file(folder / labels)))
     return content_digest(labels, objects)
@@ -36,5 +36,6 @@ def check_batch(batch: Batch, folder: Path, listing: "pd.DataFrame") -> None:
         what = "its listing" if batch.labels == FOLDER_PER_CLASS else f"{batch.labels} or its listing"
         raise UserError(
             f"batch {batch.name} is not what was added, {what} was changed in the store: the digest is {found}, it was "
-            f"added with {batch.sha256}; put back what was added, or `tilegate data withdraw {batch.name}`"
+            f"added with {batch.sha256}; put back what was added, repeat `tilegate data erase` if one was interrupted, "
+            f"or `tilegate data withdraw {batch.name}`"
         )

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from steps.core.common.errors import UserError
-from steps.core.common.files import read_json, write_json
+from steps.core.common.files import json_text, read_json, write_json
 from steps.core.common.text import printable
 
 FILE_NAME = "ledger.json"
@@ -171,10 +171,10 @@ def read_ledger(folder: Path) -> tuple[Consultation, ...]:
     return tuple(read)
 
 
-def write_ledger(folder: Path, entries: Sequence[Consultation]) -> None:
-    """Write `ledger.json`: each look once, by name."""
+def ledger_of(entries: Iterable[Consultation]) -> bytes:
+    """Return a `ledger.json`: each look once, by name."""
     by_name = {entry.name: entry for entry in entries}
-    write_json(folder / FILE_NAME, [by_name[name].to_dict() for name in sorted(by_name)])
+    return json_text([by_name[name].to_dict() for name in sorted(by_name)]).encode()
 
 
 def _hashes(ids: Iterable[str]) -> set[str]:

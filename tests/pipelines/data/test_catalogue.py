@@ -13,7 +13,6 @@ from pipelines.data.leftovers import leftovers
 from pipelines.data.lookup import matching_screenshots, sightings
 from pipelines.data.source_files import take_in
 from pipelines.definition.settings import Settings
-from pipelines.executor.files import PART
 from pipelines.executor.store import LocalStore
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
@@ -344,26 +343,6 @@ def test_a_batch_that_is_not_there_and_a_card_that_is_broken_are_one_sentence(ca
 def dying(catalogue, lives):
     catalogue.data = Mortal(catalogue.data, lives, kill_this_process)
     return catalogue
-
-
-def test_an_add_that_is_killed_at_any_write_leaves_no_batch_and_the_next_one_finishes_it(tmp_path):
-    source = labelled(tmp_path / "data", {"a.png": 0, "b.png": 1})
-    for lives in range(6):  # the claim, three files, the listing and the card
-        catalogue = catalogue_in(tmp_path / str(lives))
-        (told,) = in_processes(
-            lambda n=lives: str(dying(catalogue_in(tmp_path / str(n)), n).add(source, classes=CLASSES))
-        )
-        assert (told, catalogue.batches()) == (None, [])
-        added = catalogue.add(source, classes=CLASSES)
-        assert (added.already, added.new_screenshots, catalogue.batches()) == (False, 2, [added.batch])
-        # Files go up at once: of one that was under way its part may be left, for `data gc`.
-        whole = {key for key in stored(catalogue, added.batch) if not key.endswith(PART)}
-        assert whole == {"labels.csv", "a.png", "b.png"}
-        assert [key for key in orphaned(catalogue) if not key.endswith(PART)] == []
-    (told,) = in_processes(
-        lambda: dying(catalogue_in(tmp_path / "last"), 6).add(source, classes=CLASSES).new_screenshots
-    )
-    assert told == 2
 
 
 def test_what_a_killed_add_left_is_garbage_after_a_day_and_its_content_can_come_again(catalogue, tmp_path):

@@ -57,7 +57,7 @@ def test_what_was_withdrawn_is_not_added_again_and_not_called_garbage(catalogue,
     ("undone", "options", "says"),
     [
         (False, {"undo": True}, "is not withdrawn"),
-        (True, {}, "is withdrawn already, by Ada on 2026-11-29: another app's"),
+        (True, {"by": "Bob"}, "is withdrawn already, by Ada on 2026-11-29: another app's"),
         (False, {"by": " "}, "--by and --reason are wanted"),
         (False, {"reason": ""}, "--by and --reason are wanted"),
     ],
@@ -73,13 +73,13 @@ def test_a_withdrawal_that_changes_nothing_or_tells_nothing_is_refused(catalogue
 def test_of_two_people_who_withdraw_at_once_one_is_told_so(catalogue, batches):
     told = []
 
-    def withdraw():
+    def withdraw(name):
         try:
-            withdraw_batch(catalogue.data, batches[0].name, **BY)
+            withdraw_batch(catalogue.data, batches[0].name, **{**BY, "by": name})
         except UserError as error:
             told.append(str(error))
 
-    threads = [threading.Thread(target=withdraw) for _ in range(8)]
+    threads = [threading.Thread(target=withdraw, args=[name]) for name in "ABCDEFGH"]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -2,6 +2,9 @@
 
 import pytest
 
+from pipelines.executor.conditions import decide
+from pipelines.executor.expressions import Scope
+
 NAN = float("nan")
 
 
@@ -34,7 +37,32 @@ def test_in_not_or_and_the_list_is_anded(kit):
     assert outcome(kit, {"Type": "Or", "Conditions": [no, yes]}) is True
     assert outcome(kit, yes, no) is False
     (decided,) = kit.told("ConditionDecided")
-    assert decided.text == "1 == 1 is true; 1 == 2 is false"
+    assert decided.text == "1 is not 2"
+
+
+@pytest.mark.parametrize(
+    ("rate", "anyway", "outcome", "told"),
+    [
+        (0.1, "no", True, "ValidateData's gate.rate (0.1) is at most Limit (0.15)"),
+        (0.2, "yes", True, "Anyway is 'yes'"),
+        (0.1, "yes", True, "Anyway is 'yes' and ValidateData's gate.rate (0.1) is at most Limit (0.15)"),
+        (0.2, "no", False, "Anyway ('no') is not 'yes' and ValidateData's gate.rate (0.2) is above Limit (0.15)"),
+    ],
+)
+def test_a_decision_is_told_as_the_facts_that_decided_it_with_the_names_of_what_was_compared(
+    kit, rate, anyway, outcome, told
+):
+    limit = kit.compare("LessThanOrEqualTo", kit.read("ValidateData", "gate.rate"), kit.get("Parameters.Limit"))
+    either = [kit.compare("Equals", kit.get("Parameters.Anyway"), "yes"), limit]
+    scope = Scope({"Limit": 0.15, "Anyway": anyway}, {}, {}, lambda *_: rate, None)
+    assert decide([{"Type": "Or", "Conditions": either}], scope) == (outcome, told)
+    one_of = {"Type": "In", "QueryValue": kit.get("Parameters.Anyway"), "Values": ["yes", "no"]}
+    step = kit.compare("GreaterThan", kit.get("Steps.A.Metrics['loss']"), 1)
+    inverse = {"Type": "Not", "Condition": step}
+    assert decide([one_of, inverse], Scope(scope.parameters, {}, {"A": {"Metrics": {"loss": 0}}}, None, None)) == (
+        True,
+        f"Anyway ('{anyway}') is one of ['yes', 'no']; A's Metrics.loss (0) is at most 1",
+    )
 
 
 @pytest.mark.parametrize(

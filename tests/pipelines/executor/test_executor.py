@@ -94,7 +94,7 @@ def test_the_branch_not_taken_is_skipped_with_all_that_hangs_on_it(kit):
         "Deep": "Skipped",
         "Rejoin": "Skipped",
     }
-    assert result.steps["No"].reason == "branch not taken: Gate is true"
+    assert result.steps["No"].reason == "branch not taken: Gate has passed"
     assert result.steps["Deep"].reason == "it needs Inner, which was skipped"
 
 
@@ -106,7 +106,7 @@ def test_a_fail_step_fails_the_execution_with_its_evaluated_message(kit):
     result = kit.run(gate, declared=declared, parameters={"Limit": "0.05"})
     assert (result.status, result.failed_step, result.reason) == ("Failed", "Reject", "rate above 0.05")
     (decided,) = kit.told("ConditionDecided")
-    assert (decided.outcome, decided.text) == (False, "0.05 > 1 is false")
+    assert (decided.outcome, decided.text) == (False, "Limit (0.05) is at most 1")
 
 
 def test_a_run_leaves_a_verifiable_folder(kit):

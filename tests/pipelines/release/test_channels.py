@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 from base64 import b64decode
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from pipelines.release.channels import Channels
 from pipelines.release.signers import LocalSigner, sealed
 from pipelines.release.store import StoredBucket
-from pipelines.release.verify import CHANNEL_TYPE, Folder, VerificationError, read_keys, verify_channel
+from pipelines.release.verify import CHANNEL_TYPE, Folder, VerificationError, read_keys, read_log, verify_channel
 from steps.core.common.errors import UserError
 from tests.pipelines.release.kit import WHO, everything
 
@@ -49,6 +50,19 @@ def test_the_pointer_is_the_last_entry_of_the_log_and_each_entry_names_the_one_b
     assert objects.get(POINTER) == objects.get(entry(3))
     assert [state.sequence for state in here.publisher(objects).channels.history("stable")] == [1, 2, 3]
     assert here.publisher(objects).channels.latest("stable").sequence == 3
+
+
+def test_the_entries_of_a_log_are_read_several_at_once(here, objects):
+    """Each waits for the others: one after the other they would not be read."""
+    together = threading.Barrier(3, timeout=30)
+
+    class Slow(StoredBucket):
+        def get(self, key):
+            if "/history/" in key:
+                together.wait()
+            return StoredBucket.get(self, key)
+
+    assert len(read_log("stable", Slow(objects), here.keys()).entries) == 3
 
 
 def test_a_pointer_that_was_changed_is_named_and_not_written_over(objects, widen):

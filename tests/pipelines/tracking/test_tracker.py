@@ -164,7 +164,7 @@ def test_a_stopped_execution_and_what_it_was_doing_are_killed(played):
 def test_a_condition_and_a_retry_say_what_happened(played):
     played.play(
         played.started(),
-        ConditionDecided("CheckFalsePositiveRate", True, "0.004 <= 0.01 is true"),
+        ConditionDecided("CheckFalsePositiveRate", True, "the rate (0.004) is at most 0.01"),
         processing("RegisterModel"),
         StepRetried("RegisterModel", 2, 3, "killed by SIGKILL", 1.0),
         DONE,
@@ -173,7 +173,7 @@ def test_a_condition_and_a_retry_say_what_happened(played):
     condition = runs["CheckFalsePositiveRate"]
     assert condition.info.status == "FINISHED"
     assert condition.data.tags["tilegate.outcome"] == "true"
-    assert condition.data.tags["tilegate.reason"] == "0.004 <= 0.01 is true"
+    assert condition.data.tags["tilegate.reason"] == "the rate (0.004) is at most 0.01"
     assert runs["RegisterModel"].data.tags["tilegate.retried"] == "attempt 2 of 3: killed by SIGKILL"
 
 

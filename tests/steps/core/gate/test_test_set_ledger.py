@@ -6,7 +6,7 @@ import pytest
 
 from steps.core.common.errors import UserError
 from steps.core.gate.limits import Limits
-from steps.core.gate.test_set_ledger import LOOKS_BUDGET, SKETCH, Consultation, consultations, read_ledger, write_ledger
+from steps.core.gate.test_set_ledger import LOOKS_BUDGET, SKETCH, Consultation, consultations, ledger_of, read_ledger
 
 LIMITS = Limits().to_dict()
 
@@ -79,7 +79,7 @@ def test_entries_are_written_by_name_and_read_again(tmp_path):
     path = entries[0].write(tmp_path)
     assert path.name == f"{entries[0].name}.json"
     assert Consultation.from_dict(json.loads(path.read_text())) == entries[0]
-    write_ledger(tmp_path, [*entries, entries[0]])
+    (tmp_path / "ledger.json").write_bytes(ledger_of([*entries, entries[0]]))
     assert {entry.name for entry in read_ledger(tmp_path)} == {entry.name for entry in entries}
     assert "screenshot" not in path.read_text().replace("screenshots", "")
 
