@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 _SCRIPT = Path(__file__).parent / "kotlin.sh"
+_NEEDED = (
+    _SCRIPT.parents[2] / ".kotlin",
+    *(Path("/usr/share/java") / name for name in ("com.android.json.jar", "jna.jar")),
+)
 
 needs_kotlin = pytest.mark.skipif(
-    not (_SCRIPT.parents[2] / ".kotlin").is_dir() or not shutil.which("java"),
+    not shutil.which("java") or not all(path.exists() for path in _NEEDED),
     reason=f"NOT TESTED: the app's Kotlin, for there is no JVM or no compiler; {_SCRIPT.name} says what it needs",
 )
 
