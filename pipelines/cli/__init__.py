@@ -15,6 +15,7 @@ _PLACES = {
     # Their package stands above this one, which may not import it; it is looked up by name.
     "deploy": "infra.cli:deploy",
     "destroy": "infra.cli:destroy",
+    "device": "pipelines.cli.device:device",
     "logs": "pipelines.cli.operate:logs",
     "models": "pipelines.cli.models:models",
     "nightly": "pipelines.cli.nightly:nightly",

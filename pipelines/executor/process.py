@@ -89,12 +89,14 @@ def _output(process: subprocess.Popen[bytes], ending: "_Ending") -> Iterator[byt
         poller = select.poll()
         poller.register(pipe, select.POLLIN)
         while True:
+            # Asked before the pipe is: what was printed last is in it by then.
+            has_ended = process.poll() is not None
             if poller.poll(_POLL_SECONDS * 1000):
                 chunk = os.read(pipe.fileno(), 65_536)
                 if not chunk:
                     break
                 yield chunk
-            elif process.poll() is not None and not ending.in_grace:
+            elif has_ended and not ending.in_grace:
                 return  # a child of it keeps the pipe open
             else:
                 yield b""

@@ -73,7 +73,6 @@ def facts(a: Side, b: Side) -> list[Fact]:
         *_pair("model.tflite", a, b, lambda side: side.contract.get("bytes"), "bytes"),
         *_pair("flipped decisions", a, b, lambda side: side.contract.get("flipped_decisions"), "percent"),
         *_pair("tile size", a, b, lambda side: (side.contract.get("preprocessing") or {}).get("tile_size"), "count"),
-        *_pair("reducer", a, b, lambda side: (side.contract.get("reducer") or {}).get("kind")),
         *_pair("dataset", a, b, lambda side: side.version.metadata.get("dataset", "").rpartition("/")[2] or None),
         *(fact for name in _LINEAGE for fact in _pair(name.replace("_", " "), a, b, _named(name))),
     ]

@@ -22,7 +22,7 @@ from steps.convert.bundle import device_contract, model_card, write_summary
 from steps.convert.variants import MAX_FLIPPED, Variant, choose, mark, refusal, table, write_variants
 from steps.core.common.choices import ALL_THERE_IS, VARIANTS, wanted_variants
 from steps.core.common.errors import UserError
-from steps.core.common.files import write_json, write_text
+from steps.core.common.files import read_json, write_json, write_text
 from steps.core.common.program import PROCESSING, RejectedError, granted_cpus, run
 from steps.core.common.scratch import scratch
 from steps.core.tiles.spec import PreprocessingSpec
@@ -36,6 +36,7 @@ from steps.network.runtime import start_tensorflow
 if TYPE_CHECKING:
     from steps.convert.gate_variants import Judged
     from steps.device.golden import Golden
+    from steps.evaluate.step import Candidate
 
 CARD_FILE = "MODEL_CARD.md"
 
@@ -46,6 +47,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--evaluation", type=Path, default=PROCESSING / "input/evaluation", help="EvaluateModel's output")
     add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
+    add("--job", type=Path, default=Path("/opt/ml/config/processingjobconfig.json"), help="the job, as SageMaker says")
     known = ", ".join(VARIANTS)
     add("--variants", default=ALL_THERE_IS, help=f"forms to try, of {known}; {ALL_THERE_IS}: those that can be made")
     add(
@@ -100,7 +102,7 @@ def _main(args: argparse.Namespace) -> None:
         if choice.told is None:
             raise RejectedError(f"No converted model may ship. {refusal(rows, args.max_flipped)}")
         shutil.copytree(folder / "bundle", args.output / "bundle", dirs_exist_ok=True)
-        _finish(args.output, choice, candidate.source.spec, candidate.head)
+        _finish(args.output, choice, candidate, _run_of(args.job))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,15 @@ def _subject(variant: Variant, shared: Any) -> dict[str, Any]:
     return {"model": variant.sha256, "quantization": variant.name, "bytes": variant.bytes, **shared}
 
 
-def _finish(output: Path, choice: _Choice, spec: PreprocessingSpec, head: Head) -> None:
+def _run_of(job: Path) -> str | None:
+    """Return the execution that a job belongs to: its outputs go to `<run>/<step>/<output>`; None outside of one."""
+    if not job.is_file():
+        return None
+    outputs = {one["OutputName"]: one["S3Output"] for one in read_json(job)["ProcessingOutputConfig"]["Outputs"]}
+    return str(outputs["bundle"]["S3Uri"]).split("/")[-3]
+
+
+def _finish(output: Path, choice: _Choice, candidate: "Candidate", run: str | None) -> None:
     from steps.device.operators import demands
 
     bundle, best, golden = output / "bundle", choice.told, choice.golden
@@ -150,12 +160,13 @@ def _finish(output: Path, choice: _Choice, spec: PreprocessingSpec, head: Head) 
     subject = {**evaluation.subject, "flipped_decisions": best.variant.flipped}
     contract = device_contract(
         evaluation,
-        spec,
-        head,
+        candidate.source.spec,
+        candidate.head,
         subject,
         demands=demands(bundle / TFLITE_FILE).to_dict(),
         golden=golden.to_dict(),
-        variants=[row.to_dict() for row in choice.rows],
+        classes=candidate.classes,
+        run=run,
     )
     replace(evaluation, subject=subject).write_verdict(bundle)
     write_json(bundle / CONTRACT_FILE, contract)

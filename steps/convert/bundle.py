@@ -1,6 +1,6 @@
 """The files beside the model in a bundle: the device contract, and a card for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +10,43 @@ from steps.core.common.files import sha256_file, write_json
 from steps.core.tiles.decode import MAX_ASPECT, MAX_PIXELS
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.core.tiles.tiling import MAX_SIDE
+from steps.device import TILE
 from steps.device.contract import BUNDLE
 from steps.evaluate.evaluation import FILE_NAME as EVALUATION_FILE
 from steps.evaluate.evaluation import Evaluation
 from steps.network.head import Head
 
-CONTRACT_VERSION = 3
+FORMAT = 4
 _OF_GOLDEN = ("score_tolerance", "evidence_tolerance", "kernel_spread", "stored_as_jpeg")
 
+_DECODE = (
+    "RGB, 8 bits a channel, as the file's numbers say: no scaling, no colour management, no premultiplied alpha; alpha "
+    "is dropped as if every pixel were opaque; EXIF orientation is applied"
+)
 _TILE_PLAN = (
-    "tile 0 is the whole screenshot; then n = ceil(long / short) squares of the short side along the long one, at "
-    "floor((long - short) i / (n - 1)) for i = 0 to n - 1, at 0 if n = 1; left to right or top to bottom"
+    "tile 0, the overview, is the whole screenshot; then n = ceil(long / short) squares of the short side along the "
+    "long one, at floor((long - short) (i - 1) / (n - 1)) for i = 1 to n, at 0 if n = 1; left to right or top to bottom"
 )
 _RESIZE = (
-    "while both sides are at least twice the size: halve both, (a + b + c + d + 2) >> 2, odd last rows and columns "
-    "left out; then while one is: halve it alone, (a + b + 1) >> 1; then one bilinear step with half-pixel centres, "
-    "weights in 1/256 rounded half to even, (sum + 32768) >> 16"
+    "while both sides are at least twice the size S: halve both, (a + b + c + d + 2) >> 2, odd last rows and columns "
+    "left out; then while one is: halve it alone, (a + b + 1) >> 1; then, unless both are S, one bilinear step: output "
+    "i of S along an axis of L pixels has p = (2 i + 1) L - S, low = floor(p / (2 S)), weight = 128 (p - 2 S low) / S "
+    "rounded, halves to even; low < 0: low = weight = 0; low >= L - 1: low = L - 1, weight = 0; value = (256 - weight) "
+    "v[low] + weight v[low + 1], first along rows, then along columns, then (value + 32768) >> 16"
 )
-_RUNTIME_NOTES = (
-    (
-        "Do not let the runtime compute in 16-bit floats (XNNPACK's FORCE_FP16, a GPU delegate's precision loss): the "
-        "resizing inside the graph needs whole numbers up to 2^24."
+_HEAD = {
+    "features": "f_0 is what the model says of the overview, f_1 to f_n of the squares, f_i[d] its number d",
+    "logit": (
+        "bias + the sum over d of overview[d] f_0[d] + mean[d] (f_1[d] + ... + f_n[d]) / n + maximum[d] max(f_1[d], "
+        "..., f_n[d])"
     ),
-    "The signature screenshot takes about 40 bytes of memory for each pixel of the screenshot while it runs.",
-    "Decode the screenshot without scaling, colour management and premultiplied alpha; golden/ tells whether it is so.",
-)
+    "score": "1 / (1 + exp(-logit))",
+    "evidence": (
+        "what a tile adds to the logit; of tile 0 the sum over d of overview[d] f_0[d], of tile i that of f_i[d] "
+        "(mean[d] / n + maximum[d] / r[d]), the last term only where f_i[d] is the maximum; r[d] squares reach it"
+    ),
+}
+_ARITHMETIC = "32-bit floats, as the gate had: no FORCE_FP16 of XNNPACK, no precision loss of a GPU delegate"
 
 
 def device_contract(
@@ -45,55 +57,47 @@ def device_contract(
     *,
     demands: Mapping[str, Any],
     golden: Mapping[str, Any] | None = None,
-    variants: Sequence[Mapping[str, Any]] = (),
+    classes: tuple[str, str] = ("negative", "positive"),
+    run: str | None = None,
 ) -> dict[str, Any]:
     """Return `model.json`: everything that a phone needs to decide as the gate did.
 
     `subject` holds the file's sha256 as `model`, its `bytes`, `quantization` and `flipped_decisions`; `demands` is what
-    `steps.device.operators` says of it, `golden` what `golden/golden.json` holds, `variants` are the forms of the model
-    that were judged beside it. Raises UserError if the model did not pass the gate.
+    `steps.device.operators` says of it, `golden` what `golden/golden.json` holds, `classes` the names of the negative
+    and the positive class, `run` the execution, None outside of one. The version that the registry gives is not known
+    yet: it belongs to the same sha256. Raises UserError if the model did not pass the gate.
     """
     point = evaluation.verdict.point
     if point is None or not evaluation.verdict.passed:
         raise UserError("a model that did not pass the gate has no device contract")
+    weights = {name: row for name, row in head.to_dict().items() if name != "version"}
     return {
-        "version": CONTRACT_VERSION,
+        "format": FORMAT,
+        "run": run,
+        "trained_model": evaluation.subject.get("trained_model"),
         "sha256": subject["model"],
         "bytes": subject["bytes"],
         "quantization": subject["quantization"],
-        "signatures": _signatures(spec.tile_size, head.width),
+        "flipped_decisions": subject["flipped_decisions"],
+        "classes": dict(zip(("negative", "positive"), classes, strict=True)),
+        "decision": "positive if score > threshold",
+        "threshold": point.threshold,
+        "decode": _DECODE,
         "limits": {"max_side": MAX_SIDE, "max_pixels": MAX_PIXELS, "max_aspect": MAX_ASPECT},
         "preprocessing": spec.to_dict(),
         "tile_plan": _TILE_PLAN,
         "resize": _RESIZE,
-        "head": {"features": head.width, "bias": head.bias},
-        "decision": "score > threshold",
-        "threshold": point.threshold,
-        "flipped_decisions": subject["flipped_decisions"],
-        "runtime": {**demands, "notes": list(_RUNTIME_NOTES)},
+        "signatures": _signatures(spec.tile_size, head.width),
+        "head": {**_HEAD, **weights},
+        "runtime": {**demands, "arithmetic": _ARITHMETIC},
         "golden": {name: golden[name] for name in _OF_GOLDEN} if golden else None,
-        "variants": [dict(variant) for variant in variants],
     }
 
 
 def _signatures(size: int, width: int) -> dict[str, Any]:
-    pixels = {"dtype": "uint8", "range": [0, 255], "colour": "RGB"}
-    evidence = {
-        "dtype": "float32",
-        "meaning": "what each tile adds to the logit, overview first; with head.bias its sum",
-    }
-    features = {"dtype": "float32", "meaning": "what the backbone says of the tile, unbounded"}
-    score = {"shape": [1], "dtype": "float32", "range": [0, 1], "meaning": "score of the screenshot"}
-    return {
-        "screenshot": {
-            "inputs": {"pixels": {"shape": [1, None, None, 3], **pixels, "meaning": "decoded screenshot, any size"}},
-            "outputs": {"score": score, "evidence": {"shape": [None], **evidence}},
-        },
-        "tile": {
-            "inputs": {"pixels": {"shape": [1, size, size, 3], **pixels, "meaning": "tile, cut and resized"}},
-            "outputs": {"features": {"shape": [1, width], **features}},
-        },
-    }
+    pixels = {"shape": [1, size, size, 3], "dtype": "uint8", "meaning": "a tile, cut and resized: RGB, row by row"}
+    features = {"shape": [1, width], "dtype": "float32", "meaning": "what the model says of the tile, unbounded"}
+    return {TILE: {"inputs": {"pixels": pixels}, "outputs": {"features": features}}}
 
 
 def write_summary(folder: Path, contract: Mapping[str, Any], evaluation: Evaluation, archive: Path) -> None:
@@ -136,9 +140,8 @@ def model_card(evaluation: Evaluation, contract: Mapping[str, Any]) -> str:
 
 - **Verdict**: {"passed" if verdict.passed else "rejected"}. {verdict.message}
 - **Decision**: positive if the screenshot's score is above {contract["threshold"]:.6f}.
-- **Input**: the signature `screenshot` takes a decoded screenshot, uint8 RGB of any size, and gives its score. Inside
-  it sees the whole and the squares of the short side, each resized to {size} x {size} pixels. The signature `tile`
-  takes one such tile.
+- **Input**: the signature `tile` takes one tile of {size} x {size} pixels, uint8 RGB: the whole screenshot and the
+  squares of its short side, each resized. `model.json` says how, and how their features make the score.
 - **File**: `model.tflite`, {contract["bytes"]:,} bytes, sha256 `{contract["sha256"]}`.
 - **Runtime**: LiteRT; the file's {len(runtime["operators"])} kinds of operators are known from version {least} on.
 - **Decisions that differ from the trained model's**: {contract["flipped_decisions"]:.2%} of the held-out screenshots.
@@ -154,5 +157,5 @@ def _golden_line(golden: Mapping[str, Any] | None) -> str:
     return (
         f"- **Another runtime** is right if `golden/` agrees: scores within {golden['score_tolerance']:.2g}; two "
         f"implementations of the operators differ by {golden['kernel_spread']:.2g}. Check with "
-        "`python -m steps.device.check BUNDLE`.\n"
+        "`tilegate device check BUNDLE`.\n"
     )

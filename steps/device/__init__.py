@@ -1,3 +1,4 @@
-"""The phone's graph, from a decoded screenshot to its score, and everything that others check it by."""
+"""What ships to the phone: a TFLite file that describes a tile, and everything that others check it by."""
 
-TILE, SCREENSHOT = "tile", "screenshot"
+TILE = "tile"
+"""The name of the file's one signature."""

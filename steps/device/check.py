@@ -1,9 +1,9 @@
 """Hold a runtime against a bundle's golden screenshots.
 
-Without `--scores` LiteRT runs here, on the bundle's own `model.tflite`. With it, another runtime's answers are read, a
-phone's for instance: JSON, for the name of each golden screenshot an object with `score`, `pixels_sha256` (of the
-decoded pixels, RGB row by row) and `tiles` ([left, top, width, height] each, overview first), and `evidence` if it is
-known.
+Without `--scores` LiteRT runs here, on the bundle's own `model.tflite`. With it, an app's answers are read: JSON, for
+the name of each golden screenshot an object with `score`, `pixels_sha256` (of the decoded pixels, RGB row by row),
+`tiles` ([left, top, width, height] each, overview first), `tiles_sha256` (of the pixels of each, cut and resized), and
+`evidence` (what each tile adds to the logit) if it is known.
 Everything that differs is named, and the program ends with 0 if nothing does, 3 if something does, 1 if it cannot tell.
 """
 
@@ -13,75 +13,57 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.special import expit
-
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, sha256_file
 from steps.core.common.program import RejectedError, run
 from steps.core.tiles.decode import ImageRefusedError, read_image
-from steps.core.tiles.spec import PreprocessingSpec
-from steps.device.golden import FOLDER, MODEL_FILE, Answer, Golden, Stored, answer, differences, stored_as_jpeg
+from steps.device.contract import TFLITE_FILE
+from steps.device.golden import FOLDER, Answer, Golden, answer, differences, stored_as_jpeg
 from steps.device.runtime import LiteModel
-from steps.network.head import Head
-
-_SCORE_OF_EVIDENCE = 1e-5
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m steps.device.check", description=__doc__)
-    add = parser.add_argument
-    add("bundle", type=Path, help="folder of an unpacked bundle")
-    add("--scores", type=Path, help="JSON with the answers of another runtime")
-    add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
-    return parser.parse_args(argv)
+def check(bundle: Path, answers: Path | None = None) -> None:
+    """Print what was measured and each difference, a sentence each.
 
-
-def check(bundle: Path, scores: Path | None = None) -> list[str]:
-    """Return what differs, a sentence each; prints what was measured. Raises UserError for unreadable files."""
+    Raises RejectedError if there are differences, UserError for unreadable files.
+    """
     golden = Golden.read(bundle)
-    if scores is not None:
-        return differences(golden, read_answers(scores))
-    return _check_here(bundle, golden)
+    found = differences(golden, read_answers(answers)) if answers else _check_here(bundle, golden)
+    for line in found:
+        print(line)
+    count = len(golden.screenshots)
+    if found:
+        differ = "difference" if len(found) == 1 else "differences"
+        raise RejectedError(f"{len(found)} {differ} from the {count} golden screenshots of {bundle}")
+    print(f"All {count} golden screenshots are answered as they must be")
 
 
 def _check_here(bundle: Path, golden: Golden) -> list[str]:
     found = []
-    if (seen := sha256_file(bundle / MODEL_FILE)) != golden.model_sha256:
-        found.append(f"{MODEL_FILE} has sha256 {seen[:12]}, the golden screenshots are of {golden.model_sha256[:12]}")
-    model, head, spec = LiteModel(bundle / MODEL_FILE, 1), Head.read(bundle), PreprocessingSpec.read(bundle)
+    if (seen := sha256_file(bundle / TFLITE_FILE)) != golden.model_sha256:
+        found.append(f"{TFLITE_FILE} has sha256 {seen[:12]}, the golden screenshots are of {golden.model_sha256[:12]}")
+    model = LiteModel(bundle / TFLITE_FILE, 1)
     answers, pictures = {}, []
     for one in golden.screenshots:
         path = bundle / FOLDER / one.file
         try:
-            answers[one.name] = given = answer(model, path)
             pictures.append(read_image(path)[0])
         except ImageRefusedError as error:
             found.append(f"{one.name}: {path.name} is damaged: {error}")
             continue
-        apart = abs(_score_of_evidence(head, given) - given.score)
-        if not apart <= _SCORE_OF_EVIDENCE:
-            found.append(f"{one.name}: the model's score is {apart:.2g} from what the head makes of its evidence")
+        answers[one.name] = answer(model, pictures[-1])
     if pictures:
-        print(_sentence(stored_as_jpeg(model, head, spec, pictures, golden.threshold)))
+        stored = stored_as_jpeg(model, pictures, golden.threshold)
+        print(
+            f"From tiles stored as JPEG, as the gate sees them, to raw pixels, as the phone sees them, scores move by "
+            f"{stored.mean:.4f} on average and by {stored.largest:.4f} at most; {stored.other_decisions} decisions "
+            "differ"
+        )
     return found + differences(golden, answers)
 
 
-def _score_of_evidence(head: Head, given: Answer) -> float:
-    if given.evidence is None:
-        raise ValueError("an answer of LiteRT has evidence")
-    return float(expit(head.bias + given.evidence.sum()))
-
-
-def _sentence(stored: Stored) -> str:
-    return (
-        f"From tiles stored as JPEG, as the gate sees them, to raw pixels, as the phone sees them, scores move by "
-        f"{stored.mean:.4f} on average and by {stored.largest:.4f} at most; {stored.other_decisions} decisions differ"
-    )
-
-
 def read_answers(path: Path) -> dict[str, Answer]:
-    """Read another runtime's answers; raises UserError that names what is missing or is of another type."""
+    """Read an app's answers; raises UserError that names what is missing or is of another type."""
     value = read_json(path)
     if not isinstance(value, Mapping):
         raise UserError(f"{path} holds a {type(value).__name__}: an object with a name for each answer is wanted")
@@ -91,27 +73,24 @@ def read_answers(path: Path) -> dict[str, Answer]:
 def _answer(path: Path, name: str, value: Any) -> Answer:
     try:
         tiles = [[int(side) for side in box] for box in value["tiles"]]
-        evidence = np.asarray(value["evidence"], np.float64) if "evidence" in value else None
-        return Answer(float(value["score"]), str(value["pixels_sha256"]), tiles, evidence)
-    except (KeyError, TypeError, ValueError) as error:
+        hashes = [str(sha256) for sha256 in value["tiles_sha256"]]
+        evidence = [float(one) for one in value.get("evidence", ())]
+        return Answer(float(value["score"]), str(value["pixels_sha256"]), tiles, hashes, evidence)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path}, {name}: {type(error).__name__} {error}; an object with score, pixels_sha256 and tiles is wanted"
+            f"{path}, {name}: {type(error).__name__} {error}; an object with score, pixels_sha256, tiles and "
+            "tiles_sha256 is wanted"
         ) from None
 
 
-def _main(args: argparse.Namespace) -> None:
-    found = check(args.bundle, args.scores)
-    for line in found:
-        print(line)
-    count = len(Golden.read(args.bundle).screenshots)
-    if found:
-        raise RejectedError(f"{len(found)} differences from the {count} golden screenshots of {args.bundle}")
-    print(f"All {count} golden screenshots are answered as they must be")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _arguments(argv)
-    return run(lambda: _main(args), args.message)
+    parser = argparse.ArgumentParser(prog="python -m steps.device.check", description=__doc__)
+    add = parser.add_argument
+    add("bundle", type=Path, help="folder of an unpacked bundle")
+    add("--scores", type=Path, help="JSON with the answers of an app")
+    add("--message", type=Path, default=Path("/opt/ml/output/message"), help="where the reason of a failure goes")
+    args = parser.parse_args(argv)
+    return run(lambda: check(args.bundle, args.scores), args.message)
 
 
 if __name__ == "__main__":

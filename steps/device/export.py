@@ -1,8 +1,7 @@
-"""From a tile model and its head to one TFLite file with two signatures that share their weights.
+"""From a tile model to a TFLite file with the signature `tile`, of built-in operators only.
 
-`screenshot`: `pixels` uint8 RGB [1, height, width, 3], any size -> `score` float32 [1], 0 to 1, and `evidence` float32
-[tiles], what each tile adds to the logit. `tile`: `pixels` uint8 RGB [1, size, size, 3] -> `features` float32 [1, D].
-`tile` is the first subgraph, the one that clients see that know nothing of signatures. Built-in operators only.
+`pixels` uint8 RGB [1, size, size, 3] -> `features` float32 [1, D]. The tiles are cut, and their features made a score
+of, outside: in a graph both cost four times the processor time and seven times the memory (docs/android.md).
 """
 
 import logging
@@ -18,7 +17,7 @@ from steps.core.common.files import replacing
 from steps.core.common.scratch import scratch
 from steps.core.common.worker_pool import die_with_parent
 from steps.core.tiles.spec import PreprocessingSpec
-from steps.device import SCREENSHOT, TILE
+from steps.device import TILE
 from steps.device.metadata import finish
 from steps.network.head import Head
 
@@ -40,45 +39,28 @@ def export(tile_model: Any, head: Head, spec: PreprocessingSpec, path: Path, *, 
             f"and a head of {head.width} features: all three must be of one training"
         )
     with scratch("convert") as folder:
-        _save(tile_model, head, spec, folder)
+        _save(tile_model, spec.tile_size, str(folder))
         converted = _in_a_child(str(folder))
     with replacing(path) as beside:
         beside.write_bytes(_with_short_weights(converted) if mode == "float16" else converted)
         finish(beside, head, spec)
 
 
-def _save(tile_model: Any, head: Head, spec: PreprocessingSpec, folder: Path) -> None:
+def _save(tile_model: Any, size: int, folder: str) -> None:
     import tensorflow as tf
-
-    from steps.device.preprocessing_graph import prepare_tiles
-    from steps.network.head_layers import evidence_of
-
-    size = spec.tile_size
 
     def tile(pixels: Any) -> dict[str, Any]:
         return {"features": tile_model(tf.cast(pixels, tf.float32), training=False)}
 
-    def screenshot(pixels: Any) -> dict[str, Any]:
-        features = tile_model(tf.cast(prepare_tiles(pixels, size), tf.float32), training=False)
-        logit, evidence = evidence_of(head, features)
-        return {"score": tf.sigmoid(logit), "evidence": evidence}
-
     module = tf.Module()
     module.model = tile_model
-    signatures = {
-        name: tf.function(function, input_signature=[tf.TensorSpec(shape, tf.uint8, name="pixels")])
-        for name, function, shape in ((TILE, tile, (1, size, size, 3)), (SCREENSHOT, screenshot, (1, None, None, 3)))
-    }
-    functions = {name: traced.get_concrete_function() for name, traced in signatures.items()}
-    tf.saved_model.save(module, str(folder), functions)
+    pixels = tf.TensorSpec((1, size, size, 3), tf.uint8, name="pixels")
+    traced = tf.function(tile, input_signature=[pixels])
+    tf.saved_model.save(module, folder, {TILE: traced.get_concrete_function()})
 
 
 def _with_short_weights(converted: bytes) -> bytes:
-    """Keep the layers' weights as 16-bit floats, and nothing else.
-
-    The converter's own way shortens all constants, those that make a score of a logit too: the phone would score
-    otherwise than the gate.
-    """
+    """Keep the layers' weights as 16-bit floats, and no other constant."""
     from ai_edge_quantizer import quantizer, recipe_manager
     from ai_edge_quantizer.qtyping import TFLOperationName
 
@@ -103,7 +85,7 @@ def _convert(folder: str) -> bytes:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[TILE, SCREENSHOT])
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[TILE])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
         converted: bytes = converter.convert()

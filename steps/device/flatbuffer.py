@@ -1,8 +1,7 @@
-"""The last touches to a TFLite file: the order of subgraphs, shared and aligned weights, no surprises.
+"""The last touches to a TFLite file: aligned weights, nothing that nobody refers to, no surprises.
 
-The converter and the quantiser write each signature's weights anew where they transform them; here equal ones become
-one. A file of 16-bit weights says that a runtime may *compute* in 16 bits, which ARM phones would do, and the tile
-plan's whole numbers do not fit into 16 bits: that permission is taken out.
+A file of 16-bit weights says that a runtime may *compute* in 16 bits, which ARM phones would do and the gate did not:
+that permission is taken out.
 """
 
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from steps.core.common.errors import UserError
-from steps.device import SCREENSHOT, TILE
+from steps.device import TILE
 
 IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
@@ -38,7 +37,7 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
 
 
 class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """A builder that writes equal vectors once: scales of channels stand in both signatures."""
+    """A builder that writes equal vectors once, such as the zero points of channels: 4 % of an 8-bit file."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -78,46 +77,14 @@ def model_bytes(model: Any) -> bytes:
 
 
 def tidy(model: Any) -> None:
-    """Bring a model with the two signatures into order, in place; doing it again changes nothing."""
-    order = _subgraph_order(model)
-    model.subgraphs = [model.subgraphs[old] for old in order]
-    moved = {old: new for new, old in enumerate(order)}
-    for signature in model.signatureDefs:
-        signature.subgraphIndex = moved[signature.subgraphIndex]
-    for operator in (operator for graph in model.subgraphs for operator in graph.operators):
-        for field in ("condSubgraphIndex", "bodySubgraphIndex", "thenSubgraphIndex", "elseSubgraphIndex"):
-            if hasattr(operator.builtinOptions, field):
-                setattr(operator.builtinOptions, field, moved[getattr(operator.builtinOptions, field)])
+    """Bring a model with the signature `tile` into order, in place; doing it again changes nothing."""
+    found = [signature.signatureKey.decode() for signature in model.signatureDefs or []]
+    if found != [TILE]:
+        raise UserError(f"a TFLite file with the signatures {found}: {TILE!r} alone is wanted")
     model.metadata = [entry for entry in model.metadata or [] if entry.name != _HALF_PRECISION]
-    _share_buffers(model)
-
-
-def _subgraph_order(model: Any) -> list[int]:
-    found = {signature.signatureKey.decode(): signature.subgraphIndex for signature in model.signatureDefs or []}
-    if set(found) != {TILE, SCREENSHOT}:
-        raise UserError(f"a TFLite file with the signatures {sorted(found)}: {TILE!r} and {SCREENSHOT!r} are wanted")
-    first = [found[TILE], found[SCREENSHOT]]
-    return first + [index for index in range(len(model.subgraphs)) if index not in first]
-
-
-def _share_buffers(model: Any) -> None:
-    """Keep one buffer of equal content, drop those that nothing refers to; number 0 is the schema's empty one."""
-    contents: dict[bytes, int] = {b"": 0}
-    kept = [schema.BufferT()]
-
-    def kept_at(number: int, *, shared: bool = True) -> int:
-        data = model.buffers[number].data
-        data = b"" if data is None else np.asarray(data, np.uint8).tobytes()
-        # An empty buffer other than number 0 means a tensor that the runtime fills; all of those may be number 0.
-        if shared and data in contents:
-            return contents[data]
-        kept.append(schema.BufferT(np.frombuffer(data, np.uint8)))
-        contents.setdefault(data, len(kept) - 1)
-        return len(kept) - 1
-
-    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
-        tensor.buffer = kept_at(tensor.buffer)
-    for entry in model.metadata:
-        entry.buffer = kept_at(entry.buffer, shared=False)
+    # Buffers that nobody refers to go; number 0 is the schema's empty one.
+    numbers = {0: 0}
+    for user in (*(tensor for graph in model.subgraphs for tensor in graph.tensors), *model.metadata):
+        user.buffer = numbers.setdefault(user.buffer, len(numbers))
+    model.buffers = [model.buffers[old] for old in numbers]
     model.metadataBuffer = []
-    model.buffers = kept

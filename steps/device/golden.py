@@ -1,19 +1,19 @@
-"""Golden screenshots: what any runtime must make of a bundle's model, from the PNG's bytes to the decision.
+"""Golden screenshots: what any app must make of a bundle's model, from the PNG's bytes to the decision.
 
 Drawn by the sample's code, never real data: screens of common phones, of tablets, lying on their side, of odd sides, so
 long that there are sixteen squares, and smaller than a tile. `golden/golden.json` says of each what the decoded pixels,
-the tile boxes, the evidence, the score and the decision are.
+the tile boxes, the tiles' own pixels, the evidence, the score and the decision are.
 
-Results are floats, so they are compared with a tolerance: four times what two implementations of the same operators
-(XNNPACK and LiteRT's own) differ by on these screenshots, at least 0.0001 of a score. A model whose file leaves more to
-the implementation, as dynamic-range quantisation does, shows by a large tolerance. A decision is compared where the
-score is farther from the threshold than that.
+Pixels are exact. Results are floats, so they are compared with a tolerance: four times what two implementations of the
+same operators (XNNPACK and LiteRT's own) differ by on these screenshots, at least 0.0001 of a score. A model whose file
+leaves more to the implementation, as dynamic-range quantisation does, shows by a large tolerance. A decision is
+compared where the score is farther from the threshold than that.
 """
 
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
@@ -28,14 +28,12 @@ from steps.core.sample.scenes import draw_scene, plan_scene
 from steps.core.tiles.cutting import cut_tiles, encode_tile
 from steps.core.tiles.decode import read_image
 from steps.core.tiles.resize import Pixels
-from steps.core.tiles.spec import PreprocessingSpec
 from steps.core.tiles.tiling import plan_tiles
-from steps.device.runtime import LiteModel, Values
-from steps.network.head import Head
+from steps.device.contract import TFLITE_FILE
+from steps.device.runtime import LiteModel
 
 FOLDER, FILE_NAME = "golden", "golden.json"
-_VERSION = 2
-MODEL_FILE = "model.tflite"
+_VERSION = 3
 _SEED = 4
 _OF_SAMPLE = 20
 _SPREADS, _LEAST_SCORE, _LEAST_EVIDENCE = 4, 1e-4, 1e-3
@@ -51,8 +49,8 @@ SCREENS: tuple[Size | None, ...] = (
 class Screenshot:
     """One golden screenshot: a PNG `file` beside golden.json, and what has to come of it.
 
-    `pixels_sha256` is that of the decoded pixels, RGB row by row; `tiles` are [left, top, width, height]; `decision` is
-    None where the score is too near to the threshold to tell.
+    `pixels_sha256` is that of the decoded pixels, RGB row by row, `tiles_sha256` those of the tiles, cut and resized;
+    `tiles` are [left, top, width, height]; `decision` is None where the score is too near to the threshold to tell.
     """
 
     name: str
@@ -62,6 +60,7 @@ class Screenshot:
     width: int
     height: int
     tiles: list[list[int]]
+    tiles_sha256: list[str]
     evidence: list[float]
     score: float
     decision: bool | None
@@ -109,51 +108,48 @@ class Golden:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a runtime made of a golden screenshot; `evidence` is None if it does not tell."""
+    """What an app made of a golden screenshot; `evidence` is empty if it does not tell."""
 
     score: float
     pixels_sha256: str
     tiles: list[list[int]]
-    evidence: Values | None = None
+    tiles_sha256: list[str]
+    evidence: list[float] = field(default_factory=list)
 
 
 def write_golden(bundle: Path, threshold: float, screens: Sequence[Size | None] = SCREENS) -> Golden:
     """Draw the golden screenshots into `bundle / golden` and write what its `model.tflite` makes of them.
 
-    `screens` are (width, height) in pixels, or None for a device of the sample. The bundle holds the model's head
-    and its preprocessing spec. Raises UserError if the scores depend on the implementation as much as on the picture.
+    `screens` are (width, height) in pixels, or None for a device of the sample. Raises UserError if the scores depend
+    on the implementation as much as on the picture.
     """
-    model, other = (LiteModel(bundle / MODEL_FILE, 1, accelerated=accelerated) for accelerated in (True, False))
-    spec, head = PreprocessingSpec.read(bundle), Head.read(bundle)
+    model, other = (LiteModel(bundle / TFLITE_FILE, 1, accelerated=accelerated) for accelerated in (True, False))
     drawn = [_draw(bundle / FOLDER, number, size) for number, size in enumerate(screens)]
-    results = [model.screenshot(pixels) for _, pixels in drawn]
-    others = [other.screenshot(pixels) for _, pixels in drawn]
-    spread = max(abs(a - b) for (a, _), (b, _) in zip(results, others, strict=True))
-    evidence_spread = max(float(np.abs(a - b).max()) for (_, a), (_, b) in zip(results, others, strict=True))
+    results = [answer(model, pixels) for _, pixels in drawn]
+    both = list(zip(results, (answer(other, pixels) for _, pixels in drawn), strict=True))
+    spread = max(abs(a.score - b.score) for a, b in both)
+    evidence_spread = max(_apart(a.evidence, b.evidence) for a, b in both)
     tolerance = max(_LEAST_SCORE, _SPREADS * spread)
     if not (np.isfinite(evidence_spread) and tolerance < 1):
         raise UserError(f"two implementations of the operators score the same screenshot up to {spread:.3g} apart")
     golden = Golden(
-        model_sha256=sha256_file(bundle / MODEL_FILE),
+        model_sha256=sha256_file(bundle / TFLITE_FILE),
         threshold=threshold,
         score_tolerance=tolerance,
         evidence_tolerance=max(_LEAST_EVIDENCE, _SPREADS * evidence_spread),
         kernel_spread=spread,
-        stored_as_jpeg=stored_as_jpeg(model, head, spec, [pixels for _, pixels in drawn], threshold),
+        stored_as_jpeg=stored_as_jpeg(model, [pixels for _, pixels in drawn], threshold),
         screenshots=tuple(
             Screenshot(
                 name=path.stem,
                 file=path.name,
                 sha256=sha256_file(path),
-                pixels_sha256=pixels_sha256(pixels),
                 width=pixels.shape[1],
                 height=pixels.shape[0],
-                tiles=boxes(pixels),
-                evidence=evidence.tolist(),
-                score=score,
-                decision=score > threshold if abs(score - threshold) > tolerance else None,
+                decision=made.score > threshold if abs(made.score - threshold) > tolerance else None,
+                **asdict(made),
             )
-            for (path, pixels), (score, evidence) in zip(drawn, results, strict=True)
+            for (path, pixels), made in zip(drawn, results, strict=True)
         ),
     )
     write_json(bundle / FOLDER / FILE_NAME, golden.to_dict())
@@ -170,42 +166,33 @@ def _draw(folder: Path, number: int, size: Size | None) -> tuple[Path, Pixels]:
     return path, read_image(path)[0]
 
 
-def pixels_sha256(pixels: Pixels) -> str:
-    """Hash decoded pixels, uint8 RGB [height, width, 3], row by row."""
+def answer(model: LiteModel, pixels: Pixels) -> Answer:
+    """Let a model answer for a decoded screenshot, uint8 RGB [height, width, 3]."""
+    tiles = cut_tiles(pixels, model.spec)
+    score, evidence = model.score(tiles)
+    height, width = pixels.shape[:2]
+    boxes = [[tile.left, tile.top, tile.width, tile.height] for tile in plan_tiles(width, height)]
+    return Answer(score, _sha256(pixels), boxes, [_sha256(tile) for tile in tiles], evidence.tolist())
+
+
+def _sha256(pixels: Pixels) -> str:
     return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
-def boxes(pixels: Pixels) -> list[list[int]]:
-    """Return the tile plan of decoded pixels as [left, top, width, height], overview first."""
-    height, width = pixels.shape[:2]
-    return [[tile.left, tile.top, tile.width, tile.height] for tile in plan_tiles(width, height)]
+def _apart(these: Sequence[float], those: Sequence[float]) -> float:
+    return float(np.abs(np.subtract(these, those)).max())
 
 
-def answer(model: LiteModel, path: Path) -> Answer:
-    """Let a model answer for a golden PNG."""
-    pixels = read_image(path)[0]
-    score, evidence = model.screenshot(pixels)
-    return Answer(score, pixels_sha256(pixels), boxes(pixels), evidence)
-
-
-def stored_as_jpeg(
-    model: LiteModel, head: Head, spec: PreprocessingSpec, screenshots: Sequence[Pixels], threshold: float
-) -> Stored:
+def stored_as_jpeg(model: LiteModel, screenshots: Sequence[Pixels], threshold: float) -> Stored:
     """Measure what training and the gate see against what the phone sees: tiles stored as JPEG against raw pixels."""
     shifts, flipped = [], 0
     for pixels in screenshots:
-        tiles = cut_tiles(pixels, spec)
+        tiles = cut_tiles(pixels, model.spec)
         decoded = [np.asarray(Image.open(BytesIO(encode_tile(tile))).convert("RGB")) for tile in tiles]
-        raw, stored = (_score(model, head, kind) for kind in (tiles, decoded))
+        raw, stored = (model.score(kind)[0] for kind in (tiles, decoded))
         shifts.append(abs(raw - stored))
         flipped += (raw > threshold) != (stored > threshold)
     return Stored(float(np.max(shifts)), float(np.mean(shifts)), int(flipped))
-
-
-def _score(model: LiteModel, head: Head, tiles: Sequence[Pixels]) -> float:
-    features = np.stack([model.tile(tile) for tile in tiles])
-    index = np.arange(len(tiles))
-    return float(head.scores(features, index, np.zeros_like(index))[0])
 
 
 def differences(golden: Golden, answers: Mapping[str, Answer]) -> list[str]:
@@ -230,14 +217,16 @@ def _different(golden: Golden, one: Screenshot, given: Answer) -> list[str]:
         )
     if given.tiles != one.tiles:
         found.append(f"tile boxes {given.tiles} instead of {one.tiles}")
+    elif given.tiles_sha256 != one.tiles_sha256:
+        pairs = zip(given.tiles_sha256, one.tiles_sha256, strict=False)
+        others = [number for number, (seen, wanted) in enumerate(pairs) if seen != wanted]
+        found.append(f"other pixels in the tiles {others} of {len(one.tiles)}, {len(given.tiles_sha256)} were given")
     if not abs(given.score - one.score) <= golden.score_tolerance:
         found.append(f"score {given.score:.6f} instead of {one.score:.6f} (tolerance {golden.score_tolerance:.2g})")
-    if given.evidence is not None:
-        expected = np.asarray(one.evidence)
-        if given.evidence.shape != expected.shape:
-            found.append(f"evidence of shape {given.evidence.shape} instead of {expected.shape}")
-        elif not (apart := np.abs(given.evidence - expected).max()) <= golden.evidence_tolerance:
-            found.append(f"evidence up to {apart:.2g} away (tolerance {golden.evidence_tolerance:.2g})")
+    if given.evidence and len(given.evidence) != len(one.evidence):
+        found.append(f"evidence of {len(given.evidence)} tiles instead of {len(one.evidence)}")
+    elif given.evidence and not (apart := _apart(given.evidence, one.evidence)) <= golden.evidence_tolerance:
+        found.append(f"evidence up to {apart:.2g} away (tolerance {golden.evidence_tolerance:.2g})")
     decision = given.score > golden.threshold
     if one.decision is not None and decision != one.decision:
         found.append(f"decided {'positive' if decision else 'negative'}, which is wrong")

@@ -11,22 +11,21 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from steps.core.common.errors import UserError
 from steps.core.common.files import replacing
 from steps.core.tiles.spec import FILE_NAME as SPEC_FILE
 from steps.core.tiles.spec import PreprocessingSpec
-from steps.device import SCREENSHOT, TILE
+from steps.device import TILE
 from steps.device.flatbuffer import model_bytes, read_model, tidy
 from steps.network.head import FILE_NAME as HEAD_FILE
 from steps.network.head import Head
 
 NAME = "TFLITE_METADATA"
-SCORE_LABELS = "score.txt"
 _IDENTIFIER = b"M001"
 _PARSER_VERSION = "1.0.0"
 
@@ -34,30 +33,39 @@ _PARSER_VERSION = "1.0.0"
 _FEATURE, _IMAGE = np.uint8(1), np.uint8(2)
 _NORMALISATION = np.uint8(1)
 _RGB = np.uint8(1)
-_DESCRIPTIONS, _AXIS_LABELS = np.uint8(1), np.uint8(2)
+_DESCRIPTIONS = np.uint8(1)
 
 
 def finish(path: Path, head: Head, spec: PreprocessingSpec) -> None:
     """Tidy a converted file (see `steps.device.flatbuffer`) and write the metadata into it, in place.
 
     The same input gives the same bytes, and a second time changes nothing. Raises UserError if the file is no TFLite
-    file with the two signatures.
+    file with the signature `tile`.
     """
     model = read_model(path)
     model.metadata = [entry for entry in model.metadata or [] if entry.name != NAME.encode()]
     tidy(model)
     entry = schema.MetadataT()
     entry.name, entry.buffer = NAME, len(model.buffers)
-    model.buffers.append(schema.BufferT(np.frombuffer(_metadata(model, spec), np.uint8)))
+    model.buffers.append(schema.BufferT(np.frombuffer(_metadata(spec), np.uint8)))
     model.metadata.append(entry)
     files = {
-        SCORE_LABELS: "positive",
         SPEC_FILE: json.dumps(spec.to_dict(), sort_keys=True),
         HEAD_FILE: json.dumps(head.to_dict(), sort_keys=True),
     }
     whole = _with_files(model_bytes(model), files)
     with replacing(path) as beside:
         beside.write_bytes(whole)
+
+
+def read_head(path: Path) -> tuple[Head, PreprocessingSpec]:
+    """Read the head and the preprocessing spec that a finished file carries; raises UserError if it carries none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            head, spec = (json.loads(archive.read(name)) for name in (HEAD_FILE, SPEC_FILE))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} carries no head ({error}): convert the model again") from None
+    return Head.from_dict(head), PreprocessingSpec.from_dict(spec)
 
 
 def _with_files(model: bytes, files: Mapping[str, str]) -> bytes:
@@ -96,86 +104,44 @@ class _Tables(flatbuffers.Builder):  # type: ignore[misc]
     def number(self, value: float) -> int:
         return int(self.CreateNumpyVector(np.asarray([value], np.float32)))
 
-    def file(self, name: str, description: str, kind: np.uint8) -> int:
-        return self.table({0: self.text(name), 1: self.text(description), 2: kind})
+    def file(self, name: str, description: str) -> int:
+        return self.table({0: self.text(name), 1: self.text(description), 2: _DESCRIPTIONS})
 
-    def stats(self, low: float, high: float) -> int:
-        return self.table({0: self.number(high), 1: self.number(low)})
-
-    def image(self, description: str, size: int | None) -> int:
-        """Write the metadata of an input; `size` is the side of a square that clients may resize to."""
-        colour: dict[int, int | np.uint8 | np.uint32] = {0: _RGB}
-        if size:
-            colour[1] = self.table({0: np.uint32(size), 1: np.uint32(size)})
-        content = self.table({0: _IMAGE, 1: self.table(colour)})
-        unit = self.table({0: _NORMALISATION, 1: self.table({0: self.number(0), 1: self.number(1)})})
+    def image(self, size: int) -> int:
+        """Write the metadata of an input of RGB, a square that clients resize to, 0 to 255, not normalised."""
+        colour = self.table({0: _RGB, 1: self.table({0: np.uint32(size), 1: np.uint32(size)})})
+        as_it_is = self.table({0: self.number(0), 1: self.number(1)})
         return self.table(
             {
                 0: self.text("pixels"),
-                1: self.text(description),
-                3: content,
-                4: self.offsets(unit),
-                5: self.stats(0, 255),
+                1: self.text(f"One tile, uint8 RGB, {size} x {size} pixels; the model normalises inside."),
+                3: self.table({0: _IMAGE, 1: colour}),
+                4: self.offsets(self.table({0: _NORMALISATION, 1: as_it_is})),
+                5: self.table({0: self.number(255), 1: self.number(0)}),
             }
         )
 
-    def feature(self, name: str, description: str, labels: str = "") -> int:
-        """Write the metadata of an output; the file `labels` names its values, which are from 0 to 1."""
-        fields: dict[int, int | np.uint8 | np.uint32] = {
-            0: self.text(name),
-            1: self.text(description),
-            3: self.table({0: _FEATURE, 1: self.table({})}),
-        }
-        if labels:
-            fields[5] = self.stats(0, 1)
-            fields[6] = self.offsets(self.file(labels, "names of the values, a line each", _AXIS_LABELS))
-        return self.table(fields)
+    def feature(self, name: str, description: str) -> int:
+        content = self.table({0: _FEATURE, 1: self.table({})})
+        return self.table({0: self.text(name), 1: self.text(description), 3: content})
 
 
-def _metadata(model: Any, spec: PreprocessingSpec) -> bytes:
-    tables, size = _Tables(1024), spec.tile_size
-    inputs = {
-        TILE: tables.image(f"One tile, uint8 RGB, {size} x {size} pixels; the model normalises inside.", size),
-        SCREENSHOT: tables.image("A decoded screenshot of any size, uint8 RGB.", None),
-    }
-    features = {
-        "features": tables.feature("features", "What the backbone says of the tile."),
-        "evidence": tables.feature("evidence", "What each tile adds to the logit."),
-        "score": tables.feature("score", "The score of the screenshot.", SCORE_LABELS),
-    }
-    graphs = [
-        tables.table(
-            {
-                0: tables.text(signature),
-                2: tables.offsets(inputs[signature]),
-                3: tables.offsets(*(features[name] for name in _outputs(model, signature))),
-            }
-        )
-        for signature in (TILE, SCREENSHOT)
-    ]
-    description = (
-        f"Signature {SCREENSHOT!r}: a decoded screenshot of any size to its score. Signature {TILE!r}: a tile to its "
-        f"features, which the head turns into a score."
-    )
+def _metadata(spec: PreprocessingSpec) -> bytes:
+    tables = _Tables(1024)
+    inputs = tables.offsets(tables.image(spec.tile_size))
+    outputs = tables.offsets(tables.feature("features", "What the backbone says of the tile."))
     files = (
-        tables.file(SPEC_FILE, "tile plan, resize rule and range of pixels", _DESCRIPTIONS),
-        tables.file(HEAD_FILE, "how the features of tiles become a score", _DESCRIPTIONS),
+        tables.file(SPEC_FILE, "tile plan, resize rule and range of pixels"),
+        tables.file(HEAD_FILE, "how the features of tiles become a score"),
     )
     root = tables.table(
         {
             0: tables.text("tilegate screenshot classifier"),
-            1: tables.text(description),
-            3: tables.offsets(*graphs),
+            1: tables.text(f"Signature {TILE!r}: a tile to its features, which the head turns into a score."),
+            3: tables.offsets(tables.table({0: tables.text(TILE), 2: inputs, 3: outputs})),
             6: tables.offsets(*files),
             7: tables.text(_PARSER_VERSION),
         }
     )
     tables.Finish(root, _IDENTIFIER)
     return bytes(tables.Output())
-
-
-def _outputs(model: Any, signature: str) -> list[str]:
-    """Return the names of a signature's outputs in the order of its subgraph."""
-    found = next(one for one in model.signatureDefs if one.signatureKey.decode() == signature)
-    names = {output.tensorIndex: output.name.decode() for output in found.outputs}
-    return [names[number] for number in model.subgraphs[found.subgraphIndex].outputs]

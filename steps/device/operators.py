@@ -14,10 +14,9 @@ _NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """Names of the operators, sorted, those of the `tile` signature alone, and the least version, "" if not stated."""
+    """Names of the operators, sorted, and the least version, "" if not stated."""
 
     operators: tuple[str, ...]
-    tile_operators: tuple[str, ...]
     min_runtime_version: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -27,13 +26,17 @@ class Demands:
 def demands(path: Path) -> Demands:
     """Read what a finished file (see `steps.device.metadata`) demands; raises UserError if it is no TFLite file."""
     model = read_model(path)
-    codes = [_name(code) for code in model.operatorCodes]
-    used = [{codes[operator.opcodeIndex] for operator in graph.operators or []} for graph in model.subgraphs]
     version = ""
     for entry in model.metadata or []:
         if entry.name == _MIN_RUNTIME:
             version = bytes(model.buffers[entry.buffer].data).split(b"\0")[0].decode("ascii", "replace")
-    return Demands(tuple(sorted(set().union(*used))), tuple(sorted(used[0])), version)
+    return Demands(tuple(sorted(set(operator_names(model)))), version)
+
+
+def operator_names(model: Any) -> list[str]:
+    """Return the name of each operator of a model's graph, in its order."""
+    codes = [_name(code) for code in model.operatorCodes]
+    return [codes[operator.opcodeIndex] for operator in model.subgraphs[0].operators or []]
 
 
 def _name(code: Any) -> str:

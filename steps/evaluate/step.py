@@ -46,6 +46,12 @@ class Candidate:
     ledger: Sequence[Consultation] | LedgerUnreadable
     fleet: Fleet
 
+    @property
+    def classes(self) -> tuple[str, str]:
+        """What people call the negative and the positive class."""
+        names = self.validation.get("names") or {}
+        return str(names.get("0", "negative")), str(names.get("1", "positive"))
+
 
 def load_candidate(args: argparse.Namespace) -> Candidate:
     """Load what the shared arguments name; raises UserError if the model and the tiles do not fit each other."""
@@ -144,17 +150,11 @@ def write_evidence(
         cams=class_activations(candidate.model, candidate.head, candidate.source, tiles, shown),
         variants=variants,
         data=candidate.validation,
-        classes=_classes(candidate.validation),
+        classes=candidate.classes,
         history=candidate.history,
     )
     write_report(folder, page)
     print(evaluation.verdict.message)
-
-
-def _classes(validation: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what people call the negative and the positive class."""
-    names = validation.get("names") or {}
-    return str(names.get("0", "negative")), str(names.get("1", "positive"))
 
 
 def enter_look(folder: Path, evaluation: Evaluation) -> None:

@@ -70,6 +70,15 @@ def test_the_readme_has_at_most_200_lines():
     assert len(README.read_text().splitlines()) <= 200
 
 
+def test_the_kotlin_of_the_android_page_is_that_of_the_sources_but_for_what_is_said_to_be_untested():
+    sources = [path.read_text() for path in (ROOT / "docs" / "android").glob("*.kt")]
+    page = (ROOT / "docs" / "android.md").read_text()
+    excerpts = re.findall(r"^```kotlin\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    elsewhere = [text for text in excerpts if not any(text in source for source in sources)]
+    assert len(elsewhere) == 1 < len(excerpts)
+    assert re.search(r"\*\*not run\*\*[^`]*```kotlin\n" + re.escape(elsewhere[0]), page)
+
+
 @each_page
 def test_every_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", page.read_text())):

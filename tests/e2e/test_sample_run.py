@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.release.verify import is_included
+from tests.android.kit import kotlin, needs_kotlin
+
 pytestmark = pytest.mark.e2e
 
 TILEGATE = Path(sys.executable).parent / "tilegate"
@@ -58,14 +61,28 @@ def test_a_run_ends_with_a_bundle_in_the_registry_that_waits_for_approval(first)
     assert re.search(r"1 +PendingManualApproval", listed)
     shown = tilegate(home, "models", "show", "1").stdout
     assert contract["sha256"] in shown
+    assert (home / "runs" / contract["run"]).is_dir()
+    assert contract["classes"] == {"negative": "other", "positive": "promotion"}
 
 
 def test_the_bundle_agrees_with_its_own_golden_screenshots(first):
     home, _ = first
     bundle = newest(home, "ConvertToTFLite/bundle/bundle")
-    command = [sys.executable, "-m", "steps.device.check", bundle]
+    command = [TILEGATE, "device", "check", bundle]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_kotlin
+def test_the_kotlin_of_the_app_makes_of_golden_screenshots_what_it_has_to(first, tmp_path):
+    bundle = newest(first[0], "ConvertToTFLite/bundle/bundle")
+    done = kotlin("score", bundle, *bundle.glob("golden/*.png"))
+    assert done.returncode == 0, done.stderr
+    answers = tmp_path / "answers.json"
+    answers.write_text(done.stdout)
+    command = [TILEGATE, "device", "check", bundle, "--scores", answers]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "All 30 golden screenshots are answered as they must be\n")
 
 
 def test_both_judges_enter_their_look_at_the_test_split(first):
@@ -110,6 +127,30 @@ def test_a_release_manager_decides_once(first):
     again = tilegate(home, "models", "approve", "1", "--by", "Ada", "--reason", "again")
     assert again.returncode == 1
     assert "Traceback" not in again.stderr
+
+
+@needs_kotlin
+def test_an_app_that_follows_the_channel_runs_what_was_approved(first, tmp_path):
+    home, _ = first
+    words = ("--percent", "40", "--by", "Ada", "--reason", "a first share")
+    assert tilegate(home, "release", "publish", "1", *words).returncode == 0
+    (tmp_path / "public.pem").write_text(tilegate(home, "release", "key").stdout)
+    bundle = newest(home, "ConvertToTFLite/bundle/bundle")
+    golden = json.loads((bundle / "golden/golden.json").read_text())
+    wanted = golden["screenshots"][0]
+    for included in (True, False):
+        name = next(str(n) for n in range(1000) if is_included("stable/1", str(n), 40) == included)
+        picture = bundle / "golden" / wanted["file"]
+        done = kotlin("app", home / "releases", tmp_path / "public.pem", "stable", name, picture)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert told["sequence"] == 1
+        if included:
+            answer = told["answers"][wanted["name"]]
+            assert answer["score"] == pytest.approx(wanted["score"], abs=golden["score_tolerance"])
+            assert answer["positive"] == (wanted["score"] > golden["threshold"])
+        else:
+            assert told["answers"] is None
 
 
 def test_after_the_approval_another_limit_runs_only_what_decides_and_compares_with_the_champion(first):

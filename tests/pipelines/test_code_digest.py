@@ -44,7 +44,7 @@ def digests():
     ("changed", "affected"),
     [
         *((f"steps/{name}/__main__.py", {name}) for name in PROGRAMS),
-        ("steps/device/preprocessing_graph.py", {"convert"}),
+        ("steps/device/export.py", {"convert"}),
         ("steps/evaluate/champion.py", {"evaluate", "convert"}),
         ("steps/core/gate/gate.py", {"evaluate", "convert"}),
         ("steps/evaluate/report/templates/report.html.j2", {"evaluate", "convert"}),

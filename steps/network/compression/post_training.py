@@ -21,7 +21,7 @@ def weights_to_int8(path: Path) -> None:
     """Store the convolutions' weights in 8 bits, a scale a channel, and those of depthwise ones as 16-bit floats.
 
     Depthwise kernels are a twentieth of the weights: as integers they would save 2 % and cost most of the precision.
-    In place, in every subgraph of the file. Raises UserError if the file is not a float model.
+    In place. Raises UserError if the file is not a float model.
     """
     from ai_edge_quantizer import quantizer, recipe_manager
     from ai_edge_quantizer.qtyping import TFLOperationName
@@ -47,7 +47,7 @@ def weights_to_int8(path: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep progress bars out of the log, and the warning that two signatures share their weights, which is wanted."""
+    """Keep the quantiser's progress bars and warnings out of the log."""
     nowhere = io.StringIO()
     logging.disable(logging.WARNING)
     try:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from pipelines.executor.errors import (
     DefinitionError,
     StepFailed,
 )
+from pipelines.executor.process import run
 from pipelines.executor.runner import kind_of
 from pipelines.executor.runs import load_runs
+from pipelines.executor.watchdog import Watchdog
 
 DIES_TWICE = """
 import os, pathlib, signal, sys
@@ -210,6 +213,36 @@ def test_a_process_left_behind_by_a_job_does_not_hold_the_run_up(kit):
     assert result.status == "Succeeded"
     assert result.seconds < 20
     until(lambda: not alive(int(kit.log(result, "A"))))
+
+
+def test_what_a_job_prints_last_is_kept_where_the_machine_is_slow(tmp_path, monkeypatch):
+    """The job prints and ends after the pipe was looked at and before the process is."""
+
+    class Slow:
+        def __init__(self, real=select.poll):
+            self._real = real()
+            self.register = self._real.register
+
+        def poll(self, milliseconds):
+            found = self._real.poll(milliseconds)
+            if not found:
+                time.sleep(1.0)
+            return found
+
+    monkeypatch.setattr("pipelines.executor.process.select.poll", Slow)
+    lines = []
+    with Watchdog() as watchdog:
+        run(
+            [sys.executable, "-c", "import time; time.sleep(0.5); print('objective=1')"],
+            cwd=tmp_path,
+            environment={},
+            log=tmp_path / "log.txt",
+            on_line=lines.append,
+            stopping=lambda: False,
+            watchdog=watchdog,
+            max_seconds=None,
+        )
+    assert lines[-1] == "objective=1"
 
 
 def test_a_resumed_run_keeps_its_definition_and_parameters(kit):

@@ -20,7 +20,7 @@ from steps.evaluate.evaluation import evaluate
 from steps.network.archive import pack
 from steps.network.head import Head
 
-DEMANDS = {"operators": ["ADD"], "tile_operators": ["ADD"], "min_runtime_version": "2.3.0"}
+DEMANDS = {"operators": ["ADD"], "min_runtime_version": "2.3.0"}
 BATCHES = {
     "d1": [Batch("b-1", "labels.csv", "1" * 64), Batch("b-2", "labels.csv", "2" * 64)],
     "d2": [Batch("b-1", "labels.csv", "1" * 64), Batch("b-3", "labels.csv", "3" * 64)],

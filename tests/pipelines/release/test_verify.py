@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -213,24 +212,3 @@ def test_the_same_installations_are_not_always_the_first():
         {number for number in range(10_000) if is_included(salt, str(number), 10)} for salt in ("stable/7", "stable/8")
     )
     assert abs(len(first & second) - 100) < 48
-
-
-def test_java_security_says_the_same_as_the_verifier(tmp_path):
-    """Android has no other cryptography: its classes accept the signatures, refuse others, and give the same shares."""
-    if not shutil.which("javac"):
-        pytest.skip("there is no JDK here, so java.security has not checked a signature")
-    expected = json.loads((V1 / "expected.json").read_text(encoding="utf-8"))
-    envelope = json.loads((V1 / "channels/stable.json").read_text())
-    changed = base64.b64encode(
-        base64.b64decode(envelope["payload"]).replace(b'"percent": 30', b'"percent": 99')
-    ).decode()
-    (tmp_path / "forged.json").write_text(json.dumps({**envelope, "payload": changed}))
-    envelopes = [V1 / "channels/stable.json", V1 / "releases/2/manifest.json", tmp_path / "forged.json"]
-    words = [str(V1 / "public.pem"), expected["salt"], *map(str, envelopes)]
-    command = ["java", "-Dfile.encoding=UTF-8", str(Path(__file__).parent / "Verify.java"), *words]
-    said = "".join(f"{name}\n" for name in expected["installations"])
-    done = subprocess.run(command, input=said, capture_output=True, text=True, check=False, encoding="utf-8")
-    assert done.stdout.splitlines() == [
-        *("signed", "signed", "refused"),
-        *(str(wanted["share"]) for wanted in expected["installations"].values()),
-    ], done.stderr

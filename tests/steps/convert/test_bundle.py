@@ -18,7 +18,7 @@ from steps.network.head import Head
 
 SPEC, HEAD = PreprocessingSpec(tile_size=96), Head.of(np.arange(6.0), -1.0)
 SUBJECT = {"model": "5" * 64, "bytes": 1234567, "quantization": "float16", "flipped_decisions": 0.002}
-DEMANDS = {"operators": ["ADD", "WHILE"], "tile_operators": ["ADD"], "min_runtime_version": "2.3.0"}
+DEMANDS = {"operators": ["ADD", "MEAN"], "min_runtime_version": "2.3.0"}
 GOLDEN = {"score_tolerance": 1e-4, "evidence_tolerance": 1e-3, "kernel_spread": 8e-7, "screenshots": [{"score": 0.1}]}
 GOLDEN["stored_as_jpeg"] = {"largest": 0.01, "mean": 0.001, "other_decisions": 0}
 
@@ -46,23 +46,23 @@ def passed():
 
 @pytest.fixture(scope="module")
 def contract(passed):
-    variants = [{"variant": "float32", "bytes": 4, "passed": True}]
-    return device_contract(passed, SPEC, HEAD, SUBJECT, demands=DEMANDS, golden=GOLDEN, variants=variants)
+    names = ("other", "promotion")
+    return device_contract(passed, SPEC, HEAD, SUBJECT, demands=DEMANDS, golden=GOLDEN, classes=names, run="20261129-1")
 
 
-def test_the_contract_is_json_that_holds_both_signatures_and_the_threshold(contract, passed):
+def test_the_contract_is_json_that_holds_the_signature_the_head_and_the_threshold(contract, passed):
     assert json.loads(json.dumps(contract, allow_nan=False)) == contract
-    screenshot, tile = contract["signatures"]["screenshot"], contract["signatures"]["tile"]
-    assert screenshot["inputs"]["pixels"]["shape"] == [1, None, None, 3]
-    assert screenshot["outputs"]["score"]["shape"] == [1]
+    tile = contract["signatures"]["tile"]
     assert tile["inputs"]["pixels"]["shape"] == [1, 96, 96, 3]
     assert tile["outputs"]["features"]["shape"] == [1, HEAD.width]
     assert contract["threshold"] == passed.verdict.point.threshold
     assert PreprocessingSpec.from_dict(contract["preprocessing"]) == SPEC
-    assert contract["head"] == {"features": 2, "bias": -1.0}
+    rows = {name: contract["head"][name] for name in ("overview", "mean", "maximum", "bias")}
+    assert Head.from_dict({"version": 1, **rows}).to_dict() == HEAD.to_dict()
+    assert contract["classes"] == {"negative": "other", "positive": "promotion"}
+    assert contract["run"] == "20261129-1"
     assert "screenshots" not in contract["golden"]
     assert contract["runtime"]["min_runtime_version"] == "2.3.0"
-    assert contract["variants"] == [{"variant": "float32", "bytes": 4, "passed": True}]
 
 
 def summary_of(contract, passed, folder):
@@ -89,7 +89,7 @@ def test_the_card_tells_a_person_the_verdict_the_file_and_how_to_check_a_runtime
     assert f"above {contract['threshold']:.6f}" in card
     assert "1,234,567 bytes" in card
     assert "scores within 0.0001" in card
-    assert "steps.device.check" in card
+    assert "tilegate device check" in card
     without = model_card(passed, contract | {"golden": None})
     assert "golden" not in without
 

@@ -37,7 +37,10 @@ def trained(workspace, tmp_path_factory):
 def passed(workspace, trained, tmp_path_factory):
     judged = Judged(workspace, trained, tmp_path_factory.mktemp("passed"))
     assert judged.evaluate(*EASY) == 0
-    assert judged.convert(*EASY, *TWO) == 0
+    outputs = [{"OutputName": "bundle", "S3Output": {"S3Uri": "s3://bucket/runs/20261129-1/ConvertToTFLite/bundle"}}]
+    job = judged.root / "job.json"
+    job.write_text(json.dumps({"ProcessingOutputConfig": {"Outputs": outputs}}))
+    assert judged.convert(*EASY, *TWO, "--job", str(job)) == 0
     return judged
 
 
@@ -64,6 +67,7 @@ def test_the_bundle_is_what_was_judged(passed):
     evaluation = json.loads((bundle / "evaluation.json").read_text())
     assert contract["sha256"] == evaluation["subject"]["model"] == sha256_file(bundle / "model.tflite")
     assert contract["bytes"] == (bundle / "model.tflite").stat().st_size
+    assert contract["run"] == "20261129-1"
     assert contract["threshold"] == evaluation["gate"]["operating_point"]["threshold"]
     assert evaluation["gate"]["passed"] is True
     assert evaluation["subject"]["trained_model"] == sha256_file(passed.root / "model" / "model.tar.gz")

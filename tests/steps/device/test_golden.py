@@ -1,5 +1,6 @@
-"""Golden screenshots: LiteRT answers as it must, and whatever another runtime does otherwise is found and named."""
+"""Golden screenshots: LiteRT answers as it must, and whatever an app does otherwise is found and named."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -8,8 +9,11 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from pipelines.cli import cli
 from steps.core.common.errors import UserError
+from steps.core.common.program import RejectedError
 from steps.core.tiles.cutting import cut_tiles
 from steps.core.tiles.decode import read_image
 from steps.core.tiles.tiling import plan_tiles
@@ -33,8 +37,6 @@ sys.exit(main(sys.argv[1:]))
 def made(converted, tmp_path_factory):
     bundle = tmp_path_factory.mktemp("bundle")
     shutil.copy(converted, bundle / "model.tflite")
-    SPEC.write(bundle)
-    HEAD.write(bundle)
     return bundle, write_golden(bundle, 0.5, SCREENS)
 
 
@@ -46,7 +48,7 @@ def bundle(made, tmp_path):
 @pytest.fixture
 def answers(made):
     golden = made[1]
-    kept = ("score", "pixels_sha256", "tiles", "evidence")
+    kept = ("score", "pixels_sha256", "tiles", "tiles_sha256", "evidence")
     return {one.name: {name: asdict(one)[name] for name in kept} for one in golden.screenshots}
 
 
@@ -72,6 +74,7 @@ def test_golden_screenshots_hold_what_training_would_see(made, telling):
         assert (one.width, one.height) == (facts.width, facts.height)
         assert one.tiles == [[t.left, t.top, t.width, t.height] for t in plan_tiles(one.width, one.height)]
         tiles = cut_tiles(pixels, SPEC)
+        assert one.tiles_sha256 == [hashlib.sha256(tile.tobytes()).hexdigest() for tile in tiles]
         assert one.evidence == pytest.approx(telling.evidence(tiles), abs=1e-6)
         score = telling.score(tiles)
         assert one.score == pytest.approx(score, abs=1e-6)
@@ -83,8 +86,7 @@ def test_golden_screenshots_hold_what_training_would_see(made, telling):
 def test_the_same_screenshots_are_drawn_each_time(made, bundle):
     again = bundle.parent / "again"
     again.mkdir()
-    for name in ("model.tflite", "preprocessing.json", "head.json"):
-        shutil.copy(bundle / name, again / name)
+    shutil.copy(bundle / "model.tflite", again)
     assert write_golden(again, 0.5, SCREENS) == made[1] == Golden.read(bundle)
 
 
@@ -103,15 +105,15 @@ def test_right_answers_of_another_runtime_pass(made, answers, tmp_path, capsys):
         ({"score": float("nan")}, "score nan instead of"),
         ({"pixels_sha256": "0" * 64}, "decoded to other pixels, sha256 000000000000"),
         ({"tiles": [[0, 0, 1, 1]]}, "tile boxes [[0, 0, 1, 1]] instead of"),
-        ({"evidence": [1.0]}, "evidence of shape (1,) instead of"),
+        ({"tiles_sha256": ["0"]}, "other pixels in the tiles [0] of"),
+        ({"evidence": [1.0]}, "evidence of 1 tiles instead of"),
     ],
 )
-def test_what_another_runtime_does_otherwise_is_named(made, answers, tmp_path, change, told):
-    bundle, golden = made
-    name = golden.screenshots[2].name
+def test_what_an_app_does_otherwise_is_named(bundle, answers, capsys, change, told):
+    name = sorted(answers)[2]
     answers[name] |= change
-    assert main(words(bundle, tmp_path, answers)) == 3
-    lines = check(bundle, tmp_path / "answers.json")
+    assert main(words(bundle, bundle.parent, answers)) == 3
+    lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith(f"{name}: ") for line in lines)
     assert any(told in line for line in lines)
 
@@ -122,6 +124,16 @@ def test_a_wrong_decision_is_said_to_be_one(made, answers, tmp_path, capsys):
     assert main(words(made[0], tmp_path, answers)) == 3
     wrong = "negative" if one.decision else "positive"
     assert f"{one.name}: decided {wrong}, which is wrong" in capsys.readouterr().out
+
+
+def test_the_command_ends_with_3_and_names_what_differs(made, answers, tmp_path):
+    name = made[1].screenshots[0].name
+    answers[name]["tiles"] = []
+    scores = words(made[0], tmp_path, answers)[2]
+    done = CliRunner().invoke(cli, ["device", "check", str(made[0]), "--scores", scores])
+    assert done.exit_code == 3
+    assert f"{name}: tile boxes [] instead of" in done.stdout
+    assert done.stderr == f"error: 1 difference from the {len(SCREENS)} golden screenshots of {made[0]}\n"
 
 
 def test_missing_and_unknown_answers_are_differences(made, answers, tmp_path, capsys):
@@ -137,11 +149,11 @@ def test_answers_that_cannot_be_read_are_an_error_not_a_pass(made, answers, tmp_
     name = made[1].screenshots[0].name
     del answers[name]["pixels_sha256"]
     assert main(words(made[0], tmp_path, answers)) == 1
-    assert "an object with score, pixels_sha256 and tiles is wanted" in capsys.readouterr().err
+    assert "an object with score, pixels_sha256, tiles and tiles_sha256 is wanted" in capsys.readouterr().err
     assert main(words(made[0], tmp_path, [])) == 1
 
 
-def test_another_model_than_the_golden_one_is_found(bundle, telling):
+def test_another_model_than_the_golden_one_is_found(bundle, telling, capsys):
     from steps.device.flatbuffer import model_bytes, read_model
     from steps.device.metadata import finish
 
@@ -152,16 +164,20 @@ def test_another_model_than_the_golden_one_is_found(bundle, telling):
             buffer.data = np.zeros_like(buffer.data)
     path.write_bytes(model_bytes(model))
     finish(path, HEAD, SPEC)
-    found = check(bundle)
-    assert any("model.tflite has sha256" in line for line in found)
-    assert any("evidence up to" in line for line in found)
+    with pytest.raises(RejectedError):
+        check(bundle)
+    out = capsys.readouterr().out
+    assert "model.tflite has sha256" in out
+    assert "evidence up to" in out
 
 
-def test_a_damaged_golden_picture_is_found(made, bundle):
+def test_a_damaged_golden_picture_is_found(made, bundle, capsys):
     one = made[1].screenshots[1]
     path = bundle / FOLDER / one.file
     path.write_bytes(path.read_bytes()[:-30])
-    assert any(line.startswith(f"{one.name}: {one.file} is damaged") for line in check(bundle))
+    with pytest.raises(RejectedError, match="2 differences from"):
+        check(bundle)
+    assert f"\n{one.name}: {one.file} is damaged" in capsys.readouterr().out
 
 
 def test_a_golden_file_of_another_form_is_an_error(bundle):

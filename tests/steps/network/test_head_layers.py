@@ -1,17 +1,17 @@
-"""The head as TensorFlow is the head."""
+"""The head's pooling as TensorFlow is the head's."""
 
 import numpy as np
 import pytest
 
 from steps.network.head import pool
 from steps.network.runtime import start_tensorflow
-from tests.steps.network.test_head import WIDTH, drawn, head
+from tests.steps.network.test_head import WIDTH, drawn
 
 start_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
-from steps.network.head_layers import evidence_of, pool_bags  # noqa: E402
+from steps.network.head_layers import pool_bags  # noqa: E402
 
 pytestmark = pytest.mark.integration
 
@@ -24,11 +24,3 @@ def test_bags_are_pooled_as_screenshots_are():
     assert pool_bags(tf.constant(bags), tf.constant(present)).numpy() == pytest.approx(
         pool(features, index, screenshot), abs=1e-6
     )
-
-
-@pytest.mark.parametrize("squares", [1, 4])
-def test_a_phones_evidence_is_the_heads_own(squares):
-    features, index, screenshot = drawn([squares])
-    logit, evidence = evidence_of(head(), tf.constant(features))
-    assert evidence.numpy() == pytest.approx(head().evidence(features, index, screenshot), abs=1e-5)
-    assert logit.numpy() == pytest.approx(head().logits(features, index, screenshot), abs=1e-5)
