@@ -26,6 +26,7 @@ def conversion_and_registration(
         outputs=["bundle", "new-ledger"],
         arguments={
             "output": f"{OUTPUT}/bundle",
+            "job": "/opt/ml/config/processingjobconfig.json",
             "variants": jobs.text("Variants"),
             "prefer": jobs.text("Prefer"),
             "max-flipped": jobs.text("MaxFlipped"),

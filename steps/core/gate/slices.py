@@ -102,7 +102,7 @@ def judge_slices(columns: Mapping[str, Sequence[Any]], decided: Decided, limits:
 
 
 _LABELS = {"fpr": 0, "tpr": 1}
-_NAMES = {"fpr": ("negatives", "FPR", "false alarms"), "tpr": ("positives", "TPR", "misses")}
+_NAMES = {"fpr": ("negatives", "false-alarm rate", "false alarms"), "tpr": ("positives", "share found", "misses")}
 
 
 def _slices(columns: Mapping[str, Sequence[Any]], codes: Codes) -> Iterator[tuple[str, str, npt.NDArray[np.intp]]]:

@@ -20,23 +20,21 @@ from markupsafe import Markup
 
 from steps.core.common.files import write_text
 from steps.core.dataset.splits import Split
-from steps.core.gate.limits import Fleet
-from steps.core.gate.slices import Status
 from steps.core.html import environment, text
 from steps.core.html.album import Album
 from steps.evaluate.report import documents, plots, views
 from steps.evaluate.report.curves import Curve, curve
-from steps.evaluate.report.model import Box, Document, Gallery, Page, Shot
+from steps.evaluate.report.model import Box, Document, Gallery, Origin, Page, Shot
 from steps.evaluate.report.pictures import Cams, bands, farthest, gallery
-from steps.evaluate.report.tables import write_slices, write_variants
+from steps.evaluate.report.tables import write_slices
 
 __all__ = [
     "FILE_NAME",
     "Box",
     "Cams",
     "Document",
-    "Fleet",
     "Gallery",
+    "Origin",
     "Page",
     "Shot",
     "gallery",
@@ -49,12 +47,11 @@ FILE_NAME = "report.html"
 # Characters of pictures; plots and tables stay far below a megabyte.
 _PICTURES = 3_200_000
 # Lists beyond say what they leave out.
-_LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "operators": 60, "trials": 10, "findings": 20, "drifted": 20}
-_STATUSES = {
-    Status.FAILED: "fail",
-    Status.PROVEN: "are proven",
-    Status.OPEN: "are open",
-    Status.NOT_JUDGED: "too small",
+_LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "findings": 20, "drifted": 20}
+_BADGES = {"failed": "fails", "proven": "proven good", "open": "undecided", "not judged": "too small"}
+_RULES = {
+    "non-inferior": "it has to be proven that this model is not worse by more than the margins",
+    "not-proven-worse": "this model must not be proven worse",
 }
 _MARKER = Markup('<circle class="marker" r="5.5" cx="0" cy="0" hidden/>')
 _LINE = Markup('<line class="marker" x1="0" x2="0" y1="0" y2="100%" hidden/>')
@@ -79,12 +76,7 @@ def page_of(
     gate = documents.document(evaluation.get("gate"))
     test, sides = _test_of(scored), _sides(gate, scored)
     galleries = {name: gallery(rows, tiles, shards, cams) for name, rows in sides.items()}
-    known: dict[str, Any] = {
-        "metrics": documents.document(evaluation.get("binary_classification_metrics")),
-        "subject": documents.document(evaluation.get("subject")),
-    }
-    if ranking := evaluation.get("ranking"):
-        known["metrics"] = {**known["metrics"], "ranking": ranking}
+    known = {name: documents.document(evaluation.get(name)) for name in ("subject", "baseline")}
     scores, labels = test["score"].to_numpy(np.float64), test["label"].to_numpy(np.int64)
     return Page(title, gate, scores, labels, **{**known, **galleries, **parts})
 
@@ -118,9 +110,7 @@ def write_report(folder: Path, page: Page) -> None:
         plot.save(folder)
     if slices:
         write_slices(folder / "slices.csv", slices)
-    if variants:
-        write_variants(folder / "variants.csv", variants)
-    fleet = views.fleet_of(page.gate, page.fleet)
+    fleet = views.fleet_of(page.gate)
     pictures, numbers = _inline(drawn, found)
     rates = views.rates(page.gate)
     if rates.fpr and rates.tpr:
@@ -133,7 +123,6 @@ def write_report(folder: Path, page: Page) -> None:
         embed=album.embed,
         bands=bands,
         said=documents.said,
-        grid=documents.grid,
     )
     templates.filters |= {
         "flat": documents.flat,
@@ -147,30 +136,35 @@ def write_report(folder: Path, page: Page) -> None:
     script = _source(templates, "report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     galleries = (page.false_alarms, page.misses, page.broken, page.fixed)
+    champion = documents.document(page.gate.get("champion"))
     html = templates.get_template("report.html.j2").render(
         page=page,
+        gate=page.gate,
         confidence=documents.figure(page.gate.get("confidence")),
         fpr=documents.document(page.gate.get("fpr")),
         tpr=documents.document(page.gate.get("tpr")),
-        reasons=list(page.gate.get("reasons") or ()),
-        champion=documents.document(page.gate.get("champion")),
-        passed=page.gate.get("passed") is True,
+        reasons=[*([page.refused] if page.refused else []), *(page.gate.get("reasons") or ())],
+        warnings=[str(line) for line in page.gate.get("warnings") or ()],
+        champion=champion,
+        rule=_RULES.get(str(champion.get("rule")), str(champion.get("rule", ""))),
         rates=rates,
         threshold=views.threshold(page.gate),
         checks=views.checks(page.gate),
-        warnings=views.warnings(page.gate),
         people=views.people(page.gate, fleet),
         fleet=fleet,
+        limits=views.limits(page.gate),
+        rivals=views.rivals(page),
         curve=found,
         plots=pictures,
         slices=slices,
+        slices_told=views.slices_told(slices),
+        badges=_BADGES,
         variants=variants,
-        statuses=_STATUSES,
-        differences=views.differences(page.gate),
         message=views.message(page.gate),
         dependence=views.dependence(page.gate),
         data=views.data(page.data),
-        metrics=views.metrics(page.metrics),
+        data_told=views.data_told(page.data),
+        snapshot=str(documents.document(page.data.get("subject")).get("snapshot") or ""),
         subject=documents.sections(page.subject),
         cams=any(shot.cams for one in galleries if one for shot in one.shots),
         script=script,
@@ -180,7 +174,7 @@ def write_report(folder: Path, page: Page) -> None:
     write_text(folder / FILE_NAME, html)
 
 
-def _plots(page: Page, found: Curve | None, variants: list[views.Variant]) -> dict[str, plots.Plot]:
+def _plots(page: Page, found: Curve | None, variants: list[dict[str, Any]]) -> dict[str, plots.Plot]:
     drawn: list[plots.Plot | None] = []
     rates = views.rates(page.gate)
     if found:
@@ -188,7 +182,6 @@ def _plots(page: Page, found: Curve | None, variants: list[views.Variant]) -> di
         drawn.append(plots.scores(page.scores, page.labels, views.threshold(page.gate)))
     if points := views.candidates(variants):
         drawn.append(plots.pareto(points))
-    drawn += [plots.training(page.history, losses=losses) for losses in (False, True)]
     return {plot.name: plot for plot in drawn if plot}
 
 

@@ -1,7 +1,7 @@
 """Reading documents of other steps without trusting their shape, and showing any of them as rows of text."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from steps.evaluate.report.model import Document
@@ -33,13 +33,6 @@ def flat(value: Document) -> list[tuple[str, str]]:
     """Return a document as (name, text), its parts named `a, b`; long lists and deep parts are cut short."""
     rows = list(_flat("", value, 0))
     return rows if len(rows) <= _ROWS else [*rows[:_ROWS], ("and more", f"{len(rows) - _ROWS} values")]
-
-
-def grid(rows: Sequence[Any], most: int) -> tuple[list[str], list[list[str]]]:
-    """Return documents of one kind as a header and at most `most` rows of text."""
-    shown = [dict(flat(document(row))) for row in rows[:most]]
-    names = list(dict.fromkeys(name for row in shown for name in row))[:_ITEMS]
-    return names, [[row.get(name, "") for name in names] for row in shown]
 
 
 def said(value: Any) -> str:

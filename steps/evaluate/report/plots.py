@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from steps.evaluate.report.curves import Curve, deviate
 
 Colours = Mapping[str, str]
 Floats = npt.NDArray[np.float64]
+# Left, right, bottom, top.
+Box = tuple[float, float, float, float]
 
 _POINTS = 72  # an inch of SVG
 _WIDE, _HIGH = 310, 190  # about what the axes of the Pareto plot take of it
@@ -104,7 +107,7 @@ def det(curve: Curve, rates: Rates) -> Plot:
         if rates.limit is not None:
             axes.axvline(_deviate(rates.limit), color=colours["bad"], linestyle="--", linewidth=1, label="limit")
         if rates.floor is not None:
-            axes.axhline(_deviate(1 - rates.floor), color=colours["odd"], linestyle=":", linewidth=1.2, label="floor")
+            axes.axhline(_deviate(1 - rates.floor), color=colours["odd"], linestyle=":", linewidth=1.2, label="wanted")
         if rates.fpr and rates.tpr:
             misses = (1 - rates.tpr[0], 1 - rates.tpr[2], 1 - rates.tpr[1])
             across = [deviate(rate, negatives) for rate in rates.fpr]
@@ -112,7 +115,7 @@ def det(curve: Curve, rates: Rates) -> Plot:
             _cross(axes, colours, across, down)
         _probits(axes.xaxis, negatives, rates.limit, high=0.6)
         _probits(axes.yaxis, positives, None if rates.floor is None else 1 - rates.floor, high=0.95)
-        axes.set(xlabel="false-positive rate", ylabel="share of positives missed")
+        axes.set(xlabel="share of negatives flagged (false alarms)", ylabel="share of positives missed")
         axes.grid(visible=True)
 
     return Plot("det", "Detection error trade-off", (5.0, 4.0), draw)
@@ -133,14 +136,19 @@ def roc(curve: Curve, rates: Rates) -> Plot:
         if rates.limit is not None:
             axes.axvline(rates.limit, color=colours["bad"], linestyle="--", linewidth=1, label="limit")
         if rates.floor is not None:
-            axes.axhline(rates.floor, color=colours["odd"], linestyle=":", linewidth=1.2, label="floor")
+            axes.axhline(rates.floor, color=colours["odd"], linestyle=":", linewidth=1.2, label="wanted")
         if rates.fpr and rates.tpr:
             _cross(axes, colours, rates.fpr, rates.tpr)
         ticks = [0.0, *(tick for tick in (0.0001, 0.001, 0.01, 0.1, 1.0) if tick >= least)]
         axes.set_xticks(ticks, [_percent(tick) for tick in ticks])
         axes.minorticks_off()
         axes.yaxis.set_major_formatter(lambda value, _: _percent(value))
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="false-positive rate", ylabel="share of positives found")
+        axes.set(
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+            xlabel="share of negatives flagged (false alarms)",
+            ylabel="share of positives found",
+        )
         axes.grid(visible=True)
 
     return Plot("roc", "Receiver operating characteristic", (5.0, 4.0), draw)
@@ -183,7 +191,11 @@ def pareto(candidates: Sequence[Candidate]) -> Plot:
         right, top = (1.22 * (max(values) or 1) for values in _columns(candidates))
         axes.set(xlim=(0, right), ylim=(0, top))
         points = [(_WIDE * one.size / 1e6 / right, _HIGH * one.latency / top) for one in candidates]
-        for name, (a, b), (x, y) in zip(names, points, _beside(points, names), strict=True):
+        # Their places on the paper: a step to the right, then one down.
+        corners = [(_WIDE * one.size / 1e6 / right, _HIGH * one.latency / top) for one in front]
+        steps = [(a[0], b[0], a[1], a[1]) for a, b in pairwise(corners)]
+        steps += [(b[0], b[0], b[1], a[1]) for a, b in pairwise(corners)]
+        for name, (a, b), (x, y) in zip(names, points, _beside(points, names, steps), strict=True):
             where = (right * a / _WIDE, top * b / _HIGH)
             axes.annotate(name, where, (x, y), textcoords="offset points", va="center", fontsize=7.5)
         axes.grid(visible=True)
@@ -198,37 +210,6 @@ def frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
         if not front or one.latency < front[-1].latency:
             front.append(one)
     return front
-
-
-def training(history: Sequence[Mapping[str, Any]], *, losses: bool) -> Plot | None:
-    """Return the losses, or everything else that lies in 0..1, epoch by epoch; None if the history holds none."""
-    series: dict[str, Floats] = {}
-    for name in sorted({key for row in history for key in row}):
-        values = np.array([_number(row.get(name)) for row in history])
-        shown = np.isfinite(values).any() and name != "epoch" and _NAME.fullmatch(name)
-        if shown and ("loss" in name) == losses and (losses or np.nanmax(np.abs(values)) <= 1):
-            series[name] = values
-    if not series:
-        return None
-    kept = list(series.items())[:4]
-
-    def draw(axes: Any, colours: Colours) -> None:
-        epochs = np.arange(1, len(history) + 1)
-        for (name, values), colour in zip(kept, ("new", "odd", "good", "base"), strict=False):
-            seen = np.isfinite(values)
-            axes.plot(epochs[seen], values[seen], ".-", color=colours[colour], linewidth=1.2, markersize=4, label=name)
-        phases = [row.get("phase") for row in history]
-        for at in range(1, len(phases)):
-            if phases[at] != phases[at - 1]:
-                axes.axvline(at + 0.5, color=colours["soft"], linestyle=":", linewidth=0.8)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set(xlabel="epoch")
-        axes.legend(loc="best", frameon=False)
-        axes.grid(visible=True, axis="y")
-
-    return Plot(
-        "losses" if losses else "training", "Losses" if losses else "Validation, epoch by epoch", (5.0, 2.6), draw
-    )
 
 
 def _cross(axes: Any, colours: Colours, x: Sequence[Any], y: Sequence[Any]) -> None:
@@ -258,17 +239,15 @@ def _percent(rate: float) -> str:
     return f"{100 * rate:.3g} %"
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
-
-
 def _columns(front: Sequence[Candidate]) -> tuple[list[float], list[float]]:
     return [one.size / 1e6 for one in front], [one.latency for one in front]
 
 
-def _beside(points: Sequence[tuple[float, float]], names: Sequence[str]) -> list[tuple[float, float]]:
-    """Return where each name stands beside its point, all in points of the drawing: over no other point or name."""
-    taken = [(x - 5, x + 5, y - 5, y + 5) for x, y in points]
+def _beside(
+    points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Box] = ()
+) -> list[tuple[float, float]]:
+    """Return where each name stands beside its point, all in points of the drawing: over no point, name or line."""
+    taken = [*((x - 5, x + 5, y - 5, y + 5) for x, y in points), *lines]
     offsets = []
     for (x, y), name in zip(points, names, strict=True):
         wide = 4.4 * len(name)
@@ -283,7 +262,7 @@ def _beside(points: Sequence[tuple[float, float]], names: Sequence[str]) -> list
     return offsets
 
 
-def _covered(x: float, y: float, wide: float, taken: Sequence[tuple[float, float, float, float]]) -> bool:
+def _covered(x: float, y: float, wide: float, taken: Sequence[Box]) -> bool:
     if x < 0:
         return True
     return any(x < right and left < x + wide and y - 4 < top and bottom < y + 4 for left, right, bottom, top in taken)

@@ -1,7 +1,6 @@
 """From the documents of other steps to the words and numbers of the page; what a document lacks is left out."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -9,13 +8,20 @@ from steps.core.gate.limits import Fleet
 from steps.core.gate.review_load import PER_NEGATIVES
 from steps.core.gate.slices import Status
 from steps.core.html.text import count, percent
-from steps.evaluate.report.documents import document, figure, said, sections
-from steps.evaluate.report.model import Document
+from steps.evaluate.report.documents import document, figure, said
+from steps.evaluate.report.model import Document, Page
 from steps.evaluate.report.plots import Candidate, Rates
 
 Span = tuple[float, float, float]
 
 _SECONDS = 3600
+_NUMBERS = ("bytes", "deflated", "latency_ms", "flipped", "fpr_upper", "tpr_lower")
+_STATUSES = {
+    Status.FAILED: ("fails", "fail"),
+    Status.PROVEN: ("is proven good", "are proven good"),
+    Status.OPEN: ("is undecided, for want of screenshots", "are undecided, for want of screenshots"),
+    Status.NOT_JUDGED: ("is too small to judge", "are too small to judge"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,64 +48,25 @@ class People:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """A slice of the test split, with the gate's status of it and the note that explains it."""
-
-    column: str
-    value: str
-    fpr: Document | None
-    tpr: Document | None
-    status: str
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Candidate minus champion in one rate of errors, above 0 being worse: its bounds, and the most that is allowed."""
+class Rival:
+    """A column of the comparison: how many false alarms it raises and positives it finds in the test split."""
 
     name: str
-    screenshots: str
-    worse: str
-    better: str
-    value: float | None
-    lower: float | None
-    upper: float | None
-    margin: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A TFLite variant; what was not measured is None. `passed` if it may ship; `reason` says why not."""
-
-    name: str
-    passed: bool
-    chosen: bool
-    bytes: float | None
-    compressed: float | None
-    latency: float | None
-    flipped: float | None
-    fpr: float | None
-    fpr_upper: float | None
-    tpr: float | None
-    tpr_lower: float | None
-    threshold: float | None
-    runtime: str
-    operators: Sequence[str]
-    float_operators: float | None
-    reason: str
+    false_alarms: int
+    found: int
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
     """What `validation.json` says of the data; `splits` holds the screenshots of each class, in the order of classes.
 
-    findings: what fired. drifted: features that moved, in words.
+    findings: (title, text) of what fired. drifted: features that moved, in words.
     """
 
     counts: Sequence[tuple[str, str]]
     classes: Sequence[str]
     splits: Sequence[tuple[str, Sequence[Any]]]
-    findings: Sequence[str]
+    findings: Sequence[tuple[str, str]]
     drifted: Sequence[str]
 
 
@@ -114,14 +81,12 @@ def rates(gate: Document) -> Rates:
 
 
 def threshold(gate: Document) -> float | None:
-    """Return the frozen threshold, None if the gate had to stop before it had one."""
+    """Return the model's threshold, None if the gate had to stop before it had one."""
     return figure(document(gate.get("operating_point")).get("threshold"))
 
 
-def fleet_of(gate: Document, given: Fleet | None) -> Fleet:
-    """Return the given fleet, else the verdict's, else an example."""
-    if given is not None:
-        return given
+def fleet_of(gate: Document) -> Fleet:
+    """Return the verdict's fleet, else an example."""
     told = document(document(gate.get("people")).get("fleet"))
     known: dict[str, Any] = {field.name: figure(told.get(field.name)) for field in fields(Fleet)}
     return Fleet(**{name: value for name, value in known.items() if value is not None})
@@ -140,46 +105,52 @@ def people(gate: Document, fleet: Fleet) -> People | None:
     return People(_times(measured.fpr, PER_NEGATIVES), alarms, found, hours)
 
 
+def message(gate: Document) -> str:
+    """Return the verdict in a sentence, without the reasons, which the page lists."""
+    measured, rate = rates(gate), document(gate.get("fpr"))
+    sure, trials = figure(gate.get("confidence")), figure(rate.get("trials"))
+    if measured.fpr is None or measured.limit is None or sure is None or trials is None:
+        reasons = " ".join(str(reason) for reason in gate.get("reasons") or ())
+        return str(gate.get("message") or "").removesuffix(reasons).strip()
+    return (
+        f"{said(rate.get('count'))} of {count(int(trials))} negatives of the test were false alarms. With "
+        f"{percent(sure)} confidence the true share is at most {percent(measured.fpr[2])}; the limit is "
+        f"{percent(measured.limit)}."
+    )
+
+
+def limits(gate: Document) -> str:
+    """Return what a model has to prove, "" if the verdict does not say."""
+    measured, sure = rates(gate), figure(gate.get("confidence"))
+    if measured.limit is None or measured.floor is None or sure is None:
+        return ""
+    return (
+        f"false alarms for at most {percent(measured.limit)} of the negatives, and at least {percent(measured.floor)} "
+        f"of the positives found, proven with {percent(sure)} confidence"
+    )
+
+
 def checks(gate: Document) -> list[Check]:
-    """Return what the gate asks for, in its order: what was measured, what was wanted, and whether it holds."""
+    """Return what the gate asks for, in its order: what was measured, what was wanted, and whether that is so."""
     measured, found = rates(gate), []
     confidence = figure(gate.get("confidence"))
-    sure = f" at {percent(confidence)} confidence" if confidence else ""
+    sure = f", with {percent(confidence)} confidence" if confidence else ""
     point = document(gate.get("operating_point"))
     violation = figure(point.get("violation"))
     if violation is not None and confidence:
-        found.append(
-            Check(
-                "Threshold: chance that its true false-positive rate is above the limit",
-                percent(violation),
-                f"at most {percent(1 - confidence)}",
-                violation <= 1 - confidence + 1e-12 and not point.get("missing"),
-            )
-        )
+        kept = violation <= 1 - confidence + 1e-12 and not point.get("missing")
+        name = "Chance that the threshold raises more false alarms than the limit allows"
+        found.append(Check(name, percent(violation), f"at most {percent(1 - confidence)}", kept))
     if measured.fpr and measured.limit is not None:
-        upper = measured.fpr[2]
-        found.append(
-            Check(
-                f"False-positive rate, upper bound{sure}",
-                percent(upper),
-                f"at most {percent(measured.limit)}",
-                upper <= measured.limit,
-            )
-        )
+        upper, wanted = measured.fpr[2], f"at most {percent(measured.limit)}"
+        found.append(Check(f"False alarms, at most{sure}", percent(upper), wanted, upper <= measured.limit))
     if measured.tpr and measured.floor is not None:
-        lower = measured.tpr[1]
-        found.append(
-            Check(
-                f"True-positive rate, lower bound{sure}",
-                percent(lower),
-                f"at least {percent(measured.floor)}",
-                lower >= measured.floor,
-            )
-        )
-    parts = [part for part in slices(gate) if part.status != Status.NOT_JUDGED]
+        lower, wanted = measured.tpr[1], f"at least {percent(measured.floor)}"
+        found.append(Check(f"Positives found, at least{sure}", percent(lower), wanted, lower >= measured.floor))
+    parts = [part for part in slices(gate) if part["status"] != Status.NOT_JUDGED]
     if parts:
-        bad = sum(part.status == Status.FAILED for part in parts)
-        found.append(Check("Slices with enough data", f"{bad} of {len(parts)} fail", "none fails", bad == 0))
+        bad = sum(part["status"] == Status.FAILED for part in parts)
+        found.append(Check("Slices with enough data", f"{bad} of {len(parts)} fail", "none may fail", bad == 0))
     told = document(gate.get("champion"))
     if isinstance(passed := told.get("passed"), bool):
         found.append(Check("Against the champion", "passed" if passed else "failed", str(told.get("rule", "")), passed))
@@ -187,26 +158,39 @@ def checks(gate: Document) -> list[Check]:
     if (value := figure(gain.get("value"))) is not None:
         ends = [figure(gain.get(end)) for end in ("lower", "upper")]
         interval = f" ({ends[0]:+.3f} to {ends[1]:+.3f})" if None not in ends else ""
-        found.append(
-            Check(
-                "Partial AUC beyond the baseline's, a logistic regression on whole screenshots",
-                f"{value:+.3f}{interval}",
-                "not proven to be below 0",
-                ends[1] is None or ends[1] >= 0,
-            )
-        )
+        name = "Ranks screenshots better than the baseline: partial AUC"
+        kept = ends[1] is None or ends[1] >= 0
+        found.append(Check(name, f"{value:+.3f}{interval}", "not proven worse than 0", kept))
     ledger = document(gate.get("ledger"))
     if (looks := figure(ledger.get("looks"))) is not None:
         budget = figure(ledger.get("budget"))
         wanted = f"at most {budget:g}" if budget is not None else ""
-        found.append(Check("Looks at this test split, this one included", f"{looks:g}", wanted, None))
+        name = "Times that a model was tested on these screenshots, this one included"
+        found.append(Check(name, f"{looks:g}", wanted, None))
     return found
 
 
-def message(gate: Document) -> str:
-    """Return the verdict's sentence without the reasons, which the page lists."""
-    reasons = " ".join(str(reason) for reason in gate.get("reasons") or ())
-    return str(gate.get("message") or "").removesuffix(reasons).strip()
+def rivals(page: Page) -> list[Rival]:
+    """Return this model and what it is compared with on the test split, none if it was not measured."""
+    fpr, tpr = (document(page.gate.get(name)) for name in ("fpr", "tpr"))
+    alarms, found = (figure(rate.get("count")) for rate in (fpr, tpr))
+    if alarms is None or found is None:
+        return []
+    columns = [Rival("this model", int(alarms), int(found))]
+    champion = document(page.gate.get("champion"))
+    turns = [_turned(champion.get(rate)) for rate in ("fpr", "tpr")]
+    if turns[0] is not None and turns[1] is not None:
+        columns.append(Rival("champion", int(alarms - turns[0]), int(found + turns[1])))
+    counts = [figure(page.baseline.get(name)) for name in ("false_alarms", "found")]
+    if counts[0] is not None and counts[1] is not None:
+        columns.append(Rival("baseline", int(counts[0]), int(counts[1])))
+    return columns
+
+
+def _turned(difference: Any) -> float | None:
+    """Return how many more errors the candidate makes than the champion, None if they were not compared."""
+    worse, better = (figure(document(difference).get(name)) for name in ("worse", "better"))
+    return None if worse is None or better is None else worse - better
 
 
 def dependence(gate: Document) -> str:
@@ -221,79 +205,54 @@ def dependence(gate: Document) -> str:
     )
 
 
-def warnings(gate: Document) -> list[str]:
-    """Return what the gate warns of without failing."""
-    return [str(line) for line in gate.get("warnings") or ()]
-
-
-def slices(gate: Document) -> list[Slice]:
-    """Return the slices as the verdict lists them: those that fail, the proven, the open ones, the rest."""
+def slices(gate: Document) -> list[dict[str, Any]]:
+    """Return the slices as the verdict lists them: those that fail, the proven, the undecided ones, the rest."""
     order = [str(status) for status in Status]
-    found = [
-        Slice(
-            str(row.get("column", "")),
-            str(row.get("value", "")),
-            document(row.get("fpr")) or None,
-            document(row.get("tpr")) or None,
-            str(row.get("status", "")),
-            str(row.get("note") or ""),
-        )
-        for row in map(document, gate.get("slices") or ())
-    ]
-    return sorted(found, key=lambda part: order.index(part.status) if part.status in order else len(order))
-
-
-def differences(gate: Document) -> list[Difference]:
-    """Return how the candidate's rates differ from the champion's, where they could be compared."""
-    told = document(gate.get("champion"))
     found = []
-    for key, name in (("fpr", "FPR, increase"), ("tpr", "TPR, decrease")):
-        if row := document(told.get(key)):
-            trials, worse, better = (said(row.get(part)) for part in ("trials", "worse", "better"))
-            numbers = (figure(row.get(part)) for part in ("value", "lower", "upper", "margin"))
-            found.append(Difference(name, trials, worse, better, *numbers))
-    return found
+    for row in map(document, gate.get("slices") or ()):
+        texts = {name: str(row.get(name) or "") for name in ("column", "value", "status", "note")}
+        found.append({**texts, **{rate: document(row.get(rate)) or None for rate in ("fpr", "tpr")}})
+    return sorted(found, key=lambda part: order.index(part["status"]) if part["status"] in order else len(order))
 
 
-def variants(rows: Sequence[Document]) -> list[Variant]:
+def slices_told(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many slices there are of each status, in a sentence."""
+    counts = {status: sum(part["status"] == status for part in found) for status in _STATUSES}
+    words = [f"{number} {_STATUSES[status][number != 1]}" for status, number in counts.items() if number]
+    return "; ".join(words if counts[Status.FAILED] else ["None fails", *words])
+
+
+def variants(rows: Sequence[Document]) -> list[dict[str, Any]]:
     """Return the variants of `variants.json`, the chosen one first, then those that may ship by compressed size."""
     found = []
     for row in rows:
-        judged, passed = row.get("passed") is True, row.get("may_ship", row.get("passed")) is True
-        reason = str(row.get("reason") or "" if judged else row.get("reason") or row.get("message") or "")
-        if judged and not passed and not reason:
-            reason = "more decisions differ from the trained model's than may"
-        operators = document(row.get("operators"))
-        found.append(
-            Variant(
-                name=str(row.get("name", "")),
-                passed=passed,
-                chosen=row.get("chosen") is True,
-                bytes=figure(row.get("bytes")),
-                compressed=figure(row.get("deflated")),
-                latency=figure(row.get("latency_ms")),
-                flipped=figure(row.get("flipped")),
-                fpr=figure(row.get("fpr")),
-                fpr_upper=figure(row.get("fpr_upper")),
-                tpr=figure(row.get("tpr")),
-                tpr_lower=figure(row.get("tpr_lower")),
-                threshold=figure(row.get("threshold")),
-                runtime=str(row.get("min_runtime_version") or ""),
-                operators=[f"{name} {said(number)}" for name, number in operators.items()],
-                float_operators=figure(row.get("float_operators")),
-                reason=reason,
-            )
-        )
-    return sorted(found, key=lambda v: (not v.chosen, not v.passed, v.compressed or math.inf, v.name))
+        passed = row.get("may_ship") is True
+        reason = row.get("reason") or ("" if row.get("passed") is True else row.get("message")) or ""
+        if not passed and not reason:
+            reason = "more of its decisions differ from the trained model's than may"
+        named = {"name": str(row.get("name", "")), "reason": str(reason), "passed": passed}
+        numbers = {key: figure(row.get(key)) for key in _NUMBERS}
+        runtime = str(row.get("min_runtime_version") or "")
+        found.append({**named, **numbers, "runtime": runtime, "chosen": row.get("chosen") is True})
+    return sorted(found, key=lambda v: (not v["chosen"], not v["passed"], v["deflated"] or float("inf"), v["name"]))
 
 
-def candidates(found: Sequence[Variant]) -> list[Candidate]:
+def candidates(found: Sequence[Mapping[str, Any]]) -> list[Candidate]:
     """Return the variants that have both a size and a latency, as points."""
     return [
-        Candidate(v.name, v.compressed, v.latency, v.passed, v.chosen)
+        Candidate(v["name"], v["deflated"], v["latency_ms"], v["passed"], v["chosen"])
         for v in found
-        if v.compressed is not None and v.latency is not None
+        if v["deflated"] is not None and v["latency_ms"] is not None
     ]
+
+
+def data_told(told: Document) -> str:
+    """Return what data there are, in words: how many of each class, of how many groups; "" if that is not known."""
+    accepted, groups = figure(told.get("accepted")), figure(told.get("groups"))
+    if accepted is None or groups is None:
+        return ""
+    classes = ", ".join(f"{said(number)} {name}" for name, number in document(told.get("classes")).items())
+    return f"{count(int(accepted))} labelled screenshots of {count(int(groups))} groups, {classes}"
 
 
 def data(told: Document) -> Data:
@@ -315,21 +274,9 @@ def data(told: Document) -> Data:
         counts=[(name.replace("_", " "), said(told[name])) for name in names if name in told],
         classes=classes,
         splits=splits,
-        findings=[str(one.get("text", "")) for one in findings if one.get("fired")],
+        findings=[(str(one.get("title", "")), str(one.get("text", ""))) for one in findings if one.get("fired")],
         drifted=drifted,
     )
-
-
-def metrics(told: Document) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return Model Monitor's metrics as sections, without the points of the curve, the confusion matrix in words."""
-    plain = {name: value for name, value in told.items() if not name.endswith("_curve") and name != "confusion_matrix"}
-    found = sections({name: one["value"] if "value" in document(one) else one for name, one in plain.items()})
-    matrix = [
-        (f"{kind}, {decision}", said(document(document(told.get("confusion_matrix")).get(label)).get(flagged)))
-        for label, kind in (("0", "negatives"), ("1", "positives"))
-        for flagged, decision in (("1", "flagged"), ("0", "not flagged"))
-    ]
-    return [("Decisions", matrix), *found] if "confusion_matrix" in told else found
 
 
 def _times(values: Span, factor: float) -> Span:
