@@ -9,7 +9,7 @@ from steps.core.gate.slices import Slice, Status
 from steps.core.html.text import percent, short
 from steps.evaluate.evaluation import Evaluation
 from steps.evaluate.report import Origin
-from steps.evaluate.report.views import data_told
+from steps.evaluate.report.views import data_told, noted, snapshot
 
 _MEANINGFUL = re.compile(r"([\\`*_{}\[\]<>#+!|~&$:@./])")
 _SLICES = 12
@@ -139,11 +139,10 @@ def _training_data(validation: Mapping[str, Any]) -> str:
         f"{plain(split)}: " + ", ".join(f"{number} {plain(name)}" for name, number in counts.items())
         for split, counts in (validation.get("splits") or {}).items()
     ]
-    if snapshot := (validation.get("subject") or {}).get("snapshot"):
-        lines.append(f"Dataset: `{plain(snapshot)}`.")
-    odd = [one["title"] for one in validation.get("findings") or () if one.get("fired") and one.get("title")]
-    if odd:
-        lines.append("Noted about them: " + "; ".join(map(plain, odd)) + ".")
+    if dataset := snapshot(validation):
+        lines.append(f"Dataset: `{plain(dataset)}`.")
+    if odd := noted(validation):
+        lines.append("Noted about them: " + "; ".join(plain(title) for title, _ in odd) + ".")
     return "\n".join(f"- {line}" for line in lines)
 
 

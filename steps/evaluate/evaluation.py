@@ -52,11 +52,7 @@ class Evaluation:
 
     def write_verdict(self, folder: Path) -> None:
         """Write `evaluation.json`, strict JSON."""
-        write_json(folder / FILE_NAME, self.to_dict())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `evaluation.json` holds."""
-        return {
+        document = {
             "version": 1,
             "subject": dict(self.subject),
             "binary_classification_metrics": dict(self.metrics),
@@ -64,6 +60,7 @@ class Evaluation:
             "baseline": self.baseline,
             "gate": self.verdict.to_dict(),
         }
+        write_json(folder / FILE_NAME, document)
 
 
 def evaluate(

@@ -134,17 +134,16 @@ def write_evidence(
 ) -> None:
     """Write evaluation.json, scores.parquet and report.html with its plots; `parts` are further ones of its page."""
     evaluation.write(folder)
-    document, rows = evaluation.to_dict(), candidate.source.rows(Split.TEST)
+    rows = candidate.source.rows(Split.TEST)
     # What each tile says alone is for the pictures.
-    shown = shown_on_page(document["gate"], evaluation.scored)
+    shown = shown_on_page(evaluation)
     rows = rows[rows["id"].isin(shown)].reset_index(drop=True)
     features = describe(candidate.source, rows)
     scores = candidate.head.tile_scores(features, rows["index"].to_numpy(), screenshot_codes(rows))
     tiles = rows.assign(tile_score=scores)
     page = page_of(
         title,
-        document,
-        evaluation.scored,
+        evaluation,
         tiles,
         candidate.source.folder,
         cams=class_activations(candidate.model, candidate.head, candidate.source, tiles, shown),

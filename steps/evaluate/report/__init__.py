@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from markupsafe import Markup
 
 from steps.core.common.files import write_text
 from steps.core.dataset.splits import Split
+from steps.core.gate.verdict import Verdict
 from steps.core.html import environment, text
 from steps.core.html.album import Album
+from steps.evaluate.evaluation import Evaluation
 from steps.evaluate.report import documents, plots, views
 from steps.evaluate.report.curves import Curve, curve
-from steps.evaluate.report.model import Box, Document, Gallery, Origin, Page, Shot
+from steps.evaluate.report.model import Box, Gallery, Origin, Page, Shot
 from steps.evaluate.report.pictures import Cams, bands, farthest, gallery
 from steps.evaluate.report.tables import write_slices
 
@@ -32,7 +34,6 @@ __all__ = [
     "FILE_NAME",
     "Box",
     "Cams",
-    "Document",
     "Gallery",
     "Origin",
     "Page",
@@ -49,72 +50,57 @@ _PICTURES = 3_200_000
 # Lists beyond say what they leave out.
 _LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "findings": 20, "drifted": 20}
 _BADGES = {"failed": "fails", "proven": "proven good", "open": "undecided", "not judged": "too small"}
-_RULES = {
-    "non-inferior": "it has to be proven that this model is not worse by more than the margins",
-    "not-proven-worse": "this model must not be proven worse",
-}
 _MARKER = Markup('<circle class="marker" r="5.5" cx="0" cy="0" hidden/>')
 _LINE = Markup('<line class="marker" x1="0" x2="0" y1="0" y2="100%" hidden/>')
 
 
 def page_of(
-    title: str,
-    evaluation: Document,
-    scored: pd.DataFrame,
-    tiles: pd.DataFrame,
-    shards: Path,
-    *,
-    cams: Cams | None = None,
-    **parts: Any,
+    title: str, evaluation: Evaluation, tiles: pd.DataFrame, shards: Path, *, cams: Cams | None = None, **parts: Any
 ) -> Page:
     """Put a page together from what an evaluation has.
 
-    evaluation: what `evaluation.json` holds. scored and tiles: as `gallery` wants them, screenshots of other splits
-    than the test split are left out; parts: further fields of `Page`. The galleries against the champion are of the
-    ids that its document in the gate lists as newly broken and newly fixed.
+    tiles: as `gallery` wants them, of the screenshots that `shown_on_page` names; parts: further fields of `Page`. The
+    galleries against the champion are of the ids that its comparison lists as newly broken and newly fixed.
     """
-    gate = documents.document(evaluation.get("gate"))
-    test, sides = _test_of(scored), _sides(gate, scored)
-    galleries = {name: gallery(rows, tiles, shards, cams) for name, rows in sides.items()}
-    known = {name: documents.document(evaluation.get(name)) for name in ("subject", "baseline")}
+    scored, verdict = evaluation.scored, evaluation.verdict
+    test = scored[scored["split"] == str(Split.TEST)]
+    galleries = {name: gallery(rows, tiles, shards, cams) for name, rows in _sides(verdict, scored).items()}
+    known = {"subject": evaluation.subject, "baseline": evaluation.baseline, **galleries}
     scores, labels = test["score"].to_numpy(np.float64), test["label"].to_numpy(np.int64)
-    return Page(title, gate, scores, labels, **{**known, **galleries, **parts})
+    return Page(title, verdict, scores, labels, **known | parts)
 
 
-def shown_on_page(gate: Document, scored: pd.DataFrame) -> list[str]:
-    """Return the ids of the screenshots whose pictures the page of such a gate shows: of no other it needs tiles."""
-    return list(dict.fromkeys(str(key) for rows in _sides(gate, scored).values() for key in farthest(rows)["id"]))
+def shown_on_page(evaluation: Evaluation) -> list[str]:
+    """Return the ids of the screenshots whose pictures the page shows: of no other it needs tiles."""
+    sides = _sides(evaluation.verdict, evaluation.scored)
+    return list(dict.fromkeys(str(key) for rows in sides.values() for key in farthest(rows)["id"]))
 
 
-def _test_of(scored: pd.DataFrame) -> pd.DataFrame:
-    return scored[scored["split"] == str(Split.TEST)] if "split" in scored else scored
-
-
-def _sides(gate: Document, scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _sides(verdict: Verdict, scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return what the page has galleries of, by name, none of them empty."""
-    test = _test_of(scored)
+    test = scored[scored["split"] == str(Split.TEST)]
     sides = {"false_alarms": test[test["label"] == 0], "misses": test[test["label"] == 1]}
-    champion = documents.document(gate.get("champion"))
-    for name, key in (("broken", "newly_broken"), ("fixed", "newly_fixed")):
-        if ids := champion.get(key):
-            sides[name] = test[test["id"].isin(list(ids))]
+    if champion := verdict.champion:
+        sides["broken"] = test[test["id"].isin(champion.newly_broken)]
+        sides["fixed"] = test[test["id"].isin(champion.newly_fixed)]
     return {name: rows for name, rows in sides.items() if len(rows)}
 
 
 def write_report(folder: Path, page: Page) -> None:
-    """Write `report.html`, and beside it the plots as PNG and the tables as CSV."""
-    found = curve(page.scores, page.labels, views.threshold(page.gate))
-    slices, variants = views.slices(page.gate), views.variants(page.variants)
-    drawn = _plots(page, found, variants)
+    """Write `report.html`, and beside it the plots as PNG and the slices as CSV."""
+    verdict = page.verdict
+    point, fpr, tpr = verdict.point, verdict.fpr, verdict.tpr
+    threshold = point.threshold if point else None
+    found = curve(page.scores, page.labels, threshold)
+    slices, variants = views.slices(verdict), views.variants(page.variants)
+    drawn = _plots(page, threshold, found, views.candidates(variants))
     for plot in drawn.values():
         plot.save(folder)
     if slices:
         write_slices(folder / "slices.csv", slices)
-    fleet = views.fleet_of(page.gate)
     pictures, numbers = _inline(drawn, found)
-    rates = views.rates(page.gate)
-    if rates.fpr and rates.tpr:
-        numbers["rates"] = list(zip(rates.fpr, rates.tpr, strict=True))
+    if fpr and tpr:
+        numbers["rates"] = list(zip(views.span(fpr), views.span(tpr), strict=True))
     album = Album({}, _PICTURES)
     templates = environment(
         "steps.evaluate.report",
@@ -123,10 +109,9 @@ def write_report(folder: Path, page: Page) -> None:
         embed=album.embed,
         bands=bands,
         said=documents.said,
+        views=views,
     )
     templates.filters |= {
-        "flat": documents.flat,
-        "figure": documents.figure,
         "amount": _amount,
         "plain": lambda value: f"{value:.12g}",
         "place": lambda value: f"{value:.3f}%",
@@ -136,35 +121,23 @@ def write_report(folder: Path, page: Page) -> None:
     script = _source(templates, "report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     galleries = (page.false_alarms, page.misses, page.broken, page.fixed)
-    champion = documents.document(page.gate.get("champion"))
     html = templates.get_template("report.html.j2").render(
         page=page,
-        gate=page.gate,
-        confidence=documents.figure(page.gate.get("confidence")),
-        fpr=documents.document(page.gate.get("fpr")),
-        tpr=documents.document(page.gate.get("tpr")),
-        reasons=[*([page.refused] if page.refused else []), *(page.gate.get("reasons") or ())],
-        warnings=[str(line) for line in page.gate.get("warnings") or ()],
-        champion=champion,
-        rule=_RULES.get(str(champion.get("rule")), str(champion.get("rule", ""))),
-        rates=rates,
-        threshold=views.threshold(page.gate),
-        checks=views.checks(page.gate),
-        people=views.people(page.gate, fleet),
-        fleet=fleet,
-        limits=views.limits(page.gate),
+        verdict=verdict,
+        limits=verdict.limits,
+        fpr=fpr,
+        tpr=tpr,
+        champion=verdict.champion,
+        fleet=verdict.fleet,
+        reasons=[*([page.refused] if page.refused else []), *verdict.reasons],
+        threshold=threshold,
+        people=views.people(verdict),
         rivals=views.rivals(page),
         curve=found,
         plots=pictures,
         slices=slices,
-        slices_told=views.slices_told(slices),
         badges=_BADGES,
         variants=variants,
-        message=views.message(page.gate),
-        dependence=views.dependence(page.gate),
-        data=views.data(page.data),
-        data_told=views.data_told(page.data),
-        snapshot=str(documents.document(page.data.get("subject")).get("snapshot") or ""),
         subject=documents.sections(page.subject),
         cams=any(shot.cams for one in galleries if one for shot in one.shots),
         script=script,
@@ -174,15 +147,16 @@ def write_report(folder: Path, page: Page) -> None:
     write_text(folder / FILE_NAME, html)
 
 
-def _plots(page: Page, found: Curve | None, variants: list[dict[str, Any]]) -> dict[str, plots.Plot]:
-    drawn: list[plots.Plot | None] = []
-    rates = views.rates(page.gate)
+def _plots(
+    page: Page, threshold: float | None, found: Curve | None, points: Sequence[plots.Candidate]
+) -> dict[str, plots.Plot]:
+    drawn: list[plots.Plot] = []
     if found:
-        drawn += [plots.det(found, rates), plots.roc(found, rates)]
-        drawn.append(plots.scores(page.scores, page.labels, views.threshold(page.gate)))
-    if points := views.candidates(variants):
+        drawn += [plots.det(found, page.verdict), plots.roc(found, page.verdict)]
+        drawn.append(plots.scores(page.scores, page.labels, threshold))
+    if points:
         drawn.append(plots.pareto(points))
-    return {plot.name: plot for plot in drawn if plot}
+    return {plot.name: plot for plot in drawn}
 
 
 def _inline(drawn: Mapping[str, plots.Plot], found: Curve | None) -> tuple[dict[str, Markup], dict[str, Any]]:

@@ -1,6 +1,5 @@
-"""Reading documents of other steps without trusting their shape, and showing any of them as rows of text."""
+"""Documents of any shape as rows of text."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,29 +9,26 @@ _DEPTH, _ITEMS, _ROWS = 4, 12, 80
 _LONG = 1e4
 
 
-def document(value: Any) -> Document:
-    """Return a document, an empty one if it is none."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def figure(value: Any) -> float | None:
-    """Return a finite number, else None."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else None
-
-
 def sections(value: Document) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return a document as (heading, rows): what it holds itself under "", then each of its parts."""
     own = {name: one for name, one in value.items() if not isinstance(one, Mapping)}
-    parts = [(name, flat(one)) for name, one in value.items() if isinstance(one, Mapping) and one]
-    found = ([("", flat(own))] if own else []) + [(name.replace("_", " "), rows) for name, rows in parts]
+    parts = [(name, _rows(one)) for name, one in value.items() if isinstance(one, Mapping) and one]
+    found = ([("", _rows(own))] if own else []) + [(name.replace("_", " "), rows) for name, rows in parts]
     return found[:_ITEMS]
 
 
-def flat(value: Document) -> list[tuple[str, str]]:
+def _rows(value: Document) -> list[tuple[str, str]]:
     """Return a document as (name, text), its parts named `a, b`; long lists and deep parts are cut short."""
     rows = list(_flat("", value, 0))
     return rows if len(rows) <= _ROWS else [*rows[:_ROWS], ("and more", f"{len(rows) - _ROWS} values")]
+
+
+def _flat(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and depth < _DEPTH:
+        for key, part in value.items():
+            yield from _flat(f"{name}, {key}" if name else str(key), part, depth + 1)
+    else:
+        yield name.replace("_", " "), said(value)
 
 
 def said(value: Any) -> str:
@@ -49,11 +45,3 @@ def said(value: Any) -> str:
         more = f" and {len(value) - _ITEMS} more" if len(value) > _ITEMS else ""
         return ", ".join(map(said, value[:_ITEMS])) + more
     return str(value)
-
-
-def _flat(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and depth < _DEPTH:
-        for key, part in value.items():
-            yield from _flat(f"{name}, {key}" if name else str(key), part, depth + 1)
-    else:
-        yield name.replace("_", " "), said(value)

@@ -1,7 +1,6 @@
 """The contents of the release manager's page. Only the verdict and the scores behind it have to be there.
 
-Documents of other steps (`Verdict.to_dict()`, `validation.json`, rows of `variants.json`) come as they
-are read: what they lack is not shown. Every text in them may be a stranger's: the page cleans, shortens and escapes it.
+Every text in it may be a stranger's: the page cleans, shortens and escapes it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from steps.core.gate.verdict import Verdict
 
 Document = Mapping[str, Any]
 
@@ -72,7 +73,7 @@ class Origin:
 class Page:
     """All of it.
 
-    gate: `Verdict.to_dict()`. scores: float64 [n] and labels: 0 or 1 [n], of the test split. classes: the names of the
+    scores: float64 [n] and labels: 0 or 1 [n], of the test split. classes: the names of the
     negative and of the positive class. false_alarms: negatives by falling score; misses: positives by rising score.
     broken and fixed: what the champion decides rightly and the candidate wrongly, and the other way round. baseline:
     `Evaluation.baseline`. variants: the rows of `variants.json`. data: `validation.json`. subject: what was judged, and
@@ -82,7 +83,7 @@ class Page:
     """
 
     title: str
-    gate: Document
+    verdict: Verdict
     scores: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, str] = ("negative", "positive")
@@ -90,7 +91,7 @@ class Page:
     misses: Gallery | None = None
     broken: Gallery | None = None
     fixed: Gallery | None = None
-    baseline: Document = field(default_factory=dict)
+    baseline: Mapping[str, int] | None = None
     variants: Sequence[Document] = ()
     data: Document = field(default_factory=dict)
     subject: Document = field(default_factory=dict)
@@ -100,4 +101,4 @@ class Page:
 
     @property
     def passed(self) -> bool:
-        return self.gate.get("passed") is True and not self.refused
+        return self.verdict.passed and not self.refused

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from steps.core.common.files import replacing
+from steps.core.gate.verdict import Verdict
 from steps.core.html.drawing import PAGE, PAPER, style, svg
 from steps.evaluate.report.curves import Curve, deviate
 
@@ -25,19 +26,6 @@ _WIDE, _HIGH = 310, 190  # about what the axes of the Pareto plot take of it
 _DPI = 160
 _TICKS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
 _NAME = re.compile(r"[A-Za-z0-9][\w:@ .+-]{0,39}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rates:
-    """The operating point with its one-sided bounds, and what the gate asks for: rates between 0 and 1.
-
-    fpr and tpr: (measured, lower, upper), None where they were not measured.
-    """
-
-    fpr: tuple[float, float, float] | None
-    tpr: tuple[float, float, float] | None
-    limit: float | None
-    floor: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +85,22 @@ class Plot:
         return figure, axes
 
 
-def det(curve: Curve, rates: Rates) -> Plot:
+def det(curve: Curve, verdict: Verdict) -> Plot:
     """Return the detection error trade-off: misses against false alarms, on normal-deviate axes."""
     negatives, positives = curve.negatives, curve.positives
+    fpr, tpr, limit, wanted = verdict.fpr, verdict.tpr, verdict.limits.max_fpr, verdict.limits.min_tpr
 
     def draw(axes: Any, colours: Colours) -> None:
         x, y = det_points(curve)
         axes.plot(x, y, color=colours["new"], linewidth=1.5, drawstyle="steps-pre")
-        if rates.limit is not None:
-            axes.axvline(_deviate(rates.limit), color=colours["bad"], linestyle="--", linewidth=1, label="limit")
-        if rates.floor is not None:
-            axes.axhline(_deviate(1 - rates.floor), color=colours["odd"], linestyle=":", linewidth=1.2, label="wanted")
-        if rates.fpr and rates.tpr:
-            misses = (1 - rates.tpr[0], 1 - rates.tpr[2], 1 - rates.tpr[1])
-            across = [deviate(rate, negatives) for rate in rates.fpr]
-            down = [deviate(rate, positives) for rate in misses]
+        axes.axvline(_deviate(limit), color=colours["bad"], linestyle="--", linewidth=1, label="limit")
+        axes.axhline(_deviate(1 - wanted), color=colours["odd"], linestyle=":", linewidth=1.2, label="wanted")
+        if fpr and tpr:
+            across = [deviate(rate, negatives) for rate in (fpr.value, fpr.lower, fpr.upper)]
+            down = [deviate(1 - rate, positives) for rate in (tpr.value, tpr.upper, tpr.lower)]
             _cross(axes, colours, across, down)
-        _probits(axes.xaxis, negatives, rates.limit, high=0.6)
-        _probits(axes.yaxis, positives, None if rates.floor is None else 1 - rates.floor, high=0.95)
+        _probits(axes.xaxis, negatives, limit, high=0.6)
+        _probits(axes.yaxis, positives, 1 - wanted, high=0.95)
         axes.set(xlabel="share of negatives flagged (false alarms)", ylabel="share of positives missed")
         axes.grid(visible=True)
 
@@ -126,19 +112,18 @@ def det_points(curve: Curve) -> tuple[Floats, Floats]:
     return deviate(curve.fpr, curve.negatives), deviate(1 - curve.tpr, curve.positives)
 
 
-def roc(curve: Curve, rates: Rates) -> Plot:
+def roc(curve: Curve, verdict: Verdict) -> Plot:
     """Return the receiver operating characteristic; what matters happens at small rates, so they get the room."""
     least = max(1 / curve.negatives, 1e-4)
+    fpr, tpr = verdict.fpr, verdict.tpr
 
     def draw(axes: Any, colours: Colours) -> None:
         axes.plot(curve.fpr, curve.tpr, color=colours["new"], linewidth=1.5, drawstyle="steps-pre")
         axes.set_xscale("symlog", linthresh=least)
-        if rates.limit is not None:
-            axes.axvline(rates.limit, color=colours["bad"], linestyle="--", linewidth=1, label="limit")
-        if rates.floor is not None:
-            axes.axhline(rates.floor, color=colours["odd"], linestyle=":", linewidth=1.2, label="wanted")
-        if rates.fpr and rates.tpr:
-            _cross(axes, colours, rates.fpr, rates.tpr)
+        axes.axvline(verdict.limits.max_fpr, color=colours["bad"], linestyle="--", linewidth=1, label="limit")
+        axes.axhline(verdict.limits.min_tpr, color=colours["odd"], linestyle=":", linewidth=1.2, label="wanted")
+        if fpr and tpr:
+            _cross(axes, colours, (fpr.value, fpr.lower, fpr.upper), (tpr.value, tpr.lower, tpr.upper))
         ticks = [0.0, *(tick for tick in (0.0001, 0.001, 0.01, 0.1, 1.0) if tick >= least)]
         axes.set_xticks(ticks, [_percent(tick) for tick in ticks])
         axes.minorticks_off()
@@ -220,12 +205,11 @@ def _cross(axes: Any, colours: Colours, x: Sequence[Any], y: Sequence[Any]) -> N
     axes.plot([x[0]], [y[0]], "o", color=ink, markersize=4.5, label="operating point, one-sided bounds")
 
 
-def _probits(axis: Any, trials: int, wanted: float | None, high: float) -> None:
+def _probits(axis: Any, trials: int, wanted: float, high: float) -> None:
     """Give an axis of normal deviates its ends, half a count and `high`, `wanted` within, and ticks in percent."""
     low = 0.4 / trials
     high = min(high, 1 - low)
-    if wanted is not None:
-        low, high = min(low, 0.7 * wanted), max(high, (1 + wanted) / 2 if wanted > high else high)
+    low, high = min(low, 0.7 * wanted), (1 + wanted) / 2 if wanted > high else high
     ticks = [tick for tick in _TICKS if low <= tick <= high]
     axis.set_ticks([_deviate(tick) for tick in ticks], labels=[_percent(tick) for tick in ticks])
     (axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim)(_deviate(low), _deviate(high))

@@ -9,6 +9,11 @@ import urllib.request
 import numpy as np
 import pytest
 
+from steps.convert.variants import Variant
+from steps.core.gate.limits import Fleet, Limits
+from steps.core.gate.rates import Rate
+from steps.core.gate.threshold import OperatingPoint
+from steps.core.gate.verdict import Verdict
 from steps.evaluate.report import FILE_NAME, Origin, Page, write_report
 
 pytestmark = pytest.mark.integration
@@ -77,24 +82,22 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     numbers = np.arange(10)
     scores, labels = np.concatenate([0.05 + numbers / 10, 0.1 + numbers / 10]), np.repeat([0, 1], 10)
-    gate = {
-        "passed": True,
-        "max_fpr": 0.5,
-        "min_tpr": 0.2,
-        "operating_point": {"threshold": 0.65},
-        "fpr": {"count": 3, "trials": 10, "value": 0.3, "lower": 0.1, "upper": 0.6},
-        "tpr": {"count": 4, "trials": 10, "value": 0.4, "lower": 0.2, "upper": 0.7},
-        "people": {
-            "fleet": {"phones": 10, "screenshots_per_day": 100, "positive_share": 0.5, "seconds_per_review": 36}
-        },
-    }
-    sizes = {"weight-int8": (1.08e6, 44.4), "float16": (1.77e6, 39.6)}
+    verdict = Verdict(
+        Limits(max_fpr=0.6, min_tpr=0.2),
+        OperatingPoint(0.65, 3, 10, 0.04, 0.9, 0, 10, 10.0, 0),
+        Rate(3, 10, 0.3, 0.1, 0.6, 10, 10.0, 1.0),
+        Rate(4, 10, 0.4, 0.2, 0.7, 10, 10.0, 1.0),
+        0,
+        (),
+        fleet=Fleet(phones=10, screenshots_per_day=100, positive_share=0.5, seconds_per_review=36),
+    )
+    sizes = {"weight-int8": (1_080_000, 44.4), "float16": (1_770_000, 39.6)}
     variants = [
-        {"name": name, "deflated": size, "latency_ms": latency, "passed": True, "may_ship": True}
+        Variant(name=name, deflated=size, latency_ms=latency, passed=True, may_ship=True).to_dict()
         for name, (size, latency) in sizes.items()
     ]
     origin = Origin("20261129-092744-z1oj", "prod", "2026-11-29")
-    write_report(folder, Page("A model", gate, scores, labels, variants=variants, origin=origin))
+    write_report(folder, Page("A model", verdict, scores, labels, variants=variants, origin=origin))
     return (folder / FILE_NAME).as_uri()
 
 
