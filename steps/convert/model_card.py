@@ -9,7 +9,7 @@ from steps.core.gate.slices import Slice, Status
 from steps.core.html.text import percent, short
 from steps.evaluate.evaluation import Evaluation
 from steps.evaluate.report import Origin
-from steps.evaluate.report.views import data_told, noted, snapshot
+from steps.evaluate.report.views import dataset_line, fired_findings, snapshot
 
 _MEANINGFUL = re.compile(r"([\\`*_{}\[\]<>#+!|~&$:@./])")
 _SLICES = 12
@@ -133,15 +133,15 @@ def _factors(slices: tuple[Slice, ...]) -> str:
 
 
 def _training_data(validation: Mapping[str, Any]) -> str:
-    lines = [f"{plain(data_told(validation) or 'Not stated', 300)}."]
+    lines = [f"{plain(dataset_line(validation) or 'Not stated', 300)}."]
     lines.append("The model learned from train and validation; its threshold was chosen on calibration.")
     lines += [
-        f"{plain(split)}: " + ", ".join(f"{number} {plain(name)}" for name, number in counts.items())
+        f"{plain(split)}: " + ", ".join(f"{number:,} {plain(name)}" for name, number in counts.items())
         for split, counts in (validation.get("splits") or {}).items()
     ]
     if dataset := snapshot(validation):
         lines.append(f"Dataset: `{plain(dataset)}`.")
-    if odd := noted(validation):
+    if odd := fired_findings(validation):
         lines.append("Noted about them: " + "; ".join(plain(title) for title, _ in odd) + ".")
     return "\n".join(f"- {line}" for line in lines)
 

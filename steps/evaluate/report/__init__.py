@@ -24,7 +24,7 @@ from steps.core.gate.verdict import Verdict
 from steps.core.html import environment, text
 from steps.core.html.album import Album
 from steps.evaluate.evaluation import Evaluation
-from steps.evaluate.report import documents, plots, views
+from steps.evaluate.report import plots, views
 from steps.evaluate.report.curves import Curve, curve
 from steps.evaluate.report.model import Box, Gallery, Origin, Page, Shot
 from steps.evaluate.report.pictures import Cams, bands, farthest, gallery
@@ -108,7 +108,6 @@ def write_report(folder: Path, page: Page) -> None:
         show=album.show,
         embed=album.embed,
         bands=bands,
-        said=documents.said,
         views=views,
     )
     templates.filters |= {
@@ -138,7 +137,6 @@ def write_report(folder: Path, page: Page) -> None:
         slices=slices,
         badges=_BADGES,
         variants=variants,
-        subject=documents.sections(page.subject),
         cams=any(shot.cams for one in galleries if one for shot in one.shots),
         script=script,
         policy=Markup(f"'sha256-{digest}'"),  # noqa: S704 - base64

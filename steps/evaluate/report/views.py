@@ -12,7 +12,6 @@ from steps.core.gate.slices import Slice, Status
 from steps.core.gate.test_set_ledger import LOOKS_BUDGET
 from steps.core.gate.verdict import Verdict
 from steps.core.html.text import count, percent
-from steps.evaluate.report.documents import said
 from steps.evaluate.report.model import Document, Page
 from steps.evaluate.report.plots import Candidate
 
@@ -167,7 +166,7 @@ def slices(verdict: Verdict) -> list[Slice]:
     return sorted(verdict.slices, key=lambda part: list(Status).index(part.status))
 
 
-def slices_told(found: Sequence[Slice]) -> str:
+def slice_counts(found: Sequence[Slice]) -> str:
     """Return how many slices there are of each status, in a sentence."""
     counts = {status: sum(part.status is status for part in found) for status in _STATUSES}
     words = [f"{number} {_STATUSES[status][number != 1]}" for status, number in counts.items() if number]
@@ -194,11 +193,11 @@ def candidates(found: Sequence[Document]) -> list[Candidate]:
     ]
 
 
-def data_told(validation: Document) -> str:
+def dataset_line(validation: Document) -> str:
     """Return what data there are, in words: how many of each class, of how many groups; "" if that is not known."""
     if "accepted" not in validation:
         return ""
-    classes = ", ".join(f"{said(number)} {name}" for name, number in validation["classes"].items())
+    classes = ", ".join(f"{shown(number)} {name}" for name, number in validation["classes"].items())
     return f"{count(validation['accepted'])} labelled screenshots of {count(validation['groups'])} groups, {classes}"
 
 
@@ -206,21 +205,33 @@ def snapshot(validation: Document) -> str:
     return str(validation.get("subject", {}).get("snapshot", ""))
 
 
-def noted(validation: Document) -> list[tuple[str, str]]:
+def fired_findings(validation: Document) -> list[tuple[str, str]]:
     """Return the title and the text of every rule that fired."""
-    return [(one.get("title", one["rule"]), one["text"]) for one in validation.get("findings", ()) if one["fired"]]
+    return [(one["title"], one["text"]) for one in validation.get("findings", ()) if one["fired"]]
 
 
 def counts(validation: Document) -> list[tuple[str, str]]:
     names = ("verdict", "rows", "accepted", "quarantined", "groups", "near_duplicate_pairs")
-    return [(name.replace("_", " "), said(validation[name])) for name in names if name in validation]
+    return [(name.replace("_", " "), shown(validation[name])) for name in names if name in validation]
 
 
 def drifted(validation: Document) -> list[str]:
     """Return the features that moved since the snapshot before, in words."""
     return [
-        f"{feature} ({rule.replace('-', ' ')}, distance {said(found['distance'])})"
+        f"{feature} ({rule.replace('-', ' ')}, distance {shown(found['distance'])})"
         for rule, features in validation.get("drift", {}).items()
         for feature, found in features.items()
         if found["drifted"]
     ]
+
+
+def rows_of(document: Document) -> list[tuple[str, str]]:
+    """Return what a document holds as (name, text), without its parts."""
+    return [(name.replace("_", " "), shown(one)) for name, one in document.items() if not isinstance(one, Mapping)]
+
+
+def shown(value: Any) -> str:
+    """Return a value as a person reads it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return count(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

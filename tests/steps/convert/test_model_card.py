@@ -54,8 +54,8 @@ def test_the_card_tells_whose_model_of_what_data_it_is_and_what_was_measured(pas
     assert "0 is other, the negative one; 1 is promotion, the positive one" in card
     assert f"above {verdict.point.threshold:.6f}" in card
     assert "1,234,567 bytes" in card
-    assert "4,000 labelled screenshots of 4,000 groups, 3000 other, 1000 promotion" in card
-    assert "train: 2000 other, 500 promotion" in card
+    assert "4,000 labelled screenshots of 4,000 groups, 3,000 other, 1,000 promotion" in card
+    assert "train: 2,000 other, 500 promotion" in card
     assert "590c2c87" in card
     assert "Colour alone predicts the label" in card
     assert "blank" not in card

@@ -144,11 +144,11 @@ def full(text, fpr=None, fleet=None):
             "groups": 3,
             "classes": {text: 1},
             "splits": {text: {text: 1}},
-            "findings": [{"rule": text, "fired": True, "title": text, "text": text}],
+            "findings": [{"fired": True, "title": text, "text": text}],
             "subject": {"snapshot": text},
             "drift": {text: {text: {"drifted": True, "distance": 0.4}}},
         },
-        subject={text: text, "nested": {text: {text: [text] * 20}}},
+        subject={text: text, "hyperparameters": {text: text}},
         origin=Origin(text, text, text),
         refused=text,
     )
@@ -395,9 +395,7 @@ def test_what_is_not_to_be_decided_offers_no_command(read):
 
 def test_the_page_tells_data_limits_and_whether_they_are_drawn(read):
     data = {"accepted": 1200, "groups": 240, "classes": {"other": 720, "promotion": 480}, "subject": {"snapshot": "59"}}
-    data["findings"] = [
-        {"rule": "few-groups", "fired": True, "title": "Splits with few groups", "text": "Fewest are 24."}
-    ]
+    data["findings"] = [{"fired": True, "title": "Splits with few groups", "text": "Fewest are 24."}]
     page = replace(BARE, verdict=passing(Limits(0.15)), data=data, synthetic=True)
     text = read(page).text
     assert "1,200 labelled screenshots of 240 groups, 720 other, 480 promotion, synthetic Dataset 59" in text
