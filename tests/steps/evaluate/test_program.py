@@ -44,7 +44,8 @@ def test_a_model_that_passes_leaves_a_verdict_scores_a_page_and_a_look(judged, w
     assert written["subject"]["model"] == written["subject"]["trained_model"] == model
     assert written["subject"]["hyperparameters"] == {"backbone": "small-minimalistic"}
     assert written["binary_classification_metrics"]["auc"]["value"] == 1.0
-    assert written["baseline"] == {"false_alarms": 0, "found": gate["tpr"]["trials"]}
+    assert written["baseline"]["found"] == gate["tpr"]["trials"]
+    assert written["baseline"]["false_alarms"] <= gate["fpr"]["count"]
     page = (judged.evaluation / "report.html").read_text()
     assert "Passed" in page
     assert "ConvertToTFLite makes the file for phones" in page
