@@ -14,7 +14,7 @@ from typing import Any
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.common.worker_pool import die_with_parent
-from steps.core.sample.apps import APPS, make_app
+from steps.core.sample.apps import APPS, SOURCE, make_app
 from steps.core.sample.scenes import BLOCK, Scene, draw_scene, plan_scene
 
 # Goes up with every change of a pixel or of the manifest.
@@ -165,5 +165,5 @@ def _record(scene: Scene, name: str) -> dict[str, Any]:
         "group": scene.app.name,
         "device": scene.device,
         "theme": scene.theme,
-        "source": "sample",
+        "source": SOURCE,
     }

@@ -18,7 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.convert.bundle import device_contract, model_card, write_summary
+from steps.convert.bundle import device_contract, write_summary
+from steps.convert.model_card import model_card
+from steps.convert.origin import read_origin
 from steps.convert.variants import MAX_FLIPPED, Variant, choose, mark, refusal, table, write_variants
 from steps.core.common.choices import ALL_THERE_IS, VARIANTS, wanted_variants
 from steps.core.common.errors import UserError
@@ -28,6 +30,8 @@ from steps.core.common.scratch import scratch
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
 from steps.evaluate.arguments import add_arguments, limits_of
+from steps.evaluate.evaluation import FILE_NAME as EVALUATION_FILE
+from steps.evaluate.report import Origin
 from steps.network.archive import FILE_NAME as MODEL_ARCHIVE
 from steps.network.archive import pack, unpacked
 from steps.network.head import Head
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from steps.evaluate.step import Candidate
 
 CARD_FILE = "MODEL_CARD.md"
+_JOB = Path("/opt/ml/config/processingjobconfig.json")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -47,7 +52,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--evaluation", type=Path, default=PROCESSING / "input/evaluation", help="EvaluateModel's output")
     add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
-    add("--job", type=Path, default=Path("/opt/ml/config/processingjobconfig.json"), help="the job, as SageMaker says")
+    add("--job", type=Path, default=_JOB, help="the platform's description of this job, which tells the run")
     known = ", ".join(VARIANTS)
     add("--variants", default=ALL_THERE_IS, help=f"forms to try, of {known}; {ALL_THERE_IS}: those that can be made")
     add(
@@ -73,6 +78,7 @@ def _main(args: argparse.Namespace) -> None:
 
     candidate = load_candidate(args)
     decisions = read_decisions(args.evaluation)
+    baseline, origin = read_json(args.evaluation / EVALUATION_FILE).get("baseline"), read_origin(args.job)
     with scratch("variants") as folder, unpacked(args.model) as archive:
         tiles = write_representative(candidate.source, folder)
         ingredients = Ingredients(archive, candidate.backbone, tiles, candidate.head, candidate.source.spec)
@@ -95,14 +101,16 @@ def _main(args: argparse.Namespace) -> None:
             enter_look(args.new_ledger, shown.evaluation)
             describe = LiteModel(shown.path, granted_cpus()).describe
             write_evidence(
-                *(evidence, shown.evaluation, describe, candidate),
+                *(evidence, replace(shown.evaluation, baseline=baseline), describe, candidate),
                 title=f"TFLite model, {shown.variant.name}",
                 variants=[row.to_dict() for row in rows],
+                origin=origin,
+                refused="" if choice.told else f"No file may ship. {refusal(rows, args.max_flipped)}.",
             )
         if choice.told is None:
             raise RejectedError(f"No converted model may ship. {refusal(rows, args.max_flipped)}")
         shutil.copytree(folder / "bundle", args.output / "bundle", dirs_exist_ok=True)
-        _finish(args.output, choice, candidate, _run_of(args.job))
+        _finish(args.output, choice, candidate, origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +150,7 @@ def _subject(variant: Variant, shared: Any) -> dict[str, Any]:
     return {"model": variant.sha256, "quantization": variant.name, "bytes": variant.bytes, **shared}
 
 
-def _run_of(job: Path) -> str | None:
-    """Return the execution that a job belongs to: its outputs go to `<run>/<step>/<output>`; None outside of one."""
-    if not job.is_file():
-        return None
-    outputs = {one["OutputName"]: one["S3Output"] for one in read_json(job)["ProcessingOutputConfig"]["Outputs"]}
-    return str(outputs["bundle"]["S3Uri"]).split("/")[-3]
-
-
-def _finish(output: Path, choice: _Choice, candidate: "Candidate", run: str | None) -> None:
+def _finish(output: Path, choice: _Choice, candidate: "Candidate", origin: Origin) -> None:
     from steps.device.operators import demands
 
     bundle, best, golden = output / "bundle", choice.told, choice.golden
@@ -166,11 +166,19 @@ def _finish(output: Path, choice: _Choice, candidate: "Candidate", run: str | No
         demands=demands(bundle / TFLITE_FILE).to_dict(),
         golden=golden.to_dict(),
         classes=candidate.classes,
-        run=run,
+        run=origin.run or None,
     )
     replace(evaluation, subject=subject).write_verdict(bundle)
     write_json(bundle / CONTRACT_FILE, contract)
-    write_text(bundle / CARD_FILE, model_card(evaluation, contract))
+    card = model_card(
+        evaluation,
+        contract,
+        validation=candidate.validation,
+        classes=candidate.classes,
+        origin=origin,
+        synthetic=candidate.is_sample,
+    )
+    write_text(bundle / CARD_FILE, card)
     pack(bundle, output / MODEL_ARCHIVE)
     write_summary(output, contract, evaluation, output / MODEL_ARCHIVE)
     print(f"Bundled {best.variant.name}: {contract['bytes']:,} bytes, sha256 {contract['sha256'][:12]}")

@@ -1,4 +1,4 @@
-"""The files beside the model in a bundle: the device contract, and a card for people."""
+"""The device contract beside the model in a bundle, and what the registry keeps of both."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -128,34 +128,3 @@ def write_summary(folder: Path, contract: Mapping[str, Any], evaluation: Evaluat
         "test_positives": verdict.tpr.trials,
     }
     write_json(folder / SUMMARY_FILE, {name: str(values[name]) for name in SUMMARY})
-
-
-def model_card(evaluation: Evaluation, contract: Mapping[str, Any]) -> str:
-    """Return `MODEL_CARD.md`."""
-    verdict = evaluation.verdict
-    size = contract["preprocessing"]["tile_size"]
-    runtime = contract["runtime"]
-    least = runtime["min_runtime_version"] or "(not stated)"
-    return f"""# Screenshot classifier, {contract["quantization"]} TFLite
-
-- **Verdict**: {"passed" if verdict.passed else "rejected"}. {verdict.message}
-- **Decision**: positive if the screenshot's score is above {contract["threshold"]:.6f}.
-- **Input**: the signature `tile` takes one tile of {size} x {size} pixels, uint8 RGB: the whole screenshot and the
-  squares of its short side, each resized. `model.json` says how, and how their features make the score.
-- **File**: `model.tflite`, {contract["bytes"]:,} bytes, sha256 `{contract["sha256"]}`.
-- **Runtime**: LiteRT; the file's {len(runtime["operators"])} kinds of operators are known from version {least} on.
-- **Decisions that differ from the trained model's**: {contract["flipped_decisions"]:.2%} of the held-out screenshots.
-{_golden_line(contract["golden"])}
-The bounds hold for screenshots like those of the test split. They say nothing of apps, devices or languages that the
-labelled data lack.
-"""
-
-
-def _golden_line(golden: Mapping[str, Any] | None) -> str:
-    if not golden:
-        return ""
-    return (
-        f"- **Another runtime** is right if `golden/` agrees: scores within {golden['score_tolerance']:.2g}; two "
-        f"implementations of the operators differ by {golden['kernel_spread']:.2g}. Check with "
-        "`tilegate device check BUNDLE`.\n"
-    )

@@ -13,10 +13,11 @@ from scipy.special import expit
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, sha256_file
 from steps.core.dataset.splits import Split
-from steps.core.dataset.tables import DATASET, VALIDATION
+from steps.core.dataset.tables import DATASET, SLICE_PREFIX, VALIDATION
 from steps.core.gate.champion import Champion, ChampionUnreadable
 from steps.core.gate.limits import Fleet, Limits
 from steps.core.gate.test_set_ledger import Consultation, LedgerUnreadable, read_ledger
+from steps.core.sample.apps import are_drawn
 from steps.core.tiles.spec import PreprocessingSpec, check_spec
 from steps.evaluate.arguments import fleet_of
 from steps.evaluate.champion import read_champion
@@ -24,7 +25,7 @@ from steps.evaluate.class_activations import class_activations
 from steps.evaluate.evaluation import HELD_OUT, Evaluation, consultation, evaluate
 from steps.evaluate.report import page_of, shown_on_page, write_report
 from steps.network.archive import FILE_NAME as MODEL_ARCHIVE
-from steps.network.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE, unpacked
+from steps.network.archive import MODEL_FILE, TRAINING_FILE, unpacked
 from steps.network.backbone import build_model, load_weights
 from steps.network.head import Head
 from steps.network.tile_input import Describe, TileSource, logits_of, screenshot_codes
@@ -40,7 +41,6 @@ class Candidate:
     head: Head
     source: TileSource
     subject: Mapping[str, Any]
-    history: Sequence[Mapping[str, Any]]
     validation: Mapping[str, Any]
     champion: Champion | ChampionUnreadable | None
     ledger: Sequence[Consultation] | LedgerUnreadable
@@ -52,13 +52,19 @@ class Candidate:
         names = self.validation.get("names") or {}
         return str(names.get("0", "negative")), str(names.get("1", "positive"))
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether the screenshots to judge it on were drawn by code."""
+        rows = self.source.frame
+        return f"{SLICE_PREFIX}source" in rows and are_drawn(rows[f"{SLICE_PREFIX}source"], rows["group"])
+
 
 def load_candidate(args: argparse.Namespace) -> Candidate:
     """Load what the shared arguments name; raises UserError if the model and the tiles do not fit each other."""
     source = TileSource(args.tiles, args.shards, args.dataset, HELD_OUT)
     with unpacked(args.model) as folder:
         check_spec(PreprocessingSpec.read(folder), source.spec)
-        training, history = read_json(folder / TRAINING_FILE), read_json(folder / HISTORY_FILE)
+        training = read_json(folder / TRAINING_FILE)
         backbone = Hyperparameters.parse(training["hyperparameters"]).backbone
         head, model = Head.read(folder), load_weights(build_model(backbone, source.spec.tile_size), folder / MODEL_FILE)
     subject = {
@@ -73,7 +79,6 @@ def load_candidate(args: argparse.Namespace) -> Candidate:
         head,
         source,
         subject,
-        history,
         validation=_validation(args.validation),
         champion=read_champion(args.champion, source),
         ledger=_ledger(args.ledger),
@@ -125,33 +130,27 @@ def write_evidence(
     candidate: Candidate,
     *,
     title: str,
-    variants: Sequence[Mapping[str, Any]] = (),
+    **parts: Any,
 ) -> None:
-    """Write evaluation.json, scores.parquet and report.html with its plots."""
+    """Write evaluation.json, scores.parquet and report.html with its plots; `parts` are further ones of its page."""
     evaluation.write(folder)
-    gate, rows = evaluation.verdict.to_dict(), candidate.source.rows(Split.TEST)
+    rows = candidate.source.rows(Split.TEST)
     # What each tile says alone is for the pictures.
-    shown = shown_on_page(gate, evaluation.scored)
+    shown = shown_on_page(evaluation)
     rows = rows[rows["id"].isin(shown)].reset_index(drop=True)
     features = describe(candidate.source, rows)
     scores = candidate.head.tile_scores(features, rows["index"].to_numpy(), screenshot_codes(rows))
     tiles = rows.assign(tile_score=scores)
     page = page_of(
         title,
-        {
-            "gate": gate,
-            "binary_classification_metrics": evaluation.metrics,
-            "ranking": evaluation.ranking,
-            "subject": evaluation.subject,
-        },
-        evaluation.scored,
+        evaluation,
         tiles,
         candidate.source.folder,
         cams=class_activations(candidate.model, candidate.head, candidate.source, tiles, shown),
-        variants=variants,
         data=candidate.validation,
         classes=candidate.classes,
-        history=candidate.history,
+        synthetic=candidate.is_sample,
+        **parts,
     )
     write_report(folder, page)
     print(evaluation.verdict.message)

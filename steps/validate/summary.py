@@ -51,6 +51,7 @@ def summary(examined: Examination, about: Mapping[str, Any]) -> dict[str, Any]:
         "findings": [
             {
                 "rule": finding.rule.name,
+                "title": finding.rule.title,
                 "severity": str(finding.rule.severity),
                 "fired": finding.fired,
                 "measured": finding.measured,

@@ -100,8 +100,8 @@ def compare(
     )
     reasons: list[str] = []
     if (wrong != wrong_before).any():
-        reasons += _failures("False-positive rate", "higher", fpr, limits)
-        reasons += _failures("True-positive rate", "lower", tpr, limits)
+        reasons += _failures("Share of false alarms", "higher", fpr, limits)
+        reasons += _failures("Share found", "lower", tpr, limits)
     return Comparison(
         champion.name,
         rule,

@@ -116,13 +116,14 @@ def _rate_failures(fpr: Rate, tpr: Rate, missing: Needed, limits: Limits) -> Ite
         if fpr.value > limits.max_fpr:
             yield "The measured rate itself is above the limit: the model raises too many false alarms."
         groups = f", in {missing.groups} new groups," if missing.groups < missing.screenshots else ""
+        alarms = "1 false alarm" if fpr.count == 1 else f"{fpr.count} false alarms"
         yield (
             f"{fpr.trials} test negatives{_counted(fpr.groups, fpr.trials, fpr.effective)} cannot prove the limit with "
-            f"{fpr.count} false alarms: {missing.screenshots} more{groups} without a further one are needed."
+            f"{alarms}: {missing.screenshots} more{groups} without a further one are needed."
         )
     if tpr.lower < limits.min_tpr:
         yield (
-            f"True-positive rate {percent(tpr.value)}, {tpr.count} of {tpr.trials}"
+            f"Share of positives found {percent(tpr.value)}, {tpr.count} of {tpr.trials}"
             f"{_counted(tpr.groups, tpr.trials, tpr.effective)}, lower bound {percent(tpr.lower)}, is under the floor "
             f"of {percent(limits.min_tpr)}."
         )

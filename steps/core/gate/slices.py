@@ -1,7 +1,8 @@
 """Slices: the model has to be good in every orientation, size, theme and source where there is enough data to tell.
 
 A *slice* is one value of a slice column: a column of 2 to 50 distinct values
-that does not merely name the groups. To ask every slice for proof would fail
+that does not merely name the groups. What holds a class whole, as its name does, repeats the result of the whole test
+split and is none. To ask every slice for proof would fail
 every model for want of data, and to ask none would hide a bad one, so by amount of data:
 
 1. *Too small*: fewer than 30 effective groups (Kish). It is listed with what is wanted, and not judged.
@@ -85,7 +86,7 @@ def judge_slices(columns: Mapping[str, Sequence[Any]], decided: Decided, limits:
     """Judge the [n] decisions on the test split in every slice of [n] values, by the rule above."""
     flagged, labels, codes = decided.flagged, decided.labels, decided.codes
     wholes = {kind: _whole(decided, kind, limits) for kind in _LABELS}
-    found = list(_slices(columns, codes))
+    found = [part for part in _slices(columns, codes) if not _is_whole(part[2], labels)]
     measured: list[list[_Measure]] = []
     for _, _, members in found:
         kinds = ((kind, members[labels[members] == label]) for kind, label in _LABELS.items())
@@ -101,7 +102,7 @@ def judge_slices(columns: Mapping[str, Sequence[Any]], decided: Decided, limits:
 
 
 _LABELS = {"fpr": 0, "tpr": 1}
-_NAMES = {"fpr": ("negatives", "FPR", "false alarms"), "tpr": ("positives", "TPR", "misses")}
+_NAMES = {"fpr": ("negatives", "false-alarm rate", "false alarms"), "tpr": ("positives", "share found", "misses")}
 
 
 def _slices(columns: Mapping[str, Sequence[Any]], codes: Codes) -> Iterator[tuple[str, str, npt.NDArray[np.intp]]]:
@@ -120,6 +121,12 @@ def _are_the_groups(numbers: Codes, codes: Codes) -> bool:
     """Tell whether every value is of one group alone, as an app's name is: no amount of data could judge it."""
     groups = pd.Series(codes[numbers >= 0]).groupby(numbers[numbers >= 0]).nunique()
     return bool((groups <= 1).all()) and bool(pd.Series(codes).duplicated().any())
+
+
+def _is_whole(members: npt.NDArray[np.intp], labels: npt.NDArray[np.integer]) -> bool:
+    """Tell whether the rows are all of a class and none of the other, or all there are."""
+    mine, all_there_are = (np.bincount(rows, minlength=2) for rows in (labels[members], labels))
+    return bool(((mine == 0) | (mine == all_there_are)).all())
 
 
 def _whole(decided: Decided, kind: str, limits: Limits) -> _Whole:

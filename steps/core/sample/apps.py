@@ -1,6 +1,7 @@
 """The apps of the sample: how each one looks, on which devices, in which theme."""
 
 import colorsys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from steps.core.sample.dice import Dice
@@ -13,6 +14,8 @@ BRANDS = (
     "maple", "nimbus", "onyx", "pine", "quartz", "raven", "sierra", "tundra", "umber", "violet", "willow", "zephyr",
 )  # fmt: skip
 APPS = len(FAMILIES) * len(BRANDS)
+# What the labels of the sample's screenshots give as their source.
+SOURCE = "sample"
 
 # Width and height in pixels: real devices scaled down. The repeats are weights; the last three make 10 % landscape.
 DEVICES = (
@@ -66,6 +69,15 @@ class App:
         return dice.pick(FAMILIES) if dice.chance(_OTHER_FAMILY) else self.family
 
 
+def app_name(number: int) -> str:
+    return f"{BRANDS[number // len(FAMILIES)]}-{FAMILIES[number % len(FAMILIES)]}"
+
+
+def are_drawn(sources: Iterable[object], groups: Iterable[object]) -> bool:
+    """Tell by their sources and groups whether screenshots are the sample's, all of them."""
+    return set(sources) == {SOURCE} and set(groups) <= set(map(app_name, range(APPS)))
+
+
 def colour(hue: float, saturation: float, value: float) -> Colour:
     """Return the RGB colour of a hue in turns, a saturation and a value in 0 to 1."""
     red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
@@ -98,7 +110,7 @@ def make_app(seed: int, number: int) -> App:
     family = FAMILIES[number % len(FAMILIES)]
     return App(
         number=number,
-        name=f"{BRANDS[number // len(FAMILIES)]}-{family}",
+        name=app_name(number),
         family=family,
         light=_light(dice, hue, other, radius),
         dark=_dark(dice, hue, other, radius),

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,22 @@ from markupsafe import Markup
 
 from steps.core.common.files import write_text
 from steps.core.dataset.splits import Split
-from steps.core.gate.limits import Fleet
-from steps.core.gate.slices import Status
+from steps.core.gate.verdict import Verdict
 from steps.core.html import environment, text
 from steps.core.html.album import Album
-from steps.evaluate.report import documents, plots, views
+from steps.evaluate.evaluation import Evaluation
+from steps.evaluate.report import plots, views
 from steps.evaluate.report.curves import Curve, curve
-from steps.evaluate.report.model import Box, Document, Gallery, Page, Shot
+from steps.evaluate.report.model import Box, Gallery, Origin, Page, Shot
 from steps.evaluate.report.pictures import Cams, bands, farthest, gallery
-from steps.evaluate.report.tables import write_slices, write_variants
+from steps.evaluate.report.tables import write_slices
 
 __all__ = [
     "FILE_NAME",
     "Box",
     "Cams",
-    "Document",
-    "Fleet",
     "Gallery",
+    "Origin",
     "Page",
     "Shot",
     "gallery",
@@ -49,82 +48,59 @@ FILE_NAME = "report.html"
 # Characters of pictures; plots and tables stay far below a megabyte.
 _PICTURES = 3_200_000
 # Lists beyond say what they leave out.
-_LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "operators": 60, "trials": 10, "findings": 20, "drifted": 20}
-_STATUSES = {
-    Status.FAILED: "fail",
-    Status.PROVEN: "are proven",
-    Status.OPEN: "are open",
-    Status.NOT_JUDGED: "too small",
-}
+_LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "findings": 20, "drifted": 20}
+_BADGES = {"failed": "fails", "proven": "proven good", "open": "undecided", "not judged": "too small"}
 _MARKER = Markup('<circle class="marker" r="5.5" cx="0" cy="0" hidden/>')
 _LINE = Markup('<line class="marker" x1="0" x2="0" y1="0" y2="100%" hidden/>')
 
 
 def page_of(
-    title: str,
-    evaluation: Document,
-    scored: pd.DataFrame,
-    tiles: pd.DataFrame,
-    shards: Path,
-    *,
-    cams: Cams | None = None,
-    **parts: Any,
+    title: str, evaluation: Evaluation, tiles: pd.DataFrame, shards: Path, *, cams: Cams | None = None, **parts: Any
 ) -> Page:
     """Put a page together from what an evaluation has.
 
-    evaluation: what `evaluation.json` holds. scored and tiles: as `gallery` wants them, screenshots of other splits
-    than the test split are left out; parts: further fields of `Page`. The galleries against the champion are of the
-    ids that its document in the gate lists as newly broken and newly fixed.
+    tiles: as `gallery` wants them, of the screenshots that `shown_on_page` names; parts: further fields of `Page`. The
+    galleries against the champion are of the ids that its comparison lists as newly broken and newly fixed.
     """
-    gate = documents.document(evaluation.get("gate"))
-    test, sides = _test_of(scored), _sides(gate, scored)
-    galleries = {name: gallery(rows, tiles, shards, cams) for name, rows in sides.items()}
-    known: dict[str, Any] = {
-        "metrics": documents.document(evaluation.get("binary_classification_metrics")),
-        "subject": documents.document(evaluation.get("subject")),
-    }
-    if ranking := evaluation.get("ranking"):
-        known["metrics"] = {**known["metrics"], "ranking": ranking}
+    scored, verdict = evaluation.scored, evaluation.verdict
+    test = scored[scored["split"] == str(Split.TEST)]
+    galleries = {name: gallery(rows, tiles, shards, cams) for name, rows in _sides(verdict, scored).items()}
+    known = {"subject": evaluation.subject, "baseline": evaluation.baseline, **galleries}
     scores, labels = test["score"].to_numpy(np.float64), test["label"].to_numpy(np.int64)
-    return Page(title, gate, scores, labels, **{**known, **galleries, **parts})
+    return Page(title, verdict, scores, labels, **known | parts)
 
 
-def shown_on_page(gate: Document, scored: pd.DataFrame) -> list[str]:
-    """Return the ids of the screenshots whose pictures the page of such a gate shows: of no other it needs tiles."""
-    return list(dict.fromkeys(str(key) for rows in _sides(gate, scored).values() for key in farthest(rows)["id"]))
+def shown_on_page(evaluation: Evaluation) -> list[str]:
+    """Return the ids of the screenshots whose pictures the page shows: of no other it needs tiles."""
+    sides = _sides(evaluation.verdict, evaluation.scored)
+    return list(dict.fromkeys(str(key) for rows in sides.values() for key in farthest(rows)["id"]))
 
 
-def _test_of(scored: pd.DataFrame) -> pd.DataFrame:
-    return scored[scored["split"] == str(Split.TEST)] if "split" in scored else scored
-
-
-def _sides(gate: Document, scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _sides(verdict: Verdict, scored: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return what the page has galleries of, by name, none of them empty."""
-    test = _test_of(scored)
+    test = scored[scored["split"] == str(Split.TEST)]
     sides = {"false_alarms": test[test["label"] == 0], "misses": test[test["label"] == 1]}
-    champion = documents.document(gate.get("champion"))
-    for name, key in (("broken", "newly_broken"), ("fixed", "newly_fixed")):
-        if ids := champion.get(key):
-            sides[name] = test[test["id"].isin(list(ids))]
+    if champion := verdict.champion:
+        sides["broken"] = test[test["id"].isin(champion.newly_broken)]
+        sides["fixed"] = test[test["id"].isin(champion.newly_fixed)]
     return {name: rows for name, rows in sides.items() if len(rows)}
 
 
 def write_report(folder: Path, page: Page) -> None:
-    """Write `report.html`, and beside it the plots as PNG and the tables as CSV."""
-    found = curve(page.scores, page.labels, views.threshold(page.gate))
-    slices, variants = views.slices(page.gate), views.variants(page.variants)
-    drawn = _plots(page, found, variants)
+    """Write `report.html`, and beside it the plots as PNG and the slices as CSV."""
+    verdict = page.verdict
+    point, fpr, tpr = verdict.point, verdict.fpr, verdict.tpr
+    threshold = point.threshold if point else None
+    found = curve(page.scores, page.labels, threshold)
+    slices, variants = views.slices(verdict), views.variants(page.variants)
+    drawn = _plots(page, threshold, found, views.candidates(variants))
     for plot in drawn.values():
         plot.save(folder)
     if slices:
         write_slices(folder / "slices.csv", slices)
-    if variants:
-        write_variants(folder / "variants.csv", variants)
-    fleet = views.fleet_of(page.gate, page.fleet)
     pictures, numbers = _inline(drawn, found)
-    rates = views.rates(page.gate)
-    if rates.fpr and rates.tpr:
-        numbers["rates"] = list(zip(rates.fpr, rates.tpr, strict=True))
+    if fpr and tpr:
+        numbers["rates"] = list(zip(views.span(fpr), views.span(tpr), strict=True))
     album = Album({}, _PICTURES)
     templates = environment(
         "steps.evaluate.report",
@@ -132,12 +108,9 @@ def write_report(folder: Path, page: Page) -> None:
         show=album.show,
         embed=album.embed,
         bands=bands,
-        said=documents.said,
-        grid=documents.grid,
+        views=views,
     )
     templates.filters |= {
-        "flat": documents.flat,
-        "figure": documents.figure,
         "amount": _amount,
         "plain": lambda value: f"{value:.12g}",
         "place": lambda value: f"{value:.3f}%",
@@ -149,29 +122,21 @@ def write_report(folder: Path, page: Page) -> None:
     galleries = (page.false_alarms, page.misses, page.broken, page.fixed)
     html = templates.get_template("report.html.j2").render(
         page=page,
-        confidence=documents.figure(page.gate.get("confidence")),
-        fpr=documents.document(page.gate.get("fpr")),
-        tpr=documents.document(page.gate.get("tpr")),
-        reasons=list(page.gate.get("reasons") or ()),
-        champion=documents.document(page.gate.get("champion")),
-        passed=page.gate.get("passed") is True,
-        rates=rates,
-        threshold=views.threshold(page.gate),
-        checks=views.checks(page.gate),
-        warnings=views.warnings(page.gate),
-        people=views.people(page.gate, fleet),
-        fleet=fleet,
+        verdict=verdict,
+        limits=verdict.limits,
+        fpr=fpr,
+        tpr=tpr,
+        champion=verdict.champion,
+        fleet=verdict.fleet,
+        reasons=[*([page.refused] if page.refused else []), *verdict.reasons],
+        threshold=threshold,
+        people=views.people(verdict),
+        rivals=views.rivals(page),
         curve=found,
         plots=pictures,
         slices=slices,
+        badges=_BADGES,
         variants=variants,
-        statuses=_STATUSES,
-        differences=views.differences(page.gate),
-        message=views.message(page.gate),
-        dependence=views.dependence(page.gate),
-        data=views.data(page.data),
-        metrics=views.metrics(page.metrics),
-        subject=documents.sections(page.subject),
         cams=any(shot.cams for one in galleries if one for shot in one.shots),
         script=script,
         policy=Markup(f"'sha256-{digest}'"),  # noqa: S704 - base64
@@ -180,16 +145,16 @@ def write_report(folder: Path, page: Page) -> None:
     write_text(folder / FILE_NAME, html)
 
 
-def _plots(page: Page, found: Curve | None, variants: list[views.Variant]) -> dict[str, plots.Plot]:
-    drawn: list[plots.Plot | None] = []
-    rates = views.rates(page.gate)
+def _plots(
+    page: Page, threshold: float | None, found: Curve | None, points: Sequence[plots.Candidate]
+) -> dict[str, plots.Plot]:
+    drawn: list[plots.Plot] = []
     if found:
-        drawn += [plots.det(found, rates), plots.roc(found, rates)]
-        drawn.append(plots.scores(page.scores, page.labels, views.threshold(page.gate)))
-    if points := views.candidates(variants):
+        drawn += [plots.det(found, page.verdict), plots.roc(found, page.verdict)]
+        drawn.append(plots.scores(page.scores, page.labels, threshold))
+    if points:
         drawn.append(plots.pareto(points))
-    drawn += [plots.training(page.history, losses=losses) for losses in (False, True)]
-    return {plot.name: plot for plot in drawn if plot}
+    return {plot.name: plot for plot in drawn}
 
 
 def _inline(drawn: Mapping[str, plots.Plot], found: Curve | None) -> tuple[dict[str, Markup], dict[str, Any]]:

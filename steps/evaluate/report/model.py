@@ -1,7 +1,6 @@
 """The contents of the release manager's page. Only the verdict and the scores behind it have to be there.
 
-Documents of other steps (`Verdict.to_dict()`, `validation.json`, rows of `variants.json`, `history.json`) come as they
-are read: what they lack is not shown. Every text in them may be a stranger's: the page cleans, shortens and escapes it.
+Every text in it may be a stranger's: the page cleans, shortens and escapes it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from steps.core.gate.limits import Fleet
+from steps.core.gate.verdict import Verdict
 
 Document = Mapping[str, Any]
 
@@ -58,31 +57,48 @@ class Gallery:
     wrong: int
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The run that made a file: its name and its day (UTC), "" for what is not known.
+
+    environment: "local", or that of a deployment, dev or prod.
+    """
+
+    run: str = ""
+    environment: str = ""
+    date: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
     """All of it.
 
-    gate: `Verdict.to_dict()`. scores: float64 [n] and labels: 0 or 1 [n], of the test split. classes: the names of the
-    negative and of the positive class. metrics: Model Monitor's names, and `ranking`. false_alarms: negatives by
-    falling score; misses: positives by rising score. broken and fixed: what the champion decides rightly and the
-    candidate wrongly, and the other way round. fleet: None for the verdict's. variants: the rows of
-    `variants.json`. history: one for each
-    epoch. tuning: `best` and `trials`. data: `validation.json`. subject: what was judged, and where it comes from.
+    scores: float64 [n] and labels: 0 or 1 [n], of the test split. classes: the names of the
+    negative and of the positive class. false_alarms: negatives by falling score; misses: positives by rising score.
+    broken and fixed: what the champion decides rightly and the candidate wrongly, and the other way round. baseline:
+    `Evaluation.baseline`. variants: the rows of `variants.json`. data: `validation.json`. subject: what was judged, and
+    where it comes from. synthetic: the screenshots are the sample's. origin: of a file that may ship; the page of a
+    trained model has none, and so nothing on it differs from run to run. refused: why no file ships though the gate was
+    passed.
     """
 
     title: str
-    gate: Document
+    verdict: Verdict
     scores: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, str] = ("negative", "positive")
-    metrics: Document = field(default_factory=dict)
-    fleet: Fleet | None = None
     false_alarms: Gallery | None = None
     misses: Gallery | None = None
     broken: Gallery | None = None
     fixed: Gallery | None = None
+    baseline: Mapping[str, int] | None = None
     variants: Sequence[Document] = ()
-    history: Sequence[Document] = ()
-    tuning: Document = field(default_factory=dict)
     data: Document = field(default_factory=dict)
     subject: Document = field(default_factory=dict)
+    synthetic: bool = False
+    origin: Origin | None = None
+    refused: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict.passed and not self.refused

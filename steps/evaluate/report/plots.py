@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +12,20 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from steps.core.common.files import replacing
+from steps.core.gate.verdict import Verdict
 from steps.core.html.drawing import PAGE, PAPER, style, svg
 from steps.evaluate.report.curves import Curve, deviate
 
 Colours = Mapping[str, str]
 Floats = npt.NDArray[np.float64]
+# Left, right, bottom, top.
+Box = tuple[float, float, float, float]
 
 _POINTS = 72  # an inch of SVG
 _WIDE, _HIGH = 310, 190  # about what the axes of the Pareto plot take of it
 _DPI = 160
 _TICKS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
 _NAME = re.compile(r"[A-Za-z0-9][\w:@ .+-]{0,39}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rates:
-    """The operating point with its one-sided bounds, and what the gate asks for: rates between 0 and 1.
-
-    fpr and tpr: (measured, lower, upper), None where they were not measured.
-    """
-
-    fpr: tuple[float, float, float] | None
-    tpr: tuple[float, float, float] | None
-    limit: float | None
-    floor: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +85,23 @@ class Plot:
         return figure, axes
 
 
-def det(curve: Curve, rates: Rates) -> Plot:
+def det(curve: Curve, verdict: Verdict) -> Plot:
     """Return the detection error trade-off: misses against false alarms, on normal-deviate axes."""
     negatives, positives = curve.negatives, curve.positives
+    fpr, tpr, limit, wanted = verdict.fpr, verdict.tpr, verdict.limits.max_fpr, verdict.limits.min_tpr
 
     def draw(axes: Any, colours: Colours) -> None:
         x, y = det_points(curve)
         axes.plot(x, y, color=colours["new"], linewidth=1.5, drawstyle="steps-pre")
-        if rates.limit is not None:
-            axes.axvline(_deviate(rates.limit), color=colours["bad"], linestyle="--", linewidth=1, label="limit")
-        if rates.floor is not None:
-            axes.axhline(_deviate(1 - rates.floor), color=colours["odd"], linestyle=":", linewidth=1.2, label="floor")
-        if rates.fpr and rates.tpr:
-            misses = (1 - rates.tpr[0], 1 - rates.tpr[2], 1 - rates.tpr[1])
-            across = [deviate(rate, negatives) for rate in rates.fpr]
-            down = [deviate(rate, positives) for rate in misses]
+        axes.axvline(_deviate(limit), color=colours["bad"], linestyle="--", linewidth=1, label="limit")
+        axes.axhline(_deviate(1 - wanted), color=colours["odd"], linestyle=":", linewidth=1.2, label="wanted")
+        if fpr and tpr:
+            across = [deviate(rate, negatives) for rate in (fpr.value, fpr.lower, fpr.upper)]
+            down = [deviate(1 - rate, positives) for rate in (tpr.value, tpr.upper, tpr.lower)]
             _cross(axes, colours, across, down)
-        _probits(axes.xaxis, negatives, rates.limit, high=0.6)
-        _probits(axes.yaxis, positives, None if rates.floor is None else 1 - rates.floor, high=0.95)
-        axes.set(xlabel="false-positive rate", ylabel="share of positives missed")
+        _probits(axes.xaxis, negatives, limit, high=0.6)
+        _probits(axes.yaxis, positives, 1 - wanted, high=0.95)
+        axes.set(xlabel="share of negatives flagged (false alarms)", ylabel="share of positives missed")
         axes.grid(visible=True)
 
     return Plot("det", "Detection error trade-off", (5.0, 4.0), draw)
@@ -123,24 +112,28 @@ def det_points(curve: Curve) -> tuple[Floats, Floats]:
     return deviate(curve.fpr, curve.negatives), deviate(1 - curve.tpr, curve.positives)
 
 
-def roc(curve: Curve, rates: Rates) -> Plot:
+def roc(curve: Curve, verdict: Verdict) -> Plot:
     """Return the receiver operating characteristic; what matters happens at small rates, so they get the room."""
     least = max(1 / curve.negatives, 1e-4)
+    fpr, tpr = verdict.fpr, verdict.tpr
 
     def draw(axes: Any, colours: Colours) -> None:
         axes.plot(curve.fpr, curve.tpr, color=colours["new"], linewidth=1.5, drawstyle="steps-pre")
         axes.set_xscale("symlog", linthresh=least)
-        if rates.limit is not None:
-            axes.axvline(rates.limit, color=colours["bad"], linestyle="--", linewidth=1, label="limit")
-        if rates.floor is not None:
-            axes.axhline(rates.floor, color=colours["odd"], linestyle=":", linewidth=1.2, label="floor")
-        if rates.fpr and rates.tpr:
-            _cross(axes, colours, rates.fpr, rates.tpr)
+        axes.axvline(verdict.limits.max_fpr, color=colours["bad"], linestyle="--", linewidth=1, label="limit")
+        axes.axhline(verdict.limits.min_tpr, color=colours["odd"], linestyle=":", linewidth=1.2, label="wanted")
+        if fpr and tpr:
+            _cross(axes, colours, (fpr.value, fpr.lower, fpr.upper), (tpr.value, tpr.lower, tpr.upper))
         ticks = [0.0, *(tick for tick in (0.0001, 0.001, 0.01, 0.1, 1.0) if tick >= least)]
         axes.set_xticks(ticks, [_percent(tick) for tick in ticks])
         axes.minorticks_off()
         axes.yaxis.set_major_formatter(lambda value, _: _percent(value))
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="false-positive rate", ylabel="share of positives found")
+        axes.set(
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+            xlabel="share of negatives flagged (false alarms)",
+            ylabel="share of positives found",
+        )
         axes.grid(visible=True)
 
     return Plot("roc", "Receiver operating characteristic", (5.0, 4.0), draw)
@@ -183,7 +176,11 @@ def pareto(candidates: Sequence[Candidate]) -> Plot:
         right, top = (1.22 * (max(values) or 1) for values in _columns(candidates))
         axes.set(xlim=(0, right), ylim=(0, top))
         points = [(_WIDE * one.size / 1e6 / right, _HIGH * one.latency / top) for one in candidates]
-        for name, (a, b), (x, y) in zip(names, points, _beside(points, names), strict=True):
+        # Their places on the paper: a step to the right, then one down.
+        corners = [(_WIDE * one.size / 1e6 / right, _HIGH * one.latency / top) for one in front]
+        steps = [(a[0], b[0], a[1], a[1]) for a, b in pairwise(corners)]
+        steps += [(b[0], b[0], b[1], a[1]) for a, b in pairwise(corners)]
+        for name, (a, b), (x, y) in zip(names, points, _beside(points, names, steps), strict=True):
             where = (right * a / _WIDE, top * b / _HIGH)
             axes.annotate(name, where, (x, y), textcoords="offset points", va="center", fontsize=7.5)
         axes.grid(visible=True)
@@ -200,37 +197,6 @@ def frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
     return front
 
 
-def training(history: Sequence[Mapping[str, Any]], *, losses: bool) -> Plot | None:
-    """Return the losses, or everything else that lies in 0..1, epoch by epoch; None if the history holds none."""
-    series: dict[str, Floats] = {}
-    for name in sorted({key for row in history for key in row}):
-        values = np.array([_number(row.get(name)) for row in history])
-        shown = np.isfinite(values).any() and name != "epoch" and _NAME.fullmatch(name)
-        if shown and ("loss" in name) == losses and (losses or np.nanmax(np.abs(values)) <= 1):
-            series[name] = values
-    if not series:
-        return None
-    kept = list(series.items())[:4]
-
-    def draw(axes: Any, colours: Colours) -> None:
-        epochs = np.arange(1, len(history) + 1)
-        for (name, values), colour in zip(kept, ("new", "odd", "good", "base"), strict=False):
-            seen = np.isfinite(values)
-            axes.plot(epochs[seen], values[seen], ".-", color=colours[colour], linewidth=1.2, markersize=4, label=name)
-        phases = [row.get("phase") for row in history]
-        for at in range(1, len(phases)):
-            if phases[at] != phases[at - 1]:
-                axes.axvline(at + 0.5, color=colours["soft"], linestyle=":", linewidth=0.8)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set(xlabel="epoch")
-        axes.legend(loc="best", frameon=False)
-        axes.grid(visible=True, axis="y")
-
-    return Plot(
-        "losses" if losses else "training", "Losses" if losses else "Validation, epoch by epoch", (5.0, 2.6), draw
-    )
-
-
 def _cross(axes: Any, colours: Colours, x: Sequence[Any], y: Sequence[Any]) -> None:
     """Draw a point with its interval in both directions: (measured, one end, the other end)."""
     ink = colours["ink"]
@@ -239,12 +205,11 @@ def _cross(axes: Any, colours: Colours, x: Sequence[Any], y: Sequence[Any]) -> N
     axes.plot([x[0]], [y[0]], "o", color=ink, markersize=4.5, label="operating point, one-sided bounds")
 
 
-def _probits(axis: Any, trials: int, wanted: float | None, high: float) -> None:
+def _probits(axis: Any, trials: int, wanted: float, high: float) -> None:
     """Give an axis of normal deviates its ends, half a count and `high`, `wanted` within, and ticks in percent."""
     low = 0.4 / trials
     high = min(high, 1 - low)
-    if wanted is not None:
-        low, high = min(low, 0.7 * wanted), max(high, (1 + wanted) / 2 if wanted > high else high)
+    low, high = min(low, 0.7 * wanted), (1 + wanted) / 2 if wanted > high else high
     ticks = [tick for tick in _TICKS if low <= tick <= high]
     axis.set_ticks([_deviate(tick) for tick in ticks], labels=[_percent(tick) for tick in ticks])
     (axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim)(_deviate(low), _deviate(high))
@@ -258,17 +223,15 @@ def _percent(rate: float) -> str:
     return f"{100 * rate:.3g} %"
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
-
-
 def _columns(front: Sequence[Candidate]) -> tuple[list[float], list[float]]:
     return [one.size / 1e6 for one in front], [one.latency for one in front]
 
 
-def _beside(points: Sequence[tuple[float, float]], names: Sequence[str]) -> list[tuple[float, float]]:
-    """Return where each name stands beside its point, all in points of the drawing: over no other point or name."""
-    taken = [(x - 5, x + 5, y - 5, y + 5) for x, y in points]
+def _beside(
+    points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Box] = ()
+) -> list[tuple[float, float]]:
+    """Return where each name stands beside its point, all in points of the drawing: over no point, name or line."""
+    taken = [*((x - 5, x + 5, y - 5, y + 5) for x, y in points), *lines]
     offsets = []
     for (x, y), name in zip(points, names, strict=True):
         wide = 4.4 * len(name)
@@ -283,7 +246,7 @@ def _beside(points: Sequence[tuple[float, float]], names: Sequence[str]) -> list
     return offsets
 
 
-def _covered(x: float, y: float, wide: float, taken: Sequence[tuple[float, float, float, float]]) -> bool:
+def _covered(x: float, y: float, wide: float, taken: Sequence[Box]) -> bool:
     if x < 0:
         return True
     return any(x < right and left < x + wide and y - 4 < top and bottom < y + 4 for left, right, bottom, top in taken)

@@ -1,21 +1,39 @@
-"""From the documents of other steps to the words and numbers of the page; what a document lacks is left out."""
+"""From a verdict and the documents of other steps to the words and numbers of the page."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from steps.core.gate.limits import Fleet
+from steps.core.gate.limits import ChampionRule
+from steps.core.gate.rates import Rate
 from steps.core.gate.review_load import PER_NEGATIVES
-from steps.core.gate.slices import Status
+from steps.core.gate.slices import Slice, Status
+from steps.core.gate.test_set_ledger import LOOKS_BUDGET
+from steps.core.gate.verdict import Verdict
 from steps.core.html.text import count, percent
-from steps.evaluate.report.documents import document, figure, said, sections
-from steps.evaluate.report.model import Document
-from steps.evaluate.report.plots import Candidate, Rates
+from steps.evaluate.report.model import Document, Page
+from steps.evaluate.report.plots import Candidate
 
 Span = tuple[float, float, float]
 
+# What a candidate owes to the champion, by the rule's name.
+RULES: Mapping[str, str] = {
+    ChampionRule.NON_INFERIOR: "this model has to be proven not worse by more than the margins",
+    ChampionRule.NOT_PROVEN_WORSE: "this model must not be proven worse",
+}
+_OWED: Mapping[str, str] = {
+    ChampionRule.NON_INFERIOR: "proven not worse",
+    ChampionRule.NOT_PROVEN_WORSE: "not proven worse",
+}
+
 _SECONDS = 3600
+_STATUSES = {
+    Status.FAILED: ("fails", "fail"),
+    Status.PROVEN: ("is proven good", "are proven good"),
+    Status.OPEN: ("is undecided, for want of screenshots", "are undecided, for want of screenshots"),
+    Status.NOT_JUDGED: ("is too small to judge", "are too small to judge"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,293 +60,178 @@ class People:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """A slice of the test split, with the gate's status of it and the note that explains it."""
-
-    column: str
-    value: str
-    fpr: Document | None
-    tpr: Document | None
-    status: str
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Candidate minus champion in one rate of errors, above 0 being worse: its bounds, and the most that is allowed."""
+class Rival:
+    """A column of the comparison: how many false alarms it raises and positives it finds in the test split."""
 
     name: str
-    screenshots: str
-    worse: str
-    better: str
-    value: float | None
-    lower: float | None
-    upper: float | None
-    margin: float | None
+    false_alarms: int
+    found: int
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A TFLite variant; what was not measured is None. `passed` if it may ship; `reason` says why not."""
-
-    name: str
-    passed: bool
-    chosen: bool
-    bytes: float | None
-    compressed: float | None
-    latency: float | None
-    flipped: float | None
-    fpr: float | None
-    fpr_upper: float | None
-    tpr: float | None
-    tpr_lower: float | None
-    threshold: float | None
-    runtime: str
-    operators: Sequence[str]
-    reason: str
+def span(rate: Rate, factor: float = 1.0) -> Span:
+    """Return (measured, lower, upper), times a factor."""
+    return (rate.value * factor, rate.lower * factor, rate.upper * factor)
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
-    """What `validation.json` says of the data; `splits` holds the screenshots of each class, in the order of classes.
-
-    findings: what fired. drifted: features that moved, in words.
-    """
-
-    counts: Sequence[tuple[str, str]]
-    classes: Sequence[str]
-    splits: Sequence[tuple[str, Sequence[Any]]]
-    findings: Sequence[str]
-    drifted: Sequence[str]
-
-
-def span(rate: Any) -> Span | None:
-    """Return (measured, lower, upper) of a rate's document, None unless all three are numbers."""
-    found = [figure(document(rate).get(name)) for name in ("value", "lower", "upper")]
-    return None if None in found else (found[0], found[1], found[2])  # type: ignore[return-value]
-
-
-def rates(gate: Document) -> Rates:
-    return Rates(span(gate.get("fpr")), span(gate.get("tpr")), figure(gate.get("max_fpr")), figure(gate.get("min_tpr")))
-
-
-def threshold(gate: Document) -> float | None:
-    """Return the frozen threshold, None if the gate had to stop before it had one."""
-    return figure(document(gate.get("operating_point")).get("threshold"))
-
-
-def fleet_of(gate: Document, given: Fleet | None) -> Fleet:
-    """Return the given fleet, else the verdict's, else an example."""
-    if given is not None:
-        return given
-    told = document(document(gate.get("people")).get("fleet"))
-    known: dict[str, Any] = {field.name: figure(told.get(field.name)) for field in fields(Fleet)}
-    return Fleet(**{name: value for name, value in known.items() if value is not None})
-
-
-def people(gate: Document, fleet: Fleet) -> People | None:
-    """Say what the measured rates mean for a fleet; None if they were not measured."""
-    measured = rates(gate)
-    if measured.fpr is None or measured.tpr is None:
+def people(verdict: Verdict) -> People | None:
+    """Say what the measured rates mean for the verdict's fleet; None if they were not measured."""
+    if verdict.fpr is None or verdict.tpr is None:
         return None
-    seen = fleet.phones * fleet.screenshots_per_day
-    alarms = _times(measured.fpr, seen * (1 - fleet.positive_share))
-    found = _times(measured.tpr, seen * fleet.positive_share)
-    flagged = (alarms[0] + found[0], alarms[1] + found[1], alarms[2] + found[2])
-    hours = _times(flagged, fleet.seconds_per_review / _SECONDS)
-    return People(_times(measured.fpr, PER_NEGATIVES), alarms, found, hours)
+    fleet = verdict.fleet
+    seen, hours = fleet.phones * fleet.screenshots_per_day, fleet.seconds_per_review / _SECONDS
+    alarms = span(verdict.fpr, seen * (1 - fleet.positive_share))
+    found = span(verdict.tpr, seen * fleet.positive_share)
+    work = tuple((wasted + useful) * hours for wasted, useful in zip(alarms, found, strict=True))
+    return People(span(verdict.fpr, PER_NEGATIVES), alarms, found, (work[0], work[1], work[2]))
 
 
-def checks(gate: Document) -> list[Check]:
-    """Return what the gate asks for, in its order: what was measured, what was wanted, and whether it holds."""
-    measured, found = rates(gate), []
-    confidence = figure(gate.get("confidence"))
-    sure = f" at {percent(confidence)} confidence" if confidence else ""
-    point = document(gate.get("operating_point"))
-    violation = figure(point.get("violation"))
-    if violation is not None and confidence:
-        found.append(
-            Check(
-                "Threshold: chance that its true false-positive rate is above the limit",
-                percent(violation),
-                f"at most {percent(1 - confidence)}",
-                violation <= 1 - confidence + 1e-12 and not point.get("missing"),
-            )
-        )
-    if measured.fpr and measured.limit is not None:
-        upper = measured.fpr[2]
-        found.append(
-            Check(
-                f"False-positive rate, upper bound{sure}",
-                percent(upper),
-                f"at most {percent(measured.limit)}",
-                upper <= measured.limit,
-            )
-        )
-    if measured.tpr and measured.floor is not None:
-        lower = measured.tpr[1]
-        found.append(
-            Check(
-                f"True-positive rate, lower bound{sure}",
-                percent(lower),
-                f"at least {percent(measured.floor)}",
-                lower >= measured.floor,
-            )
-        )
-    parts = [part for part in slices(gate) if part.status != Status.NOT_JUDGED]
-    if parts:
-        bad = sum(part.status == Status.FAILED for part in parts)
-        found.append(Check("Slices with enough data", f"{bad} of {len(parts)} fail", "none fails", bad == 0))
-    told = document(gate.get("champion"))
-    if isinstance(passed := told.get("passed"), bool):
-        found.append(Check("Against the champion", "passed" if passed else "failed", str(told.get("rule", "")), passed))
-    gain = document(gate.get("baseline"))
-    if (value := figure(gain.get("value"))) is not None:
-        ends = [figure(gain.get(end)) for end in ("lower", "upper")]
-        interval = f" ({ends[0]:+.3f} to {ends[1]:+.3f})" if None not in ends else ""
-        found.append(
-            Check(
-                "Partial AUC beyond the baseline's, a logistic regression on whole screenshots",
-                f"{value:+.3f}{interval}",
-                "not proven to be below 0",
-                ends[1] is None or ends[1] >= 0,
-            )
-        )
-    ledger = document(gate.get("ledger"))
-    if (looks := figure(ledger.get("looks"))) is not None:
-        budget = figure(ledger.get("budget"))
-        wanted = f"at most {budget:g}" if budget is not None else ""
-        found.append(Check("Looks at this test split, this one included", f"{looks:g}", wanted, None))
-    return found
-
-
-def message(gate: Document) -> str:
-    """Return the verdict's sentence without the reasons, which the page lists."""
-    reasons = " ".join(str(reason) for reason in gate.get("reasons") or ())
-    return str(gate.get("message") or "").removesuffix(reasons).strip()
-
-
-def dependence(gate: Document) -> str:
-    """Say how many independent screenshots the negatives count as, "" if they are independent."""
-    rate = document(gate.get("fpr"))
-    trials, groups, effective = (figure(rate.get(name)) for name in ("trials", "groups", "effective"))
-    if trials is None or groups is None or effective is None or effective >= trials:
-        return ""
+def message(verdict: Verdict) -> str:
+    """Return what was measured in a sentence; the page lists the reasons."""
+    fpr, limits = verdict.fpr, verdict.limits
+    if fpr is None:
+        return "The model was not measured."
     return (
-        f"Screenshots of one group are not independent: the {count(int(trials))} negatives, of {count(int(groups))} "
-        f"groups, count as {count(int(effective))}."
+        f"{count(fpr.count)} of {count(fpr.trials)} negatives of the test were false alarms. With "
+        f"{percent(limits.confidence)} confidence the true share is at most {percent(fpr.upper)}; the limit is "
+        f"{percent(limits.max_fpr)}."
     )
 
 
-def warnings(gate: Document) -> list[str]:
-    """Return what the gate warns of without failing."""
-    return [str(line) for line in gate.get("warnings") or ()]
+def limits(verdict: Verdict) -> str:
+    asked = verdict.limits
+    return (
+        f"false alarms for at most {percent(asked.max_fpr)} of the negatives, and at least {percent(asked.min_tpr)} "
+        f"of the positives found, proven with {percent(asked.confidence)} confidence"
+    )
 
 
-def slices(gate: Document) -> list[Slice]:
-    """Return the slices as the verdict lists them: those that fail, the proven, the open ones, the rest."""
-    order = [str(status) for status in Status]
-    found = [
-        Slice(
-            str(row.get("column", "")),
-            str(row.get("value", "")),
-            document(row.get("fpr")) or None,
-            document(row.get("tpr")) or None,
-            str(row.get("status", "")),
-            str(row.get("note") or ""),
+def checks(verdict: Verdict) -> list[Check]:
+    """Return what the gate asks for, in its order: what was measured, what was wanted, and whether that is so."""
+    asked, point, found = verdict.limits, verdict.point, []
+    sure = f"with {percent(asked.confidence)} confidence"
+    if point:
+        kept = point.violation <= asked.alpha + 1e-12 and not point.missing
+        name = "Chance that the threshold raises more false alarms than the limit allows"
+        found.append(Check(name, percent(point.violation), f"at most {percent(asked.alpha)}", kept))
+    if verdict.fpr:
+        upper, wanted = verdict.fpr.upper, f"at most {percent(asked.max_fpr)}"
+        found.append(Check(f"False alarms, at most, {sure}", percent(upper), wanted, upper <= asked.max_fpr))
+    if verdict.tpr:
+        lower, wanted = verdict.tpr.lower, f"at least {percent(asked.min_tpr)}"
+        found.append(Check(f"Positives found, at least, {sure}", percent(lower), wanted, lower >= asked.min_tpr))
+    if parts := [part for part in verdict.slices if part.status is not Status.NOT_JUDGED]:
+        bad = sum(part.status is Status.FAILED for part in parts)
+        found.append(Check("Slices with enough data", f"{bad} of {len(parts)} fail", "none may fail", bad == 0))
+    if champion := verdict.champion:
+        passed = not champion.reasons
+        found.append(
+            Check("Against the champion", "passed" if passed else "failed", _OWED.get(champion.rule, ""), passed)
         )
-        for row in map(document, gate.get("slices") or ())
-    ]
-    return sorted(found, key=lambda part: order.index(part.status) if part.status in order else len(order))
-
-
-def differences(gate: Document) -> list[Difference]:
-    """Return how the candidate's rates differ from the champion's, where they could be compared."""
-    told = document(gate.get("champion"))
-    found = []
-    for key, name in (("fpr", "FPR, increase"), ("tpr", "TPR, decrease")):
-        if row := document(told.get(key)):
-            trials, worse, better = (said(row.get(part)) for part in ("trials", "worse", "better"))
-            numbers = (figure(row.get(part)) for part in ("value", "lower", "upper", "margin"))
-            found.append(Difference(name, trials, worse, better, *numbers))
+    if gain := verdict.gain:
+        measured = f"{gain.value:+.3f} ({gain.lower:+.3f} to {gain.upper:+.3f})"
+        name = "Ranks screenshots better than the baseline: partial AUC"
+        found.append(Check(name, measured, "not proven worse than 0", not gain.lost))
+    if wear := verdict.wear:
+        name = "Times that a model was tested on these screenshots, this one included"
+        found.append(Check(name, count(wear.looks), f"at most {LOOKS_BUDGET}", None))
     return found
 
 
-def variants(rows: Sequence[Document]) -> list[Variant]:
+def rivals(page: Page) -> list[Rival]:
+    """Return this model and what it is compared with on the test split, none if it was not measured."""
+    fpr, tpr, champion = page.verdict.fpr, page.verdict.tpr, page.verdict.champion
+    if fpr is None or tpr is None:
+        return []
+    columns = [Rival("this model", fpr.count, tpr.count)]
+    if champion and champion.fpr and champion.tpr:
+        alarms = fpr.count - champion.fpr.worse + champion.fpr.better
+        columns.append(Rival("champion", alarms, tpr.count + champion.tpr.worse - champion.tpr.better))
+    if page.baseline:
+        columns.append(Rival("baseline", page.baseline["false_alarms"], page.baseline["found"]))
+    return columns
+
+
+def dependence(rate: Rate | None) -> str:
+    """Say how many independent screenshots the negatives count as, "" if they are independent."""
+    if rate is None or rate.effective >= rate.trials:
+        return ""
+    return (
+        f"Screenshots of one group are not independent: the {count(rate.trials)} negatives, of {count(rate.groups)} "
+        f"groups, count as {count(int(rate.effective))}."
+    )
+
+
+def slices(verdict: Verdict) -> list[Slice]:
+    """Return those that fail, the proven, the undecided ones, the rest."""
+    return sorted(verdict.slices, key=lambda part: list(Status).index(part.status))
+
+
+def slice_counts(found: Sequence[Slice]) -> str:
+    """Return how many slices there are of each status, in a sentence."""
+    counts = {status: sum(part.status is status for part in found) for status in _STATUSES}
+    words = [f"{number} {_STATUSES[status][number != 1]}" for status, number in counts.items() if number]
+    return "; ".join(words if counts[Status.FAILED] else ["None fails", *words])
+
+
+def variants(rows: Sequence[Document]) -> list[dict[str, Any]]:
     """Return the variants of `variants.json`, the chosen one first, then those that may ship by compressed size."""
     found = []
     for row in rows:
-        judged, passed = row.get("passed") is True, row.get("may_ship", row.get("passed")) is True
-        reason = str(row.get("reason") or "" if judged else row.get("reason") or row.get("message") or "")
-        if judged and not passed and not reason:
-            reason = "more decisions differ from the trained model's than may"
-        operators = document(row.get("operators"))
-        found.append(
-            Variant(
-                name=str(row.get("name", "")),
-                passed=passed,
-                chosen=row.get("chosen") is True,
-                bytes=figure(row.get("bytes")),
-                compressed=figure(row.get("deflated")),
-                latency=figure(row.get("latency_ms")),
-                flipped=figure(row.get("flipped")),
-                fpr=figure(row.get("fpr")),
-                fpr_upper=figure(row.get("fpr_upper")),
-                tpr=figure(row.get("tpr")),
-                tpr_lower=figure(row.get("tpr_lower")),
-                threshold=figure(row.get("threshold")),
-                runtime=str(row.get("min_runtime_version") or ""),
-                operators=[f"{name} {said(number)}" for name, number in operators.items()],
-                reason=reason,
-            )
-        )
-    return sorted(found, key=lambda v: (not v.chosen, not v.passed, v.compressed or math.inf, v.name))
+        reason = row["reason"] or ("" if row["passed"] else row["message"])
+        if not row["may_ship"] and not reason:
+            reason = "more of its decisions differ from the trained model's than may"
+        found.append({**row, "reason": reason})
+    return sorted(found, key=lambda v: (not v["chosen"], not v["may_ship"], v["deflated"] or math.inf, v["name"]))
 
 
-def candidates(found: Sequence[Variant]) -> list[Candidate]:
+def candidates(found: Sequence[Document]) -> list[Candidate]:
     """Return the variants that have both a size and a latency, as points."""
     return [
-        Candidate(v.name, v.compressed, v.latency, v.passed, v.chosen)
+        Candidate(v["name"], v["deflated"], v["latency_ms"], v["may_ship"], v["chosen"])
         for v in found
-        if v.compressed is not None and v.latency is not None
+        if v["deflated"] is not None and v["latency_ms"] is not None
     ]
 
 
-def data(told: Document) -> Data:
-    """Return what `validation.json` says."""
+def dataset_line(validation: Document) -> str:
+    """Return what data there are, in words: how many of each class, of how many groups; "" if that is not known."""
+    if "accepted" not in validation:
+        return ""
+    classes = ", ".join(f"{shown(number)} {name}" for name, number in validation["classes"].items())
+    return f"{count(validation['accepted'])} labelled screenshots of {count(validation['groups'])} groups, {classes}"
+
+
+def snapshot(validation: Document) -> str:
+    return str(validation.get("subject", {}).get("snapshot", ""))
+
+
+def fired_findings(validation: Document) -> list[tuple[str, str]]:
+    """Return the title and the text of every rule that fired."""
+    return [(one["title"], one["text"]) for one in validation.get("findings", ()) if one["fired"]]
+
+
+def counts(validation: Document) -> list[tuple[str, str]]:
     names = ("verdict", "rows", "accepted", "quarantined", "groups", "near_duplicate_pairs")
-    classes = [str(name) for name in document(told.get("classes"))]
-    splits = [
-        (str(split), [document(counts).get(name) for name in classes])
-        for split, counts in document(told.get("splits")).items()
+    return [(name.replace("_", " "), shown(validation[name])) for name in names if name in validation]
+
+
+def drifted(validation: Document) -> list[str]:
+    """Return the features that moved since the snapshot before, in words."""
+    return [
+        f"{feature} ({rule.replace('-', ' ')}, distance {shown(found['distance'])})"
+        for rule, features in validation.get("drift", {}).items()
+        for feature, found in features.items()
+        if found["drifted"]
     ]
-    findings = [document(one) for one in told.get("findings") or ()]
-    drifted = [
-        f"{feature} ({rule.replace('-', ' ')}, distance {said(document(one).get('distance'))})"
-        for rule, features in document(told.get("drift")).items()
-        for feature, one in document(features).items()
-        if document(one).get("drifted")
-    ]
-    return Data(
-        counts=[(name.replace("_", " "), said(told[name])) for name in names if name in told],
-        classes=classes,
-        splits=splits,
-        findings=[str(one.get("text", "")) for one in findings if one.get("fired")],
-        drifted=drifted,
-    )
 
 
-def metrics(told: Document) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return Model Monitor's metrics as sections, without the points of the curve, the confusion matrix in words."""
-    plain = {name: value for name, value in told.items() if not name.endswith("_curve") and name != "confusion_matrix"}
-    found = sections({name: one["value"] if "value" in document(one) else one for name, one in plain.items()})
-    matrix = [
-        (f"{kind}, {decision}", said(document(document(told.get("confusion_matrix")).get(label)).get(flagged)))
-        for label, kind in (("0", "negatives"), ("1", "positives"))
-        for flagged, decision in (("1", "flagged"), ("0", "not flagged"))
-    ]
-    return [("Decisions", matrix), *found] if "confusion_matrix" in told else found
+def rows_of(document: Document) -> list[tuple[str, str]]:
+    """Return what a document holds as (name, text), without its parts."""
+    return [(name.replace("_", " "), shown(one)) for name, one in document.items() if not isinstance(one, Mapping)]
 
 
-def _times(values: Span, factor: float) -> Span:
-    return (values[0] * factor, values[1] * factor, values[2] * factor)
+def shown(value: Any) -> str:
+    """Return a value as a person reads it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return count(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

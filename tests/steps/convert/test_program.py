@@ -110,6 +110,8 @@ def test_the_evidence_stands_beside_the_bundle(passed):
     assert chosen["sha256"] == contract["sha256"]
     page = (evidence / "report.html").read_text()
     assert "weight-int8" in page
+    assert "approve VERSION" in page
+    assert json.loads((evidence / "evaluation.json").read_text())["baseline"]["found"] > 0
     assert "data:image/jpeg;base64," in page
 
 
@@ -155,6 +157,10 @@ def test_bytes_that_decide_otherwise_than_the_trained_model_are_rejected(judged,
     row = assert_only_evidence(judged)
     assert row["passed"] is True
     assert row["flipped"] > 0.5
+    page = (judged.bundle / "evidence" / "report.html").read_text()
+    assert "float32 decides otherwise than the trained model" in page
+    assert "Rejected" in page
+    assert "approve" not in page
 
 
 @pytest.mark.parametrize(

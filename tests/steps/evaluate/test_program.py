@@ -44,8 +44,11 @@ def test_a_model_that_passes_leaves_a_verdict_scores_a_page_and_a_look(judged, w
     assert written["subject"]["model"] == written["subject"]["trained_model"] == model
     assert written["subject"]["hyperparameters"] == {"backbone": "small-minimalistic"}
     assert written["binary_classification_metrics"]["auc"]["value"] == 1.0
+    assert written["baseline"]["found"] == gate["tpr"]["trials"]
+    assert written["baseline"]["false_alarms"] <= gate["fpr"]["count"]
     page = (judged.evaluation / "report.html").read_text()
     assert "Passed" in page
+    assert "ConvertToTFLite makes the file for phones" in page
     assert "data:image/jpeg;base64," in page
     scored = pd.read_parquet(judged.evaluation / "scores.parquet")
     (look,) = judged.looks()

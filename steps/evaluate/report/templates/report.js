@@ -33,7 +33,9 @@
     }
     tell("card-hours", amount(days[0].hours));
     tell("card-hours-span", `${amount(days[1].hours)} to ${amount(days[2].hours)}`);
-    tell("card-fleet", `${amount(Number(at("phones").value) || 0)} phones × ${amount(Number(at("screenshots").value) || 0)} screenshots`);
+    const told = fields.map((id) => Number(at(id).value) || 0);
+    fields.forEach((id, place) => tell(`told-${id}`, id === "share" ? percent(told[place] / 100) : amount(told[place])));
+    tell("card-fleet", `${amount(told[0])} phones × ${amount(told[1])} screenshots`);
   };
 
   const slider = at("slider");
@@ -50,10 +52,10 @@
     tell("at-tpr-count", `${data.true[stop].toLocaleString("en")} of ${data.positives.toLocaleString("en")}`);
     tell("at-alarms", amount(100000 * fpr));
     tell("at-hours", amount(one.hours));
-    tell("at-state", frozen ? "the frozen threshold: the one the gate judged" : "not verified: for orientation only");
+    tell("at-state", frozen ? "the model's own, which was tested" : "not tested: for orientation only");
     at("at-state").className = frozen ? "badge" : "badge odd";
     at("back").disabled = frozen || data.frozen === null;
-    slider.setAttribute("aria-valuetext", `threshold ${data.thresholds[stop].toFixed(4)}, false-positive rate ${percent(fpr)}, true-positive rate ${percent(tpr)}`);
+    slider.setAttribute("aria-valuetext", `threshold ${data.thresholds[stop].toFixed(4)}, false alarms ${percent(fpr)}, positives found ${percent(tpr)}`);
     for (const [plot, places] of Object.entries(data.places)) {
       const marker = document.querySelector(`#plot-${plot} .marker`);
       const [x, y] = places[stop];

@@ -77,7 +77,7 @@ def test_a_useless_model_fails_on_its_true_positives(rng):
     labels = np.arange(1000) % 2
     verdict = judge(HeldOut(rng.random(1000), labels), HeldOut(rng.random(1000), labels), LIMITS)
     assert not verdict.passed
-    assert any("True-positive rate" in reason for reason in verdict.reasons)
+    assert any("Share of positives found" in reason for reason in verdict.reasons)
 
 
 def test_a_shifted_test_split_is_caught(rng):

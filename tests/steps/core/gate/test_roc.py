@@ -92,11 +92,17 @@ def test_the_partial_auc_is_the_mean_tpr_below_the_rate():
 
 
 def test_an_evaluation_ranks_and_slices_by_size():
-    evaluation = evaluate(_scored(1).assign(**{"slice:theme": ["dark", "light", "light", "dark"] * 200}), LIMITS, {})
+    evaluation = evaluate(
+        _scored(1).assign(
+            **{"slice:theme": ["dark", "dark", "dark", "dark", "light", "light", "light", "light"] * 100}
+        ),
+        LIMITS,
+        {},
+    )
     assert evaluation.ranking["partial_auc"]["value"] > 0.9
     assert set(evaluation.ranking["tpr_at_fpr"]) == {"0.01", "0.05", "0.1"}
     assert {(part.column, part.value) for part in evaluation.verdict.slices} == {("theme", "dark"), ("theme", "light")}
-    wide = _scored(1).assign(width=[10, 30] * 400)
+    wide = _scored(1).assign(width=[10, 10, 10, 10, 30, 30, 30, 30] * 100)
     columns = {part.column for part in evaluate(wide, LIMITS, {}).verdict.slices}
     assert columns == {"orientation"}
 

@@ -105,15 +105,18 @@ def test_small_slices_are_not_judged_and_say_what_is_wanted():
 
 
 def test_a_slice_of_one_class_has_one_rate():
-    labels = np.repeat([0, 1], 100)
-    parts = judge_slices({"x": ["n"] * 100 + ["p"] * 100}, decided(labels == 1, labels), LIMITS)
-    assert [(part.fpr is None, part.tpr is None) for part in parts] == [(False, True), (True, False)]
-    assert [(part.negatives, part.positives) for part in parts] == [(100, 0), (0, 100)]
+    labels = np.repeat([0, 0, 1, 1], 50)
+    parts = judge_slices({"x": np.repeat(["a", "b", "c", "d"], 50)}, decided(labels == 1, labels), LIMITS)
+    assert [(part.fpr is None, part.tpr is None) for part in parts] == [(False, True)] * 2 + [(True, False)] * 2
+    assert [(part.negatives, part.positives) for part in parts] == [(50, 0)] * 2 + [(0, 50)] * 2
 
 
 @pytest.mark.parametrize(
     "values",
-    [["same"] * 200, [str(n % 51) for n in range(200)], [None] * 200, [float("nan")] * 100 + ["x"] * 100],
+    [
+        *(["same"] * 200, [str(n % 51) for n in range(200)], [None] * 200, [float("nan")] * 100 + ["x"] * 100),
+        ["other", "promotion"] * 100,  # the classes' names: each slice would be the whole result again
+    ],
 )
 def test_columns_that_make_no_slices_are_left_out(values):
     labels = np.arange(200) % 2

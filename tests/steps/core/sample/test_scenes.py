@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steps.core.sample.apps import APPS, make_app
+from steps.core.sample.apps import APPS, SOURCE, app_name, are_drawn, make_app
 from steps.core.sample.canvas import SHORT_SIDE_DP
 from steps.core.sample.decoys import DECOYS
 from steps.core.sample.scenes import draw_scene, plan_scene
@@ -88,3 +88,12 @@ def _logistic(features, labels, steps=300, rate=0.3, decay=0.01):
         weights -= rate * (features.T @ error / len(labels) + decay * weights)
         bias -= rate * error.mean()
     return weights
+
+
+def test_screenshots_are_the_samples_by_source_and_apps():
+    names = [app_name(number) for number in range(APPS)]
+    assert len(set(names)) == APPS
+    assert are_drawn([SOURCE] * APPS, names)
+    assert not are_drawn([SOURCE, SOURCE], [names[0], "banking"])
+    assert not are_drawn([SOURCE, "phone"], names[:2])
+    assert not are_drawn([], [])

@@ -11,20 +11,25 @@ import pandas as pd
 import pytest
 import simplejpeg
 
-from steps.core.gate.champion import Champion
-from steps.core.gate.gate import judge
+from steps.core.gate.champion import Champion, Comparison, Difference
 from steps.core.gate.held_out import HeldOut
 from steps.core.gate.limits import Fleet, Limits
+from steps.core.gate.rates import Rate
 from steps.core.gate.review_load import people as people_of
+from steps.core.gate.slices import Slice, Status
+from steps.core.gate.test_set_ledger import Wear
+from steps.core.gate.threshold import OperatingPoint
+from steps.core.gate.verdict import Verdict
 from steps.core.tiles.shards import ShardWriter
 from steps.core.tiles.tiling import plan_tiles
-from steps.evaluate.evaluation import evaluate
-from steps.evaluate.report import FILE_NAME, Box, Gallery, Page, Shot, page_of, write_report
-from steps.evaluate.report.plots import Plot
-from steps.evaluate.report.views import checks, fleet_of, people
+from steps.evaluate.evaluation import beside, evaluate
+from steps.evaluate.report import FILE_NAME, Box, Gallery, Origin, Page, Shot, page_of, write_report
+from steps.evaluate.report.plots import Plot, _beside
+from steps.evaluate.report.views import checks, people, rivals
 from tests.steps.reading import HOSTILE, Reader
 
-REJECTED = {"passed": False, "message": "Not measured.", "reasons": ["The test split holds no negatives: add some."]}
+LIMITS = Limits(0.01)
+REJECTED = Verdict(LIMITS, None, None, None, 0, ("The test split holds no negatives: add some.",))
 BARE = Page("A model", REJECTED, np.array([]), np.array([], np.int64))
 PLOTS = {"det.png", "roc.png", "scores.png"}
 
@@ -60,15 +65,16 @@ def scored(count=3000, seed=0, columns=()):
 
 
 def evaluated(frame=None, limits=None, **given):
-    """Return an evaluation of made-up scores as (what `evaluation.json` holds, the scored screenshots)."""
-    found = evaluate(scored() if frame is None else frame, limits or Limits(0.02), {"model": "ab" * 32}, **given)
-    document = {
-        "subject": found.subject,
-        "binary_classification_metrics": found.metrics,
-        "ranking": found.ranking,
-        "gate": found.verdict.to_dict(),
-    }
-    return document, found.scored
+    """Return an evaluation of made-up scores."""
+    return evaluate(scored() if frame is None else frame, limits or Limits(0.02), {"model": "ab" * 32}, **given)
+
+
+def rate(count, trials, value, lower, upper):
+    return Rate(count, trials, value, lower, upper, trials, float(trials), 1.0)
+
+
+def passing(limits=LIMITS, **changes):
+    return Verdict(limits, None, rate(0, 400, 0, 0, 0.0075), rate(40, 50, 0.8, 0.7, 0.9), 0, (), **changes)
 
 
 def stored(folder, frame):
@@ -99,60 +105,52 @@ def stored(folder, frame):
 
 def variant(name="float16", **changes):
     row = {"name": name, "bytes": 3e6, "deflated": 2.5e6, "latency_ms": 30.0, "flipped": 0.001, "passed": True}
-    return row | {"may_ship": True, "operators": {"CONV_2D": 34}, "min_runtime_version": "2.8.0"} | changes
+    row |= {"may_ship": True, "chosen": False, "reason": "", "message": "", "fpr_upper": 0.01, "tpr_lower": 0.7}
+    return row | {"min_runtime_version": "2.8.0"} | changes
 
 
-def full(text, rate=None):
+def full(text, fpr=None, fleet=None):
     """A page that has every part but the curves, with one text wherever a stranger's can stand."""
-    rate = rate or {"count": 1, "trials": 9, "value": 0.1, "lower": 0.05, "upper": 0.2, "groups": 3, "effective": 4}
-    difference = {"trials": 9, "worse": 1, "better": 2, "value": -0.1, "lower": -0.2, "upper": 0.1, "margin": 0.05}
-    gate = REJECTED | {
-        "message": text,
-        "reasons": [text],
-        "warnings": [text],
-        "max_fpr": 0.01,
-        "min_tpr": 0.3,
-        "confidence": 0.95,
-        "operating_point": {"threshold": 0.5, "violation": 0.04, "missing": 0},
-        "fpr": rate,
-        "tpr": rate,
-        "slices": [
-            {"column": text, "value": text, "fpr": rate, "tpr": None, "status": status, "note": text}
-            for status in ("failed", "open", text)
-        ],
-        "champion": {
-            "champion": text,
-            "rule": text,
-            "fpr": difference,
-            "tpr": None,
-            "reasons": [text],
-            "passed": False,
-        },
-        "ledger": {"looks": 3, "budget": 20},
-    }
+    found = Rate(1, 9, 0.1, 0.05, 0.2, 3, 4.0, 2.0)
+    difference = Difference(1, 2, 9, 3, 4.0, -0.1, -0.2, 0.1, 0.05, 0, 0)
+    verdict = Verdict(
+        LIMITS,
+        OperatingPoint(0.5, 1, 9, 0.04, 0.9, 0, 3, 4.0, 0),
+        fpr or found,
+        found,
+        0,
+        (text,),
+        slices=tuple(Slice(text, text, 9, 9, found, None, status, text) for status in Status),
+        champion=Comparison(text, text, difference, None, (), (), (text,)),
+        wear=Wear(30, 30.0),
+        fpr_upper_of_all_looks=0.5,
+        fleet=fleet or Fleet(),
+    )
     gallery = Gallery([shot(text), shot(text, picture=b"no JPEG")], 20, 2)
     return Page(
         text,
-        gate,
+        verdict,
         np.array([]),
         np.array([], np.int64),
         classes=(text, text),
-        metrics={text: {"value": 0.5}, "confusion_matrix": {"0": {"0": 1, "1": text}}},
         false_alarms=gallery,
         misses=gallery,
         broken=gallery,
         fixed=gallery,
-        variants=[variant(text, operators={text: 1}, latency_ms=None), variant(text, reason=text, deflated=None)],
-        history=[{"phase": text, "epoch": 1, text: 0.5}],
-        tuning={"best": {text: text}, "trials": [{text: text, "objective": 0.5}]},
+        variants=[variant(text, min_runtime_version=text, latency_ms=None), variant(text, reason=text, deflated=None)],
         data={
             "verdict": text,
+            "accepted": 9,
+            "groups": 3,
             "classes": {text: 1},
             "splits": {text: {text: 1}},
-            "findings": [{"fired": True, "text": text}],
+            "findings": [{"fired": True, "title": text, "text": text}],
+            "subject": {"snapshot": text},
             "drift": {text: {text: {"drifted": True, "distance": 0.4}}},
         },
-        subject={text: text, "nested": {text: {text: [text] * 20}}},
+        subject={text: text, "hyperparameters": {text: text}},
+        origin=Origin(text, text, text),
+        refused=text,
     )
 
 
@@ -175,10 +173,13 @@ def complete(tmp_path_factory):
     frame = scored(columns={"slice:theme": ["dark", "light", "light"] * 1000})
     test = frame[frame["split"] == "test"]
     before = Champion("version 7", dict(zip(test["id"], (test["score"] > 0.2).tolist(), strict=True)))
-    document, rows = evaluated(frame, champion=before)
-    parts = {"variants": [variant(chosen=True), variant("int8", may_ship=False)], "history": [{"epoch": 1, "auc": 0.9}]}
-    write_report(folder, page_of("A model", document, rows, stored(folder, test), folder, **parts))
-    return folder, document
+    found = evaluated(frame, champion=before, baseline=dict(zip(test["id"], test["score"] / 2, strict=True)))
+    parts = {
+        "variants": [variant(chosen=True), variant("int8", may_ship=False)],
+        "origin": Origin("20261129-092744-z1oj", "prod", "2026-11-29"),
+    }
+    write_report(folder, page_of("A model", found, stored(folder, test), folder, **parts))
+    return folder, found
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -211,7 +212,8 @@ def test_links_lead_to_sections_that_are_there(read, complete):
 def test_a_verdict_without_a_measurement_says_why_and_no_more(read, tmp_path):
     text = read(BARE).text
     assert text.startswith(
-        "A model: rejected A model Rejected Not measured. The test split holds no negatives: add some."
+        "A model: rejected A model Rejected The model was not measured. The test split holds no negatives: add some. "
+        "What follows Nothing is registered"
     )
     assert "No curve can be drawn" in text
     assert not {"For people", "Slices", "Pictures", "Champion", "Variants", "Training", "Data"} & set(text.split())
@@ -224,68 +226,56 @@ def test_scores_that_are_not_numbers_have_no_curve(read):
 
 
 def test_verdict_bounds_reasons_and_people_come_first_and_in_this_order(read):
-    document, rows = evaluated(limits=Limits(0.0005))
-    text = read(page_of("A model", document, rows, pd.DataFrame({"id": []}), None)).text
-    gate = document["gate"]
-    assert gate["reasons"]
+    found = evaluated(limits=Limits(0.0005))
+    text = read(page_of("A model", found, pd.DataFrame({"id": []}), None)).text
+    reasons = found.verdict.reasons
+    assert reasons
     wanted = [
         "Rejected",
-        "False-positive rate",
+        "False alarms, at most",
         "False alarms in 100,000",
-        *gate["reasons"],
+        *reasons,
         "What it means for people",
     ]
     places = [text.index(" ".join(word.split())) for word in wanted]
     assert places == sorted(places)
-    assert text.count(gate["reasons"][0]) == 1
+    assert text.count(reasons[0]) == 1
 
 
 def test_a_pass_lists_what_was_checked(complete):
-    folder, document = complete
+    folder, found = complete
     text = Reader((folder / FILE_NAME).read_text()).text
-    assert document["gate"]["passed"], document["gate"]["reasons"]
+    assert found.verdict.passed, found.verdict.reasons
     assert "A model: passed" in text
-    assert len(re.findall(r"\bholds\b", text)) == 5
+    assert len(re.findall(r"\bmet\b", text)) == 6
 
 
 @pytest.mark.parametrize(("upper", "holds"), [(0.0099, True), (0.01, True), (0.0101, False)])
-def test_a_bound_holds_up_to_its_limit(upper, holds):
-    rate = {"count": 1, "trials": 900, "value": 0.001, "lower": 0.0005, "upper": upper}
-    (check,) = checks({"max_fpr": 0.01, "fpr": rate})
+def test_a_limit_is_met_up_to_the_bound(upper, holds):
+    (check,) = checks(replace(REJECTED, fpr=rate(1, 900, 0.001, 0.0005, upper)))
     assert check.passed == holds
 
 
 def test_names_that_are_no_plain_words_are_not_drawn(read):
     variants = [variant(text) for text in HOSTILE]
-    history = [dict.fromkeys(HOSTILE, 0.5) | {"validation:auc": 0.9, "train:loss": 1.0}]
-    page = read(replace(BARE, variants=variants, history=history))
-    assert len(page.all("svg")) == 3
+    page = read(replace(BARE, variants=variants))
+    assert len(page.all("svg")) == 1
     assert "no. 1" in page.text
-    assert "validation:auc" in page.text
 
 
 def test_people_are_told_what_the_gate_computes():
-    frame = scored()
-    held = [
-        HeldOut(*(part[name].tolist() if name in ("id", "group") else part[name].to_numpy() for name in names), {})
-        for part in (frame[frame["split"] == split] for split in ("calibration", "test"))
-        for names in [("score", "label", "id", "group")]
-    ]
     fleet = Fleet(phones=50, screenshots_per_day=80, positive_share=0.05, seconds_per_review=20)
-    verdict = judge(*held, Limits(0.02), fleet=fleet)
-    told, document = people_of(verdict.fpr, verdict.tpr, fleet), verdict.to_dict()
-    assert fleet_of(document, None) == fleet
-    shown = people(document, fleet)
+    verdict = evaluated(fleet=fleet).verdict
+    told, shown = people_of(verdict.fpr, verdict.tpr, fleet), people(verdict)
     for span, name in ((shown.alarms, "false_alarms_per_day"), (shown.hours, "reviewer_hours_per_day")):
         assert span == pytest.approx([told[name][part] for part in ("value", "lower", "upper")])
-    assert shown.per_negatives[0] == pytest.approx(document["false_alarms"]["value"])
+    assert shown.per_negatives[0] == pytest.approx(told["false_alarms"]["value"])
 
 
 def test_what_people_have_to_do_is_readable_without_a_script(read):
-    rate = {"count": 10, "trials": 1000, "value": 0.01, "lower": 0.005, "upper": 0.02}
     fleet = Fleet(phones=100, screenshots_per_day=100, positive_share=0, seconds_per_review=36)
-    text = read(replace(full("plain", rate), fleet=fleet)).text
-    assert "about 1,000 would be flagged for nothing; the test split allows 500 to 2,000" in text
+    text = read(full("plain", rate(10, 1000, 0.01, 0.005, 0.02), fleet)).text
+    assert "about 1,000 would be flagged for nothing; by what is proven, 500 to 2,000" in text
     assert "false alarms 100 50 200" in text.replace(",", "")
     assert "hours of review, for both 1.0 0.5 2.0" in text
 
@@ -299,53 +289,50 @@ def test_controls_that_need_the_script_are_hidden_without_it(complete):
 
 
 def test_plots_and_tables_lie_beside_the_page(complete):
-    folder, document = complete
+    folder, found = complete
     names = {path.name for path in folder.iterdir()}
-    assert PLOTS | {"pareto.png", "training.png", "slices.csv", "variants.csv"} <= names
+    assert PLOTS | {"pareto.png", "slices.csv"} <= names
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in names if name.endswith(".png"))
     with (folder / "slices.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert {(row["column"], row["value"]) for row in rows} == {
-        (s["column"], s["value"]) for s in document["gate"]["slices"]
+        (part.column, part.value) for part in found.verdict.slices
     }
-    with (folder / "variants.csv").open(encoding="utf-8") as stream:
-        assert {row["name"]: row["passed"] for row in csv.DictReader(stream)} == {"float16": "yes", "int8": "no"}
 
 
 def test_no_cell_of_a_table_is_a_formula(tmp_path):
     write_report(tmp_path, full("=HYPERLINK(1)"))
-    for name in ("slices.csv", "variants.csv"):
-        with (tmp_path / name).open(encoding="utf-8") as stream:
-            cells = [cell for row in csv.reader(stream) for cell in row]
-        assert any("HYPERLINK" in cell for cell in cells)
-        assert not [cell for cell in cells if cell.startswith("=")]
+    with (tmp_path / "slices.csv").open(encoding="utf-8") as stream:
+        cells = [cell for row in csv.reader(stream) for cell in row]
+    assert any("HYPERLINK" in cell for cell in cells)
+    assert not [cell for cell in cells if cell.startswith("=")]
 
 
 def test_failed_slices_come_first_and_those_not_judged_say_why(read):
-    rate = {"count": 1, "trials": 9, "value": 0.1, "lower": 0.05, "upper": 0.2}
+    found = rate(1, 9, 0.1, 0.05, 0.2)
     slices = [
-        {"column": "theme", "value": value, "fpr": rate, "tpr": rate, "status": status, "note": note}
+        Slice("theme", value, 9, 9, found, found, status, note)
         for value, status, note in [
-            ("dark", "not judged", "not judged: 9 negatives, 30 independent ones wanted"),
-            ("light", "proven", ""),
-            ("sepia", "failed", "FPR is proven above 1 %"),
+            ("dark", Status.NOT_JUDGED, "not judged: 9 negatives, 30 independent ones wanted"),
+            ("light", Status.PROVEN, ""),
+            ("sepia", Status.FAILED, "false-alarm rate is proven above 1 %"),
         ]
     ]
-    text = read(replace(BARE, gate=REJECTED | {"slices": slices})).text
+    text = read(replace(BARE, verdict=replace(REJECTED, slices=tuple(slices)))).text
     assert text.index("sepia") < text.index("light") < text.index("theme dark")
-    assert "1 fail; 1 are proven; 0 are open; 1 too small." in text
+    assert "1 fails; 1 is proven good; 1 is too small to judge." in text
     assert "9 negatives, 30 independent ones wanted" in text
 
 
 def test_newly_broken_screenshots_are_shown_as_pictures(complete):
-    folder, document = complete
-    champion = document["gate"]["champion"]
+    folder, found = complete
+    champion = found.verdict.champion
     text = Reader((folder / FILE_NAME).read_text()).text
-    broken, fixed = len(champion["newly_broken"]), len(champion["newly_fixed"])
+    broken, fixed = len(champion.newly_broken), len(champion.newly_fixed)
     assert fixed
-    assert f"{fixed} that the champion decides wrongly and the candidate rightly." in text
+    assert f"{fixed} that the champion decides wrongly and this model rightly." in text
     assert ("Newly broken" in text) == bool(broken)
-    assert "Champion: version 7 ." in text
+    assert "version 7 : this model has to be proven not worse by more than the margins." in text
 
 
 def test_the_bundled_variant_comes_first_and_one_that_may_not_ship_says_why(read):
@@ -353,7 +340,7 @@ def test_the_bundled_variant_comes_first_and_one_that_may_not_ship_says_why(read
     variants.append(variant("qat", passed=False, may_ship=False, deflated=None, latency_ms=None, reason="no file"))
     text = read(replace(BARE, variants=variants)).text
     assert text.index("float16 bundled") < text.index("float32 passes") < text.index("int8 fails")
-    assert "more decisions differ from the trained model's than may" in text
+    assert "more of its decisions differ from the trained model's than may" in text
     assert "no file" in text
 
 
@@ -372,17 +359,85 @@ def test_the_same_page_gives_the_same_bytes(tmp_path):
     assert first == second
 
 
-def test_absent_and_odd_documents_leave_gaps_not_errors(read):
-    odd = {
-        "passed": "yes",
-        "reasons": None,
-        "fpr": {"value": None, "lower": "x", "upper": float("nan")},
-        "operating_point": None,
-        "slices": [None, 3, {}],
-        "champion": "none",
-        "people": [],
-        "ledger": 7,
-    }
-    page = read(Page("", odd, np.array([0.1, 0.9]), np.array([0, 1]), variants=[{}], history=[{}], data={"splits": 3}))
-    assert "Rejected" in page.text
-    assert "Passed" not in page.text
+def test_false_alarms_and_what_nearly_was_one_are_apart(read):
+    wrong, right = shot("wrong"), shot("right", wrong=False)
+    text = read(replace(BARE, false_alarms=Gallery([wrong, right, right], 40, 1))).text
+    assert "1 of 40 negatives (negative) is flagged." in text
+    assert text.index("wrong") < text.index("Nearly flagged") < text.index("right")
+    assert "the 2 negatives (negative) with the highest scores" in text
+    none = read(replace(BARE, misses=Gallery([right], 40, 0))).text
+    assert "None of 40 positives (positive) is missed. Nearly missed" in none
+
+
+def test_a_file_that_passed_has_its_commands_and_what_they_do(complete, read):
+    text = Reader((complete[0] / FILE_NAME).read_text()).text
+    assert text.index("tilegate models approve VERSION --env prod --by NAME --reason TEXT") < text.index(
+        "What the gate"
+    )
+    assert "tilegate models reject VERSION --env prod --by NAME" in text
+    assert "run 20261129-092744-z1oj" in text
+    assert "Made on 2026-11-29" in text
+    assert "released at once" in text
+    passed = replace(BARE, verdict=passing(), origin=Origin("r", "local", "2026-11-29"))
+    assert "No phone gets it by that. tilegate release publish VERSION --percent 10" in read(passed).text
+    assert "In AWS it is also released at once" in read(replace(passed, origin=Origin())).text
+
+
+def test_what_is_not_to_be_decided_offers_no_command(read):
+    trained = replace(BARE, verdict=passing())
+    refused = replace(trained, origin=Origin("r", "local", "2026-11-29"), refused="Too many decisions differ.")
+    for page, says in ((trained, "ConvertToTFLite makes the file"), (refused, "Too many decisions differ.")):
+        text = read(page).text
+        assert says in text
+        assert "approve VERSION" not in text
+    assert "Rejected" in read(refused).text
+
+
+def test_the_page_tells_data_limits_and_whether_they_are_drawn(read):
+    data = {"accepted": 1200, "groups": 240, "classes": {"other": 720, "promotion": 480}, "subject": {"snapshot": "59"}}
+    data["findings"] = [{"fired": True, "title": "Splits with few groups", "text": "Fewest are 24."}]
+    page = replace(BARE, verdict=passing(Limits(0.15)), data=data, synthetic=True)
+    text = read(page).text
+    assert "1,200 labelled screenshots of 240 groups, 720 other, 480 promotion, synthetic Dataset 59" in text
+    assert (
+        "at most 15 % of the negatives, and at least 30 % of the positives found, proven with 95 % confidence" in text
+    )
+    assert "Synthetic sample." in text
+    assert "Splits with few groups Fewest are 24." in text
+    assert "ynthetic" not in read(replace(page, synthetic=False)).text
+
+
+def test_model_champion_and_baseline_stand_side_by_side(complete):
+    """The champion flags above .2; the baseline ranks as the model does, so it finds as much."""
+    folder, found = complete
+    rows = scored()
+    test = rows[rows["split"] == "test"]
+    before = [((test["score"] > 0.2) & (test["label"] == label)).sum() for label in (0, 1)]
+    page = replace(BARE, verdict=found.verdict, baseline=found.baseline)
+    columns = [(one.name, one.false_alarms, one.found) for one in rivals(page)]
+    mine = (found.verdict.fpr.count, found.verdict.tpr.count)
+    assert columns[:2] == [("this model", *mine), ("champion", *before)]
+    assert columns[2][0] == "baseline"
+    assert columns[2][1] <= mine[0]
+    assert columns[2][2] <= mine[1]
+    assert "this model champion baseline" in Reader((folder / FILE_NAME).read_text()).text
+
+
+def test_a_baseline_may_raise_no_more_false_alarms_than_the_model():
+    labels = np.array([0, 0, 0, 0, 1, 1, 1])
+    held = HeldOut(np.zeros(7), labels, [str(n) for n in range(7)])
+    scores = dict(zip(held.ids, [0.9, 0.5, 0.5, 0.1, 0.95, 0.6, 0.5], strict=True))
+    assert beside(held, 0, scores) == {"false_alarms": 0, "found": 1}
+    # Two negatives have the same score: one of them alone cannot be flagged.
+    assert beside(held, 2, scores) == {"false_alarms": 1, "found": 2}
+    assert beside(held, 4, scores) == {"false_alarms": 4, "found": 3}
+
+
+def test_no_name_of_a_variant_is_struck_through():
+    """Two that pass: the line between them goes to the right from the first one's point."""
+    points, names = [(150.0, 150.0), (250.0, 130.0)], ["weight-int8", "float16"]
+    line = [(150.0, 250.0, 150.0, 150.0), (250.0, 250.0, 130.0, 150.0)]
+    for (x, y), (a, b), name in zip(points, _beside(points, names, line), names, strict=True):
+        left, right = x + a, x + a + 4.4 * len(name)
+        for start, end, bottom, top in line:
+            assert not (left < end and start < right and y + b - 4 < top and bottom < y + b + 4)

@@ -9,8 +9,12 @@ import urllib.request
 import numpy as np
 import pytest
 
-from steps.core.gate.limits import Fleet
-from steps.evaluate.report import FILE_NAME, Page, write_report
+from steps.convert.variants import Variant
+from steps.core.gate.limits import Fleet, Limits
+from steps.core.gate.rates import Rate
+from steps.core.gate.threshold import OperatingPoint
+from steps.core.gate.verdict import Verdict
+from steps.evaluate.report import FILE_NAME, Origin, Page, write_report
 
 pytestmark = pytest.mark.integration
 
@@ -50,8 +54,8 @@ class Browser:
         (found,) = self._call("POST", "/elements", {"using": "css selector", "value": f"#{name}"})
         self._call("POST", f"/element/{next(iter(found.values()))}/value", {"text": keys})
 
-    def resize(self, width):
-        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    def resize(self, width, height=900):
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
         wanted = {"cmd": "Emulation.setDeviceMetricsOverride", "params": screen}
         self._call("POST", "/goog/cdp/execute", wanted)
 
@@ -78,16 +82,22 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     numbers = np.arange(10)
     scores, labels = np.concatenate([0.05 + numbers / 10, 0.1 + numbers / 10]), np.repeat([0, 1], 10)
-    gate = {
-        "passed": True,
-        "max_fpr": 0.5,
-        "min_tpr": 0.2,
-        "operating_point": {"threshold": 0.65},
-        "fpr": {"count": 3, "trials": 10, "value": 0.3, "lower": 0.1, "upper": 0.6},
-        "tpr": {"count": 4, "trials": 10, "value": 0.4, "lower": 0.2, "upper": 0.7},
-    }
-    fleet = Fleet(phones=10, screenshots_per_day=100, positive_share=0.5, seconds_per_review=36)
-    write_report(folder, Page("A model", gate, scores, labels, fleet=fleet))
+    verdict = Verdict(
+        Limits(max_fpr=0.6, min_tpr=0.2),
+        OperatingPoint(0.65, 3, 10, 0.04, 0.9, 0, 10, 10.0, 0),
+        Rate(3, 10, 0.3, 0.1, 0.6, 10, 10.0, 1.0),
+        Rate(4, 10, 0.4, 0.2, 0.7, 10, 10.0, 1.0),
+        0,
+        (),
+        fleet=Fleet(phones=10, screenshots_per_day=100, positive_share=0.5, seconds_per_review=36),
+    )
+    sizes = {"weight-int8": (1_080_000, 44.4), "float16": (1_770_000, 39.6)}
+    variants = [
+        Variant(name=name, deflated=size, latency_ms=latency, passed=True, may_ship=True).to_dict()
+        for name, (size, latency) in sizes.items()
+    ]
+    origin = Origin("20261129-092744-z1oj", "prod", "2026-11-29")
+    write_report(folder, Page("A model", verdict, scores, labels, variants=variants, origin=origin))
     return (folder / FILE_NAME).as_uri()
 
 
@@ -106,25 +116,25 @@ def browse(port, report, tmp_path):
         browser.close()
 
 
-def test_the_page_opens_at_the_frozen_threshold_without_a_complaint(browse):
+def test_the_page_opens_at_the_models_threshold_without_a_complaint(browse):
     browser = browse()
     assert browser.messages() == []
     assert browser.text("at-threshold") == "0.6500"
     assert (browser.text("at-fpr"), browser.text("at-fpr-count")) == ("30 %", "3 of 10")
     assert (browser.text("at-tpr"), browser.text("at-tpr-count")) == ("40 %", "4 of 10")
     assert browser.text("at-alarms") == "30,000"
-    assert browser.text("at-state").startswith("the frozen threshold")
+    assert browser.text("at-state").startswith("the model's own")
     assert browser.run("return document.getElementById('back').disabled")
 
 
-def test_a_link_leads_to_a_threshold_and_says_that_it_is_not_verified(browse):
+def test_a_link_leads_to_a_threshold_and_says_that_it_is_not_tested(browse):
     browser = browse("#t=0.86")
     assert browser.text("at-threshold") == "0.8500"
     assert (browser.text("at-fpr"), browser.text("at-tpr")) == ("10 %", "20 %")
     assert browser.text("at-alarms") == "10,000"
     # 1,000 screenshots a day, half of them positive, 36 seconds each: (50 + 100) / 100 hours.
     assert browser.text("at-hours") == "1.5"
-    assert browser.text("at-state").startswith("not verified")
+    assert browser.text("at-state").startswith("not tested")
 
 
 def test_the_slider_moves_its_mark_on_every_plot(browse):
@@ -171,6 +181,7 @@ def test_the_readers_fleet_changes_hours_everywhere(browse):
     assert [browser.text(f"hours-{column}") for column in range(3)] == ["6.0", "2.0", "12"]
     assert (browser.text("at-hours"), browser.text("card-hours")) == ("6.0", "6.0")
     assert browser.text("found-0") == "0"
+    assert "With 20 phones, 100 screenshots a day on each, 0 % of them positive" in browser.text("people")
 
 
 def test_without_a_script_the_page_reads_and_offers_nothing_that_needs_one(browse):
@@ -178,7 +189,7 @@ def test_without_a_script_the_page_reads_and_offers_nothing_that_needs_one(brows
     assert browser.text("hours-0") == "3.5"
     hidden = "return [...document.querySelectorAll('[data-script]')].every((e) => e.getClientRects().length === 0)"
     assert browser.run(hidden)
-    assert browser.run("return document.querySelectorAll('svg').length") == 3
+    assert browser.run("return document.querySelectorAll('svg').length") == 4
 
 
 def test_no_script_but_the_pages_own_can_run(browse):
@@ -193,3 +204,46 @@ def test_nothing_is_wider_than_the_window(browse, width):
     browser = browse()
     browser.resize(width)
     assert browser.run("return [innerWidth, document.documentElement.scrollWidth]") == [width, width]
+
+
+@pytest.mark.parametrize("window", [(1280, 900), (390, 844)])
+def test_the_slider_stays_in_sight_of_its_plots_and_covers_no_heading(browse, window):
+    browser = browse()
+    browser.resize(*window)
+    covered, in_sight = browser.run(
+        """const slide = document.querySelector('.slide');
+        let [covered, seen] = [0, true];
+        for (let y = 0; y < document.documentElement.scrollHeight; y += 20) {
+          scrollTo(0, y);
+          const [box, plot] = [slide, document.getElementById('plot-det')].map((e) => e.getBoundingClientRect());
+          for (const heading of document.querySelectorAll('h2, h3')) {
+            const h = heading.getBoundingClientRect();
+            covered += h.bottom > box.top && h.top < box.bottom;
+          }
+          if (plot.top > 0 && plot.top + box.height + 20 < innerHeight && box.bottom > innerHeight + 1) seen = false;
+        }
+        return [covered, seen];"""
+    )
+    assert covered == 0
+    assert in_sight
+
+
+def test_the_line_of_the_best_variants_crosses_none_of_their_names(browse):
+    browser = browse()
+    crossed, names = browser.run(
+        """const plot = document.querySelector('#plot-pareto svg');
+        const names = [...plot.querySelectorAll('text')].filter((t) => /int8|float/.test(t.textContent));
+        const green = /fill: none.*stroke: var\\(--good\\)/;
+        const lines = [...plot.querySelectorAll('path')].filter((p) => green.test(p.getAttribute('style')));
+        let crossed = 0;
+        for (const line of lines) for (let at = 0; at <= line.getTotalLength(); at += 1) {
+          const p = line.getPointAtLength(at).matrixTransform(line.getScreenCTM());
+          for (const name of names) {
+            const box = name.getBoundingClientRect();
+            crossed += p.x > box.left && p.x < box.right && p.y > box.top && p.y < box.bottom;
+          }
+        }
+        return [lines.length ? crossed : null, names.map((name) => name.textContent)];"""
+    )
+    assert set(names) == {"weight-int8", "float16"}
+    assert crossed == 0

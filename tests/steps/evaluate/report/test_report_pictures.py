@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.core.common.errors import UserError
+from steps.core.gate.champion import Comparison
+from steps.core.gate.limits import Limits
+from steps.core.gate.verdict import Verdict
 from steps.core.tiles.shards import ShardWriter
 from steps.core.tiles.tiling import plan_tiles
+from steps.evaluate.evaluation import Evaluation
 from steps.evaluate.report import Box, gallery, page_of, shown_on_page
 from steps.evaluate.report.pictures import bands
 
@@ -65,11 +69,14 @@ def test_a_score_that_is_not_a_number_is_the_worst_of_all(store):
 
 def test_the_tiles_that_a_page_needs_are_those_of_what_it_shows(store):
     """Thirty negatives and as many positives, of which the champion decided other ones otherwise than the worst."""
-    rows = scored(np.linspace(0, 1, 60), np.repeat([0, 1], 30))
-    gate = {"champion": {"newly_broken": [f"id-{number}" for number in range(16)], "newly_fixed": ["id-45"]}}
-    shown = shown_on_page(gate, rows)
+    rows = scored(np.linspace(0, 1, 60), np.repeat([0, 1], 30)).assign(split="test")
+    broken = tuple(f"id-{number}" for number in range(16))
+    champion = Comparison("champion", "non-inferior", None, None, broken, ("id-45",), ())
+    verdict = Verdict(Limits(), None, None, None, 0, (), champion=champion)
+    evaluation = Evaluation(verdict, {}, rows, {})
+    shown = shown_on_page(evaluation)
     tiles, shards = store(rows)
-    page = page_of("A model", {"gate": gate}, rows, tiles[tiles["id"].isin(shown)], shards)
+    page = page_of("A model", evaluation, tiles[tiles["id"].isin(shown)], shards)
     shots = [shot for side in (page.false_alarms, page.misses, page.broken, page.fixed) for shot in side.shots]
     assert [len(side.shots) for side in (page.false_alarms, page.misses, page.broken, page.fixed)] == [12, 12, 12, 1]
     assert all(shot.picture for shot in shots)
