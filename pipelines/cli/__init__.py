@@ -7,7 +7,7 @@ sys.dont_write_bytecode = False
 
 import click  # noqa: E402
 
-from pipelines.cli.lazy import LazyGroup  # noqa: E402
+from pipelines.cli.command import group  # noqa: E402
 
 _PLACES = {
     "compile": "pipelines.cli.compile:compile_command",
@@ -15,6 +15,7 @@ _PLACES = {
     # Their package stands above this one, which may not import it; it is looked up by name.
     "deploy": "infra.cli:deploy",
     "destroy": "infra.cli:destroy",
+    "init": "pipelines.cli.init:init",
     "logs": "pipelines.cli.operate:logs",
     "models": "pipelines.cli.models:models",
     "nightly": "pipelines.cli.nightly:nightly",
@@ -29,8 +30,7 @@ _PLACES = {
 }
 
 
-@click.group(
-    cls=LazyGroup,
+@group(
     places=_PLACES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.command import group
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 
@@ -51,7 +52,7 @@ def _decision_options(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--by", required=True, help="Who decides; kept with the version.")(command)
 
 
-@click.group()
+@group()
 def models() -> None:
     """Look at registered models, compare them, and approve or reject them."""
 

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.command import command
+from pipelines.cli.config import config_option
 from pipelines.cli.environment import deployment_options
-from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED, parameter_options
+from pipelines.cli.parameters import SECTIONS, parameter_options
+from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED
 
 if TYPE_CHECKING:
     from pipelines.aws.session import Deployment
@@ -19,8 +22,9 @@ _WATCH_SECONDS = 15.0
 _EXIT_CODES = {"Succeeded": 0, "Rejected": EXIT_REJECTED, "Failed": EXIT_ERROR, "Stopped": EXIT_ERROR}
 
 
-@click.command()
+@command(sections=SECTIONS)
 @deployment_options
+@config_option
 @click.option("--reason", required=True, help="Why, besides the nights; kept with the execution.")
 @parameter_options
 def start(environment: str, region: str | None, reason: str, **given: Any) -> None:
@@ -47,7 +51,7 @@ def start(environment: str, region: str | None, reason: str, **given: Any) -> No
     click.echo(f"Look at it with: tilegate status {held.execution} --env {environment} --watch")
 
 
-@click.command()
+@command()
 @click.argument("execution", required=False)
 @deployment_options
 @click.option("--watch", is_flag=True, help="Go on telling until it has ended; the exit code is then that of a run.")
@@ -95,7 +99,7 @@ def _watched(deployment: "Deployment", found: "Standing", *, quiet: bool) -> "St
         found = standing(deployment, found.execution.arn)
 
 
-@click.command()
+@command()
 @click.argument("execution", required=False)
 @click.argument("step", required=False)
 @deployment_options
@@ -144,7 +148,7 @@ def _jobs(
     return [job for state in chosen for job in executions.jobs(state)], goes_on
 
 
-@click.command()
+@command()
 @click.argument("execution")
 @deployment_options
 @click.option("--reason", required=True, help="Why; kept with the execution.")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.command import group
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 
@@ -57,7 +58,7 @@ def _verified(publisher: "Publisher", channel: str) -> "tuple[State, int, int]":
     return State.of(said), sum(len(manifest["files"]) for manifest in manifests), len(manifests)
 
 
-@click.group()
+@group()
 def release() -> None:
     """Sign approved models, and decide which phones run which."""
 

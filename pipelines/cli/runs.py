@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 from pipelines.environment import LOCAL
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pipelines.executor.runs import RunSummary
 
 
-@click.command()
+@command()
 @environment_options
 @home_option
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many of a deployment.")
@@ -72,7 +73,7 @@ def _list_executions(environment: str, region: str | None, last: int) -> None:
         click.echo(f"{execution.id}  {started}  {executions.status(execution):<9}  {execution.name}  {why}".rstrip())
 
 
-@click.command()
+@command()
 @home_option
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
 @click.option("--read-only", is_flag=True, help="Refuse every change; any user of this machine can reach the port.")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.options import labels_options, reading_of
 from pipelines.cli.home import home_option
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@click.command()
+@command()
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @click.option("--json", "as_text", is_flag=True, help="Everything as JSON, for scripts.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.progress import FileProgress
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@click.command()
+@command()
 @click.argument("screenshots", metavar="SHA256...", nargs=-1)
 @click.option(
     "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A text file with a sha256 a line."

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.options import megabytes, open_catalogue
 from pipelines.cli.home import home_option
 
 
-@click.command()
+@command()
 @click.option("--delete", is_flag=True, help="Remove it; without this, it is only listed.")
 @click.option("--all", "young", is_flag=True, help="Also what is younger than a day: its writer may be at work.")
 @home_option

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.home import home_option
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from pipelines.data.validated_runs import ValidatedRun
 
 
-@click.command()
+@command()
 @click.option("--run", metavar="RUN", help="The run whose refused rows are meant; else the last one that validated.")
 @click.option("--reason", metavar="REASON", help="Rows of one reason only.")
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Most rows to list.")

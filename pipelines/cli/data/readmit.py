@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.decide import label_of
 from pipelines.cli.data.options import labels_options, open_catalogue, reading_of
 from pipelines.cli.home import home_option
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from steps.core.dataset.tables import Quarantined
 
 
-@click.command()
+@command()
 @click.argument("places", metavar="BATCH:ROW...", nargs=-1, required=True)
 @click.option("--label", help="The right label of all these rows: 0, 1 or the name of a class.")
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.options import labels_options, megabytes, open_catalogue, reading_of
 from pipelines.cli.home import home_option
 
@@ -18,7 +19,7 @@ _ROWS_SHOWN = 10
 _PREFIX = re.compile(r"[0-9a-fA-F]{4,64}")
 
 
-@click.command()
+@command()
 @click.argument("what", metavar="BATCH|SHA256")
 @click.option(
     "--html",

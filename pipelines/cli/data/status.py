@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.options import megabytes, open_catalogue
 from pipelines.cli.home import home_option
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from pipelines.executor.runs import RunSummary
 
 
-@click.command()
+@command()
 @home_option
 def status(home: Path) -> None:
     """List the batches in the order in which they came, and tell whether a run has decided on just these."""

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 
 
-@click.command()
+@command()
 @click.argument("batch")
 @click.option("--by", required=True, metavar="NAME", help="Who withdraws it; kept with the batch.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the batch.")
