@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,16 @@ _NAME_WIDTH, _STATUS_WIDTH, _TIME_WIDTH = 22, 10, 12
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`status` is SageMaker's, or Rejected where the gate ended it; `verdict` an `evaluation.json`, if there is one."""
+    """`status` is SageMaker's, or Rejected where the gate ended it; `verdict` an `evaluation.json`, if there is one.
+
+    `left` says where people find what it left, by name: report, data page, bundle, model.
+    """
 
     execution: Execution
     status: str
     steps: tuple[StepState, ...]
     verdict: Mapping[str, Any] | None = None
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 def standing(deployment: "Deployment", wanted: str | None) -> Standing:
@@ -55,6 +59,8 @@ def lines_of(found: Standing, now: datetime) -> Iterator[str]:
     if found.verdict:
         for label, text in figures(found.verdict):
             yield f"{label}: {text}"
+    for name, text in found.left.items():
+        yield f"{name.capitalize()}: {text}"
 
 
 def step_line(step: StepState, now: datetime) -> str:
@@ -88,6 +94,7 @@ def document_of(found: Standing, now: datetime) -> dict[str, Any]:
             for step in found.steps
         ],
         "gate": found.verdict["gate"] if found.verdict else None,
+        **({name.replace(" ", "_"): text for name, text in found.left.items()}),
     }
 
 

@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from pipelines.runs.aws_status import Standing, document_of, lines_of
+from pipelines.runs.standing import Standing, document_of, lines_of
 from pipelines.runs.sagemaker_executions import Execution, Job, SageMakerExecutions
 from steps.core.common.errors import UserError
 
