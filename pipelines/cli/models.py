@@ -1,8 +1,8 @@
 """`tilegate models`: the registry's versions and a person's decisions on them, on this machine or in AWS."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,15 @@ import click
 from pipelines.cli.command import group
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
+from pipelines.cli.output import json_option, percent, print_json, print_table
+from pipelines.environment import LOCAL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pipelines.registry.opening import OpenedRegistry
     from pipelines.registry.protocol import ModelRegistry, ModelVersion
+    from pipelines.release.offers import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,16 @@ class _Where:
     def open(self) -> "tuple[ModelRegistry, str]":
         opened = self.open_all()
         return opened.registry, self.group or opened.group
+
+    def offers(self) -> "tuple[list[Offer], str]":
+        """Return what phones get, or why nobody knows."""
+        from pipelines.release.offers import current_offers
+        from steps.core.common.errors import UserError
+
+        try:
+            return current_offers(self.environment, self.region, self.home), ""
+        except UserError as error:
+            return [], str(error)
 
     def open_all(self) -> "OpenedRegistry":
         from pipelines.registry.opening import open_registry
@@ -59,29 +74,48 @@ def models() -> None:
 
 @models.command("list")
 @_registry_options
-def list_models(where: _Where) -> None:
+@json_option
+def list_models(where: _Where, *, as_json: bool) -> None:
     """List the versions of a group; * marks the champion."""
     registry, group = where.open()
     versions = registry.versions(group)
+    served, unknown = where.offers() if versions else ([], "")
+    rows = [_document(version, served) for version in versions]
+    if as_json:
+        print_json(rows)
+        return
     if not versions:
         click.echo(f"No versions in {group}; a run that passes the gate registers one.")
+    print_table([{name: cell(row) for name, cell in _COLUMNS.items()} for row in rows])
     for version in versions:
-        mark = "*" if version.is_champion else " "
-        click.echo(f"{mark}{version.version:>4}  {version.status:<21} {version.created[:19]}  {_facts(version)}")
         if version.outside:
-            click.echo(f"       {_outside(version)}")
+            click.echo(f"Version {version.version}: {_outside(version)}")
+    if unknown:
+        click.echo(f"Channels are not known: {unknown}")
 
 
 @models.command()
 @click.argument("version", type=int)
 @_registry_options
-def show(where: _Where, version: int) -> None:
-    """Show one version: status, metadata and every decision."""
+@json_option
+def show(where: _Where, version: int, *, as_json: bool) -> None:
+    """Show one version: status, channels, metadata and every decision."""
     registry, group = where.open()
     found = registry.get(group, version)
+    served, unknown = where.offers()
+    if as_json:
+        more = {
+            "group": found.group,
+            "artefact": found.artifact_uri,
+            "metadata": dict(found.metadata),
+            "decisions": [asdict(decision) for decision in found.decisions],
+        }
+        print_json(_document(found, served) | more)
+        return
     rows = {
         "version": f"{found.group} {found.version}{' (champion)' if found.is_champion else ''}",
         "status": found.status,
+        "channel": unknown or ", ".join(_document(found, served)["channels"]) or "none",
         "created": found.created,
         "execution": found.execution_id,
         "sha256": found.sha256,
@@ -100,25 +134,39 @@ def show(where: _Where, version: int) -> None:
 
 
 @models.command()
+@click.argument("version", type=int)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@_registry_options
+def export(where: _Where, version: int, folder: Path) -> None:
+    """Write the bundle of a version, verified, to the new folder DIR: the very files that phones get."""
+    from pipelines.registry.bundles import export_bundle
+
+    registry, group = where.open()
+    found = registry.get(group, version)
+    count = export_bundle(registry, found, folder)
+    status = "" if found.approval else f"; it is {found.outside or found.status}, so nothing of it is released"
+    click.echo(f"{folder} holds the {count} files of {group} version {version}, as they were registered{status}")
+
+
+@models.command()
 @click.argument("first", metavar="A", type=int)
 @click.argument("second", metavar="B", type=int)
-@click.option("--json", "as_text", is_flag=True, help="Everything as JSON, for scripts.")
+@json_option
 @_registry_options
-def diff(where: _Where, first: int, second: int, *, as_text: bool) -> None:
+def diff(where: _Where, first: int, second: int, *, as_json: bool) -> None:
     """Compare versions A and B: what the gate measured, the data, the file and how it was trained.
 
     Both archives are read, and verified, for that.
     """
-    import json
-
     from pipelines.cli.models_diff import tell
-    from pipelines.registry.difference import as_json, read_side
+    from pipelines.registry.difference import as_json as document_of
+    from pipelines.registry.difference import read_side
 
     opened = where.open_all()
     versions = [opened.registry.get(where.group or opened.group, number) for number in (first, second)]
     a, b = [read_side(opened.registry, version, opened.batches) for version in versions]
-    if as_text:
-        click.echo(json.dumps(as_json(a, b), indent=2, ensure_ascii=False))
+    if as_json:
+        print_json(document_of(a, b))
     else:
         tell(a, b)
 
@@ -128,9 +176,10 @@ def diff(where: _Where, first: int, second: int, *, as_text: bool) -> None:
 @_registry_options
 @_decision_options
 def approve(where: _Where, version: int, by: str, reason: str) -> None:
-    """Approve a version; it becomes the champion."""
+    """Approve a version, whose bytes are verified before that; it becomes the champion."""
     registry, group = where.open()
     _tell(registry.approve(group, version, by=by, reason=reason))
+    _tell_next(where, version)
 
 
 @models.command()
@@ -138,9 +187,10 @@ def approve(where: _Where, version: int, by: str, reason: str) -> None:
 @_registry_options
 @_decision_options
 def reject(where: _Where, version: int, by: str, reason: str) -> None:
-    """Reject a version that is pending or approved."""
+    """Reject a version that is pending or approved; phones keep it until a channel is moved."""
     registry, group = where.open()
     _tell(registry.reject(group, version, by=by, reason=reason))
+    warn_of_offers([version], where.environment, where.region, where.home)
 
 
 @models.command()
@@ -150,7 +200,9 @@ def reject(where: _Where, version: int, by: str, reason: str) -> None:
 def rollback(where: _Where, to: int | None, by: str, reason: str) -> None:
     """Make an earlier champion the champion again; what phones get is `tilegate release rollback`."""
     registry, group = where.open()
-    _tell(registry.rollback(group, by=by, reason=reason, to=to))
+    found = registry.rollback(group, by=by, reason=reason, to=to)
+    _tell(found)
+    _tell_next(where, found.version)
 
 
 def _tell(version: "ModelVersion") -> None:
@@ -160,6 +212,32 @@ def _tell(version: "ModelVersion") -> None:
         click.echo(last.note)
 
 
+def _tell_next(where: _Where, version: int) -> None:
+    click.echo("The next candidate is compared with it.")
+    if where.environment != LOCAL:
+        click.echo(f"The publisher releases it: `tilegate release list --env {where.environment}` shows to whom")
+        return
+    served, unknown = where.offers()
+    if unknown or not any(offer.version == version for offer in served):
+        present = ", ".join(f"{offer} has version {offer.version}" for offer in served) or "no phone has any"
+        click.echo(f"No phone gets it yet ({unknown or present}); this offers it to a tenth of them:")
+        click.echo(f"  tilegate release publish {version} --percent 10 --by NAME --reason TEXT")
+
+
+def warn_of_offers(versions: Collection[int], environment: str, region: str | None, home: Path) -> None:
+    """Say which of the versions phones still get, and what takes each back from them."""
+    from pipelines.release.offers import current_offers
+
+    for offer in current_offers(environment, region, home):
+        if offer.version in versions:
+            click.echo(
+                f"warning: {offer.channel} still offers version {offer.version} to {offer.percent} % of the phones; "
+                "this takes it back from them:"
+            )
+            env = "" if environment == LOCAL else f" --env {environment}"
+            click.echo(f"  {offer.back}{env}")
+
+
 def _outside(version: "ModelVersion") -> str:
     return (
         f"somebody has set it to {version.outside} outside of tilegate, without name and reason: it is not released "
@@ -167,10 +245,38 @@ def _outside(version: "ModelVersion") -> str:
     )
 
 
-def _facts(version: "ModelVersion") -> str:
+def _document(version: "ModelVersion", served: "Sequence[Offer]") -> dict[str, Any]:
+    """Return a version as --json has it; figures are None where nobody has registered them."""
     metadata = version.metadata
-    try:
-        fpr, upper, tpr = (float(metadata[key]) for key in ("fpr", "fpr_upper", "tpr"))
-    except (KeyError, ValueError):
-        return ""
-    return f"FPR {fpr:.2%} (at most {upper:.2%}), TPR {tpr:.1%}, {int(metadata.get('tflite_bytes', 0)) / 1e6:.2f} MB"
+    figures = ("fpr", "fpr_upper", "tpr", "tpr_lower", "max_fpr", "threshold")
+    failed = metadata.get("failed_checks")
+    return {
+        "version": version.version,
+        "status": version.status,
+        "champion": version.is_champion,
+        "created": version.created,
+        "run": version.execution_id,
+        "verdict": None if failed is None else "passed" if failed == "0" else "failed",
+        **{name: float(metadata[name]) if name in metadata else None for name in figures},
+        "variant": metadata.get("variant"),
+        "bytes": int(metadata["tflite_bytes"]) if "tflite_bytes" in metadata else None,
+        "sha256": version.sha256,
+        "dataset": metadata.get("dataset", "").rpartition("/")[2],
+        "channels": [str(offer) for offer in served if offer.version == version.version],
+        "outside": version.outside,
+    }
+
+
+_COLUMNS: "Mapping[str, Callable[[Mapping[str, Any]], str]]" = {
+    "version": lambda row: f"{'*' if row['champion'] else ' '}{row['version']:>4}",
+    "status": lambda row: row["status"],
+    "verdict": lambda row: row["verdict"] or "",
+    "FPR": lambda row: percent(row["fpr"]),
+    "at most": lambda row: percent(row["fpr_upper"]),
+    "TPR": lambda row: percent(row["tpr"]),
+    "size": lambda row: f"{row['bytes'] / 1e6:.2f} MB" if row["bytes"] is not None else "",
+    "data": lambda row: row["dataset"][:8],
+    "created": lambda row: row["created"][:16].replace("T", " "),
+    "run": lambda row: row["run"],
+    "channel": lambda row: ", ".join(row["channels"]),
+}

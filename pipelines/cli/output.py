@@ -3,7 +3,8 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -31,29 +32,16 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def print_table(rows: Sequence[Mapping[str, str]], width: int | None = None) -> None:
-    """Print rows of one form in columns, without those that are empty; rows that are too wide go on below."""
+def print_table(rows: Sequence[Mapping[str, str]]) -> None:
+    """Print rows of one form in columns, without those that are empty; where it is too narrow, a paragraph for each."""
     names = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
-    for row in [{name: name for name in names}, *rows]:
-        cells = [f"{row[name]:<{widths[name]}}" for name in names]
-        for line in _folded(cells, width or terminal_width()):
-            click.echo(line.rstrip())
-
-
-def _folded(cells: Sequence[str], width: int | None) -> Iterator[str]:
-    line = ""
-    for cell in cells:
-        joined = f"{line}{_GAP}{cell}" if line else cell
-        if width is None or len(joined.rstrip()) <= width:
-            line = joined
-            continue
-        if line:
-            yield line
-            line = _INDENT
-        text = line + cell.strip()
-        while len(text) > width and (cut := text.rfind(" ", len(_INDENT) + 1, width + 1)) > 0:
-            yield text[:cut]
-            text = _INDENT + text[cut + 1 :]
-        line = text
-    yield line
+    width = terminal_width()
+    if width is None or sum(widths.values()) + len(_GAP) * (len(names) - 1) <= width:
+        for row in [{name: name for name in names}, *rows]:
+            click.echo(_GAP.join(f"{row[name]:<{widths[name]}}" for name in names).rstrip())
+        return
+    for row in rows:
+        first, *others = [row[name] if name == names[0] else f"{name} {row[name]}" for name in names if row[name]]
+        for line in (first, *textwrap.wrap("; ".join(others), width - len(_INDENT), break_on_hyphens=False)):
+            click.echo(line if line is first else _INDENT + line)

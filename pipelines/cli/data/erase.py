@@ -43,6 +43,7 @@ def erase(  # noqa: PLR0917 (Click passes them by name)
     interrupted, repeat it.
     """
     from pipelines.cli.data.place import opened_place, tell_versions
+    from pipelines.cli.models import warn_of_offers
     from pipelines.data.clock import utc_now
     from pipelines.data.erasure import erase as erase_everywhere
     from pipelines.data.snapshots import current_dataset
@@ -65,7 +66,7 @@ def erase(  # noqa: PLR0917 (Click passes them by name)
             progress=lambda done: progress("Looked at", done, 0),
         )
         _tell(erased)
-        tell_versions(place, erased.batches)
+        warn_of_offers(tell_versions(place, erased.batches), environment, region, home)
         snapshot = current_dataset(place.data)
         click.echo(f"Snapshot     {snapshot.uri if snapshot else 'no labelled data are left'}")
     click.echo("Next         a run learns from this snapshot; its facts and tiles of those batches are made anew")

@@ -24,6 +24,7 @@ def withdraw(  # noqa: PLR0917 (Click passes them by name)
     Its files stay, for earlier runs are about them; `tilegate data erase` removes screenshots for good.
     """
     from pipelines.cli.data.place import opened_place, tell_versions
+    from pipelines.cli.models import warn_of_offers
     from pipelines.data.clock import utc_now
     from pipelines.data.snapshots import added_batches, current_dataset
     from pipelines.data.withdrawals import withdraw_batch
@@ -42,6 +43,6 @@ def withdraw(  # noqa: PLR0917 (Click passes them by name)
             click.echo(f"Snapshot     {snapshot.uri}, {len(snapshot.batches):,} batches")
         if not undo:
             click.echo(f"Remains      its files in {place.data.uri(f'labelled/{batch}/')}")
-            tell_versions(place, [batch])
+            warn_of_offers(tell_versions(place, [batch]), environment, region, home)
     if snapshot:
         click.echo("Next         the next night or run learns from this snapshot")
