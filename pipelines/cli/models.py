@@ -35,15 +35,8 @@ class _Where:
         opened = self.open_all()
         return opened.registry, self.group or opened.group
 
-    def offers(self) -> "tuple[list[Offer], str]":
-        """Return what phones get, or why nobody knows."""
-        from pipelines.release.offers import current_offers
-        from steps.core.common.errors import UserError
-
-        try:
-            return current_offers(self.environment, self.region, self.home), ""
-        except UserError as error:
-            return [], str(error)
+    def offers(self) -> "tuple[list[Offer] | None, str]":
+        return _offers(self.environment, self.region, self.home)
 
     def open_all(self) -> "OpenedRegistry":
         from pipelines.registry.opening import open_registry
@@ -79,7 +72,7 @@ def list_models(where: _Where, *, as_json: bool) -> None:
     """List the versions of a group; * marks the champion."""
     registry, group = where.open()
     versions = registry.versions(group)
-    served, unknown = where.offers() if versions else ([], "")
+    served, unknown = where.offers() if versions else (None, "")
     rows = [_document(version, served) for version in versions]
     if as_json:
         print_json(rows)
@@ -91,7 +84,7 @@ def list_models(where: _Where, *, as_json: bool) -> None:
         if version.outside:
             click.echo(f"Version {version.version}: {_outside(version)}")
     if unknown:
-        click.echo(f"Channels are not known: {unknown}")
+        click.echo(f"warning: {unknown}")
 
 
 @models.command()
@@ -115,7 +108,7 @@ def show(where: _Where, version: int, *, as_json: bool) -> None:
     rows = {
         "version": f"{found.group} {found.version}{' (champion)' if found.is_champion else ''}",
         "status": found.status,
-        "channel": unknown or ", ".join(_document(found, served)["channels"]) or "none",
+        "channel": unknown or ", ".join(_document(found, served)["channels"] or ()) or "none",
         "created": found.created,
         "execution": found.execution_id,
         "sha256": found.sha256,
@@ -218,23 +211,35 @@ def _tell_next(where: _Where, version: int) -> None:
         click.echo(f"The publisher releases it: `tilegate release list --env {where.environment}` shows to whom")
         return
     served, unknown = where.offers()
-    if unknown or not any(offer.version == version for offer in served):
-        present = ", ".join(f"{offer} has version {offer.version}" for offer in served) or "no phone has any"
+    if not any(offer.version == version for offer in served or ()):
+        present = ", ".join(f"{offer} has version {offer.version}" for offer in served or ()) or "no phone has any"
         click.echo(f"No phone gets it yet ({unknown or present}); this offers it to a tenth of them:")
         click.echo(f"  tilegate release publish {version} --percent 10 --by NAME --reason TEXT")
 
 
+def _offers(environment: str, region: str | None, home: Path) -> "tuple[list[Offer] | None, str]":
+    """Return what phones get, or None and why nobody knows: what was decided stands all the same."""
+    from pipelines.release.offers import current_offers
+    from steps.core.common.errors import UserError
+
+    try:
+        return current_offers(environment, region, home), ""
+    except UserError as error:
+        return None, f"what channels offer is not known: {error}"
+
+
 def warn_of_offers(versions: Collection[int], environment: str, region: str | None, home: Path) -> None:
     """Say which of the versions phones still get, and what takes each back from them."""
-    from pipelines.release.offers import current_offers
-
-    for offer in current_offers(environment, region, home):
+    served, unknown = _offers(environment, region, home)
+    if unknown:
+        click.echo(f"warning: {unknown}")
+    env = "" if environment == LOCAL else f" --env {environment}"
+    for offer in served or ():
         if offer.version in versions:
             click.echo(
                 f"warning: {offer.channel} still offers version {offer.version} to {offer.percent} % of the phones; "
                 "this takes it back from them:"
             )
-            env = "" if environment == LOCAL else f" --env {environment}"
             click.echo(f"  {offer.back}{env}")
 
 
@@ -245,8 +250,8 @@ def _outside(version: "ModelVersion") -> str:
     )
 
 
-def _document(version: "ModelVersion", served: "Sequence[Offer]") -> dict[str, Any]:
-    """Return a version as --json has it; figures are None where nobody has registered them."""
+def _document(version: "ModelVersion", served: "Sequence[Offer] | None") -> dict[str, Any]:
+    """Return a version as --json has it; None stands for what nobody has registered, or knows."""
     metadata = version.metadata
     figures = ("fpr", "fpr_upper", "tpr", "tpr_lower", "max_fpr", "threshold")
     failed = metadata.get("failed_checks")
@@ -262,7 +267,7 @@ def _document(version: "ModelVersion", served: "Sequence[Offer]") -> dict[str, A
         "bytes": int(metadata["tflite_bytes"]) if "tflite_bytes" in metadata else None,
         "sha256": version.sha256,
         "dataset": metadata.get("dataset", "").rpartition("/")[2],
-        "channels": [str(offer) for offer in served if offer.version == version.version],
+        "channels": None if served is None else [str(o) for o in served if o.version == version.version],
         "outside": version.outside,
     }
 
@@ -278,5 +283,5 @@ _COLUMNS: "Mapping[str, Callable[[Mapping[str, Any]], str]]" = {
     "data": lambda row: row["dataset"][:8],
     "created": lambda row: row["created"][:16].replace("T", " "),
     "run": lambda row: row["run"],
-    "channel": lambda row: ", ".join(row["channels"]),
+    "channel": lambda row: ", ".join(row["channels"] or ()),
 }

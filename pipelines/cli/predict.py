@@ -55,10 +55,12 @@ def predict(  # noqa: PLR0917 (Click passes them by name)
                 continue
             rows.append({"image": str(image), **prediction.document()})
             if html:
-                shown.append((name, prediction, pixels))
+                shown.append((printable(image.name, 200), prediction, pixels))
     if html:
         reasons = [f"{name}: {reason}" for name, reason in refused.items()]
-        write_page(html, f"What {model} says", predictor.threshold, shown, reasons)
+        write_page(
+            html, f"What {'version ' if model.isdecimal() else ''}{model} says", predictor.threshold, shown, reasons
+        )
     if as_json:
         broken = [{"image": name, "error": reason} for name, reason in refused.items()]
         about = {"model": model, "sha256": predictor.sha256, "threshold": predictor.threshold}

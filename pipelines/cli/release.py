@@ -8,6 +8,7 @@ import click
 from pipelines.cli.command import group
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
+from pipelines.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from pipelines.release.channels import State
@@ -111,12 +112,17 @@ def rollback(
 @release.command("list")
 @home_option
 @environment_options
-def list_releases(home: Path, environment: str, region: str | None) -> None:
+@json_option
+def list_releases(home: Path, environment: str, region: str | None, *, as_json: bool) -> None:
     """List the channels, verified as by `tilegate release verify`, and every release there is."""
     publisher, _ = _open(environment, region, home)
-    for name in publisher.channels.names():
-        click.echo(str(_verified(publisher, name)[0]))
+    states = [_verified(publisher, name)[0] for name in publisher.channels.names()]
     versions = publisher.store.versions()
+    if as_json:
+        print_json({"channels": [_document(state) for state in states], "versions": versions})
+        return
+    for state in states:
+        click.echo(str(state))
     click.echo(f"Released versions: {', '.join(map(str, versions))}" if versions else "Nothing was released yet.")
 
 
@@ -124,12 +130,32 @@ def list_releases(home: Path, environment: str, region: str | None) -> None:
 @home_option
 @environment_options
 @_channel_option
-def show(home: Path, environment: str, region: str | None, channel: str) -> None:
+@json_option
+def show(home: Path, environment: str, region: str | None, channel: str, *, as_json: bool) -> None:
     """Show all that a channel ever said, with who decided and why."""
     publisher, _ = _open(environment, region, home)
-    for state in publisher.channels.history(_known(publisher, channel)):
+    states = publisher.channels.history(_known(publisher, channel))
+    if as_json:
+        print_json([_document(state) for state in states])
+        return
+    for state in states:
         signed_in = f" [{state.identity}]" if state.identity else ""
         click.echo(f"{state.moment}  {state}; {state.by}{signed_in}: {state.reason}")
+
+
+def _document(state: "State") -> dict[str, Any]:
+    """Return what a channel says as --json has it; `otherwise` is what the other phones run, None for no model."""
+    return {
+        "channel": state.channel,
+        "sequence": state.sequence,
+        "moment": state.moment,
+        "version": state.release.version,
+        "percent": state.percent,
+        "otherwise": state.otherwise.version if state.otherwise else None,
+        "by": state.by,
+        "reason": state.reason,
+        "identity": state.identity,
+    }
 
 
 @release.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.environment import LOCAL
 from pipelines.release.channels import WHOLE
-from pipelines.release.opening import RELEASES_FOLDER, local_publisher, publisher_of
+from pipelines.release.opening import RELEASES_FOLDER, local_publisher, publisher_of, trusted_keys
 from pipelines.release.publisher import Publisher
 from pipelines.release.verify import CHANNELS
 from steps.core.common.errors import UserError
@@ -30,7 +30,7 @@ def current_offers(environment: str, region: str | None, home: Path) -> list[Off
     if environment != LOCAL:
         from pipelines.aws.session import open_environment
 
-        return [*offers(publisher_of(open_environment(environment, region)))]
+        return [*offers(publisher_of(open_environment(environment, region), trusted_keys(home)))]
     # Nothing is opened, and no key made, for a machine that has released nothing.
     return [*offers(local_publisher(home))] if (home / RELEASES_FOLDER / CHANNELS).is_dir() else []
 
