@@ -24,6 +24,7 @@ from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
+from tests.docs.fields import documented
 
 TILEGATE = Path(sys.executable).parent / "tilegate"
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
@@ -129,6 +130,7 @@ def test_status_lists_batches_in_order_with_what_each_brought(home, source, tmp_
     assert [line.split()[:2] for line in lines[1:3]] == [[first, "labels"], [second, "reference"]]
     assert lines[3].startswith("Batches   2, 2 screenshots, 0.0 MB")
     told = json.loads(data("status", "--home", home, "--json"))
+    assert set(told) | set(told["batches"][0]) == documented("data status")
     counts = [[row[name] for name in ("rows", "refused", "screenshots", "new")] for row in told["batches"]]
     assert counts == [[4, 2, 2, 2], [2, 0, 2, 0]]
     assert (told["screenshots"], told["decided"]) == (2, "not yet: no run has had this snapshot")

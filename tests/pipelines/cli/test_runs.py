@@ -10,6 +10,7 @@ from pipelines.cli import cli, output
 from pipelines.executor.files import write_json
 from pipelines.runs.local_outputs import Outputs
 from steps.core.common.errors import UserError
+from tests.docs.fields import documented
 
 RUN = "20261129-092744-z1oj"
 RATE = {"count": 4, "trials": 126, "value": 0.03}
@@ -90,6 +91,7 @@ def say(*words):
 
 def test_the_list_says_verdict_data_and_version(home):
     first, second = json.loads(say("runs", "--json").output)
+    assert set(first) == documented("runs")
     assert (first["run"], first["status"], first["screenshots"]) == (RUN, "Succeeded", 1200)
     assert (first["fpr_upper"], first["version"], first["channels"]) == (0.09, 1, [])
     assert (second["status"], second["failed_step"]) == ("Rejected", "RejectModel")
@@ -118,6 +120,7 @@ def test_one_run_shows_its_steps_its_verdict_and_where_things_are(home, words):
     assert "FPR: 3.00% (4 of 126 negatives), at most 9.00% at 95%" in output
     told = json.loads(say(*words, "--json").output)
     assert told["version"] == "1"
+    assert set(told) | set(told["steps"][0]) == documented("status")
     for name, end in (("report", "evidence/report.html"), ("bundle", "bundle/bundle"), ("data_page", "report.html")):
         assert told[name].endswith(end)
         assert Path(told[name]).exists()

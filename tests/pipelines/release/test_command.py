@@ -24,6 +24,7 @@ from pipelines.release.signers import LocalSigner, sealed
 from pipelines.release.verify import MANIFEST_TYPE, Folder, read_keys, verify_channel
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
+from tests.docs.fields import documented
 from tests.pipelines.release.kit import ENVIRONMENT, files_of, pack, passed
 
 BY = ("--by", "Ann", "--reason", "fewer alarms")
@@ -154,6 +155,7 @@ def test_a_move_that_is_repeated_says_that_nothing_changed_and_keeps_its_reason(
         assert re.fullmatch(f"stable 1: version 1 to all{since}", at_home(*words)[0])
     (state,) = json.loads("\n".join(at_home("show", "--json")))
     assert (state["version"], state["percent"], state["otherwise"], state["reason"]) == (1, 100, None, "fewer alarms")
+    assert set(state) == documented("release show")
     listed = json.loads("\n".join(at_home("list", "--json")))
     assert listed == {"channels": [state], "versions": [1]}
 
@@ -172,9 +174,13 @@ def test_approving_says_what_follows_and_lists_say_which_phones_have_what(at_hom
     assert "No phone gets it yet (stable 10 % has version 2, stable 90 % has version 1)" in told
     assert "  tilegate release publish 3 --percent 10 --by NAME --reason TEXT" in told
     listed = json.loads(models(home, "list", "--json").output)
+    assert set(listed[0]) == documented("models list")
     assert [row["channels"] for row in listed] == [["stable 90 %"], ["stable 10 %"], []]
     assert [row["verdict"] for row in listed] == ["passed"] * 3
-    assert json.loads(models(home, "show", 2, "--json").output)["channels"] == ["stable 10 %"]
+    shown = json.loads(models(home, "show", 2, "--json").output)
+    assert shown["channels"] == ["stable 10 %"]
+    more = documented("models show")
+    assert set(shown) - set(listed[0]) | {key for decision in shown["decisions"] for key in decision} == more
 
 
 @pytest.mark.parametrize("percent", [10, 100])
