@@ -1,7 +1,9 @@
 """`tilegate start`, `status`, `logs` and `stop`: executions, on this machine or in AWS."""
 
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from pipelines.cli.command import command
 from pipelines.cli.config import config_option
 from pipelines.cli.environment import deployment_options, environment_options
 from pipelines.cli.home import home_option
-from pipelines.cli.output import json_option, print_json
+from pipelines.cli.output import json_option, print_json, terminal_width
 from pipelines.cli.parameters import SECTIONS, parameter_options
 from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED
 from pipelines.environment import LOCAL
@@ -99,8 +101,12 @@ def show_standing(found: "Standing", *, as_json: bool) -> None:
     if as_json:
         print_json(document_of(found, _now()))
         return
+    # A path stays in one piece, to be copied.
+    wrap = partial(textwrap.wrap, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False)
+    width = terminal_width()
     for line in lines_of(found, _now()):
-        click.echo(line)
+        for part in wrap(line, width) if width else (line,):
+            click.echo(part)
 
 
 def _watched(look: "Callable[[str | None], Standing]", found: "Standing", *, quiet: bool) -> "Standing":

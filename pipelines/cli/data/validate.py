@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.config import config_option
+from pipelines.cli.config import config_option, is_typed
 from pipelines.cli.data.options import labels_options
 from pipelines.cli.home import home_option
 from pipelines.cli.weights import weights_option
@@ -56,6 +56,9 @@ def validate(
 
     if data and sample:
         raise click.UsageError("--data and --sample name different data: give one of them")
+    ctx = click.get_current_context()
+    if is_typed(ctx, "data") and not is_typed(ctx, "labels"):
+        labels = None  # the file's are of other data
     names = {
         "classes": "Classes",
         "label_attribute": "LabelAttribute",
