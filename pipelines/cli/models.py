@@ -230,7 +230,7 @@ def _offers(environment: str, region: str | None, home: Path) -> "tuple[list[Off
 
 def warn_of_offers(versions: Collection[int], environment: str, region: str | None, home: Path) -> None:
     """Say which of the versions phones still get, and what takes each back from them."""
-    served, unknown = _offers(environment, region, home)
+    served, unknown = _offers(environment, region, home) if versions else (None, "")
     if unknown:
         click.echo(f"warning: {unknown}")
     env = "" if environment == LOCAL else f" --env {environment}"

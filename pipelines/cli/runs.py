@@ -80,7 +80,7 @@ def show(run: str, environment: str, region: str | None, home: Path, *, as_json:
 
 def _runs_here(home: Path, last: int) -> list[dict[str, Any]]:
     from pipelines.definition.settings import Settings
-    from pipelines.executor.runs import load_runs
+    from pipelines.executor.runs import INTERRUPTED, load_runs
     from pipelines.registry.mlflow_registry import MlflowRegistry
     from pipelines.release.offers import current_offers
     from pipelines.runs.local_history import status_of
@@ -100,7 +100,7 @@ def _runs_here(home: Path, last: int) -> list[dict[str, Any]]:
         rows.append(
             {
                 "run": run.id,
-                "status": str(status_of(run)),
+                "status": run.status if run.status == INTERRUPTED else str(status_of(run)),
                 "started": datetime.fromtimestamp(run.started, UTC).isoformat(timespec="seconds"),
                 "seconds": round(run.seconds, 1),
                 "dataset": str(run.parameters.get("DatasetUri", "")).rpartition("/")[2],

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines.executor.files import read_json
-from pipelines.executor.runs import RunSummary, load_runs
+from pipelines.executor.runs import INTERRUPTED, RunSummary, load_runs
 from pipelines.executor.store import LocalStore
 from pipelines.runs.local_history import status_of
 from pipelines.runs.local_outputs import REPORT, Outputs
@@ -53,7 +53,8 @@ def local_standing(home: Path, wanted: str | None) -> Standing:
     if registered := outputs.registered():
         left["version"] = str(registered["ModelPackageVersion"])
     left["folder"] = str(run.run_dir)
-    return Standing(execution, str(status_of(run)), tuple(_steps(run)), outputs.evaluation(), left)
+    status = run.status if run.status == INTERRUPTED else str(status_of(run))
+    return Standing(execution, status, tuple(_steps(run)), outputs.evaluation(), left)
 
 
 def _steps(run: RunSummary) -> Iterator[StepState]:
