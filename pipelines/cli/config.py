@@ -81,7 +81,7 @@ def _value(ctx: click.Context, path: Path, option: click.Parameter, said: Any) -
     if isinstance(option.type, click.Path) and str(said) != "imagenet":
         said = str(path.parent / str(said))  # as seen from the file
     try:
-        return option.type_cast_value(ctx, said)
+        return option.type_cast_value(ctx, str(said))  # as it is typed: 1.5 is no whole number
     except click.BadParameter as error:
         raise click.UsageError(f"{path}: {option.opts[0][2:]} = {said!r}: {error.message}") from None
 

@@ -1,7 +1,7 @@
 """`tilegate models`: the registry's versions and a person's decisions on them, on this machine or in AWS."""
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.command import group
+from pipelines.cli.decision import decision_options
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
+from pipelines.cli.offers import read_offers, tell_next, warn_of_offers
 from pipelines.cli.output import json_option, percent, print_json, print_table
-from pipelines.environment import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ class _Where:
         return opened.registry, self.group or opened.group
 
     def offers(self) -> "tuple[list[Offer] | None, str]":
-        return _offers(self.environment, self.region, self.home)
+        return read_offers(self.environment, self.region, self.home)
 
     def open_all(self) -> "OpenedRegistry":
         from pipelines.registry.opening import open_registry
@@ -53,11 +54,6 @@ def _registry_options(command: Callable[..., None]) -> Callable[..., None]:
 
     grouped = click.option("--group", default=None, help="Group of models; the environment's own if not given.")
     return environment_options(home_option(grouped(placed)))
-
-
-def _decision_options(command: Callable[..., None]) -> Callable[..., None]:
-    command = click.option("--reason", required=True, help="Why; kept with the version.")(command)
-    return click.option("--by", required=True, help="Who decides; kept with the version.")(command)
 
 
 @group()
@@ -167,18 +163,18 @@ def diff(where: _Where, first: int, second: int, *, as_json: bool) -> None:
 @models.command()
 @click.argument("version", type=int)
 @_registry_options
-@_decision_options
+@decision_options("version")
 def approve(where: _Where, version: int, by: str, reason: str) -> None:
     """Approve a version, whose bytes are verified before that; it becomes the champion."""
     registry, group = where.open()
     _tell(registry.approve(group, version, by=by, reason=reason))
-    _tell_next(where, version)
+    tell_next(version, where.environment, where.region, where.home)
 
 
 @models.command()
 @click.argument("version", type=int)
 @_registry_options
-@_decision_options
+@decision_options("version")
 def reject(where: _Where, version: int, by: str, reason: str) -> None:
     """Reject a version that is pending or approved; phones keep it until a channel is moved."""
     registry, group = where.open()
@@ -189,13 +185,13 @@ def reject(where: _Where, version: int, by: str, reason: str) -> None:
 @models.command()
 @click.option("--to", type=int, default=None, help="Earlier champion; the one before the present if not given.")
 @_registry_options
-@_decision_options
+@decision_options("version")
 def rollback(where: _Where, to: int | None, by: str, reason: str) -> None:
     """Make an earlier champion the champion again; what phones get is `tilegate release rollback`."""
     registry, group = where.open()
     found = registry.rollback(group, by=by, reason=reason, to=to)
     _tell(found)
-    _tell_next(where, found.version)
+    tell_next(found.version, where.environment, where.region, where.home)
 
 
 def _tell(version: "ModelVersion") -> None:
@@ -203,44 +199,6 @@ def _tell(version: "ModelVersion") -> None:
     click.echo(f"{version.group} version {version.version}: {version.status} by {last.by}")
     if last.note:
         click.echo(last.note)
-
-
-def _tell_next(where: _Where, version: int) -> None:
-    click.echo("The next candidate is compared with it.")
-    if where.environment != LOCAL:
-        click.echo(f"The publisher releases it: `tilegate release list --env {where.environment}` shows to whom")
-        return
-    served, unknown = where.offers()
-    if not any(offer.version == version for offer in served or ()):
-        present = ", ".join(f"{offer} has version {offer.version}" for offer in served or ()) or "no phone has any"
-        click.echo(f"No phone gets it yet ({unknown or present}); this offers it to a tenth of them:")
-        click.echo(f"  tilegate release publish {version} --percent 10 --by NAME --reason TEXT")
-
-
-def _offers(environment: str, region: str | None, home: Path) -> "tuple[list[Offer] | None, str]":
-    """Return what phones get, or None and why nobody knows: what was decided stands all the same."""
-    from pipelines.release.offers import current_offers
-    from steps.core.common.errors import UserError
-
-    try:
-        return current_offers(environment, region, home), ""
-    except UserError as error:
-        return None, f"what channels offer is not known: {error}"
-
-
-def warn_of_offers(versions: Collection[int], environment: str, region: str | None, home: Path) -> None:
-    """Say which of the versions phones still get, and what takes each back from them."""
-    served, unknown = _offers(environment, region, home) if versions else (None, "")
-    if unknown:
-        click.echo(f"warning: {unknown}")
-    env = "" if environment == LOCAL else f" --env {environment}"
-    for offer in served or ():
-        if offer.version in versions:
-            click.echo(
-                f"warning: {offer.channel} still offers version {offer.version} to {offer.percent} % of the phones; "
-                "this takes it back from them:"
-            )
-            click.echo(f"  {offer.back}{env}")
 
 
 def _outside(version: "ModelVersion") -> str:

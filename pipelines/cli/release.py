@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.command import group
+from pipelines.cli.decision import decision_options
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 from pipelines.cli.output import json_option, print_json
@@ -20,11 +21,6 @@ _PERCENT = click.IntRange(0, 100)
 
 def _channel_option(command: Any) -> Any:
     return click.option("--channel", default="stable", show_default=True, help="Channel that phones follow.")(command)
-
-
-def _decision_options(command: Any) -> Any:
-    command = click.option("--reason", required=True, help="Why; kept with the channel.")(command)
-    return click.option("--by", required=True, help="Who decides; kept with the channel.")(command)
 
 
 def _open(environment: str, region: str | None, home: Path) -> "tuple[Publisher, Perform]":
@@ -70,7 +66,7 @@ def release() -> None:
 @environment_options
 @_channel_option
 @click.option("--percent", type=_PERCENT, default=100, show_default=True, help="Share of the installations.")
-@_decision_options
+@decision_options("channel")
 def publish(
     *, version: int, home: Path, environment: str, region: str | None, channel: str, percent: int, by: str, reason: str
 ) -> None:
@@ -85,7 +81,7 @@ def publish(
 @environment_options
 @_channel_option
 @click.option("--percent", type=_PERCENT, required=True, help="Share of the installations; 100 ends the rollout.")
-@_decision_options
+@decision_options("channel")
 def rollout(
     *, home: Path, environment: str, region: str | None, channel: str, percent: int, by: str, reason: str
 ) -> None:
@@ -99,7 +95,7 @@ def rollout(
 @environment_options
 @_channel_option
 @click.option("--to", type=int, help="Version to go back to.  [the one before]")
-@_decision_options
+@decision_options("channel")
 def rollback(
     *, home: Path, environment: str, region: str | None, channel: str, to: int | None, by: str, reason: str
 ) -> None:

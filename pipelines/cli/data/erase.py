@@ -10,6 +10,7 @@ import click
 
 from pipelines.cli.command import command
 from pipelines.cli.data.progress import FileProgress
+from pipelines.cli.decision import decision_options
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 
@@ -24,8 +25,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 @click.option(
     "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A text file with a sha256 a line."
 )
-@click.option("--by", required=True, metavar="NAME", help="Who erases them; kept with the digest.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the digest.")
+@decision_options("digest", "erases them")
 @home_option
 @environment_options
 def erase(  # noqa: PLR0917 (Click passes them by name)
@@ -43,7 +43,7 @@ def erase(  # noqa: PLR0917 (Click passes them by name)
     interrupted, repeat it.
     """
     from pipelines.cli.data.place import opened_place, tell_versions
-    from pipelines.cli.models import warn_of_offers
+    from pipelines.cli.offers import warn_of_offers
     from pipelines.data.clock import utc_now
     from pipelines.data.erasure import erase as erase_everywhere
     from pipelines.data.snapshots import current_dataset

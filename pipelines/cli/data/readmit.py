@@ -8,6 +8,7 @@ import click
 from pipelines.cli.command import command
 from pipelines.cli.data.decide import label_of
 from pipelines.cli.data.options import labels_options, open_catalogue, reading_of
+from pipelines.cli.decision import decision_options
 from pipelines.cli.home import home_option
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The right file, of a single row."
 )
-@click.option("--by", required=True, metavar="NAME", help="Who mends it; kept with the row.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the row.")
+@decision_options("row", "mends it")
 @labels_options
 @home_option
 def readmit(  # noqa: PLR0917 (Click passes them by name)

@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 from pipelines.cli.command import command
+from pipelines.cli.decision import decision_options
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 
 
 @command()
 @click.argument("batch")
-@click.option("--by", required=True, metavar="NAME", help="Who withdraws it; kept with the batch.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the batch.")
+@decision_options("batch", "withdraws it")
 @click.option("--undo", is_flag=True, help="Bring a withdrawn batch back.")
 @home_option
 @environment_options
@@ -24,7 +24,7 @@ def withdraw(  # noqa: PLR0917 (Click passes them by name)
     Its files stay, for earlier runs are about them; `tilegate data erase` removes screenshots for good.
     """
     from pipelines.cli.data.place import opened_place, tell_versions
-    from pipelines.cli.models import warn_of_offers
+    from pipelines.cli.offers import warn_of_offers
     from pipelines.data.clock import utc_now
     from pipelines.data.snapshots import added_batches, current_dataset
     from pipelines.data.withdrawals import withdraw_batch

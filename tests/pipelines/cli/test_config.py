@@ -73,6 +73,7 @@ def test_paths_are_as_seen_from_the_file(say, tmp_path):
         ("epochs = 1", "did you mean fine-tune-epochs?"),
         ("zzz = 1", "; one of data, labels,"),
         ('max-fpr = "lots"', "tilegate.toml: max-fpr = 'lots': 'lots' is not a valid float"),
+        ("tile-size = 1.5", "tile-size = 1.5: '1.5' is not a valid integer"),
         ("tile-size = [1]", "tile-size = [1]: a number or a text is wanted"),
         ('backbone = "huge"', "tilegate.toml: backbone = 'huge'"),
         ("train-anyway = 3", "train-anyway = 3: true or false is wanted"),
