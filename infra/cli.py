@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.environment import deployment_options
 from pipelines.cli.training_options import training_options
 
@@ -18,7 +19,7 @@ def _open(environment: str, region: str | None) -> Any:
     return open_environment(environment, region)
 
 
-@click.command()
+@command()
 @deployment_options
 @click.option("--data-image", "data", help="Image without TensorFlow, with its digest.")
 @click.option("--model-image", "model", help="Image with TensorFlow, with its digest.")
@@ -75,7 +76,7 @@ def _list(values: tuple[str, ...]) -> tuple[str, ...] | None:
     return tuple(filter(None, values)) if values else None
 
 
-@click.command()
+@command()
 @deployment_options
 @click.option("--really", metavar="prod", help="Has to say `prod` for prod.")
 @_yes

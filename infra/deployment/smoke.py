@@ -13,9 +13,9 @@ from pipelines.aws.session import aws_errors
 from pipelines.data.add import add_source
 from pipelines.data.snapshots import catalogue_batches, read_card
 from pipelines.definition.step_table import CHECK, CHECK_DATA, REGISTER, STEPS
-from pipelines.runs.aws_status import Standing, follow, standing
 from pipelines.runs.sagemaker_executions import Execution
 from pipelines.runs.sample_data import write_sample
+from pipelines.runs.standing import Standing, follow, standing
 from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
@@ -66,7 +66,8 @@ def smoke(deployment: "Deployment", *, tell: Tell, sleep: Sleep = time.sleep) ->
         raise UserError(
             f"nothing was started, so nothing is proven; `tilegate runs --env {environment.name}` tells more"
         )
-    found = follow(deployment, standing(deployment, execution), tell=tell, sleep=sleep)
+    look = functools.partial(standing, deployment)
+    found = follow(look, look(execution), tell=tell, sleep=sleep)
     tell(f"What of {environment.project} works, by the execution {execution} ({found.status}):")
     rows = rows_of(_checks(deployment, found, sleep), tell)
     tell("The version that it registered knows the sample alone. Take the sample back before your own data come:")

@@ -7,7 +7,7 @@ sys.dont_write_bytecode = False
 
 import click  # noqa: E402
 
-from pipelines.cli.lazy import LazyGroup  # noqa: E402
+from pipelines.cli.command import group  # noqa: E402
 
 _PLACES = {
     "compile": "pipelines.cli.compile:compile_command",
@@ -16,10 +16,13 @@ _PLACES = {
     "deploy": "infra.cli:deploy",
     "destroy": "infra.cli:destroy",
     "device": "pipelines.cli.device:device",
+    "init": "pipelines.cli.init:init",
     "logs": "pipelines.cli.operate:logs",
     "models": "pipelines.cli.models:models",
     "nightly": "pipelines.cli.nightly:nightly",
+    "predict": "pipelines.cli.predict:predict",
     "release": "pipelines.cli.release:release",
+    "report": "pipelines.cli.report:report",
     "run": "pipelines.cli.run:run",
     "runs": "pipelines.cli.runs:runs",
     "start": "pipelines.cli.operate:start",
@@ -30,8 +33,7 @@ _PLACES = {
 }
 
 
-@click.group(
-    cls=LazyGroup,
+@group(
     places=_PLACES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

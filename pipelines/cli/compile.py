@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.training_options import training_options
 from pipelines.definition.settings import Settings
 from pipelines.environment import ENVIRONMENTS, Environment
@@ -17,7 +18,7 @@ _DEFAULTS = Settings()
 _NAMED_BY_ENVIRONMENT = ("name", "bucket", "role_arn", "model_package_group")
 
 
-@click.command("compile")
+@command(name="compile")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; else stdout.")
 @click.option("--check", is_flag=True, help="Only say what is wrong with it, or that nothing is.")
 @click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), help="Take every name from a deployment.")

@@ -16,6 +16,7 @@ def environment_options(command: Command) -> Command:
     return click.option(
         "--env",
         "environment",
+        is_eager=True,
         type=click.Choice((LOCAL, *ENVIRONMENTS)),
         default=LOCAL,
         envvar="TILEGATE_ENV",
@@ -31,6 +32,7 @@ def deployment_options(command: Command) -> Command:
     return click.option(
         "--env",
         "environment",
+        is_eager=True,
         type=click.Choice(ENVIRONMENTS),
         required=True,
         envvar="TILEGATE_ENV",

@@ -2,18 +2,25 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.command import group
+from pipelines.cli.decision import decision_options
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
+from pipelines.cli.offers import read_offers, tell_next, warn_of_offers
+from pipelines.cli.output import json_option, percent, print_json, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pipelines.registry.opening import OpenedRegistry
     from pipelines.registry.protocol import ModelRegistry, ModelVersion
+    from pipelines.release.offers import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,9 @@ class _Where:
     def open(self) -> "tuple[ModelRegistry, str]":
         opened = self.open_all()
         return opened.registry, self.group or opened.group
+
+    def offers(self) -> "tuple[list[Offer] | None, str]":
+        return read_offers(self.environment, self.region, self.home)
 
     def open_all(self) -> "OpenedRegistry":
         from pipelines.registry.opening import open_registry
@@ -46,41 +56,55 @@ def _registry_options(command: Callable[..., None]) -> Callable[..., None]:
     return environment_options(home_option(grouped(placed)))
 
 
-def _decision_options(command: Callable[..., None]) -> Callable[..., None]:
-    command = click.option("--reason", required=True, help="Why; kept with the version.")(command)
-    return click.option("--by", required=True, help="Who decides; kept with the version.")(command)
-
-
-@click.group()
+@group()
 def models() -> None:
     """Look at registered models, compare them, and approve or reject them."""
 
 
 @models.command("list")
 @_registry_options
-def list_models(where: _Where) -> None:
+@json_option
+def list_models(where: _Where, *, as_json: bool) -> None:
     """List the versions of a group; * marks the champion."""
     registry, group = where.open()
     versions = registry.versions(group)
+    served, unknown = where.offers() if versions else (None, "")
+    rows = [_document(version, served) for version in versions]
+    if as_json:
+        print_json(rows)
+        return
     if not versions:
         click.echo(f"No versions in {group}; a run that passes the gate registers one.")
+    print_table([{name: cell(row) for name, cell in _COLUMNS.items()} for row in rows])
     for version in versions:
-        mark = "*" if version.is_champion else " "
-        click.echo(f"{mark}{version.version:>4}  {version.status:<21} {version.created[:19]}  {_facts(version)}")
         if version.outside:
-            click.echo(f"       {_outside(version)}")
+            click.echo(f"Version {version.version}: {_outside(version)}")
+    if unknown:
+        click.echo(f"warning: {unknown}")
 
 
 @models.command()
 @click.argument("version", type=int)
 @_registry_options
-def show(where: _Where, version: int) -> None:
-    """Show one version: status, metadata and every decision."""
+@json_option
+def show(where: _Where, version: int, *, as_json: bool) -> None:
+    """Show one version: status, channels, metadata and every decision."""
     registry, group = where.open()
     found = registry.get(group, version)
+    served, unknown = where.offers()
+    if as_json:
+        more = {
+            "group": found.group,
+            "artefact": found.artifact_uri,
+            "metadata": dict(found.metadata),
+            "decisions": [asdict(decision) for decision in found.decisions],
+        }
+        print_json(_document(found, served) | more)
+        return
     rows = {
         "version": f"{found.group} {found.version}{' (champion)' if found.is_champion else ''}",
         "status": found.status,
+        "channel": unknown or ", ".join(_document(found, served)["channels"] or ()) or "none",
         "created": found.created,
         "execution": found.execution_id,
         "sha256": found.sha256,
@@ -99,25 +123,39 @@ def show(where: _Where, version: int) -> None:
 
 
 @models.command()
+@click.argument("version", type=int)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@_registry_options
+def export(where: _Where, version: int, folder: Path) -> None:
+    """Write the bundle of a version, verified, to the new folder DIR: the very files that phones get."""
+    from pipelines.registry.bundles import export_bundle
+
+    registry, group = where.open()
+    found = registry.get(group, version)
+    count = export_bundle(registry, found, folder)
+    status = "" if found.approval else f"; it is {found.outside or found.status}, so nothing of it is released"
+    click.echo(f"{folder} holds the {count} files of {group} version {version}, as they were registered{status}")
+
+
+@models.command()
 @click.argument("first", metavar="A", type=int)
 @click.argument("second", metavar="B", type=int)
-@click.option("--json", "as_text", is_flag=True, help="Everything as JSON, for scripts.")
+@json_option
 @_registry_options
-def diff(where: _Where, first: int, second: int, *, as_text: bool) -> None:
+def diff(where: _Where, first: int, second: int, *, as_json: bool) -> None:
     """Compare versions A and B: what the gate measured, the data, the file and how it was trained.
 
     Both archives are read, and verified, for that.
     """
-    import json
-
     from pipelines.cli.models_diff import tell
-    from pipelines.registry.difference import as_json, read_side
+    from pipelines.registry.difference import as_json as document_of
+    from pipelines.registry.difference import read_side
 
     opened = where.open_all()
     versions = [opened.registry.get(where.group or opened.group, number) for number in (first, second)]
     a, b = [read_side(opened.registry, version, opened.batches) for version in versions]
-    if as_text:
-        click.echo(json.dumps(as_json(a, b), indent=2, ensure_ascii=False))
+    if as_json:
+        print_json(document_of(a, b))
     else:
         tell(a, b)
 
@@ -125,31 +163,35 @@ def diff(where: _Where, first: int, second: int, *, as_text: bool) -> None:
 @models.command()
 @click.argument("version", type=int)
 @_registry_options
-@_decision_options
+@decision_options("version")
 def approve(where: _Where, version: int, by: str, reason: str) -> None:
-    """Approve a version; it becomes the champion."""
+    """Approve a version, whose bytes are verified before that; it becomes the champion."""
     registry, group = where.open()
     _tell(registry.approve(group, version, by=by, reason=reason))
+    tell_next(version, where.environment, where.region, where.home)
 
 
 @models.command()
 @click.argument("version", type=int)
 @_registry_options
-@_decision_options
+@decision_options("version")
 def reject(where: _Where, version: int, by: str, reason: str) -> None:
-    """Reject a version that is pending or approved."""
+    """Reject a version that is pending or approved; phones keep it until a channel is moved."""
     registry, group = where.open()
     _tell(registry.reject(group, version, by=by, reason=reason))
+    warn_of_offers([version], where.environment, where.region, where.home)
 
 
 @models.command()
 @click.option("--to", type=int, default=None, help="Earlier champion; the one before the present if not given.")
 @_registry_options
-@_decision_options
+@decision_options("version")
 def rollback(where: _Where, to: int | None, by: str, reason: str) -> None:
     """Make an earlier champion the champion again; what phones get is `tilegate release rollback`."""
     registry, group = where.open()
-    _tell(registry.rollback(group, by=by, reason=reason, to=to))
+    found = registry.rollback(group, by=by, reason=reason, to=to)
+    _tell(found)
+    tell_next(found.version, where.environment, where.region, where.home)
 
 
 def _tell(version: "ModelVersion") -> None:
@@ -166,10 +208,38 @@ def _outside(version: "ModelVersion") -> str:
     )
 
 
-def _facts(version: "ModelVersion") -> str:
+def _document(version: "ModelVersion", served: "Sequence[Offer] | None") -> dict[str, Any]:
+    """Return a version as --json has it; None stands for what nobody has registered, or knows."""
     metadata = version.metadata
-    try:
-        fpr, upper, tpr = (float(metadata[key]) for key in ("fpr", "fpr_upper", "tpr"))
-    except (KeyError, ValueError):
-        return ""
-    return f"FPR {fpr:.2%} (at most {upper:.2%}), TPR {tpr:.1%}, {int(metadata.get('tflite_bytes', 0)) / 1e6:.2f} MB"
+    figures = ("fpr", "fpr_upper", "tpr", "tpr_lower", "max_fpr", "threshold")
+    failed = metadata.get("failed_checks")
+    return {
+        "version": version.version,
+        "status": version.status,
+        "champion": version.is_champion,
+        "created": version.created,
+        "run": version.execution_id,
+        "verdict": None if failed is None else "passed" if failed == "0" else "failed",
+        **{name: float(metadata[name]) if name in metadata else None for name in figures},
+        "variant": metadata.get("variant"),
+        "bytes": int(metadata["tflite_bytes"]) if "tflite_bytes" in metadata else None,
+        "sha256": version.sha256,
+        "dataset": metadata.get("dataset", "").rpartition("/")[2],
+        "channels": None if served is None else [str(o) for o in served if o.version == version.version],
+        "outside": version.outside,
+    }
+
+
+_COLUMNS: "Mapping[str, Callable[[Mapping[str, Any]], str]]" = {
+    "version": lambda row: f"{'*' if row['champion'] else ' '}{row['version']:>4}",
+    "status": lambda row: row["status"],
+    "verdict": lambda row: row["verdict"] or "",
+    "FPR": lambda row: percent(row["fpr"]),
+    "at most": lambda row: percent(row["fpr_upper"]),
+    "TPR": lambda row: percent(row["tpr"]),
+    "size": lambda row: f"{row['bytes'] / 1e6:.2f} MB" if row["bytes"] is not None else "",
+    "data": lambda row: row["dataset"][:8],
+    "created": lambda row: row["created"][:16].replace("T", " "),
+    "run": lambda row: row["run"],
+    "channel": lambda row: ", ".join(row["channels"] or ()),
+}

@@ -1,14 +1,16 @@
-"""The table of `tilegate models diff`: two versions side by side, in 100 columns."""
+"""The table of `tilegate models diff`: two versions side by side, as wide as the terminal."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.output import terminal_width
+
 if TYPE_CHECKING:
     from pipelines.registry.difference import Fact, Side
 
-_NAME, _SIDE = 20, 37
+_NAME = 20
 _SHOWN = 20
 
 
@@ -50,7 +52,8 @@ def _line(fact: "Fact") -> str:
 
 
 def _row(mark: str, name: str, a: str, b: str) -> str:
-    return f"{mark} {_cut(name, _NAME):<{_NAME}} {_cut(a, _SIDE):<{_SIDE}} {_cut(b, _SIDE)}".rstrip()
+    side = max(((terminal_width() or 100) - _NAME - 4) // 2, 12)
+    return f"{mark} {_cut(name, _NAME):<{_NAME}} {_cut(a, side):<{side}} {_cut(b, side)}".rstrip()
 
 
 def _cut(text: str, width: int) -> str:

@@ -6,9 +6,12 @@ from typing import Any
 
 import click
 
+from pipelines.cli.command import command
+from pipelines.cli.config import config_option
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
-from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED, parameter_options
+from pipelines.cli.parameters import SECTIONS, parameter_options
+from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED
 from pipelines.cli.weights import weights_option
 from pipelines.definition.settings import Settings
 from pipelines.environment import LOCAL
@@ -16,8 +19,9 @@ from pipelines.environment import LOCAL
 _INBOX = "A folder of dropped batches: each folder in it, with labels and screenshots, becomes a batch (local only)."
 
 
-@click.command()
+@command(sections=SECTIONS)
 @environment_options
+@config_option
 @home_option
 @click.option("--inbox", type=click.Path(exists=True, file_okay=False, path_type=Path), help=_INBOX)
 @weights_option

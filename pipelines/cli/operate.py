@@ -1,24 +1,37 @@
-"""`tilegate start`, `status`, `logs` and `stop`: the executions of an environment in AWS."""
+"""`tilegate start`, `status`, `logs` and `stop`: executions, on this machine or in AWS."""
 
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.environment import deployment_options
-from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED, parameter_options
+from pipelines.cli.command import command
+from pipelines.cli.config import config_option
+from pipelines.cli.environment import deployment_options, environment_options
+from pipelines.cli.home import home_option
+from pipelines.cli.output import json_option, print_json, terminal_width
+from pipelines.cli.parameters import SECTIONS, parameter_options
+from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED
+from pipelines.environment import LOCAL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelines.aws.session import Deployment
     from pipelines.runs.aws_logs import Line
     from pipelines.runs.sagemaker_executions import Job, SageMakerExecutions
+    from pipelines.runs.standing import Standing
 
 _EXIT_CODES = {"Succeeded": 0, "Rejected": EXIT_REJECTED, "Failed": EXIT_ERROR, "Stopped": EXIT_ERROR}
 
 
-@click.command()
+@command(sections=SECTIONS)
 @deployment_options
+@config_option
 @click.option("--reason", required=True, help="Why, besides the nights; kept with the execution.")
 @parameter_options
 def start(environment: str, region: str | None, reason: str, **given: Any) -> None:
@@ -45,47 +58,80 @@ def start(environment: str, region: str | None, reason: str, **given: Any) -> No
     click.echo(f"Look at it with: tilegate status {held.execution} --env {environment} --watch")
 
 
-@click.command()
+@command()
 @click.argument("execution", required=False)
-@deployment_options
+@environment_options
+@home_option
 @click.option("--watch", is_flag=True, help="Go on telling until it has ended; the exit code is then that of a run.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def status(execution: str | None, environment: str, region: str | None, *, watch: bool, as_json: bool) -> None:
-    """Show how an execution stands: its steps, why one failed, and the verdict.
+@json_option
+def status(
+    execution: str | None, environment: str, region: str | None, home: Path, *, watch: bool, as_json: bool
+) -> None:
+    """Show how a run of this machine, or an execution in AWS, stands: its steps, why one failed, and the verdict.
 
-    EXECUTION is its id, its ARN or its night's name; without one it is the newest. Exit codes with --watch: 0 it
-    succeeded, 3 the gate rejected it, 1 it failed or was stopped.
+    EXECUTION is its id (here also the beginning of it), its ARN or its night's name; without one it is the newest. Exit
+    codes with --watch: 0 it succeeded, 3 the gate rejected it, 1 it failed or was stopped.
     """
-    import json
     import time
 
-    from pipelines.aws.session import open_environment
-    from pipelines.runs.aws_status import document_of, follow, lines_of, standing
+    from pipelines.runs.standing import follow
 
-    deployment = open_environment(environment, region)
-    found = standing(deployment, execution)
+    look = standing_of(environment, region, home)
+    found = look(execution)
     if watch:
-        found = follow(deployment, found, tell=(lambda _: None) if as_json else click.echo, sleep=time.sleep)
-    now = _now()
-    if as_json:
-        click.echo(json.dumps(document_of(found, now), indent=1))
-    else:
-        for line in lines_of(found, now):
-            click.echo(line)
+        found = follow(look, found, tell=(lambda _: None) if as_json else click.echo, sleep=time.sleep)
+    show_standing(found, as_json=as_json)
     if watch:
         sys.exit(_EXIT_CODES.get(found.status, EXIT_ERROR))
 
 
-@click.command()
+def standing_of(environment: str, region: str | None, home: Path) -> "Callable[[str | None], Standing]":
+    """Return what looks at an execution by its id, None for the newest."""
+    if environment == LOCAL:
+        from pipelines.runs.local_standing import local_standing
+
+        return lambda wanted: local_standing(home, wanted)
+    from pipelines.aws.session import open_environment
+    from pipelines.runs.standing import standing
+
+    deployment = open_environment(environment, region)
+    return lambda wanted: standing(deployment, wanted)
+
+
+def show_standing(found: "Standing", *, as_json: bool) -> None:
+    from pipelines.runs.standing import document_of, lines_of
+
+    if as_json:
+        print_json(document_of(found, _now()))
+        return
+    # A path stays in one piece, to be copied.
+    wrap = partial(textwrap.wrap, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False)
+    width = terminal_width()
+    for line in lines_of(found, _now()):
+        for part in wrap(line, width) if width else (line,):
+            click.echo(part)
+
+
+@command()
 @click.argument("execution", required=False)
 @click.argument("step", required=False)
-@deployment_options
+@environment_options
+@home_option
 @click.option("--follow", is_flag=True, help="Go on until the execution, or the step, has ended.")
-def logs(execution: str | None, step: str | None, environment: str, region: str | None, *, follow: bool) -> None:
-    """Show what the jobs of an execution have printed, in the order of time.
+def logs(
+    execution: str | None, step: str | None, environment: str, region: str | None, home: Path, *, follow: bool
+) -> None:
+    """Show what the jobs of an execution have printed: in AWS in the order of time, on this machine job by job.
 
     EXECUTION as for `tilegate status`, by default the newest; STEP is the name of one of its steps.
     """
+    if environment == LOCAL:
+        from pipelines.runs.local_standing import log_lines
+        from steps.core.common.text import printable
+
+        for job, text in log_lines(home, execution, step, follow=follow):
+            click.echo(f"{job}  {printable(text, 2000)}")
+        return
     from pipelines.aws.session import open_environment
     from pipelines.runs.sagemaker_executions import SageMakerExecutions
 
@@ -125,7 +171,7 @@ def _jobs(
     return [job for state in chosen for job in executions.jobs(state)], goes_on
 
 
-@click.command()
+@command()
 @click.argument("execution")
 @deployment_options
 @click.option("--reason", required=True, help="Why; kept with the execution.")

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.command import group
+from pipelines.cli.decision import decision_options
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
+from pipelines.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from pipelines.release.channels import State
@@ -18,11 +21,6 @@ _PERCENT = click.IntRange(0, 100)
 
 def _channel_option(command: Any) -> Any:
     return click.option("--channel", default="stable", show_default=True, help="Channel that phones follow.")(command)
-
-
-def _decision_options(command: Any) -> Any:
-    command = click.option("--reason", required=True, help="Why; kept with the channel.")(command)
-    return click.option("--by", required=True, help="Who decides; kept with the channel.")(command)
 
 
 def _open(environment: str, region: str | None, home: Path) -> "tuple[Publisher, Perform]":
@@ -57,7 +55,7 @@ def _verified(publisher: "Publisher", channel: str) -> "tuple[State, int, int]":
     return State.of(said), sum(len(manifest["files"]) for manifest in manifests), len(manifests)
 
 
-@click.group()
+@group()
 def release() -> None:
     """Sign approved models, and decide which phones run which."""
 
@@ -68,7 +66,7 @@ def release() -> None:
 @environment_options
 @_channel_option
 @click.option("--percent", type=_PERCENT, default=100, show_default=True, help="Share of the installations.")
-@_decision_options
+@decision_options("channel")
 def publish(
     *, version: int, home: Path, environment: str, region: str | None, channel: str, percent: int, by: str, reason: str
 ) -> None:
@@ -83,7 +81,7 @@ def publish(
 @environment_options
 @_channel_option
 @click.option("--percent", type=_PERCENT, required=True, help="Share of the installations; 100 ends the rollout.")
-@_decision_options
+@decision_options("channel")
 def rollout(
     *, home: Path, environment: str, region: str | None, channel: str, percent: int, by: str, reason: str
 ) -> None:
@@ -97,7 +95,7 @@ def rollout(
 @environment_options
 @_channel_option
 @click.option("--to", type=int, help="Version to go back to.  [the one before]")
-@_decision_options
+@decision_options("channel")
 def rollback(
     *, home: Path, environment: str, region: str | None, channel: str, to: int | None, by: str, reason: str
 ) -> None:
@@ -110,12 +108,17 @@ def rollback(
 @release.command("list")
 @home_option
 @environment_options
-def list_releases(home: Path, environment: str, region: str | None) -> None:
+@json_option
+def list_releases(home: Path, environment: str, region: str | None, *, as_json: bool) -> None:
     """List the channels, verified as by `tilegate release verify`, and every release there is."""
     publisher, _ = _open(environment, region, home)
-    for name in publisher.channels.names():
-        click.echo(str(_verified(publisher, name)[0]))
+    states = [_verified(publisher, name)[0] for name in publisher.channels.names()]
     versions = publisher.store.versions()
+    if as_json:
+        print_json({"channels": [_document(state) for state in states], "versions": versions})
+        return
+    for state in states:
+        click.echo(str(state))
     click.echo(f"Released versions: {', '.join(map(str, versions))}" if versions else "Nothing was released yet.")
 
 
@@ -123,12 +126,32 @@ def list_releases(home: Path, environment: str, region: str | None) -> None:
 @home_option
 @environment_options
 @_channel_option
-def show(home: Path, environment: str, region: str | None, channel: str) -> None:
+@json_option
+def show(home: Path, environment: str, region: str | None, channel: str, *, as_json: bool) -> None:
     """Show all that a channel ever said, with who decided and why."""
     publisher, _ = _open(environment, region, home)
-    for state in publisher.channels.history(_known(publisher, channel)):
+    states = publisher.channels.history(_known(publisher, channel))
+    if as_json:
+        print_json([_document(state) for state in states])
+        return
+    for state in states:
         signed_in = f" [{state.identity}]" if state.identity else ""
         click.echo(f"{state.moment}  {state}; {state.by}{signed_in}: {state.reason}")
+
+
+def _document(state: "State") -> dict[str, Any]:
+    """Return what a channel says as --json has it; `otherwise` is what the other phones run, None for no model."""
+    return {
+        "channel": state.channel,
+        "sequence": state.sequence,
+        "moment": state.moment,
+        "version": state.release.version,
+        "percent": state.percent,
+        "otherwise": state.otherwise.version if state.otherwise else None,
+        "by": state.by,
+        "reason": state.reason,
+        "identity": state.identity,
+    }
 
 
 @release.command()

@@ -1,67 +1,23 @@
 """`tilegate run`: the whole pipeline on this machine."""
 
 import os
-import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pipelines.cli.command import command
+from pipelines.cli.config import config_option, is_typed, print_config
 from pipelines.cli.home import home_option
+from pipelines.cli.parameters import SECTIONS, parameter_options
 from pipelines.cli.weights import weights_option
-from pipelines.definition.parameters import SAMPLE_PARAMETERS, Parameter, pipeline_parameters
 from pipelines.definition.settings import Settings
-from steps.core.common.choices import NO, YES
-
-_SETTINGS = Settings()
-# Set by the run itself: where the data, the weights and what a candidate is judged against lie in the store.
-_OWN = (
-    "DatasetUri",
-    "PlanUri",
-    "CheckpointsUri",
-    "PretrainedWeightsUri",
-    "ChampionUri",
-    "LedgerUri",
-    "Search",
-    "ProcessingInstanceType",
-    "TrainingInstanceType",
-)
-_PARAMETERS = tuple(p for p in pipeline_parameters(_SETTINGS) if p.name not in _OWN)
 
 EXIT_ERROR = 1
 EXIT_REJECTED = 3
-
-
-def _flag(name: str) -> str:
-    return "--" + re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
-
-
-def parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for each parameter of a run; one that is not given is None."""
-    for parameter in reversed(_PARAMETERS):
-        if parameter.choices == (NO, YES):
-            command = click.option(_flag(parameter.name), parameter.name, flag_value=YES, help=_help(parameter))(
-                command
-            )
-            continue
-        command = click.option(
-            _flag(parameter.name), parameter.name, type=_click_type(parameter), help=_help(parameter)
-        )(command)
-    return command
-
-
-def _click_type(parameter: Parameter) -> Any:
-    return click.Choice(parameter.choices) if parameter.choices else parameter.kind
-
-
-def _help(parameter: Parameter) -> str:
-    text = parameter.help[0].upper() + parameter.help[1:]
-    sample = SAMPLE_PARAMETERS.get(parameter.name)
-    return f"{text}.  [{parameter.default}{'' if sample is None else f'; sample: {sample}'}]"
 
 
 def activation_hint() -> str | None:
@@ -73,8 +29,9 @@ def activation_hint() -> str | None:
     return f"Shell         `source {activate}` makes `tilegate` a command of this shell"
 
 
-@click.command()
+@command(sections=SECTIONS)
 @home_option
+@config_option
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
@@ -83,8 +40,13 @@ def activation_hint() -> str | None:
 )
 @click.option("--labels", metavar="FILE", help="The labels file in --data, where there are several.")
 @weights_option
-@click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
-@click.option("--resume", metavar="RUN", help="Go on with an interrupted run instead of starting a new one.")
+@click.option("--sample", is_flag=True, is_eager=True, help="The embedded synthetic sample, also where there are data.")
+@click.option(
+    "--resume", metavar="RUN", is_eager=True, help="Go on with an interrupted run instead of starting a new one."
+)
+@click.option(
+    "--print-config", "printing", is_flag=True, help="Print every option and where it comes from; run nothing."
+)
 @parameter_options
 def run(
     home: Path,
@@ -94,6 +56,7 @@ def run(
     resume: str | None,
     *,
     sample: bool,
+    printing: bool,
     **given: Any,
 ) -> None:
     """Run the whole pipeline on this machine, from labelled screenshots to a registered TFLite model.
@@ -102,11 +65,25 @@ def run(
     gate rejected it; 1: an error.
     """
     from pipelines.runs.local_run import resume_run, run_pipeline
-    from pipelines.runs.local_start import RunRequest
+    from pipelines.runs.local_start import LocalStart, RunRequest
 
+    ctx = click.get_current_context()
+    if data and sample:
+        raise click.UsageError("--data and --sample name different data: give one of them")
+    if is_typed(ctx, "data") and not is_typed(ctx, "labels"):
+        labels = None  # the file's are of other data
+    settings = Settings()
     chosen = {name: value for name, value in given.items() if value is not None}
     request = RunRequest(home, data, sample, weights, chosen, labels)
-    outcome = resume_run(request, _SETTINGS, resume) if resume else run_pipeline(request, _SETTINGS)
+    if printing:
+        values, on_sample = LocalStart(home, settings).chosen(request)
+        print_config(
+            ctx,
+            {**values, "data": data and str(data), "labels": labels, "weights": weights and str(weights)},
+            on_sample=on_sample,
+        )
+        return
+    outcome = resume_run(request, settings, resume) if resume else run_pipeline(request, settings)
     if hint := activation_hint():
         click.echo(hint)
     sys.exit({"Succeeded": 0, "Rejected": EXIT_REJECTED}.get(outcome, EXIT_ERROR))

@@ -2,10 +2,11 @@
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.environment import environment_options
 
 
-@click.command()
+@command()
 @click.argument("execution")
 @environment_options
 @click.option("--tracking-uri", default="", help="Another MLflow than the environment's own.")

@@ -16,7 +16,7 @@ from pipelines.executor.events import (
 
 NAME_WIDTH = 22
 _SECONDS_A_MINUTE = 60
-_DECIDED_AT_ONCE = {"Condition", "Fail"}
+DECIDED_AT_ONCE = {"Condition", "Fail"}
 
 
 def line_of(event: Event) -> str | None:
@@ -34,7 +34,7 @@ def line_of(event: Event) -> str | None:
 def step_words(event: Event) -> str | None:  # noqa: PLR0911 (one answer for each kind of event)
     """Return what happened to a step, without its name; None for what another event tells better."""
     match event:
-        case StepStarted() | StepSucceeded() if event.step_type in _DECIDED_AT_ONCE:
+        case StepStarted() | StepSucceeded() if event.step_type in DECIDED_AT_ONCE:
             return None
         case StepStarted():
             return f"runs: {event.reason}"

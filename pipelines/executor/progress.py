@@ -4,18 +4,20 @@ import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from pipelines.executor.event_text import NAME_WIDTH, line_of
+from pipelines.executor.event_text import DECIDED_AT_ONCE, NAME_WIDTH, line_of
 from pipelines.executor.events import (
     Event,
     ExecutionFinished,
     ExecutionStarted,
     StepProgress,
+    StepStarted,
+    StepSucceeded,
 )
 
 if TYPE_CHECKING:
     from pipelines.executor.live import LiveTable
 
-_PROGRESS_SECONDS = 10.0
+_PROGRESS_SECONDS = 30.0
 
 
 class ConsoleProgress:
@@ -25,6 +27,7 @@ class ConsoleProgress:
         self._stream = stream or sys.stdout
         self._live: LiveTable | None = None
         self._told_progress = time.monotonic()
+        self._reasons: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ExecutionStarted) and self._stream.isatty():
@@ -40,9 +43,13 @@ class ConsoleProgress:
                 self._told_progress = time.monotonic()
                 self._write(f"{event.step:<{NAME_WIDTH}} ... {event.line}")
             return
+        if isinstance(event, StepStarted) and event.step_type not in DECIDED_AT_ONCE:
+            self._reasons[event.step] = event.reason  # told when it has ended: one line a step
+            return
         # The table shows how the steps stand; what stays on the terminal is the beginning and the end.
         if self._live is None and (line := line_of(event)):
-            self._write(line)
+            why = self._reasons.pop(event.step, "") if isinstance(event, StepSucceeded) else ""
+            self._write(f"{line}: {why}" if why else line)
 
     def close(self) -> None:
         if self._live is not None:

@@ -2,6 +2,7 @@
 
 import errno
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ from pipelines.executor.store import LocalStore
 from pipelines.executor.watchdog import Watchdog
 
 _PROGRESS_SECONDS = 0.5
+# What C++ libraries (in glog's form) and Python's root logger say: it stays in the log, but is no progress.
+_CHATTER = re.compile(r"[IWEF]\d{4} \d\d:\d\d:|(WARNING|INFO): (All log messages before|Created )|(WARNING|INFO):root:")
 _CAPACITY = {errno.ENOSPC, errno.EDQUOT}
 _RESOURCES = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 Enough = Callable[[str, Sequence[float]], bool]
@@ -125,7 +128,7 @@ def kind_of(error: OSError | ValueError) -> str:
 
 
 class _Watch:
-    """Turns the lines of a job into metrics, each as it is printed, and progress, at most two a second."""
+    """Turns the lines of a job into metrics, each as it is printed, and others into progress, at most two a second."""
 
     def __init__(self, job: Job, step: str, trial: str | None, machine: Machine, enough: Enough | None) -> None:
         self._job = job
@@ -140,10 +143,13 @@ class _Watch:
         self.cut = self._ending = False
 
     def line(self, line: str) -> None:
-        self._pending = line.strip() or self._pending
+        is_progress = bool(line.strip()) and not _CHATTER.match(line)
         for metric in self._job.metrics if line and not self.cut else ():
             for match in metric.regex.finditer(line):
+                is_progress = False
                 self._metric(metric.name, match.group(1) if metric.regex.groups else match.group())
+        if is_progress:
+            self._pending = line.strip()
         self.cut = self._ending
         now = time.monotonic()
         if self._pending and now - self._told.get(self._step, -math.inf) >= _PROGRESS_SECONDS:

@@ -18,6 +18,7 @@ from pipelines.executor.files import read_json, replacing, walk_files
 _ALPHABET = string.digits + string.ascii_lowercase
 _LOCK_PATIENCE_SECONDS = 1.0
 MANIFEST = "MANIFEST.sha256"
+INTERRUPTED = "Interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def load_runs(home: Path) -> list[RunSummary]:
             if _held(folder):
                 seconds += time.time() - state["resumed"]
             else:
-                status = "Interrupted"
+                status = INTERRUPTED
         found.append(
             RunSummary(
                 id=state["execution_id"],

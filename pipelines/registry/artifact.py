@@ -4,10 +4,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.registry.protocol import RegistryError
+from pipelines.registry.protocol import ModelRegistry, ModelVersion, RegistryError
 from steps.core.common.archives import unpack
 from steps.core.common.errors import UserError
 from steps.core.common.files import replacing, sha256_file
+from steps.core.common.scratch import scratch
 from steps.network.archive import FILE_NAME as ARCHIVE
 
 BUNDLE = "bundle"
@@ -42,3 +43,9 @@ def fetch_verified(fetch: Callable[[Path], object], dest: Path, sha256: str, wha
                 "register the model again"
             )
     return dest / ARCHIVE
+
+
+def check_artifact(registry: ModelRegistry, version: ModelVersion) -> None:
+    """Raise RegistryError unless the archive is there with the registered bytes: else nobody can approve it."""
+    with scratch("approve") as folder:
+        registry.download(version, folder)

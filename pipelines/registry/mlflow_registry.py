@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from pipelines.registry import records
-from pipelines.registry.artifact import BUNDLE, fetch_verified, stage
+from pipelines.registry.artifact import BUNDLE, check_artifact, fetch_verified, stage
 from pipelines.registry.decisions import Wish, decide, is_repeated, wished_version
 from pipelines.registry.journal import Decided, Journal
 from pipelines.registry.protocol import APPROVED, PENDING, REJECTED, ModelVersion, RegistryError
@@ -107,7 +107,10 @@ class MlflowRegistry:
             histories = {version.version: version.decisions for version in versions}
             version = _pick(versions, group, wished_version(wish, group, histories))
             if not is_repeated(wish, version, histories):
-                self._journal.append(Decided(group, version.version, decide(wish, version, histories)))
+                decision = decide(wish, version, histories)
+                if wish.status == APPROVED:
+                    check_artifact(self, version)
+                self._journal.append(Decided(group, version.version, decision))
                 versions = self._read(group)
             self._mirror(client, group, versions)
             return _pick(versions, group, version.version)

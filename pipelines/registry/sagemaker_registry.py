@@ -16,7 +16,7 @@ from typing import Any
 from pipelines.aws.errors import aws_errors
 from pipelines.environment import Environment
 from pipelines.registry import packages
-from pipelines.registry.artifact import fetch_verified, stage
+from pipelines.registry.artifact import check_artifact, fetch_verified, stage
 from pipelines.registry.decision_log import DecisionLog, Entry, histories_of
 from pipelines.registry.decisions import Wish, champion_of, decide, is_repeated, wished_version
 from pipelines.registry.people import check_decider
@@ -122,6 +122,8 @@ class SageMakerRegistry:
             if is_repeated(wish, version, histories):
                 return version
             decision = decide(wish, version, histories, identity=identity)
+            if wish.status == APPROVED:
+                check_artifact(self, version)
             try:
                 log.append(len(entries) + 1, version.version, decision)
             except LostRace:

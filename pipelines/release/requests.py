@@ -31,8 +31,13 @@ def perform(publisher: Publisher, request: Mapping[str, Any]) -> str:
         got = ", ".join(f"{name} ({type(value).__name__})" for name, value in sorted(given.items()))
         raise UserError(f"the request {action} wants {', '.join(wanted)}, of text and whole numbers; got {got}")
     channel, who = given["channel"], {"by": given["by"], "reason": given["reason"], "identity": identity}
+    before = publisher.channels.latest(channel)
     if action == PUBLISH:
-        return str(publisher.publish(given["version"], channel, given["percent"], **who))
-    if action == ROLLOUT:
-        return str(publisher.rollout(channel, given["percent"], **who))
-    return str(publisher.rollback(channel, given["version"], **who))
+        state = publisher.publish(given["version"], channel, given["percent"], **who)
+    elif action == ROLLOUT:
+        state = publisher.rollout(channel, given["percent"], **who)
+    else:
+        state = publisher.rollback(channel, given["version"], **who)
+    if state != before:
+        return str(state)
+    return f"{state}; nothing changed: so it is since {state.moment}, by {state.by}: {state.reason}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.registry.artifact import BUNDLE, stage
+from pipelines.registry.bundles import check_model
 from pipelines.registry.protocol import ModelRegistry, ModelVersion
 from pipelines.release.signers import Signer, sealed
 from pipelines.release.verify import (
@@ -26,10 +27,9 @@ from steps.convert.summary import SUMMARY
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.common.scratch import scratch
+from steps.device.contract import TFLITE_FILE
 
 RELEASES, MANIFEST = "releases", "manifest.json"
-# As in steps.convert.bundle, whose import costs a function's cold start a second.
-TFLITE_FILE = "model.tflite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +221,9 @@ class ReleaseStore:
 def _files_of(bundle: Path, version: ModelVersion, what: str) -> dict[str, Path]:
     """Return a bundle's files by their names; raises UserError for a bundle that no phone could use."""
     found = {path.relative_to(bundle).as_posix(): path for path in sorted(bundle.rglob("*")) if path.is_file()}
-    if TFLITE_FILE not in found:
-        raise UserError(f"{what} has no {TFLITE_FILE}: its archive is no bundle, reject it")
-    judged = version.metadata.get("tflite_sha256")
-    if not judged or version.metadata.get("failed_checks") != "0":
+    check_model(version, bundle)
+    if not version.metadata.get("tflite_sha256") or version.metadata.get("failed_checks") != "0":
         raise UserError(f"nothing says that the {TFLITE_FILE} of {what} has passed the gate: reject it")
-    if judged != (sha256 := sha256_file(found[TFLITE_FILE])):
-        raise UserError(f"the {TFLITE_FILE} of {what} has sha256 {sha256}, but {judged} was judged: reject it")
     for name in found:
         if name == MANIFEST or not is_plain(name):
             raise UserError(f"{what} has a file {name!r}, which cannot be released under that name: reject it")

@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.parameters import first_trials, is_warm_start
 from pipelines.definition.settings import Settings
-from pipelines.definition.step_table import CONVERT, EVALUATE, REGISTER, TUNE, VALIDATE
+from pipelines.definition.step_table import TUNE
 from pipelines.executor.executor import Executor
 from pipelines.executor.parameters import bind
 from pipelines.executor.progress import ConsoleProgress
@@ -17,15 +17,13 @@ from pipelines.executor.results import ExecutionResult
 from pipelines.executor.runs import load_runs
 from pipelines.executor.store import LocalStore
 from pipelines.registry.mlflow_registry import MlflowRegistry
-from pipelines.registry.protocol import PENDING, register_callback
+from pipelines.registry.protocol import register_callback
 from pipelines.runs.executions import is_rejected
 from pipelines.runs.local_images import LocalImages
+from pipelines.runs.local_outputs import Outputs
 from pipelines.runs.local_start import LocalStart, RunRequest
-from pipelines.runs.verdict import figures
 from pipelines.tracking.listener import MlflowTracker
 from steps.core.common.errors import UserError
-from steps.core.common.files import read_json
-from steps.core.common.text import printable
 
 
 def run_pipeline(request: RunRequest, settings: Settings) -> str:
@@ -80,7 +78,7 @@ def execute(
     rejected = result.status == "Failed" and is_rejected(result.failed_step, result.exit_code)
     outcome = "Rejected" if rejected else result.status
     print()
-    for name, value in _summary(result, outcome, store, tracker):
+    for name, value in _summary(result, outcome, Outputs(result.run_dir, result.failed_step, store), tracker.url()):
         print(f"{name:<12} {value}")
     return outcome
 
@@ -92,9 +90,7 @@ def _parameters_of(home: Path, run: str) -> Mapping[str, Any]:
     return found.parameters
 
 
-def _summary(
-    result: ExecutionResult, outcome: str, store: LocalStore, tracker: MlflowTracker
-) -> Iterator[tuple[str, str]]:
+def _summary(result: ExecutionResult, outcome: str, outputs: Outputs, url: str | None) -> Iterator[tuple[str, str]]:
     """Yield the lines that a person needs at the end, as far as the run got."""
     verdicts = {
         "Succeeded": "PASSED the gate",
@@ -105,60 +101,15 @@ def _summary(
     yield "Verdict", verdicts[outcome]
     if result.reason:
         yield "Reason", result.reason
-    if validation := validation_report(result, store):
-        yield from told_counts(read_json(validation / "validation.json"))
-        yield "Data page", str(validation / "report.html")
-    if judged := _judged(result, store):
-        what, folder = judged
-        yield "Judged", what
-        yield from figures(read_json(folder / "evaluation.json"))
-        yield "Report", str(folder / "report.html")
-    if registered := result.properties(REGISTER):
-        group, version = registered["ModelPackageGroupName"], registered["ModelPackageVersion"]
-        yield "Model", f"{group} version {version}, {registered['ModelApprovalStatus']}"
-        if registered["ModelApprovalStatus"] == PENDING:
-            yield "Approve", f"tilegate models approve {version} --by NAME --reason TEXT"
-    if url := tracker.url():
+    yield from outputs.lines()
+    if outcome in {"Rejected", "Failed"}:
+        step = result.failed_step or ""
+        look = (
+            f"tilegate report {result.execution_id}"
+            if outputs.report()
+            else f"tilegate logs {result.execution_id} {step}"
+        )
+        yield "Next", f"{look}    # why; mended, `tilegate run` reuses what is not concerned"
+    if url:
         yield "MLflow", f"{url} (start it with: tilegate ui)"
     yield "Run", str(result.run_dir)
-
-
-def told_counts(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    reasons = ", ".join(f"{count} {reason}" for reason, count in counts["quarantined_by_reason"].items())
-    refused = f"; {counts['quarantined']:,} quarantined ({reasons})" if reasons else ""
-    yield "Screenshots", f"{counts['accepted']:,} of {counts['groups']:,} groups{refused}"
-    if counts["ungrouped"]:
-        alone = f"{counts['ungrouped']:,} have no group, app or session"
-        yield "Groups", f"{alone}: screenshots of one app may be on both sides of a split"
-    for label, name in sorted(counts["names"].items()):
-        called = ", ".join(printable(name, 40) for name in counts["class_names"][label][:3])
-        as_called = f" ({called} in the data)" if called not in ("", name) else ""
-        yield f"Label {label}", f"{name}{as_called}: {counts['classes'][name]:,}"
-
-
-def _judged(result: ExecutionResult, store: LocalStore) -> tuple[str, Path] | None:
-    """Return what the last verdict is about and where its evidence lies, that of a rejected conversion included."""
-    if bundle := _output(result, store, CONVERT.name, "bundle"):
-        return "the TFLite model", bundle / "evidence"
-    # A failed job publishes nothing, but its folder is still there to look at.
-    unpublished = result.run_dir / f"steps/{CONVERT.name}/opt/ml/processing/output/bundle/evidence"
-    if result.failed_step == CONVERT.name and (unpublished / "report.html").is_file():
-        return "the TFLite model, which was not published", unpublished
-    if evaluation := _output(result, store, EVALUATE.name, "evaluation"):
-        return "the trained model", evaluation
-    return None
-
-
-def validation_report(result: ExecutionResult, store: LocalStore) -> Path | None:
-    """Return where the validation's report lies: that of a job that stopped the run included."""
-    if published := _output(result, store, VALIDATE.name, "report"):
-        return published
-    stopped = result.run_dir / f"steps/{VALIDATE.name}/opt/ml/processing/output/report"
-    return stopped if (stopped / "validation.json").is_file() else None
-
-
-def _output(result: ExecutionResult, store: LocalStore, step: str, name: str) -> Path | None:
-    properties = result.properties(step)
-    if not properties:
-        return None
-    return store.path(properties["ProcessingOutputConfig"]["Outputs"][name]["S3Output"]["S3Uri"])

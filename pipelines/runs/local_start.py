@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.code_digest import program_digest
-from pipelines.data.snapshots import Snapshot
+from pipelines.data.snapshots import Snapshot, catalogue_batches
 from pipelines.data.withdrawals import withdrawn_batches
 from pipelines.definition.parameters import SAMPLE_PARAMETERS, pipeline_parameters
 from pipelines.definition.settings import Settings
@@ -25,6 +25,7 @@ from pipelines.runs.start import Ground, prepare, values_of, with_plan
 from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import AUTO, Classes
+from steps.core.dataset.snapshot import LABELS
 
 # Not part of what a run is asked for: they follow from it, or from what was there when it started.
 _DERIVED = ("PlanUri", "CheckpointsUri", "ChampionUri", "LedgerUri")
@@ -58,6 +59,13 @@ class LocalStart:
         """What runs leave behind, as objects."""
         folder = self.store.path(self.settings.artifact_uri())
         return FolderObjects(folder, folder.name)
+
+    def chosen(self, request: RunRequest) -> tuple[dict[str, Any], bool]:
+        """Return every parameter's value as a request has it, and whether it is for the sample; brings nothing here."""
+        labelled = any(batch.kind == LABELS for batch in catalogue_batches(data_here(self.store, self.settings)))
+        on_sample = request.sample or not (request.data or labelled)
+        preset = SAMPLE_PARAMETERS if on_sample else {}
+        return values_of(defaults_of(self.settings), {**preset, **request.parameters}), on_sample
 
     def values(self, chosen: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
         """Return the value of every parameter, as `values_of` has it, after the weights were brought into the store."""

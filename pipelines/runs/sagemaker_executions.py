@@ -54,7 +54,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """`source` is the execution that it was taken from, if it was; `told` what the step itself has to say."""
+    """`source` is the execution that it was taken from, if it was; `told` what the step itself has to say.
+
+    `took` are its seconds where nobody knows when it started and ended.
+    """
 
     name: str
     status: str
@@ -64,13 +67,20 @@ class StepState:
     source: str = ""
     told: str = ""
     job: Job | None = None
+    took: float | None = None
 
     @property
     def goes_on(self) -> bool:
         return self.status in _GOES_ON
 
     def seconds(self, now: datetime) -> float | None:
-        return ((self.ended or now) - self.started).total_seconds() if self.started else None
+        return (
+            self.took
+            if self.took is not None
+            else ((self.ended or now) - self.started).total_seconds()
+            if self.started
+            else None
+        )
 
 
 class SageMakerExecutions:

@@ -15,7 +15,7 @@ from pipelines.executor.executor import Executor
 from pipelines.executor.expressions import references
 from pipelines.executor.progress import ConsoleProgress
 from pipelines.runs.local_images import LocalImages
-from pipelines.runs.local_run import told_counts, validation_report
+from pipelines.runs.local_outputs import Outputs, told_counts
 from pipelines.runs.local_start import LocalStart, RunRequest
 from steps.core.common.files import read_json
 from steps.core.gate.limits import Limits
@@ -41,7 +41,7 @@ def validate_data(request: RunRequest, settings: Settings) -> bool:
         parameters={name: value for name, value in values.items() if name in declared},
         listeners=[ConsoleProgress()],
     ).run()
-    report = validation_report(result, start.store)
+    report = Outputs(result.run_dir, result.failed_step, start.store).validation()
     limits, short = Limits(values["MaxFpr"], values["MinTpr"]), ""
     print()
     if report:

@@ -92,7 +92,7 @@ def _main(args: argparse.Namespace) -> None:
         )
         choice = _settle(judged, candidate.source.spec, candidate.head, args, folder / "bundle")
         rows = choice.rows
-        print(table(rows), flush=True)
+        print(f"Measured {len(rows)} variants\n{table(rows)}", flush=True)
         evidence: Path = args.output / "evidence"
         write_variants(evidence, rows, max_flipped=args.max_flipped)
         # A rejection is looked at as well, by the variant that came nearest to what the trained model was.

@@ -4,7 +4,6 @@
 of, outside: in a graph both cost four times the processor time and seven times the memory (docs/android.md).
 """
 
-import logging
 import os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +18,7 @@ from steps.core.common.worker_pool import die_with_parent
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.device import TILE
 from steps.device.metadata import finish
+from steps.network.compression.post_training import quiet
 from steps.network.head import Head
 
 MODES = ("float32", "float16")
@@ -67,9 +67,8 @@ def _with_short_weights(converted: bytes) -> bytes:
     recipe = recipe_manager.RecipeManager()
     for kind in (TFLOperationName.CONV_2D, TFLOperationName.DEPTHWISE_CONV_2D):
         recipe.add_weight_only_config(".*", kind, 16, algorithm_key=quantizer.AlgorithmName.FLOAT_CASTING)
-    # It logs what it is about to do, line by line.
-    logging.getLogger().setLevel(logging.WARNING)
-    return bytes(quantizer.Quantizer(converted, recipe.get_quantization_recipe()).quantize().quantized_model or b"")
+    with quiet():
+        return bytes(quantizer.Quantizer(converted, recipe.get_quantization_recipe()).quantize().quantized_model or b"")
 
 
 def _in_a_child(folder: str) -> bytes:

@@ -1,5 +1,6 @@
 """Phase 2: the last blocks of the backbone learn together with phase 1's head, by Keras on whole screenshots."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from steps.core.common.errors import UserError
+from steps.core.common.program import left
 from steps.network.backbone import block_names, build_model, unfreeze
 from steps.network.head import Head
 from steps.network.head_layers import pool_bags
@@ -128,6 +130,10 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._bags, self._source, self._judged, self._on_epoch = model, source, judged, on_epoch
         self._describe = describer(model.backbone)
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002 (Keras's signature)
+        self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         loss = float((logs or {})["loss"])
@@ -138,6 +144,8 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
             logits = logits_of(self._bags.read_head(), self._describe, self._source, self._judged)
         if not self._on_epoch(epoch + 1, logits, loss):
             self.model.stop_training = True
+        epochs, took = self.params["epochs"], time.monotonic() - self._began
+        print(f"Epoch {epoch + 1}/{epochs}{left(took * (epochs - epoch - 1))}", flush=True)
 
 
 def training_batches(source: TileSource, rows: pd.DataFrame, weights: Floats, settings: Hyperparameters) -> Any:

@@ -102,12 +102,13 @@ def _commands() -> Iterator[str]:
 
 
 def leaves() -> Iterator[tuple[list[str], click.Context, click.Command]]:
-    """Yield the words, the context and the command of every command that is no group."""
+    """Yield the words, the context and the command of every command that does something by itself."""
     waiting = [(["tilegate"], click.Context(cli, info_name="tilegate"), cli)]
     while waiting:
         path, ctx, command = waiting.pop(0)
-        if not isinstance(command, click.Group):
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield path, ctx, command
+        if not isinstance(command, click.Group):
             continue
         inner = ((name, command.get_command(ctx, name)) for name in command.list_commands(ctx))
         waiting[:0] = [([*path, n], click.Context(c, info_name=n, parent=ctx), c) for n, c in inner if c is not None]

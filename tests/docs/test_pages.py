@@ -56,7 +56,7 @@ def mistake(words, *, whole):
     if not whole:
         known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
         return next((f"no option {word}" for word in words if word.startswith("--") and word not in known), None)
-    if isinstance(command, click.Group):
+    if isinstance(command, click.Group) and not command.invoke_without_command:
         return f"{ctx.command_path} is no whole command"
     try:
         given, rest, _ = command.make_parser(ctx).parse_args(words)

@@ -38,7 +38,7 @@ def nightly(home):
 
 def runs(home):
     words = [TILEGATE, "runs", "--home", home]
-    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()[1:]
 
 
 def reused(output):
@@ -51,11 +51,11 @@ def test_a_dropped_batch_is_decided_on_once_although_the_night_is_killed(home):
         told = ""
         for line in night.stdout:
             told += line
-            if line.startswith("PreprocessTiles"):
+            if line.startswith("ValidateData"):
                 break
         second = nightly(home)
         os.kill(night.pid, signal.SIGKILL)
-    assert "PreprocessTiles" in told, told
+    assert "ValidateData           done" in told, told
     assert (second.returncode, second.stdout) == (0, "Night: a night is being held in this home already\n")
     assert re.search(r"^first: taken in as \S+, 300 of 300 rows usable$", told, re.MULTILINE)
     assert "Interrupted" in runs(home)[0]
@@ -92,14 +92,14 @@ def test_a_killed_run_goes_on_where_it_was_or_is_taken_over_by_the_next(tmp_path
         stderr=subprocess.STDOUT,
         text=True,
     ) as running:
-        for line in running.stdout:
-            if line.startswith("TrainModel"):
-                break
+        while not list(home.glob("runs/*/steps/TrainModel/log.txt")):
+            assert running.poll() is None, running.stdout.read()
+            time.sleep(0.1)
         time.sleep(2)
         os.kill(running.pid, signal.SIGKILL)
     listed = tilegate("runs").stdout
     assert "Interrupted" in listed
-    killed = listed.split()[0]
+    killed = listed.splitlines()[1].split()[0]
     resumed = tilegate("run", "--resume", killed)
     assert resumed.returncode in (0, 3), resumed.stdout + resumed.stderr
     assert reused(resumed.stdout) == ["ValidateData", "CheckProvableLimit", *jobs]

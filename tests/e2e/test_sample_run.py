@@ -109,7 +109,7 @@ def test_a_limit_that_the_sample_cannot_prove_is_rejected_and_says_how_much_is_m
     at_once = tilegate(home, "run", "--max-fpr", "0.01")
     assert at_once.returncode == 3
     assert re.search(r"Missing are for 1 %, .* test negatives \(.* new groups\)", at_once.stdout)
-    assert not steps(at_once.stdout, "runs")
+    assert not steps(at_once.stdout, "done")
     done = tilegate(home, "run", "--max-fpr", "0.01", "--train-anyway")
     assert done.returncode == 3
     assert "REJECTED" in done.stdout
@@ -158,8 +158,8 @@ def test_after_the_approval_another_limit_runs_only_what_decides_and_compares_wi
     done = tilegate(home, "run", *OTHER_LIMIT)
     assert done.returncode in (0, 3), done.stdout + done.stderr
     assert steps(done.stdout, "reused") == ["ValidateData", "PreprocessTiles", "IndexTiles", *TRAINED]
-    assert steps(done.stdout, "runs")[0] == "EvaluateModel"
-    assert re.search(r"EvaluateModel +runs: input 'champion' changed; .*and \d more", done.stdout)
+    assert steps(done.stdout, "done")[0] == "EvaluateModel"
+    assert re.search(r"EvaluateModel +done in .*: input 'champion' changed; .*and \d more", done.stdout)
     gate = json.loads((newest(home, "EvaluateModel/evaluation") / "evaluation.json").read_text())["gate"]
     assert gate["champion"]["champion"].removeprefix("champion ") in tilegate(home, "models", "show", "1").stdout
 

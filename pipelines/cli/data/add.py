@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.options import attribute_of, labels_options, open_catalogue
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
@@ -21,7 +22,7 @@ _KINDS = ("labels", "review", "reference")
 _REASONS_SHOWN = 5
 
 
-@click.command()
+@command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--kind",

@@ -5,18 +5,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.options import labels_options, open_catalogue, reading_of
+from pipelines.cli.decision import decision_options
 from pipelines.cli.home import home_option
 
 if TYPE_CHECKING:
     from steps.core.dataset.classes import Classes
 
 
-@click.command()
+@command()
 @click.argument("words", metavar="SHA256... LABEL", nargs=-1, required=True)
 @click.option("--waive", metavar="RULE[,RULE]", default="", help="Rules to waive for them, instead of a label.")
-@click.option("--by", required=True, metavar="NAME", help="Who decides; kept with the decision.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the decision.")
+@decision_options("decision")
 @labels_options
 @home_option
 def decide(  # noqa: PLR0917 (Click passes them by name)

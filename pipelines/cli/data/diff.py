@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.options import labels_options, reading_of
 from pipelines.cli.home import home_option
+from pipelines.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,21 +19,20 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@click.command()
+@command()
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@click.option("--json", "as_text", is_flag=True, help="Everything as JSON, for scripts.")
+@json_option
 @labels_options
 @home_option
-def diff(first: str, second: str, classes: str, label_attribute: str, home: Path, *, as_text: bool) -> None:
+def diff(first: str, second: str, classes: str, label_attribute: str, home: Path, *, as_json: bool) -> None:
     """Tell what B has and A has not, and the other way round: batches, screenshots, labels, groups, refused rows.
 
     A and B are runs, snapshots by the first four or more digits of their digest, `last` (the last run that validated)
     or `now` (what a run would use).
     """
-    import json
-
-    from pipelines.data.diff import States, as_json, difference
+    from pipelines.data.diff import States, difference
+    from pipelines.data.diff import as_json as document_of
     from pipelines.definition.settings import Settings
     from pipelines.executor.store import LocalStore
 
@@ -39,8 +40,8 @@ def diff(first: str, second: str, classes: str, label_attribute: str, home: Path
     states = States(home, LocalStore(home / "store"), Settings(), parsed, attribute)
     a, b = states.find(first), states.find(second)
     found = difference(a, b)
-    if as_text:
-        click.echo(json.dumps(as_json(a, b, found), indent=2, ensure_ascii=False))
+    if as_json:
+        print_json(document_of(a, b, found))
         return
     for name, state in (("A", a), ("B", b)):
         click.echo(f"{name:<12} {state.snapshot[:12]}, {len(state.labels):,} screenshots, {state.basis}")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.progress import FileProgress
+from pipelines.cli.decision import decision_options
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 
@@ -18,13 +20,12 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@click.command()
+@command()
 @click.argument("screenshots", metavar="SHA256...", nargs=-1)
 @click.option(
     "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A text file with a sha256 a line."
 )
-@click.option("--by", required=True, metavar="NAME", help="Who erases them; kept with the digest.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the digest.")
+@decision_options("digest", "erases them")
 @home_option
 @environment_options
 def erase(  # noqa: PLR0917 (Click passes them by name)
@@ -42,6 +43,7 @@ def erase(  # noqa: PLR0917 (Click passes them by name)
     interrupted, repeat it.
     """
     from pipelines.cli.data.place import opened_place, tell_versions
+    from pipelines.cli.offers import warn_of_offers
     from pipelines.data.clock import utc_now
     from pipelines.data.erasure import erase as erase_everywhere
     from pipelines.data.snapshots import current_dataset
@@ -64,7 +66,7 @@ def erase(  # noqa: PLR0917 (Click passes them by name)
             progress=lambda done: progress("Looked at", done, 0),
         )
         _tell(erased)
-        tell_versions(place, erased.batches)
+        warn_of_offers(tell_versions(place, erased.batches), environment, region, home)
         snapshot = current_dataset(place.data)
         click.echo(f"Snapshot     {snapshot.uri if snapshot else 'no labelled data are left'}")
     click.echo("Next         a run learns from this snapshot; its facts and tiles of those batches are made anew")

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.options import megabytes, open_catalogue
 from pipelines.cli.home import home_option
+from pipelines.cli.output import json_option, print_json
 
 
-@click.command()
+@command()
 @click.option("--delete", is_flag=True, help="Remove it; without this, it is only listed.")
 @click.option("--all", "young", is_flag=True, help="Also what is younger than a day: its writer may be at work.")
+@json_option
 @home_option
-def gc(home: Path, *, delete: bool, young: bool) -> None:
+def gc(home: Path, *, delete: bool, young: bool, as_json: bool) -> None:
     """List what nothing refers to: half-added batches, facts and tiles of no data, and what killed commands left."""
     import time
 
@@ -28,12 +31,18 @@ def gc(home: Path, *, delete: bool, young: bool) -> None:
             *leftovers(catalogue.store),
         ]
         found = [orphan for orphan in every if young or orphan.touched <= time.time() - DAY_SECONDS]
-        for orphan in found:
+        for orphan in () if as_json else found:
             click.echo(
                 f"{megabytes(orphan.bytes):>12}  {orphan.files:>6,} files  {printable(orphan.uri)}: {orphan.why}"
             )
         if delete:
             remove(catalogue.store, found)
+    if as_json:
+        told = [
+            {"uri": orphan.uri, "bytes": orphan.bytes, "files": orphan.files, "why": orphan.why} for orphan in found
+        ]
+        print_json({"found": told, "removed": delete, "too_young": len(every) - len(found)})
+        return
     size = megabytes(sum(orphan.bytes for orphan in found))
     if not found:
         click.echo("Nothing to remove.")

@@ -82,8 +82,8 @@ def opened_place(environment: str, region: str | None, home: Path, doing: str) -
         )
 
 
-def tell_versions(place: DataPlace, batches: Collection[str]) -> None:
-    """Write which registered versions have learnt from some batches."""
+def tell_versions(place: DataPlace, batches: Collection[str]) -> list[int]:
+    """Write which registered versions have learnt from some batches, and return their numbers."""
     from pipelines.registry.learning import versions_that_learnt
 
     learnt = list(versions_that_learnt(place.registry(), batches))
@@ -95,3 +95,4 @@ def tell_versions(place: DataPlace, batches: Collection[str]) -> None:
         click.echo("             have learnt from them and stay as they are; `tilegate models reject` takes one back")
     else:
         click.echo("Models       no registered version has learnt from them")
+    return [version.version for version, _ in learnt]

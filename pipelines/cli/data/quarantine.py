@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.home import home_option
+from pipelines.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pipelines.data.validated_runs import ValidatedRun
+    from pipelines.executor.runs import RunSummary
 
 
-@click.command()
+@command()
 @click.option("--run", metavar="RUN", help="The run whose refused rows are meant; else the last one that validated.")
 @click.option("--reason", metavar="REASON", help="Rows of one reason only.")
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Most rows to list.")
@@ -21,25 +24,42 @@ if TYPE_CHECKING:
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with their pictures to this file."
 )
 @click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="Write all of them to this table.")
+@json_option
 @home_option
 def quarantine(  # noqa: PLR0917 (Click passes them by name)
-    run: str | None, reason: str | None, limit: int, html: Path | None, csv: Path | None, home: Path
+    run: str | None, reason: str | None, limit: int, html: Path | None, csv: Path | None, home: Path, *, as_json: bool
 ) -> None:
     """List the rows that a run could not use, with the reason and what to type to mend each kind."""
     from pipelines.data.quarantine_csv import write_csv
     from pipelines.data.validated_runs import find_stopped, find_validated, stopped_since
     from pipelines.executor.store import LocalStore
-    from steps.core.common.text import printable
     from steps.core.dataset.tables import read_quarantine
-    from steps.validate.rules import RULES
 
     store = LocalStore(home / "store")
     found = find_stopped(home, store, run) or find_validated(home, store, run)
     rows = _chosen(read_quarantine(found.tables), reason)
+    if as_json:
+        names = ["batch", "row", "reason", "sha256", "source_ref", "detail"]
+        told = rows[names].astype(object).where(rows[names].notna(), None).to_dict("records")
+        print_json({"run": found.run.id, "snapshot": found.source.snapshot, "rows": told})
+    else:
+        _tell(found, rows, limit, None if run else stopped_since(home, found))
+    if html:
+        _write_page(html, found, rows, home)
+        click.echo(f"Page      {html}", err=as_json)
+    if csv:
+        write_csv(csv, rows)
+        click.echo(f"Table     {csv}", err=as_json)
+
+
+def _tell(found: "ValidatedRun", rows: "pd.DataFrame", limit: int, stopped: "RunSummary | None") -> None:
+    from steps.core.common.text import printable
+    from steps.validate.rules import RULES
+
     click.echo(f"Run       {found.run.id}, snapshot {found.source.snapshot[:12]}")
     if found.run.failed_step:
         click.echo(f"          stopped: {printable(found.run.reason or '', 300)}")
-    elif run is None and (stopped := stopped_since(home, found)):
+    elif stopped:
         click.echo(f"          {stopped.id} after it failed in ValidateData: {printable(stopped.reason or '', 300)}")
     click.echo(f"Refused   {len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
     for name, count in rows["reason"].value_counts().items():
@@ -55,12 +75,6 @@ def quarantine(  # noqa: PLR0917 (Click passes them by name)
         click.echo(f"{row.batch}:{row.row}  {row.reason}{digits}  {source}: {printable(str(row.detail), 300)}")
     if len(rows) > limit:
         click.echo(f"and {len(rows) - limit:,} more; --limit N lists them, --csv FILE writes all")
-    if html:
-        _write_page(html, found, rows, home)
-        click.echo(f"Page      {html}")
-    if csv:
-        write_csv(csv, rows)
-        click.echo(f"Table     {csv}")
 
 
 _AD_HOC = "These data are in no batch of the catalogue: mend their folder, or `tilegate data add` it first."

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.decide import label_of
 from pipelines.cli.data.options import labels_options, open_catalogue, reading_of
+from pipelines.cli.decision import decision_options
 from pipelines.cli.home import home_option
 
 if TYPE_CHECKING:
@@ -15,14 +17,13 @@ if TYPE_CHECKING:
     from steps.core.dataset.tables import Quarantined
 
 
-@click.command()
+@command()
 @click.argument("places", metavar="BATCH:ROW...", nargs=-1, required=True)
 @click.option("--label", help="The right label of all these rows: 0, 1 or the name of a class.")
 @click.option(
     "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The right file, of a single row."
 )
-@click.option("--by", required=True, metavar="NAME", help="Who mends it; kept with the row.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the row.")
+@decision_options("row", "mends it")
 @labels_options
 @home_option
 def readmit(  # noqa: PLR0917 (Click passes them by name)

@@ -2,23 +2,29 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.options import labels_options, megabytes, open_catalogue, reading_of
 from pipelines.cli.home import home_option
+from pipelines.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipelines.data.catalogue import Catalogue
     from steps.core.dataset.classes import Classes
+    from steps.core.tiles.tiling import Tile
 
 _ROWS_SHOWN = 10
 _PREFIX = re.compile(r"[0-9a-fA-F]{4,64}")
 
 
-@click.command()
+@command()
 @click.argument("what", metavar="BATCH|SHA256")
 @click.option(
     "--html",
@@ -26,8 +32,9 @@ _PREFIX = re.compile(r"[0-9a-fA-F]{4,64}")
     help="Write a page with the screenshot and its tiles to this file.",
 )
 @labels_options
+@json_option
 @home_option
-def show(what: str, html: Path | None, classes: str, label_attribute: str, home: Path) -> None:
+def show(what: str, html: Path | None, classes: str, label_attribute: str, home: Path, *, as_json: bool) -> None:
     """Show a batch, or a screenshot by the first four or more digits of its sha256: every row that labels it."""
     from steps.core.common.errors import UserError
 
@@ -36,9 +43,9 @@ def show(what: str, html: Path | None, classes: str, label_attribute: str, home:
     if what in {batch.name for batch in catalogue.added()}:
         if html is not None:
             raise UserError("--html is for a screenshot: name one by its sha256")
-        _show_batch(catalogue, what, parsed, attribute)
+        _show_batch(catalogue, what, parsed, attribute, as_json=as_json)
     else:
-        _show_screenshot(catalogue, _resolve(catalogue, what), parsed, attribute, html)
+        _show_screenshot(catalogue, _resolve(catalogue, what), parsed, attribute, html, as_json=as_json)
 
 
 def _resolve(catalogue: "Catalogue", what: str) -> str:
@@ -58,13 +65,27 @@ def _resolve(catalogue: "Catalogue", what: str) -> str:
     return found[0]
 
 
-def _show_batch(catalogue: "Catalogue", name: str, classes: "Classes", attribute: str | None) -> None:
+def _show_batch(catalogue: "Catalogue", name: str, classes: "Classes", attribute: str | None, *, as_json: bool) -> None:
     from pipelines.data.withdrawals import last_withdrawal, withdrawn_batches
     from steps.core.common.text import printable
 
     card = catalogue.card(name)
     listing = catalogue.listing(name)
     withdrawals = {name: last_withdrawal(catalogue.data, name) for name in withdrawn_batches(catalogue.data) & {name}}
+    rows, refused = catalogue.rows(card.batch, classes, attribute)
+    if as_json:
+        print_json(
+            {
+                **{name: getattr(card, name) for name in ("name", "kind", "added", "by", "source", "note", "labels")},
+                **{name: getattr(card, name) for name in ("sha256", "bytes")},
+                "screenshots": int(listing["sha256"].nunique()),
+                "place": str(catalogue.folder(card.batch)),
+                "withdrawn": str(withdrawals.get(name, "")),
+                "rows": [_document(row) for row in rows.to_dict("records")],
+                "refused": [{"row": each.row, "reason": each.reason, "detail": each.detail} for each in refused],
+            }
+        )
+        return
     facts = {
         "batch": card.name,
         "kind": card.kind,
@@ -81,7 +102,6 @@ def _show_batch(catalogue: "Catalogue", name: str, classes: "Classes", attribute
     for key, value in facts.items():
         if value:
             click.echo(f"{key:<11}  {printable(str(value), 1000)}")
-    rows, refused = catalogue.rows(card.batch, classes, attribute)
     for row in rows.head(_ROWS_SHOWN).to_dict("records"):
         name = printable(row["source_ref"], 80)
         click.echo(f"row {row['row']:>6}   {_label(row)}  {row['id'][:12]}  {name}{_decision(row)}")
@@ -92,7 +112,13 @@ def _show_batch(catalogue: "Catalogue", name: str, classes: "Classes", attribute
 
 
 def _show_screenshot(
-    catalogue: "Catalogue", screenshot: str, classes: "Classes", attribute: str | None, html: Path | None
+    catalogue: "Catalogue",
+    screenshot: str,
+    classes: "Classes",
+    attribute: str | None,
+    html: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     from pipelines.data.lookup import sightings
     from steps.core.common.errors import UserError
@@ -102,32 +128,48 @@ def _show_screenshot(
 
     seen = list(sightings(catalogue, screenshot, classes, attribute))
     files = [catalogue.folder(s.batch) / s.path for s in seen if s.path is not None]
-    click.echo(f"sha256  {screenshot}")
-    for file in files:
-        click.echo(f"place   {printable(str(file), 1000)}")
-    for sighting in seen:
-        for row in sighting.rows.to_dict("records"):
+    tiles: Sequence[Tile] = ()
+    try:
+        pixels, facts = read_image(files[0])
+        size = f"{facts.width} x {facts.height} pixels, {facts.format}, {files[0].stat().st_size:,} bytes"
+        tiles = plan_tiles(facts.width, facts.height)
+    except ImageRefusedError as error:
+        if html is not None:
+            raise UserError(f"{screenshot} is no picture that a page could show: {error}") from None
+        size = f"unreadable: {error}"
+    labels = [(sighting, row) for sighting in seen for row in sighting.rows.to_dict("records")]
+    if as_json:
+        told = [{"batch": s.batch.name, "kind": s.batch.kind, **_document(row)} for s, row in labels]
+        boxes = [asdict(tile) for tile in tiles]
+        print_json({"sha256": screenshot, "places": [*map(str, files)], "labels": told, "size": size, "tiles": boxes})
+    else:
+        click.echo(f"sha256  {screenshot}")
+        for file in files:
+            click.echo(f"place   {printable(str(file), 1000)}")
+        for sighting, row in labels:
             click.echo(
                 f"label   {_label(row)} by row {row['row']} of {sighting.batch.name} ({sighting.batch.kind}): "
                 f"{printable(row['source_ref'], 80)}{_decision(row)}"
             )
-        if sighting.rows.empty:
-            click.echo(f"label   none by {sighting.batch.name} ({sighting.batch.kind})")
-    try:
-        pixels, facts = read_image(files[0])
-    except ImageRefusedError as error:
-        if html is not None:
-            raise UserError(f"{screenshot} is no picture that a page could show: {error}") from None
-        click.echo(f"size    unreadable: {error}")
-        return
-    click.echo(f"size    {facts.width} x {facts.height} pixels, {facts.format}, {files[0].stat().st_size:,} bytes")
-    for index, tile in enumerate(plan_tiles(facts.width, facts.height)):
-        click.echo(f"tile {index}  left {tile.left}, top {tile.top}, {tile.width} x {tile.height}")
+        for sighting in seen:
+            if sighting.rows.empty:
+                click.echo(f"label   none by {sighting.batch.name} ({sighting.batch.kind})")
+        click.echo(f"size    {size}")
+        for index, tile in enumerate(tiles):
+            click.echo(f"tile {index}  left {tile.left}, top {tile.top}, {tile.width} x {tile.height}")
     if html is not None:
         from pipelines.data.page import write_screenshot_page
 
         write_screenshot_page(html, screenshot, pixels, seen)
-        click.echo(f"page    {html}")
+        click.echo(f"page    {html}", err=as_json)
+
+
+def _document(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row as --json has it."""
+    import pandas as pd
+
+    names = ("row", "label", "source_ref", "waive", "by", "reason")
+    return {name: None if pd.isna(row[name]) else row[name] for name in names if name in row}
 
 
 def _label(row: Mapping[Any, Any]) -> str:

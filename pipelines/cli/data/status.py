@@ -1,27 +1,31 @@
 """`tilegate data status`: every batch, and what the next run would make of them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.command import command
 from pipelines.cli.data.options import megabytes, open_catalogue
 from pipelines.cli.home import home_option
+from pipelines.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    import pandas as pd
+
     from pipelines.executor.runs import RunSummary
 
 
-@click.command()
+@command()
 @home_option
-def status(home: Path) -> None:
+@json_option
+def status(home: Path, *, as_json: bool) -> None:
     """List the batches in the order in which they came, and tell whether a run has decided on just these."""
-    import pandas as pd
-
     from pipelines.data.withdrawals import last_withdrawal, withdrawn_batches
     from pipelines.definition.settings import Settings
     from pipelines.executor.runs import load_runs
-    from steps.core.common.text import printable
     from steps.core.dataset.snapshot import LABELS, parts_of, snapshot_digest
 
     catalogue = open_catalogue(home)
@@ -30,27 +34,60 @@ def status(home: Path) -> None:
     batches = [card.batch for card in cards if card.name not in gone]
     listings = {batch.name: catalogue.listing(batch.name) for batch in batches}
     parts = {part.batch: part for part in parts_of(batches, lambda batch: listings[batch.name])}
-    for card in cards:
-        if card.name in gone:
-            told = printable(str(last_withdrawal(catalogue.data, card.name)))
-            click.echo(f"{card.name}  {card.kind:<9}  withdrawn {told}")
-            continue
-        batch = card.batch
-        new = len(parts[batch.name].files) if batch.name in parts else 0
-        refused = f" ({card.refused:,} refused)" if card.refused else ""
-        click.echo(
-            f"{batch.name}  {batch.kind:<9}  {batch.added[:10]} {batch.added[11:19]}  {card.rows:>9,} rows{refused}, "
-            f"{listings[batch.name]['sha256'].nunique():,} screenshots, {new:,} new"
-        )
-    if not any(batch.kind == LABELS for batch in batches):
+    rows = [
+        {
+            "batch": card.name,
+            "kind": card.kind,
+            "added": card.added,
+            "by": card.by,
+            "rows": card.rows,
+            "refused": card.refused,
+            "screenshots": None if card.name in gone else int(listings[card.name]["sha256"].nunique()),
+            "new": len(parts[card.name].files) if card.name in parts else 0,
+            "withdrawn": str(last_withdrawal(catalogue.data, card.name)) if card.name in gone else "",
+        }
+        for card in cards
+    ]
+    uri = Settings().uri("datasets", snapshot_digest(batches)) if any(b.kind == LABELS for b in batches) else None
+    total: dict[str, Any] = {"screenshots": 0, "bytes": 0, "snapshot": uri, "decided": None}
+    if uri:
+        held = _distinct(listings.values())
+        runs = [run for run in load_runs(home) if run.parameters.get("DatasetUri") == uri]
+        total |= {"screenshots": len(held), "bytes": int(held["bytes"].sum()), "decided": _decision(runs)}
+    if as_json:
+        print_json({"batches": rows, **total})
+        return
+    print_table([{name: cell(row) for name, cell in _COLUMNS.items()} for row in rows])
+    if not uri:
         click.echo(f"No labelled data in {home}; `tilegate data add PATH` brings some.")
         return
-    held = pd.concat(listings.values()).drop_duplicates("sha256")
-    click.echo(f"Batches   {len(batches):,}, {len(held):,} screenshots, {megabytes(int(held['bytes'].sum()))}")
-    uri = Settings().uri("datasets", snapshot_digest(batches))
+    click.echo(f"Batches   {len(batches):,}, {total['screenshots']:,} screenshots, {megabytes(total['bytes'])}")
     click.echo(f"Snapshot  {uri}")
-    runs = [run for run in load_runs(home) if run.parameters.get("DatasetUri") == uri]
-    click.echo(f"Decided   {_decision(runs)}")
+    click.echo(f"Decided   {total['decided']}")
+
+
+def _distinct(listings: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.concat(listings).drop_duplicates("sha256")
+
+
+def _withdrawn(row: "Mapping[str, Any]") -> str:
+    from steps.core.common.text import printable
+
+    return f"withdrawn {printable(row['withdrawn'])}" if row["withdrawn"] else ""
+
+
+_COLUMNS: "Mapping[str, Callable[[Mapping[str, Any]], str]]" = {
+    "batch": lambda row: row["batch"],
+    "kind": lambda row: row["kind"],
+    "added": lambda row: f"{row['added'][:10]} {row['added'][11:16]}",
+    "rows": lambda row: f"{row['rows']:,}",
+    "refused": lambda row: f"{row['refused']:,}" if row["refused"] else "",
+    "screenshots": lambda row: "" if row["screenshots"] is None else f"{row['screenshots']:,}",
+    "new": lambda row: f"{row['new']:,}",
+    "": _withdrawn,
+}
 
 
 def _decision(runs: list["RunSummary"]) -> str:

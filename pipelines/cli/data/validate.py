@@ -5,20 +5,25 @@ from pathlib import Path
 
 import click
 
+from pipelines.cli.command import command
+from pipelines.cli.config import config_option, is_typed
 from pipelines.cli.data.options import labels_options
 from pipelines.cli.home import home_option
 from pipelines.cli.weights import weights_option
 from steps.core.common.choices import BACKBONES
 
 
-@click.command()
+@command()
+@config_option
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
     help="Labelled screenshots that need not be added: a folder, or a labels file in one.",
 )
 @click.option("--labels", metavar="FILE", help="The labels file in --data, where there are several.")
-@click.option("--sample", is_flag=True, help="The embedded synthetic sample, also where data have been added.")
+@click.option(
+    "--sample", is_flag=True, is_eager=True, help="The embedded synthetic sample, also where data have been added."
+)
 @weights_option
 @click.option("--backbone", type=click.Choice(BACKBONES), help="What the weights are of.")
 @labels_options
@@ -51,6 +56,9 @@ def validate(
 
     if data and sample:
         raise click.UsageError("--data and --sample name different data: give one of them")
+    ctx = click.get_current_context()
+    if is_typed(ctx, "data") and not is_typed(ctx, "labels"):
+        labels = None  # the file's are of other data
     names = {
         "classes": "Classes",
         "label_attribute": "LabelAttribute",

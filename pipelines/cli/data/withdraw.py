@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
+from pipelines.cli.command import command
+from pipelines.cli.decision import decision_options
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 
 
-@click.command()
+@command()
 @click.argument("batch")
-@click.option("--by", required=True, metavar="NAME", help="Who withdraws it; kept with the batch.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the batch.")
+@decision_options("batch", "withdraws it")
 @click.option("--undo", is_flag=True, help="Bring a withdrawn batch back.")
 @home_option
 @environment_options
@@ -23,6 +24,7 @@ def withdraw(  # noqa: PLR0917 (Click passes them by name)
     Its files stay, for earlier runs are about them; `tilegate data erase` removes screenshots for good.
     """
     from pipelines.cli.data.place import opened_place, tell_versions
+    from pipelines.cli.offers import warn_of_offers
     from pipelines.data.clock import utc_now
     from pipelines.data.snapshots import added_batches, current_dataset
     from pipelines.data.withdrawals import withdraw_batch
@@ -41,6 +43,6 @@ def withdraw(  # noqa: PLR0917 (Click passes them by name)
             click.echo(f"Snapshot     {snapshot.uri}, {len(snapshot.batches):,} batches")
         if not undo:
             click.echo(f"Remains      its files in {place.data.uri(f'labelled/{batch}/')}")
-            tell_versions(place, [batch])
+            warn_of_offers(tell_versions(place, [batch]), environment, region, home)
     if snapshot:
         click.echo("Next         the next night or run learns from this snapshot")

@@ -20,6 +20,7 @@ EXIT_REJECTED = 3
 EXIT_STOPPED = 128 + signal.SIGTERM
 _MESSAGE_CHARACTERS = 1000
 _WORTH_A_PROCESS = 128
+_SECONDS_TOLD = 120
 
 
 class StoppedError(UserError):
@@ -87,7 +88,7 @@ def granted_cpus() -> int:
 
 
 class Progress:
-    """Plain progress lines, at most one a second, with the rate: `Cut 512/1094 screenshots (84/s)`."""
+    """Plain progress lines, at most one a second: `Cut 512/1094 screenshots, 7 s left`."""
 
     def __init__(self, verb: str, total: int, noun: str) -> None:
         self._verb, self._total, self._noun = verb, total, noun
@@ -99,5 +100,12 @@ class Progress:
         now = time.monotonic()
         if now - self._printed >= 1 or self._done == self._total:
             self._printed = now
-            rate = self._done / max(now - self._started, 1e-6)
-            print(f"{self._verb} {self._done}/{self._total} {self._noun} ({rate:.0f}/s)", flush=True)
+            seconds = (now - self._started) / self._done * (self._total - self._done)
+            print(f"{self._verb} {self._done}/{self._total} {self._noun}{left(seconds)}", flush=True)
+
+
+def left(seconds: float) -> str:
+    """Write how long something will take yet; nothing where it is over."""
+    if seconds <= 0:
+        return ""
+    return f", {seconds:.0f} s left" if seconds < _SECONDS_TOLD else f", {seconds / 60:.0f} min left"

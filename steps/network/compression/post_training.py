@@ -35,7 +35,7 @@ def weights_to_int8(path: Path) -> None:
         algorithm_key=quantizer.AlgorithmName.FLOAT_CASTING,
     )
     try:
-        with _quiet():
+        with quiet():
             result = quantizer.Quantizer(path.read_bytes(), recipe.get_quantization_recipe()).quantize()
     except (ValueError, RuntimeError, KeyError) as error:
         raise UserError(f"the weights of {path.name} cannot be stored in 8 bits: {str(error)[:300]}") from None
@@ -46,7 +46,7 @@ def weights_to_int8(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the quantiser's progress bars and warnings out of the log."""
     nowhere = io.StringIO()
     logging.disable(logging.WARNING)

@@ -24,6 +24,7 @@ from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
+from tests.docs.fields import documented
 
 TILEGATE = Path(sys.executable).parent / "tilegate"
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
@@ -126,10 +127,13 @@ def test_status_lists_batches_in_order_with_what_each_brought(home, source, tmp_
     first = batch_in(data("add", source, "--home", home))
     second = batch_in(data("add", source, "--kind", "reference", "--home", home))
     lines = data("status", "--home", home).splitlines()
-    assert [line.split()[:2] for line in lines[:2]] == [[first, "labels"], [second, "reference"]]
-    assert lines[0].endswith("4 rows (2 refused), 2 screenshots, 2 new")
-    assert lines[1].endswith("2 rows, 2 screenshots, 0 new")
-    assert lines[2].startswith("Batches   2, 2 screenshots, 0.0 MB")
+    assert [line.split()[:2] for line in lines[1:3]] == [[first, "labels"], [second, "reference"]]
+    assert lines[3].startswith("Batches   2, 2 screenshots, 0.0 MB")
+    told = json.loads(data("status", "--home", home, "--json"))
+    assert set(told) | set(told["batches"][0]) == documented("data status")
+    counts = [[row[name] for name in ("rows", "refused", "screenshots", "new")] for row in told["batches"]]
+    assert counts == [[4, 2, 2, 2], [2, 0, 2, 0]]
+    assert (told["screenshots"], told["decided"]) == (2, "not yet: no run has had this snapshot")
 
 
 def run_on(home, name, uri, *, exit_code=None, **state):
@@ -360,7 +364,8 @@ def test_a_batch_can_be_withdrawn_and_brought_back(home, source, tmp_path):
     assert re.search(rf"Withdrawn +{first}\nSnapshot +no labelled data are left", said)
     assert f"Remains      its files in s3://tilegate-local/labelled/{first}/" in said
     assert "no registered version has learnt from them" in said
-    assert f"{first}  labels     withdrawn by Ada on " in data("status", "--home", home)
+    (line,) = (line for line in data("status", "--home", home).splitlines() if line.startswith(first))
+    assert "withdrawn by Ada on " in line
     assert re.search(r"withdrawn +by Ada on .*: a test's", data("show", first, "--home", home))
     again = data("withdraw", first, "--undo", "--by", "Ada", "--reason", "no, it was not", "--home", home)
     assert re.search(rf"Brought back +{first}\nSnapshot +s3://tilegate-local/datasets/\w+, 1 batches", again)
@@ -402,5 +407,5 @@ def test_a_run_whose_data_were_withdrawn_since_says_so(home, source, leave_run):
     leave_run(home, 1, {"DatasetUri": uri})
     leave_run(home, 2, {"DatasetUri": "s3://tilegate-local/datasets/other"})
     data("withdraw", batch, "--by", "Ada", "--reason", "x", "--home", home)
-    listed = CliRunner().invoke(cli, ["runs", "--home", str(home)]).output.splitlines()
-    assert [line.endswith("; its data were withdrawn in part") for line in listed] == [True, False]
+    listed = json.loads(CliRunner().invoke(cli, ["runs", "--home", str(home), "--json"]).output)
+    assert [run["note"] for run in listed] == ["its data were withdrawn in part", ""]

@@ -170,6 +170,17 @@ def test_progress_is_the_newest_line_at_most_twice_a_second(kit):
     assert all(line.isdigit() for line in lines)
 
 
+def test_what_libraries_log_and_lines_of_metrics_are_no_progress(kit, trainer):
+    """Both stay in the log."""
+    noise = ["WARNING: All log messages before absl::InitializeLog() is called", "I0000 00:00:17.2 port.cc] on"]
+    noise += ["WARNING:root:overriding", "score=0.5;"]
+    said = "import time\nfor line in ({}): print(line, flush=True); time.sleep(0.6)"
+    code = said.format(", ".join(map(repr, ["Epoch 1/2, 4 s left", *noise])))
+    result = kit.run(kit.training("T", code, metrics=("score",)), images=trainer)
+    assert [event.line for event in kit.told("StepProgress")] == ["Epoch 1/2, 4 s left"]
+    assert all(line in kit.log(result, "T") for line in noise)
+
+
 def test_registering_gives_a_version_and_the_model_must_exist(kit):
     """RegisterModel resolves the model to a file of the store and takes the registry's next version."""
     model = kit.join(kit.output_of("A"), "file.txt")

@@ -33,7 +33,6 @@ def test_without_a_terminal_each_thing_that_happens_is_one_line(kit):
         f"{'Prepare':<{width}} reused from {origin} (0 s there): same code, inputs and arguments",
         f"{'Gate':<{width}} passed: 1 is below 2",
         f"{'Reject':<{width}} skipped: branch not taken: Gate has passed",
-        f"{'Bad':<{width}} runs: caching is off for this step",
         f"{'Bad':<{width}} FAILED: exit code 1: no (log: {result.run_dir}/steps/Bad/log.txt)",
         "Failed in 0 s: Bad: exit code 1: no",
     ]

@@ -48,13 +48,17 @@ def models(request, bundle, request_of):
 
 
 def test_versions_are_listed_approved_and_rolled_back(models):
-    assert "FPR 0.40% (at most 0.80%), TPR 90.0%" in models.told("list")
+    listed = json.loads(models.told("list", "--json"))
+    assert [(row["version"], row["fpr_upper"], row["dataset"], row["champion"]) for row in listed] == [
+        (1, 0.008, "a", False),
+        (2, 0.008, "b", False),
+    ]
     for number in (1, 2):
         assert f"version {number}: Approved by Ann" in models.told("approve", number, *DECIDED)
     text = models.told("rollback", *DECIDED)
     assert "version 1: Approved by Ann" in text
     assert "rolled back: champion in place of version 2" in text
-    first, second = models.told("list").splitlines()
+    _, first, second, *_ = models.told("list").splitlines()
     assert (first[0], second[0]) == ("*", " ")
     assert models.told("show", 1).count("Approved by Ann") == 2
 

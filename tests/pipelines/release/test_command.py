@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pipelines.release.signers import LocalSigner, sealed
 from pipelines.release.verify import MANIFEST_TYPE, Folder, read_keys, verify_channel
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
+from tests.docs.fields import documented
 from tests.pipelines.release.kit import ENVIRONMENT, files_of, pack, passed
 
 BY = ("--by", "Ann", "--reason", "fewer alarms")
@@ -145,6 +147,100 @@ def test_the_next_publish_removes_what_killed_ones_have_left(at_home, home, monk
     assert (home / "releases" / "releases" / "1" / "model.tflite").exists()
 
 
+def test_a_move_that_is_repeated_says_that_nothing_changed_and_keeps_its_reason(at_home):
+    other = ("--by", "Bob", "--reason", "again")
+    since = r"; nothing changed: so it is since \S+, by Ann: fewer alarms"
+    at_home("publish", 1, *BY)
+    for words in (("publish", 1, *other), ("rollout", "--percent", 100, *other), ("rollback", "--to", 1, *other)):
+        assert re.fullmatch(f"stable 1: version 1 to all{since}", at_home(*words)[0])
+    (state,) = json.loads("\n".join(at_home("show", "--json")))
+    assert (state["version"], state["percent"], state["otherwise"], state["reason"]) == (1, 100, None, "fewer alarms")
+    assert set(state) == documented("release show")
+    listed = json.loads("\n".join(at_home("list", "--json")))
+    assert listed == {"channels": [state], "versions": [1]}
+
+
+def models(home, *words):
+    return CliRunner().invoke(cli, ["models", *map(str, words), "--home", str(home)])
+
+
+def test_approving_says_what_follows_and_lists_say_which_phones_have_what(at_home, home, tmp_path):
+    files = files_of("3")
+    path = pack(tmp_path / "3" / "model.tar.gz", files)
+    MlflowRegistry(home).register({"ModelPackageGroupName": GROUP, "CustomerMetadataProperties": passed(files)}, path)
+    at_home("publish", 1, *BY)
+    at_home("publish", 2, "--percent", 10, *BY)
+    told = models(home, "approve", 3, *BY).output
+    assert "No phone gets it yet (stable 10 % has version 2, stable 90 % has version 1)" in told
+    assert "  tilegate release publish 3 --percent 10 --by NAME --reason TEXT" in told
+    listed = json.loads(models(home, "list", "--json").output)
+    assert set(listed[0]) == documented("models list")
+    assert [row["channels"] for row in listed] == [["stable 90 %"], ["stable 10 %"], []]
+    assert [row["verdict"] for row in listed] == ["passed"] * 3
+    shown = json.loads(models(home, "show", 2, "--json").output)
+    assert shown["channels"] == ["stable 10 %"]
+    more = documented("models show")
+    assert set(shown) - set(listed[0]) | {key for decision in shown["decisions"] for key in decision} == more
+
+
+@pytest.mark.parametrize("percent", [10, 100])
+def test_rejecting_what_phones_have_warns_with_the_command_that_takes_it_back(at_home, home, percent):
+    back = "tilegate release rollback --channel stable --by NAME --reason TEXT"
+    at_home("publish", 1, *BY)
+    at_home("publish", 2, "--percent", percent, *BY)
+    told = models(home, "reject", 2, *BY).output.splitlines()
+    assert f"warning: stable still offers version 2 to {percent} % of the phones; this takes it back from them:" in told
+    assert told[-1] == f"  {back}"
+    assert release(*back.replace("NAME", "Ann").replace("TEXT", "alarms").split()[2:], "--home", home)
+    assert [row["channels"] for row in json.loads(models(home, "list", "--json").output)] == [["stable"], []]
+
+
+def test_rejecting_the_first_that_phones_have_names_a_rollout_to_none(at_home, home):
+    at_home("publish", 1, *BY)
+    assert "rollout --channel stable --percent 0" in models(home, "reject", 1, *BY).output
+    assert "warning" not in models(home, "reject", 2, *BY).output
+
+
+def test_a_decision_stands_where_nobody_can_read_the_channels(at_home, home):
+    at_home("publish", 1, *BY)
+    pointer = next((home / "releases" / "channels" / "stable" / "history").iterdir())
+    pointer.chmod(0o600)
+    pointer.write_text("{}")
+    done = models(home, "reject", 2, *BY)
+    assert done.exit_code == 0
+    assert "warning: what channels offer is not known: " in done.output
+    assert json.loads(models(home, "list", "--json").output)[0]["channels"] is None
+
+
+def test_a_version_whose_bytes_are_gone_or_changed_is_not_approved(at_home, home):
+    version = MlflowRegistry(home).get(GROUP, 1)
+    archive = Path(version.artifact_uri.removeprefix("file://")) / "model.tar.gz"
+    archive.chmod(0o600)
+    whole = archive.read_bytes()
+    archive.write_bytes(whole + b"x")
+    for says in ("it was changed since", "is missing"):
+        done = models(home, "approve", 1, "--by", "Bob", "--reason", "once more")
+        assert says in str(done.exception)
+        archive.unlink(missing_ok=True)
+    assert [decision.by for decision in MlflowRegistry(home).get(GROUP, 1).decisions] == ["Ann"]
+
+
+def test_an_export_is_the_bundle_whole_or_not_at_all(at_home, home, tmp_path):
+    done = models(home, "export", 1, tmp_path / "out")
+    assert done.exit_code == 0, done.exception
+    found = {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() for path in (tmp_path / "out").rglob("*.*")
+    }
+    assert found == files_of("1")
+    assert "is there already" in str(models(home, "export", 1, tmp_path / "out").exception)
+    version = MlflowRegistry(home).get(GROUP, 2)
+    archive = Path(version.artifact_uri.removeprefix("file://")) / "model.tar.gz"
+    archive.chmod(0o600)
+    archive.write_bytes(b"other")
+    assert "it was changed since" in str(models(home, "export", 2, tmp_path / "bad").exception)
+    assert sorted(path.name for path in tmp_path.iterdir() if "bad" in path.name) == []
+
+
 @pytest.mark.parametrize("command", ["show", "verify"])
 def test_a_channel_that_nobody_published_to_is_an_error_that_names_it(at_home, command):
     at_home("publish", 1, *BY)
@@ -156,7 +252,7 @@ def test_a_channel_that_nobody_published_to_is_an_error_that_names_it(at_home, c
 def test_a_move_without_name_reason_or_share_is_refused(words):
     done = CliRunner().invoke(cli, ["release", *map(str, words)])
     assert done.exit_code == 2
-    assert "Missing option" in done.output
+    assert "Missing " in done.output
 
 
 @pytest.mark.parametrize("percent", ["101", "-1", "0.5", "ten"])

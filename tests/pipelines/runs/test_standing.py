@@ -6,8 +6,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from pipelines.runs.aws_status import Standing, document_of, lines_of
 from pipelines.runs.sagemaker_executions import Execution, Job, SageMakerExecutions
+from pipelines.runs.standing import Standing, document_of, lines_of
 from steps.core.common.errors import UserError
 
 NOBODY = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), "testing")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,16 @@ _NAME_WIDTH, _STATUS_WIDTH, _TIME_WIDTH = 22, 10, 12
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`status` is SageMaker's, or Rejected where the gate ended it; `verdict` an `evaluation.json`, if there is one."""
+    """`status` is SageMaker's, or Rejected where the gate ended it; `verdict` an `evaluation.json`, if there is one.
+
+    `left` says where people find what it left, by name: report, data page, bundle, model.
+    """
 
     execution: Execution
     status: str
     steps: tuple[StepState, ...]
     verdict: Mapping[str, Any] | None = None
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 def standing(deployment: "Deployment", wanted: str | None) -> Standing:
@@ -43,11 +47,7 @@ def standing(deployment: "Deployment", wanted: str | None) -> Standing:
 
 
 def follow(
-    deployment: "Deployment",
-    found: Standing,
-    *,
-    tell: Callable[[str], None],
-    sleep: Callable[[float], None],
+    look: Callable[[str], Standing], found: Standing, *, tell: Callable[[str], None], sleep: Callable[[float], None]
 ) -> Standing:
     """Tell each step's changes until an execution has ended, and return how it stands then."""
     told: dict[str, str] = {}
@@ -58,8 +58,8 @@ def follow(
                 tell(step_line(step, datetime.now(UTC)))
         if not found.execution.goes_on:
             return found
-        sleep(_WATCH_SECONDS)
-        found = standing(deployment, found.execution.arn)
+        sleep(_WATCH_SECONDS if found.execution.arn.startswith("arn:") else 1)
+        found = look(found.execution.arn)
 
 
 def lines_of(found: Standing, now: datetime) -> Iterator[str]:
@@ -76,6 +76,8 @@ def lines_of(found: Standing, now: datetime) -> Iterator[str]:
     if found.verdict:
         for label, text in figures(found.verdict):
             yield f"{label}: {text}"
+    for name, text in found.left.items():
+        yield f"{name.capitalize()}: {text}"
 
 
 def step_line(step: StepState, now: datetime) -> str:
@@ -109,6 +111,7 @@ def document_of(found: Standing, now: datetime) -> dict[str, Any]:
             for step in found.steps
         ],
         "gate": found.verdict["gate"] if found.verdict else None,
+        **({name.replace(" ", "_"): text for name, text in found.left.items()}),
     }
 
 

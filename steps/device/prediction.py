@@ -1,0 +1,97 @@
+"""What a bundle's model says of screenshots: score, decision, and what each tile adds, as a phone computes them."""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from steps.core.common.errors import UserError
+from steps.core.common.files import read_json, sha256_file, write_text
+from steps.core.tiles.decode import read_image
+from steps.core.tiles.resize import Pixels
+from steps.core.tiles.tiling import plan_tiles
+from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
+from steps.device.runtime import LiteModel
+
+_QUALITY = 90
+
+
+@dataclass(frozen=True, slots=True)
+class TileEvidence:
+    """A tile in pixels of the screenshot, and what it adds to the logit; the first one is the whole screenshot."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    evidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """`score` is 0 to 1; `positive` is the contract's decision, score > threshold."""
+
+    width: int
+    height: int
+    score: float
+    positive: bool
+    tiles: tuple[TileEvidence, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+class Predictor:
+    """The model of a bundle's folder. Raises UserError if it is not the one that the bundle's contract describes."""
+
+    def __init__(self, bundle: Path, threads: int = 1) -> None:
+        contract, path = read_json(bundle / CONTRACT_FILE), bundle / TFLITE_FILE
+        if not path.is_file():
+            raise UserError(f"{path.name} is missing in {bundle}: the folder of a whole bundle is wanted")
+        self.sha256, self.threshold = sha256_file(path), float(contract["threshold"])
+        if contract["sha256"] != self.sha256:
+            raise UserError(
+                f"{path} has sha256 {self.sha256[:12]}, but {contract['sha256'][:12]} is what {CONTRACT_FILE} beside "
+                "it, and its threshold, are about: export the bundle again"
+            )
+        self._model = LiteModel(path, threads)
+
+    def __call__(self, image: Path) -> tuple[Prediction, Pixels]:
+        """Decode a screenshot and show it to the model; raises ImageRefusedError for what no phone would show it."""
+        pixels = read_image(image)[0]
+        height, width = pixels.shape[:2]
+        score, evidence = self._model.screenshot(pixels)
+        boxes = plan_tiles(width, height)
+        tiles = tuple(TileEvidence(**asdict(box), evidence=float(e)) for box, e in zip(boxes, evidence, strict=True))
+        return Prediction(width, height, score, score > self.threshold, tiles), pixels
+
+
+def write_page(
+    path: Path, title: str, threshold: float, shown: Sequence[tuple[str, Prediction, Pixels]], refused: Iterable[str]
+) -> None:
+    """Write one self-contained page: each screenshot with its tiles, the redder the more they speak for positive.
+
+    The pictures are made of the decoded pixels: the files' own bytes are not handed on.
+    """
+    from PIL import Image
+
+    from steps.core.html import environment
+    from steps.core.html.album import data_uri
+
+    shots = []
+    for name, prediction, pixels in shown:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
+        most = max(abs(tile.evidence) for tile in prediction.tiles)
+        shots.append(
+            {
+                "name": name,
+                "prediction": prediction,
+                "picture": data_uri(buffer.getvalue(), "image/jpeg"),
+                "heat": [(tile, abs(tile.evidence) / most if most else 0.0) for tile in prediction.tiles[1:]],
+            }
+        )
+    template = environment("steps.device").get_template("predictions.html.j2")
+    write_text(path, template.render(title=title, threshold=threshold, shots=shots, refused=list(refused)))

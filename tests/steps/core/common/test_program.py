@@ -1,0 +1,28 @@
+"""What step programs print on their way."""
+
+import itertools
+
+import pytest
+
+from steps.core.common import program
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, ""), (-1, ""), (0.4, ", 0 s left"), (41, ", 41 s left"), (600, ", 10 min left")]
+)
+def test_time_left_is_told_as_people_do(seconds, said):
+    assert program.left(seconds) == said
+
+
+def test_progress_tells_how_far_it_is_and_how_long_it_takes_yet(monkeypatch, capsys):
+    moments = itertools.count(0, 10)
+    monkeypatch.setattr(program.time, "monotonic", lambda: next(moments))
+    progress = program.Progress("Cut", 4, "screenshots")
+    for _ in range(4):
+        progress.advance()
+    assert capsys.readouterr().out.splitlines() == [
+        "Cut 1/4 screenshots, 30 s left",
+        "Cut 2/4 screenshots, 20 s left",
+        "Cut 3/4 screenshots, 10 s left",
+        "Cut 4/4 screenshots",
+    ]
