@@ -15,7 +15,6 @@ Step = Mapping[str, Any]
 Rule = Callable[[Step], Iterator[str]]
 
 MOST_IN_MESSAGE = 3_072
-_MOST_SEARCHED, _MOST_TRIALS, _MOST_PARALLEL_TRIALS = 30, 750, 100
 _LONGEST_INTERVAL, _MOST_ATTEMPTS = 43_200, 20
 _INPUTS = "/opt/ml/processing/"
 # Families whose instances have disks of their own: a d for disk, and accelerators that always have them.
@@ -117,20 +116,20 @@ def _a_search_is_within_its_limits(step: Step) -> Iterator[str]:
     if step["Type"] != "Tuning":
         return
     config, job = step["Arguments"]["HyperParameterTuningJobConfig"], _job(step)
-    limits = config["ResourceLimits"]
-    trials, at_once = limits.get("MaxNumberOfTrainingJobs", 1), limits["MaxParallelTrainingJobs"]
-    for count, most, what in ((trials, _MOST_TRIALS, "trials"), (at_once, _MOST_PARALLEL_TRIALS, "trials at a time")):
+    limits, metrics = config["ResourceLimits"], job["AlgorithmSpecification"].get("MetricDefinitions", [])
+    names = [item["Name"] for ranges in config["ParameterRanges"].values() for item in ranges]
+    for count, most, what in (
+        (limits.get("MaxNumberOfTrainingJobs", 1), 750, "trials"),
+        (limits["MaxParallelTrainingJobs"], 100, "trials at a time"),
+        (len(names), 30, "searched hyperparameters"),
+        (len(metrics), 20, "metrics"),
+    ):
         if count > most:
             yield f"{count} {what}, and at most {most} are allowed"
-    if at_once > trials:
-        yield f"{at_once} trials at a time, of {trials} in all"
-    names = [item["Name"] for ranges in config["ParameterRanges"].values() for item in ranges]
-    if len(names) > _MOST_SEARCHED:
-        yield f"{len(names)} hyperparameters are searched, and at most {_MOST_SEARCHED} are allowed"
     for name in sorted(set(names) & set(job.get("StaticHyperParameters", {}))):
         yield f"the hyperparameter {name} is searched, and static as well"
     objective = config["HyperParameterTuningJobObjective"]["MetricName"]
-    if objective not in [metric["Name"] for metric in job["AlgorithmSpecification"].get("MetricDefinitions", [])]:
+    if objective not in [metric["Name"] for metric in metrics]:
         yield f"the objective {objective} is in no MetricDefinitions"
 
 

@@ -125,7 +125,6 @@ def test_validating_runs_nothing_else(validated):
     assert [folder.name for folder in (run.run_dir / "steps").iterdir()] == ["ValidateData"]
     assert set(run.parameters) == {
         "PlanUri",
-        "CheckpointsUri",
         "Classes",
         "LabelAttribute",
         "MaxLabelChanges",

@@ -191,12 +191,17 @@ def test_nothing_is_wrong_with_the_real_definition(real):
         ),
         (lambda d: search(d)["ResourceLimits"].update(MaxNumberOfTrainingJobs=751), "751 trials, and at most 750"),
         (lambda d: search(d)["ResourceLimits"].update(MaxParallelTrainingJobs=101), "101 trials at a time, and at"),
-        (lambda d: search(d)["ResourceLimits"].update(MaxParallelTrainingJobs=5), "5 trials at a time, of 4 in all"),
+        (
+            lambda d: trials(d)["AlgorithmSpecification"]["MetricDefinitions"].extend(
+                {"Name": f"m{n}", "Regex": "."} for n in range(16)
+            ),
+            "21 metrics, and at most 20 are allowed",
+        ),
         (
             lambda d: search(d)["ParameterRanges"]["IntegerParameterRanges"].extend(
                 {"Name": f"n{n}", "MinValue": "1", "MaxValue": "2"} for n in range(30)
             ),
-            "hyperparameters are searched, and at most 30",
+            "33 searched hyperparameters, and at most 30",
         ),
         (
             lambda d: search(d)["ParameterRanges"]["IntegerParameterRanges"].append(
