@@ -57,7 +57,7 @@ def write_sample(
         return folder
     _refuse_foreign(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    staging = Path(tempfile.mkdtemp(prefix=".unfinished.", dir=folder.parent))  # `data gc` knows it by its name
     try:
         batch = staging / "batch"
         (batch / _IMAGES).mkdir(parents=True)

@@ -8,6 +8,8 @@ from collections import defaultdict
 import pytest
 from PIL import Image
 
+from pipelines.data.leftovers import leftovers
+from pipelines.executor.store import LocalStore
 from pipelines.runs import sample_data
 from pipelines.runs.sample_data import SAMPLE_VERSION, write_sample
 from steps.core.common.errors import UserError
@@ -137,7 +139,7 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_killed_write_leaves_no_folder_and_no_worker(tmp_path):
+def test_a_killed_write_leaves_no_worker_and_what_it_left_is_known_as_garbage(tmp_path):
     program = (
         "import pathlib, sys; from pipelines.runs.sample_data import write_sample\n"
         "write_sample(pathlib.Path(sys.argv[1]), screenshots=100000, workers=2, "
@@ -151,3 +153,5 @@ def test_a_killed_write_leaves_no_folder_and_no_worker(tmp_path):
         # The workers share the parent's output: its end is theirs.
         parent.communicate(timeout=5)
     assert not folder.exists()
+    (left,) = tmp_path.iterdir()
+    assert left in [orphan.path for orphan in leftovers(LocalStore(tmp_path / "store"))]
