@@ -14,8 +14,8 @@ from pipelines.environment import Environment
 # What recording does in a server; an app knows one permission for its whole API.
 _RECORDING = (
     "sagemaker-mlflow:CreateExperiment GetExperiment GetExperimentByName SearchExperiments RestoreExperiment "
-    "CreateRun GetRun UpdateRun DeleteRun SearchRuns ListArtifacts LogBatch LogInputs LogMetric LogParam SetTag "
-    "GetMetricHistory"
+    "SetExperimentTag CreateRun GetRun UpdateRun DeleteRun SearchRuns ListArtifacts LogBatch LogInputs LogMetric "
+    "LogParam SetTag GetMetricHistory"
 )
 
 

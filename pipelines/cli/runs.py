@@ -3,6 +3,7 @@
 import os
 import sys
 import textwrap
+import webbrowser
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -163,17 +164,17 @@ def _executions(environment: str, region: str | None, last: int) -> list[dict[st
 @click.option("--read-only", is_flag=True, help="Refuse every change; any user of this machine can reach the port.")
 def ui(home: Path, port: int, *, read_only: bool) -> None:
     """Open MLflow on this machine's runs, on 127.0.0.1; ends with Ctrl-C."""
-    import subprocess
-
+    from pipelines.definition.settings import Settings
     from pipelines.tracking.database import database_path
     from pipelines.tracking.locations import relocate
-    from pipelines.tracking.ui import ui_command, ui_environment
+    from pipelines.tracking.ui import executions_url, serve
 
     relocate(home, database_path(home))
-    click.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
-    try:
-        command = ui_command(home, port=port, read_only=read_only)
-        done = subprocess.run(command, env={**os.environ, **ui_environment()}, check=False)
-    except KeyboardInterrupt:
-        return
-    sys.exit(done.returncode)
+    url = executions_url(home, Settings().name, port=port)
+
+    def ready() -> None:
+        click.echo(f"MLflow on {url} (Ctrl-C ends it)")
+        if sys.stdout.isatty() and (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()):
+            webbrowser.open(url)
+
+    sys.exit(serve(home, port=port, read_only=read_only, ready=ready))

@@ -3,8 +3,11 @@
 The DAG (`dag.py`) says what a step reads and writes; whoever else needs to know something of a step reads it here.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from steps.core.common.program import EXIT_REJECTED
 
 DATA, TRAINING, JUDGE = "data", "training", "judge"
 # What the jobs of a role do: a role of its own in IAM, and in the settings.
@@ -62,6 +65,18 @@ STEPS: tuple[Step, ...] = (VALIDATE, PREPROCESS, INDEX, TUNE, TRAIN, EVALUATE, C
 CHECK_DATA, REJECT_DATA = "CheckProvableLimit", "RejectData"
 CHECK, REJECT, REGISTER = "CheckFalsePositiveRate", "RejectModel", "RegisterModel"
 REJECTIONS = (REJECT_DATA, REJECT)
+# How the program of ConvertToTFLite begins to say that the gate has rejected every variant.
+REFUSAL = "No converted model may ship."
+_REFUSED = re.compile(rf"exit code:? *{EXIT_REJECTED}\b|{re.escape(REFUSAL)}", re.IGNORECASE)
+
+
+def is_rejected(failed_step: str | None, exit_code: int | None, reason: str = "") -> bool:
+    """Tell whether the gate ended an execution that failed: by a step of its own, or by the exit code of a program.
+
+    Of a program's end SageMaker tells words only: the `reason`.
+    """
+    refused = failed_step == CONVERT.name and _REFUSED.search(reason) is not None
+    return failed_step in REJECTIONS or exit_code == EXIT_REJECTED or refused
 
 
 def names(role: str) -> tuple[str, ...]:

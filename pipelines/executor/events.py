@@ -47,7 +47,10 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True)
 class StepMetric:
-    """One match of a MetricDefinitions regex; `index` counts the matches of that name in that job from 0."""
+    """One match of a MetricDefinitions regex; `index` counts the lines of that job that have a match, from 0.
+
+    So metrics of one line lie on one place of the axis, of a training that prints a line an epoch on that of the epoch.
+    """
 
     step: str
     trial: str | None

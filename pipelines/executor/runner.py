@@ -141,14 +141,16 @@ class _Watch:
         self.metrics: dict[str, float] = {}
         self.curves: dict[str, list[float]] = {}
         self.cut = self._ending = False
+        self._lines = 0
 
     def line(self, line: str) -> None:
-        is_progress = bool(line.strip()) and not _CHATTER.match(line)
-        for metric in self._job.metrics if line and not self.cut else ():
-            for match in metric.regex.finditer(line):
-                is_progress = False
-                self._metric(metric.name, match.group(1) if metric.regex.groups else match.group())
-        if is_progress:
+        found = [
+            self._metric(metric.name, match.group(1) if metric.regex.groups else match.group())
+            for metric in (self._job.metrics if line and not self.cut else ())
+            for match in metric.regex.finditer(line)
+        ]
+        self._lines += any(found)
+        if line.strip() and not found and not _CHATTER.match(line):
             self._pending = line.strip()
         self.cut = self._ending
         now = time.monotonic()
@@ -158,14 +160,16 @@ class _Watch:
             self._emit(StepProgress(self._step, number + self._pending))
             self._pending = ""
 
-    def _metric(self, name: str, text: str | None) -> None:
+    def _metric(self, name: str, text: str | None) -> bool:
+        """Take in a value; tell whether it was one."""
         try:
             value = float(text or "")
         except ValueError:
-            return  # SageMaker ignores what is not a number as well
+            return False  # SageMaker ignores what is not a number as well
         curve = self.curves.setdefault(name, [])
         curve.append(value)
         self.metrics[name] = value
-        self._emit(StepMetric(self._step, self._trial, name, value, len(curve) - 1))
+        self._emit(StepMetric(self._step, self._trial, name, value, self._lines))
         # Acted on when the line has been read to its end: what it tells besides belongs to the job as well.
         self._ending = self._ending or (self._enough is not None and self._enough(name, curve))
+        return True

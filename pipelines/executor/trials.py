@@ -70,8 +70,11 @@ class Trials:
         if trial is None:
             trial = self._train(training, folder, name, tuned, rule)
         else:
-            for metric, curve in (trial.curves or {}).items():
-                for index, value in enumerate(curve):
+            curves = trial.curves or {}
+            lines = max(map(len, curves.values()), default=0)
+            for metric, curve in curves.items():
+                # What a training prints later than the rest, such as a loss, it prints to its end.
+                for index, value in enumerate(curve, lines - len(curve)):
                     emit(StepMetric(self._step, name, metric, value, index))
         write_json(folder / "result.json", _as_json(trial, training.components.key))
         told = (trial.metrics, trial.objective, trial.status, reused, trial.seconds, trial.reason)

@@ -26,6 +26,7 @@ from pipelines.registry.requests import (
 )
 from pipelines.tracking.database import database_path, experiment_id, open_client
 from pipelines.tracking.locations import artifact_root
+from pipelines.tracking.logged_model import Logged, Upload, log_model
 from steps.core.common.files import sha256_file
 from steps.core.common.scratch import scratch
 from steps.network.archive import FILE_NAME as ARCHIVE
@@ -37,14 +38,15 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 _OWN_EXPERIMENT = "model-registry"
+_LONGEST_CARD = 5_000  # what MLflow takes as a description
 RunFor = Callable[[Mapping[str, Any]], str | None]
 
 
 class MlflowRegistry:
     """Model versions whose files MLflow keeps. The home's journal is the truth; MLflow's tags and alias mirror it.
 
-    `run_for` names the MLflow run of the step that registers (`MlflowTracker.registration_run`); without one, or if it
-    knows none, the artefacts go to a run of their own in the experiment `model-registry`.
+    `run_for` names the MLflow run of the execution (`MlflowTracker.registration_run`); without one, or if it knows
+    none, the model is logged by a run of its own in the experiment `model-registry`.
     """
 
     def __init__(self, home: Path, *, run_for: RunFor | None = None) -> None:
@@ -69,8 +71,11 @@ class MlflowRegistry:
                     return version
             own_run = None if run_id else self._own_run(client, group, execution_of(arguments), digest)
             run = run_id or str(own_run)
-            source = self._log_model(client, run, arguments, model_data, digest)
-            made = self._make(client, arguments, run, source, digest)
+            with scratch("register") as folder:
+                _stage(arguments, model_data, digest, folder)
+                # Named by its content: a retried step that made other bytes must not write over a version that exists.
+                upload = Upload(f"{group}-{digest[:12]}", folder, BUNDLE, metadata_of(arguments), digest)
+                made = self._make(client, arguments, log_model(client, run, upload), digest, _card(folder))
             self._journal.append(records.registration_of(made, self._artifacts))
             if own_run:
                 client.set_terminated(own_run)
@@ -129,7 +134,12 @@ class MlflowRegistry:
             client.delete_registered_model_alias(group, CHAMPION)
 
     def _make(
-        self, client: "MlflowClient", arguments: Mapping[str, Any], run_id: str, source: str, digest: str
+        self,
+        client: "MlflowClient",
+        arguments: Mapping[str, Any],
+        logged: Logged,
+        digest: str,
+        card: str,
     ) -> ModelVersion:
         """Make MLflow's version, or take up the one of a registration that was killed before it was in the journal."""
         group, execution, metadata = group_of(arguments), execution_of(arguments), metadata_of(arguments)
@@ -138,12 +148,18 @@ class MlflowRegistry:
         description = str(arguments.get("ModelPackageDescription") or "")
         tags = records.version_tags(execution_id=execution, sha256=digest, metadata=metadata)
         known = {version.version for version in self._read(group)}
-        left = (int(found.version) for found in _entities(client, group) if found.source == source)
+        left = (int(found.version) for found in _entities(client, group) if found.source == logged.source)
         number = next((version for version in left if version not in known), None)
         # Whoever deletes the group in MLflow lets it count from 1 again.
         while number is None or number in known:
             made = client.create_model_version(
-                group, source, run_id, tags=tags, description=description, await_creation_for=0
+                group,
+                logged.source,
+                logged.run_id,
+                tags=tags,
+                description=card or description,
+                await_creation_for=0,
+                model_id=logged.model_id,
             )
             number = int(made.version)
         return ModelVersion(
@@ -155,27 +171,8 @@ class MlflowRegistry:
             sha256=digest,
             metadata=metadata,
             description=description,
-            artifact_uri=source,
+            artifact_uri=logged.source,
         )
-
-    def _log_model(
-        self, client: "MlflowClient", run_id: str, arguments: Mapping[str, Any], model_data: Path, digest: str
-    ) -> str:
-        """Log an MLflow model: MLmodel, the archive, its files and the request; return where it is."""
-        from mlflow.models import Model
-
-        # Named by its content: a retried step that made other bytes must not write over a version that exists.
-        artifact_path = f"model-{digest[:12]}"
-        with scratch("register") as folder:
-            stage(model_data, folder)
-            if sha256_file(folder / ARCHIVE) != digest:
-                raise RegistryError(f"{model_data} changed while it was registered: register it again")
-            # A flavour of our own, not pyfunc: only the bundle's own contract says what may be fed to the model.
-            flavour = {"model_data": ARCHIVE, "bundle": BUNDLE, "sha256": digest}
-            Model(artifact_path=artifact_path, run_id=run_id, flavors={"tilegate": flavour}).save(folder / "MLmodel")
-            (folder / "request.json").write_text(json.dumps(arguments, indent=2, default=str) + "\n", encoding="utf-8")
-            client.log_artifacts(run_id, str(folder), artifact_path)
-        return f"{client.get_run(run_id).info.artifact_uri}/{artifact_path}"
 
     def _own_run(self, client: "MlflowClient", group: str, execution: str, digest: str) -> str:
         experiment = experiment_id(client, self._home, _OWN_EXPERIMENT)
@@ -218,6 +215,19 @@ class MlflowRegistry:
                 raise
             said = str(error).partition("\n")[0]
             raise RegistryError(f"MLflow's store {database_path(self._home)} cannot be used: {said}") from error
+
+
+def _stage(arguments: Mapping[str, Any], model_data: Path, digest: str, folder: Path) -> None:
+    """Put the archive, its files and the request into `folder`."""
+    stage(model_data, folder)
+    if sha256_file(folder / ARCHIVE) != digest:
+        raise RegistryError(f"{model_data} changed while it was registered: register it again")
+    (folder / "request.json").write_text(json.dumps(arguments, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def _card(folder: Path) -> str:
+    card = folder / BUNDLE / "MODEL_CARD.md"
+    return card.read_text(encoding="utf-8")[:_LONGEST_CARD] if card.is_file() else ""
 
 
 def _entities(client: "MlflowClient", group: str) -> list[Any]:

@@ -13,11 +13,17 @@ EXECUTION_ID = "tilegate.execution_id"
 SHA256 = "tilegate.sha256"
 METADATA = "tilegate.metadata"
 _DECISION = "tilegate.decision."
+# What people look for in MLflow, under names of their own; all of it is in METADATA as well.
+_SHOWN = ("fpr", "fpr_upper", "tpr", "tpr_lower", "threshold", "variant", "tflite_sha256")
+_VERDICT = "verdict"
 
 
 def version_tags(*, execution_id: str, sha256: str, metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the tags a version is created with, in the one transaction that makes it."""
     tags = {STATUS: PENDING, SHA256: sha256, METADATA: json.dumps(metadata, sort_keys=True)}
+    tags |= {name: metadata[name] for name in _SHOWN if name in metadata}
+    if "failed_checks" in metadata:
+        tags[_VERDICT] = "passed" if metadata["failed_checks"] == "0" else "rejected"
     return tags | ({EXECUTION_ID: execution_id} if execution_id else {})
 
 

@@ -5,14 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from pipelines.definition.step_table import REJECTIONS
-from steps.core.common.program import EXIT_REJECTED
-
-
-def is_rejected(failed_step: str | None, exit_code: int | None) -> bool:
-    """Tell whether the gate ended an execution that failed: by a step of its own, or by the exit code of a program."""
-    return failed_step in REJECTIONS or exit_code == EXIT_REJECTED
-
 
 class Status(StrEnum):
     """How an execution stands; Rejected is one that the gate has failed. Announced: not known to have started."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.definition.step_table import DATA, JUDGE, TUNE, names
+from pipelines.definition.step_table import DATA, JUDGE, TUNE, is_rejected, names
 from pipelines.executor.files import read_json
 from pipelines.executor.runs import RunSummary, load_runs
 from pipelines.planning.earlier_runs import EarlierRun
-from pipelines.runs.executions import Status, is_rejected
+from pipelines.runs.executions import Status
 
 
 def status_of(run: RunSummary) -> Status:

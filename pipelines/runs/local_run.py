@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.parameters import first_trials, is_warm_start
 from pipelines.definition.settings import Settings
-from pipelines.definition.step_table import TUNE
+from pipelines.definition.step_table import TUNE, is_rejected
 from pipelines.executor.executor import Executor
 from pipelines.executor.parameters import bind
 from pipelines.executor.progress import ConsoleProgress
@@ -18,7 +18,6 @@ from pipelines.executor.runs import load_runs
 from pipelines.executor.store import LocalStore
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import register_callback
-from pipelines.runs.executions import is_rejected
 from pipelines.runs.local_images import LocalImages
 from pipelines.runs.local_outputs import Outputs
 from pipelines.runs.local_start import LocalStart, RunRequest

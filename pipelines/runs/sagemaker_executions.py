@@ -1,6 +1,5 @@
 """The executions of the deployed pipeline in SageMaker: nights start them, and people look at them."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,14 +7,10 @@ from itertools import islice
 from typing import Any
 
 from pipelines.aws.errors import aws_errors
-from pipelines.definition.step_table import CONVERT, REJECTIONS, TUNE
-from pipelines.runs.executions import Outcome, Status, is_rejected
+from pipelines.definition.step_table import REJECTIONS, TUNE, is_rejected
+from pipelines.runs.executions import Outcome, Status
 from steps.core.common.errors import UserError
-from steps.core.common.program import EXIT_REJECTED
 
-# How the program of ConvertToTFLite begins to say that the gate has rejected every variant.
-REFUSAL = "No converted model may ship."
-_EXIT_CODE = re.compile(rf"exit code:? *{EXIT_REJECTED}\b", re.IGNORECASE)
 _GOES_ON = ("Executing", "Stopping", "Starting")
 _LONGEST_NOTE = 3072
 _JOBS = ("ProcessingJob", "TrainingJob", "TuningJob")
@@ -228,9 +223,7 @@ def outcome_of(execution: Execution, steps: Sequence[StepState]) -> Outcome:
     name, reason = (ended_it.name, ended_it.reason) if ended_it else ("", execution.reason)
     if execution.status == "Stopped":
         return Outcome(Status.STOPPED, reason or "stopped on request", name, job)
-    # Of a program's end the service tells words only.
-    refused = name == CONVERT.name and bool(_EXIT_CODE.search(reason) or REFUSAL in reason)
-    rejected = is_rejected(name, EXIT_REJECTED if refused else None)
+    rejected = is_rejected(name, None, reason)
     return Outcome(Status.REJECTED if rejected else Status.FAILED, reason, name, job)
 
 

@@ -1,84 +1,38 @@
 """The lines of MLflow that a step's files make: pure functions over JSON, paths and URIs."""
 
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-CONTRACT_SUFFIXES = frozenset({".html", ".json", ".md", ".parquet", ".png"})
-MAX_FILE_BYTES = 5 * 1024 * 1024
-MAX_FILES = 50
-MAX_METRICS = 100
-MAX_DEPTH = 6
-METRIC_FILES = frozenset({"evaluation.json", "validation.json"})
+_SHOWN = frozenset({".csv", ".html", ".json", ".md", ".parquet", ".png"})
+MAX_FILE_BYTES = 20 * 1024 * 1024
 _DIGEST_LENGTH = 36  # MLflow refuses longer dataset digests
 _HEX_DIGEST = re.compile(r"(?:sha256[-:])?([0-9a-f]{12,64})")
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The files of one output to log, as (path, path relative to the output), and how many were left out."""
-
-    files: tuple[tuple[Path, Path], ...]
-    left_out: int
-
-
 def metric_name(name: str) -> str:
-    """Return `name` in the characters that MLflow accepts in keys, and as no path that it refuses."""
-    clean = re.sub(r"[^\w.\- :/]", "_", name)
+    """Return `name` in the characters that MLflow accepts in keys, as no path that it refuses; `a:b` becomes `a/b`.
+
+    MLflow puts what begins alike before a slash side by side.
+    """
+    clean = re.sub(r"[^\w.\- /]", "_", name.replace(":", "/"))
     parts = [part for part in clean.split("/") if part not in {"", ".", ".."}]
     return "/".join(parts)[:250] or "_"
 
 
-def numeric_leaves(value: Any, *, limit: int = MAX_METRICS, depth: int = MAX_DEPTH) -> dict[str, float]:
-    """Flatten the numbers and booleans of nested JSON objects to `a/b/c` names; at most `limit`, shallow ones first.
-
-    Lists are left out: their elements have no name of their own, and a curve of a thousand points is not a metric.
-    """
-    found: dict[str, float] = {}
-    level: list[tuple[str, Any]] = [("", value)]
-    for _ in range(depth + 1):
-        deeper: list[tuple[str, Any]] = []
-        for prefix, item in level:
-            if isinstance(item, Mapping):
-                deeper.extend((f"{prefix}/{key}" if prefix else str(key), child) for key, child in item.items())
-            elif prefix and isinstance(item, bool | int | float) and len(found) < limit:
-                try:
-                    found[metric_name(prefix)] = float(item)
-                except OverflowError:  # a JSON integer beyond a float is no metric
-                    continue
-        level = deeper
-    return found
+def is_worth_a_look(name: str, size: int) -> bool:
+    """Tell whether a file of this name and size in bytes is one for a browser, or a small table."""
+    return Path(name).suffix in _SHOWN and size <= MAX_FILE_BYTES
 
 
-def select_files(root: Path, keys: Sequence[str] | None = None) -> Selection:
-    """Choose the small contract files of an output (a file or a folder), the ones near its top first.
-
-    With `keys` the folder is shared with other executions, and only these files in it are the output's; tables among
-    them are what a store is made of, and nothing to look at.
-    """
-    if keys is not None:
-        found = [(root / key, Path(key)) for key in keys if not key.endswith(".parquet") and (root / key).is_file()]
-    elif root.is_file():
-        found = [(root, Path(root.name))]
-    else:
-        found = [(path, path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
-    wanted = sorted((item for item in found if item[1].suffix in CONTRACT_SUFFIXES), key=_shallow_first)
-    small = [item for item in wanted if item[0].stat().st_size < MAX_FILE_BYTES]
-    kept = small[:MAX_FILES]
-    return Selection(tuple(kept), len(wanted) - len(kept))
-
-
-def metrics_of(path: Path) -> dict[str, float]:
-    """Return the numeric leaves of a metrics file (evaluation.json, validation.json); nothing if it is not JSON."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return {}
-    return numeric_leaves(value)
+def files_to_show(root: Path) -> dict[str, Path]:
+    """Return the files of a folder that are worth a look, by their path in it."""
+    found = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    return {
+        path.relative_to(root).as_posix(): path for path in found if is_worth_a_look(path.name, path.stat().st_size)
+    }
 
 
 def dataset_digest(uri: str) -> str:
@@ -111,7 +65,3 @@ def input_uris(arguments: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(uri, str):
             found[str(channel.get("ChannelName", ""))] = uri
     return found
-
-
-def _shallow_first(item: tuple[Path, Path]) -> tuple[int, str]:
-    return len(item[1].parts), str(item[1])

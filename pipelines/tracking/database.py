@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.locks import exclusive
+from pipelines.tracking.experiment import open_experiment
 from pipelines.tracking.locations import artifact_root, relocate
 
 if TYPE_CHECKING:
@@ -39,14 +40,9 @@ def experiment_id(client: "MlflowClient", home: Path, name: str) -> str:
     """Return the id of the experiment `name`, created (or restored, if it was deleted in the UI) when needed."""
     # Two processes may both find it missing: the second to create it would only be told that it exists.
     with exclusive(home.resolve() / "mlflow.lock"):
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            # Not the id: it would be given out again if the database were made anew over kept artefacts.
-            folder = artifact_root(home) / "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-            return str(client.create_experiment(name, artifact_location=folder.as_uri()))
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+        # Not the id: it would be given out again if the database were made anew over kept artefacts.
+        folder = artifact_root(home) / "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+        return open_experiment(client, name, folder.as_uri())
 
 
 def quieten() -> None:

@@ -17,8 +17,8 @@ from pipelines.tracking.runs import Runs
 from pipelines.tracking.ui import run_url
 from pipelines.tracking.writer import Resolve, Writer
 
-_Question = tuple[str, "Future[str | None]"]
-_Item = tuple[int, Event] | _Question | None
+_SAMPLE_SECONDS = 5.0
+_Item = tuple[int, Event] | Future[str | None] | None
 
 
 class MlflowTracker:
@@ -70,15 +70,15 @@ class MlflowTracker:
         """Return the page of this execution in the UI, once its run exists."""
         return run_url(*self._ids) if self._ids else None
 
-    def registration_run(self, arguments: Mapping[str, Any], *, timeout: float = 60.0) -> str | None:
-        """Return the run of the RegisterModel step with these arguments, so that the registry logs the model there.
+    def registration_run(self, _arguments: Mapping[str, Any], *, timeout: float = 60.0) -> str | None:
+        """Return the execution's own run, so that the registry logs the model there.
 
         The answer comes in turn, after the events that precede it; None if tracking failed or takes too long.
         """
         if self._closed or self._thread is None or not self._thread.is_alive():
             return None
         answer: Future[str | None] = Future()
-        self._queue.put((str(arguments.get("ModelPackageGroupName", "")), answer))
+        self._queue.put(answer)
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             try:
@@ -94,15 +94,19 @@ class MlflowTracker:
                 item = self._queue.get_nowait()
             except Empty:
                 self._guarded(self._flush)
-                item = self._queue.get()
+                try:
+                    item = self._queue.get(timeout=_SAMPLE_SECONDS)
+                except Empty:
+                    self._guarded(self._sample)
+                    continue
             if item is None:
                 self._guarded(self._flush)
                 return
-            moment, content = item
-            if isinstance(content, Future):
-                content.set_result(self._writer.registration_run(str(moment)) if self._writer else None)
+            if isinstance(item, Future):
+                item.set_result(self._writer.parent if self._writer else None)
             else:
-                self._guarded(partial(self._write, content, int(moment)))
+                moment, event = item
+                self._guarded(partial(self._write, event, moment))
 
     def _write(self, event: Event, at: int) -> None:
         if isinstance(event, ExecutionStarted):
@@ -117,6 +121,10 @@ class MlflowTracker:
     def _flush(self) -> None:
         if self._writer is not None:
             self._writer.flush()
+
+    def _sample(self) -> None:
+        if self._writer is not None:
+            self._writer.sample(time.time_ns() // 1_000_000)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.executor.events import ExecutionStarted
-from pipelines.storage.protocol import ObjectInfo, ObjectStore
+from pipelines.storage.protocol import ObjectStore
 from pipelines.tracking import tags
-from pipelines.tracking.contents import CONTRACT_SUFFIXES, MAX_FILE_BYTES, MAX_FILES
+from pipelines.tracking.contents import is_worth_a_look
+from pipelines.tracking.experiment import open_experiment
 from pipelines.tracking.runs import RUNNING, Runs
 from pipelines.tracking.service import execution_events
 from pipelines.tracking.writer import Writer
@@ -29,7 +30,7 @@ def mirror_execution(client: Any, buckets: Sequence[ObjectStore], mlflow: "Mlflo
         (at, started), *events = execution_events(client, arn, folder / "run")
         if not isinstance(started, ExecutionStarted):
             raise UserError(f"{arn} does not begin with its start")
-        runs = Runs(mlflow, _experiment(mlflow, started.pipeline_name))
+        runs = Runs(mlflow, open_experiment(mlflow, started.pipeline_name))
         earlier = runs.find(execution_id=started.execution_id)
         for run in earlier:
             if tags.PARENT not in run.data.tags and run.info.status != RUNNING:
@@ -61,22 +62,9 @@ class _Outputs:
             prefix = bucket.uri().rstrip("/") + "/"
             if uri.startswith(prefix):
                 key = uri.removeprefix(prefix).rstrip("/") + "/"
-                wanted = [info for info in bucket.list(key) if _is_worth_a_look(info)]
-                wanted.sort(key=lambda info: (info.key.count("/"), info.key))
-                for info in wanted[:MAX_FILES]:
+                for info in bucket.list(key):
+                    if not is_worth_a_look(info.key, info.size):
+                        continue
                     path = folder / info.key.removeprefix(key)
                     path.parent.mkdir(parents=True, exist_ok=True)
                     bucket.download(info.key, path)
-
-
-def _is_worth_a_look(info: ObjectInfo) -> bool:
-    return Path(info.key).suffix in CONTRACT_SUFFIXES and info.size < MAX_FILE_BYTES
-
-
-def _experiment(mlflow: "MlflowClient", name: str) -> str:
-    found = mlflow.get_experiment_by_name(name)
-    if found is None:
-        return str(mlflow.create_experiment(name))
-    if found.lifecycle_stage == "deleted":
-        mlflow.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.tracking import tags
-from pipelines.tracking.contents import MAX_FILE_BYTES, Selection, dataset_digest, metric_name
+from pipelines.tracking.contents import MAX_FILE_BYTES, dataset_digest, metric_name
+from steps.core.common.scratch import scratch
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -16,6 +17,7 @@ FINISHED, FAILED, KILLED, RUNNING = "FINISHED", "FAILED", "KILLED", "RUNNING"
 _BATCH = 100  # MLflow takes at most 100 parameters or tags at a time
 _METRICS = 500
 _PAGE = 1000
+_PROFILE = ("accepted", "groups", "classes", "splits", "quarantined")
 
 
 class Runs:
@@ -95,20 +97,29 @@ class Runs:
             for part in _parts(metrics, _METRICS):
                 self._client.log_batch(run_id, metrics=part)
 
-    def dataset(self, run_id: str, uri: str) -> None:
+    def dataset(self, run_id: str, uri: str, name: str, validation: Mapping[str, Any]) -> None:
+        """Note what was learned from, with what the validation counted; a store keeps the first profile of a digest."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        name = uri.removesuffix("/").rpartition("/")[2] or uri
-        source = json.dumps({"uri": uri})
-        kind = "s3" if uri.startswith("s3://") else "local"
-        entry = Dataset(name=name[:500], digest=dataset_digest(uri), source_type=kind, source=source)
-        context = [InputTag("mlflow.data.context", "pipeline")]
+        profile = json.dumps({key: validation[key] for key in _PROFILE if key in validation}) if validation else None
+        entry = Dataset(
+            name=(name or uri.removesuffix("/").rpartition("/")[2] or uri)[:500],
+            digest=dataset_digest(uri),
+            source_type="s3" if uri.startswith("s3://") else "local",
+            source=json.dumps({"uri": uri}),
+            profile=profile,
+        )
+        context = [InputTag("mlflow.data.context", "training and test")]
         self._client.log_inputs(run_id, datasets=[DatasetInput(entry, tags=context)])
 
-    def files(self, run_id: str, chosen: Selection, folder: str) -> None:
-        for path, relative in chosen.files:
-            parent = relative.parent.as_posix()
-            self._client.log_artifact(run_id, str(path), folder if parent == "." else f"{folder}/{parent}")
+    def put(self, run_id: str, place: str, content: Path | bytes) -> None:
+        """Log a file, or what is to be one, under the path `place`."""
+        parent = Path(place).parent.as_posix()
+        with scratch("mlflow") as folder:
+            path = content if isinstance(content, Path) else folder / Path(place).name
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            self._client.log_artifact(run_id, str(path), None if parent == "." else parent)
 
     def log_file(self, run_id: str, path: Path) -> None:
         """Log a job's output as log.txt; only the end of one that is too large to keep in every run."""
@@ -121,7 +132,7 @@ class Runs:
             stream.seek(max(0, path.stat().st_size - MAX_FILE_BYTES))
             text = stream.read(MAX_FILE_BYTES).decode("utf-8", errors="replace")
         cut = path.stat().st_size > MAX_FILE_BYTES
-        self._client.log_text(run_id, f"[the last 5 MB of {path}]\n{text}" if cut else text, "log.txt")
+        self._client.log_text(run_id, f"[the last 20 MB of {path}]\n{text}" if cut else text, "log.txt")
 
     def _search(self, clause: str) -> list[Any]:
         found: list[Any] = []

@@ -113,18 +113,18 @@ class _Step:
         if not self._origin:
             for name, value in _metrics(job).items():
                 yield self._finish, StepMetric(self.name, None, name, value, 0)
-        yield from self._end("Training", {}, job.get("ModelArtifacts") or {}, job=job)
+        yield from self._end("Training", {}, job, job=job)
 
     def _tuning(self, arn: str) -> Iterator[Timed]:
         name = _name(arn)
         job = self._client.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        operation = "list_training_jobs_for_hyper_parameter_tuning_job"
+        trials = _pages(self._client, operation, "TrainingJobSummaries", HyperParameterTuningJobName=name)
         yield from self._begin("Tuning", arn, job)
         if not self._origin:
-            operation = "list_training_jobs_for_hyper_parameter_tuning_job"
-            trials = _pages(self._client, operation, "TrainingJobSummaries", HyperParameterTuningJobName=name)
             for trial in trials:
                 yield from self._trial(trial)
-        yield from self._end("Tuning", {}, {"BestTrainingJob": job.get("BestTrainingJob") or {}}, job=job)
+        yield from self._end("Tuning", {}, {**job, "TrainingJobSummaries": trials}, job=job)
 
     def _trial(self, trial: Mapping[str, Any]) -> Iterator[Timed]:
         name = trial["TrainingJobName"]
@@ -176,7 +176,8 @@ class _Step:
             reason = f"the same was done in the execution {self._origin}"
             yield self._finish, StepReused(self.name, kind, reason, self._origin, result, _seconds(job or {}))
         elif status == "Failed":
-            reason = message or self._step.get("FailureReason") or "SageMaker gives no reason"
+            said = (message, (job or {}).get("ExitMessage"), self._step.get("FailureReason"))
+            reason = next(filter(None, said), "SageMaker gives no reason")
             own = {name: output.uri for name, output in stored.items() if output.keys is None}
             yield self._finish, StepFailedEvent(self.name, reason, None, None, own)
         elif status == "Succeeded":

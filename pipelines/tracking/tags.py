@@ -15,11 +15,15 @@ RETRIED = "tilegate.retried"
 OUTCOME = "tilegate.outcome"
 BEST_TRIAL = "tilegate.best_trial"
 MODEL_PACKAGE = "tilegate.model_package"
-FILES_LEFT_OUT = "tilegate.files_left_out"
 CLOSED_BY = "tilegate.closed_by"
 SKIPPED_PREFIX = "tilegate.skipped."
 INPUT_PREFIX = "tilegate.input."
 OUTPUT_PREFIX = "tilegate.output."
+
+# What people look for in the list of executions, as columns of these names.
+VERDICT = "verdict"
+DATASET = "dataset"
+MODEL_VERSION = "model_version"
 
 # MLflow's own: the tree of runs, the text under a run's title, and who and what made it.
 PARENT = "mlflow.parentRunId"

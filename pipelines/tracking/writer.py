@@ -1,10 +1,12 @@
 """The writer of the executor's events to MLflow; called by one thread, in the order of the events."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.definition.step_table import is_rejected
 from pipelines.executor.events import (
     ConditionDecided,
     Event,
@@ -23,12 +25,17 @@ from pipelines.executor.events import (
 )
 from pipelines.executor.results import StepResult
 from pipelines.tracking import tags
-from pipelines.tracking.contents import METRIC_FILES, dataset_uris, input_uris, metrics_of, select_files
+from pipelines.tracking.contents import dataset_digest, dataset_uris, files_to_show, input_uris
+from pipelines.tracking.overview import PASSED, REJECTED, SHOWN, Overview
 from pipelines.tracking.runs import FAILED, FINISHED, KILLED, Runs
+from pipelines.tracking.ui import Links
+from pipelines.tracking.usage import Usage
 
 Resolve = Callable[[str], Path]
 _TRIAL_STATUS = {"Completed": FINISHED, "Stopped": KILLED}
 _EXECUTION_STATUS = {"Succeeded": FINISHED, "Failed": FAILED, "Stopped": KILLED}
+_TRAINING = ("Training", "Tuning")
+_TRIAL_NUMBER = re.compile(r"-(\d{3,})(?=-|$)")
 
 
 @dataclass(slots=True)
@@ -37,7 +44,6 @@ class _Open:
 
     run_id: str
     step_type: str = ""
-    group: str = ""
     metrics: set[str] = field(default_factory=set)
     closed: bool = False
 
@@ -53,8 +59,11 @@ class Writer:
         self._datasets = tuple(dataset_uris(started.parameters))
         self._steps: dict[str, _Open] = {}
         self._trials: dict[tuple[str, str], _Open] = {}
-        self._done_before: set[str] = set()
+        self._done_before: dict[str, str] = {}
         self._trial_count: dict[str, int] = {}
+        self._overview = Overview()
+        self._rejected, self._why = False, ""
+        self._usage, self._samples = Usage(), 0
         self.parent = self._open_parent(started, at)
 
     def write(self, event: Event, at: int) -> None:  # noqa: C901 (one line for each kind of event)
@@ -89,12 +98,13 @@ class Writer:
     def flush(self) -> None:
         self._runs.flush()
 
-    def registration_run(self, group: str) -> str | None:
-        """Return the run of the RegisterModel step that is registering into `group` now."""
-        for step in self._steps.values():
-            if step.step_type == "RegisterModel" and step.group == group and not step.closed:
-                return step.run_id
-        return None
+    def sample(self, at: int) -> None:
+        """Note what the jobs take, on what trains now."""
+        training = [step for step in self._steps.values() if step.step_type in _TRAINING and not step.closed]
+        for name, value in (self._usage.measure() if training else {}).items():
+            for step in training:
+                self._runs.metric(step.run_id, name, value, at, self._samples)
+        self._samples += bool(training)
 
     def _open_parent(self, started: ExecutionStarted, at: int) -> str:
         earlier = self._runs.find(execution_id=self._execution)
@@ -103,14 +113,12 @@ class Writer:
             parent = str(parents[0].info.run_id)
             self._runs.reopen(parent)
             children = [run for run in earlier if run.data.tags.get(tags.PARENT) == parent]
-            finished = [run.data.tags for run in children if run.info.status == FINISHED]
-            self._done_before = {labels[tags.STEP] for labels in finished if tags.STEP in labels}
+            finished = [run for run in children if run.info.status == FINISHED and tags.STEP in run.data.tags]
+            self._done_before = {run.data.tags[tags.STEP]: str(run.info.run_id) for run in finished}
             return parent
         labels = {tags.EXECUTION_ID: self._execution, tags.DEFINITION_DIGEST: started.definition_digest}
         parent = self._runs.create(self._execution, at, parent=None, labels=labels)
         self._runs.parameters(parent, started.parameters)
-        for uri in self._datasets:
-            self._runs.dataset(parent, uri)
         return parent
 
     def _open(self, step: str, step_type: str, at: int, labels: Mapping[str, str]) -> _Open:
@@ -125,35 +133,34 @@ class Writer:
 
     def _start(self, event: StepStarted, at: int) -> None:
         opened = self._open(event.step, event.step_type, at, {tags.REASON: event.reason})
-        opened.group = str(event.arguments.get("ModelPackageGroupName", ""))
         training = event.arguments.get("TrainingJobDefinition") or {}
         hyperparameters = event.arguments.get("HyperParameters") or training.get("StaticHyperParameters") or {}
         self._runs.parameters(opened.run_id, hyperparameters)
         inputs = input_uris(event.arguments) or input_uris(training)
         self._runs.label(opened.run_id, {tags.INPUT_PREFIX + name: uri for name, uri in inputs.items()})
-        read = [uri for uri in inputs.values() if uri in self._datasets]
-        for uri in dict.fromkeys([*read, *dataset_uris(inputs)]):
-            self._runs.dataset(opened.run_id, uri)
 
     def _reuse(self, event: StepReused, at: int) -> None:
         origin = event.execution_id_of_origin
         if origin == self._execution and event.step in self._done_before:
-            return  # this execution was resumed: the step already has its run, from before the crash
+            # This execution was resumed: the step already has its run, from before the crash.
+            self._steps[event.step] = _Open(self._done_before[event.step], event.step_type, closed=True)
+            self._outputs(event.step, self._steps[event.step], event.result, at)
+            return
         labels = {tags.REUSED_FROM: origin, tags.REASON: event.reason}
         opened = self._open(event.step, event.step_type, at, labels)
         first = self._runs.find(execution_id=origin, step=event.step)
         if first:
             self._runs.label(opened.run_id, {tags.REUSED_FROM_RUN: first[0].info.run_id})
         self._runs.metric(opened.run_id, "seconds_of_origin", event.seconds_of_origin, at)
-        # Its files are where the first run shows them; its numbers make this execution comparable on its own.
-        self._outputs(opened, event.result, at, files=False)
+        self._outputs(event.step, opened, event.result, at)
         self._close(opened, at, FINISHED)
 
     def _succeed(self, event: StepSucceeded, at: int) -> None:
         opened = self._step(event.step, at, event.step_type)
         self._runs.metric(opened.run_id, "seconds", event.seconds, at)
-        self._outputs(opened, event.result, at, files=True)
-        self._best_trial(opened, event.result.properties, at)
+        self._outputs(event.step, opened, event.result, at)
+        best = event.result.properties.get("BestTrainingJob") or {}
+        self._runs.label(opened.run_id, {tags.BEST_TRIAL: best.get("TrainingJobName")})
         self._runs.label(opened.run_id, {tags.MODEL_PACKAGE: event.result.properties.get("ModelPackageArn")})
         self._runs.log_file(opened.run_id, self._run_dir / "steps" / event.step / "log.txt")
         self._close(opened, at, FINISHED)
@@ -164,44 +171,54 @@ class Writer:
         self._runs.label(opened.run_id, {tags.EXIT_CODE: event.exit_code})
         if event.log_path:
             self._runs.log_file(opened.run_id, event.log_path)
-        for name, uri in event.uris.items():
-            self._runs.files(opened.run_id, select_files(self._resolve(uri)), f"outputs/{name}")
-        self._close(opened, at, FAILED)
+        if name := SHOWN.get(event.step):
+            # What a job of this machine has not published is still there to look at: the evidence of a rejection.
+            here = self._run_dir / "steps" / event.step / "opt/ml/processing/output" / name
+            self._show(opened, event.step, {}, self._resolve(event.uris[name]) if name in event.uris else here, at)
+        rejected = is_rejected(event.step, event.exit_code, event.reason)
+        if rejected or not self._why:
+            self._rejected, self._why = rejected, event.reason
+        self._runs.label(opened.run_id, {tags.VERDICT: REJECTED if rejected else None})
+        self._close(opened, at, FINISHED if rejected else FAILED)
 
-    def _outputs(self, opened: _Open, result: StepResult, at: int, *, files: bool) -> None:
-        left_out = 0
+    def _outputs(self, step: str, opened: _Open, result: StepResult, at: int) -> None:
         for name, output in result.outputs.items():
             self._runs.label(opened.run_id, {tags.OUTPUT_PREFIX + name: f"{output.uri} {output.digest}".rstrip()})
-            # A prefix that is shared may hold a million objects, and nothing in it is the step's.
-            root = None if output.keys == () else self._resolve(output.uri)
-            if root is None or not root.exists():
-                continue
-            chosen = select_files(root, output.keys)
-            left_out += chosen.left_out
-            if files:
-                self._runs.files(opened.run_id, chosen, f"outputs/{name}")
-            for path, _ in chosen.files:
-                if path.name in METRIC_FILES:
-                    for key, value in metrics_of(path).items():
-                        self._runs.metric(opened.run_id, f"{path.stem}/{key}", value, at)
-                        self._runs.metric(self.parent, f"{path.stem}/{key}", value, at)
-        if left_out:
-            self._runs.label(opened.run_id, {tags.FILES_LEFT_OUT: left_out})
+        shown = result.outputs.get(SHOWN.get(step, ""))
+        self._show(opened, step, result.properties, self._resolve(shown.uri) if shown else None, at)
 
-    def _best_trial(self, opened: _Open, properties: Mapping[str, Any], at: int) -> None:
-        best = properties.get("BestTrainingJob") or {}
-        self._runs.label(opened.run_id, {tags.BEST_TRIAL: best.get("TrainingJobName")})
-        objective = (best.get("FinalHyperParameterTuningJobObjectiveMetric") or {}).get("Value")
-        if objective is not None:
-            self._runs.metric(opened.run_id, "best_objective", float(objective), at)
+    def _show(self, opened: _Open, step: str, properties: Mapping[str, Any], root: Path | None, at: int) -> None:
+        """Show of a step's result on the execution's own run what is worth comparing and looking at."""
+        shown = self._overview.add(step, properties, files_to_show(root) if root else {})
+        for run_id in (self.parent, opened.run_id):
+            for name, value in shown.figures.items():
+                self._runs.metric(run_id, name, value, at)
+        for place, path in shown.files.items():
+            self._runs.put(self.parent, place, path)
+        for place, drawn in shown.drawn.items():
+            self._runs.put(self.parent, place, drawn)
+        if self._overview.dataset_name:
+            self._note_dataset()
+
+    def _note_dataset(self) -> None:
+        """Note what the execution learns from, once: as the validation has counted it, or else by its address."""
+        name, counted = self._overview.dataset_name, self._overview.documents.get("data", {})
+        for uri in self._datasets:
+            self._runs.dataset(self.parent, uri, name, counted)
+            digest = dataset_digest(uri)[:8]
+            self._runs.label(self.parent, {tags.DATASET: f"{name} ({digest})" if name else digest})
+        self._datasets = ()
 
     def _trial(self, step: str, trial: str, hyperparameters: Mapping[str, str], at: int) -> _Open:
         known = self._trials.get((step, trial))
         if known:
             return known
         labels = {tags.EXECUTION_ID: self._execution, tags.STEP: step, tags.TRIAL: trial}
-        opened = _Open(self._runs.create(trial, at, parent=self._step(step, at).run_id, labels=labels))
+        numbers = _TRIAL_NUMBER.findall(trial)
+        number = numbers[-1] if numbers else f"{sum(of == step for of, _ in self._trials) + 1:03d}"
+        opened = _Open(self._runs.create(f"trial {number}", at, parent=self._step(step, at).run_id, labels=labels))
         self._trials[step, trial] = opened
+        self._overview.trials.append(opened.run_id)
         self._runs.parameters(opened.run_id, hyperparameters)
         return opened
 
@@ -234,12 +251,19 @@ class Writer:
         self._runs.close(opened.run_id, at, status)
 
     def _finish(self, event: ExecutionFinished, at: int) -> None:
-        status = _EXECUTION_STATUS.get(event.status, FAILED)
+        # A rejection is an answer, not a crash.
+        status = FINISHED if self._rejected else _EXECUTION_STATUS.get(event.status, FAILED)
         for opened in (*self._trials.values(), *self._steps.values()):
             if not opened.closed:  # a Condition has no end of its own; a stopped job has none either
                 self._close(opened, at, FINISHED if status == FINISHED else KILLED)
         self._runs.metric(self.parent, "seconds", event.seconds, at)
-        step = f" in {event.failed_step}" if event.failed_step else ""
-        text = f"{event.status}{step}: {event.reason}" if event.reason else f"{event.status}{step}"
-        self._runs.label(self.parent, {tags.NOTE: text, tags.FAILURE: event.reason})
+        verdict = REJECTED if self._rejected else PASSED if event.status == "Succeeded" else event.status.lower()
+        self._note_dataset()
+        step = f"{event.failed_step}: " if event.failed_step and not self._rejected else ""
+        reason = self._why or event.reason  # of an execution SageMaker says little more than which step failed
+        note = self._overview.description(
+            verdict, f"{step}{reason}" if reason else "", Links(self._runs.experiment_id, self.parent)
+        )
+        labels = {tags.VERDICT: verdict, tags.MODEL_VERSION: self._overview.version}
+        self._runs.label(self.parent, {**labels, tags.NOTE: note, tags.FAILURE: reason})
         self._runs.close(self.parent, at, status)

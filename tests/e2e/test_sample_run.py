@@ -164,20 +164,112 @@ def test_after_the_approval_another_limit_runs_only_what_decides_and_compares_wi
     assert gate["champion"]["champion"].removeprefix("champion ") in tilegate(home, "models", "show", "1").stdout
 
 
-def test_mlflow_has_the_execution_its_steps_and_its_trials(first):
-    home, _ = first
+# What compares executions, and no more: 20 at most.
+FIGURES = {
+    *(f"{model}/{name}" for model in ("test", "tflite") for name in ("fpr", "fpr_upper", "tpr", "tpr_lower", "pauc")),
+    *("tflite/bytes", "data/screenshots", "data/groups", "data/quarantined", "tuning/objective", "seconds"),
+    *("validation/pauc", "validation/auc", "validation/loss"),
+}
+PAGES = {
+    *(f"{model}/{name}" for model in ("test", "tflite") for name in ("report.html", "evaluation.json", "slices.csv")),
+    *(f"{model}/{name}" for model in ("test", "tflite") for name in ("det.png", "roc.png", "confusion_matrix.csv")),
+    *("data/report.html", "data/validation.json", "tuning.png", "MODEL_CARD.md"),
+}
+
+
+@pytest.fixture(scope="module")
+def recorded(first):
+    """MLflow's client on the home, and the executions that it has, oldest first."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{first[0]}/mlflow.db")
     experiment = client.get_experiment_by_name("tilegate")
-    runs = client.search_runs([experiment.experiment_id], max_results=500)
-    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
-    execution = min(parents, key=lambda r: r.info.start_time)
-    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == execution.info.run_id]
-    assert {r.info.run_name for r in children} >= {*JOBS, "RegisterModel", "CheckFalsePositiveRate"}
-    tuning = next(r for r in children if r.info.run_name == "TuneHyperparameters")
-    trials = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == tuning.info.run_id]
-    assert len(trials) == 2
-    assert "fine-tune-learning-rate" in trials[0].data.params
-    assert any("objective" in name for name in trials[0].data.metrics)
-    assert execution.inputs.dataset_inputs
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"], max_results=500)
+    return client, [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+
+
+def children(client, run):
+    return client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+
+
+def pages(client, run, folder=None):
+    entries = client.list_artifacts(run.info.run_id, folder)
+    return {path for entry in entries for path in (pages(client, run, entry.path) if entry.is_dir else {entry.path})}
+
+
+def test_mlflow_answers_for_an_execution_at_a_glance_whether_it_ran_or_was_reused(recorded):
+    client, executions = recorded
+    for execution in executions[:2]:
+        tags = execution.data.tags
+        assert (execution.info.status, tags["verdict"], tags["model_version"]) == ("FINISHED", "passed", "1")
+        assert tags["dataset"].startswith("promotion, 1,200 screenshots (")
+        assert set(execution.data.metrics) == FIGURES
+        assert pages(client, execution) >= PAGES
+        note = tags["mlflow.note.content"]
+        assert note.startswith("**Passed**")
+        for place in ("data/report.html", "tflite/report.html", "MODEL_CARD.md"):
+            assert f"/runs/{execution.info.run_id}/artifacts/{place}?" in note
+        assert "#/models/tilegate-screenshots/versions/1?" in note
+        (entry,) = execution.inputs.dataset_inputs
+        profile = json.loads(entry.dataset.profile)
+        assert (profile["accepted"], profile["groups"], profile["classes"]) == (
+            1200,
+            240,
+            {"other": 720, "promotion": 480},
+        )
+        assert set(profile["splits"]) == {"train", "validation", "calibration", "test"}
+    assert {run.info.run_name for run in children(client, executions[0])} >= {*JOBS, "RegisterModel"}
+
+
+def test_mlflow_shows_a_rejection_as_an_answer_with_its_reason(recorded):
+    _, executions = recorded
+    rejected = [run for run in executions if run.data.params["MaxFpr"] == "0.01"]
+    assert len(rejected) == 2
+    for run in rejected:
+        assert (run.info.status, run.data.tags["verdict"]) == ("FINISHED", "rejected")
+    note = rejected[1].data.tags["mlflow.note.content"]
+    assert note.startswith("**Rejected**: ")
+    assert "the limit is 1 %" in note.partition("\n")[0]
+
+
+def test_mlflow_has_trials_with_their_parameters_and_curves(recorded):
+    client, (execution, *_) = recorded
+    tuning = next(run for run in children(client, execution) if run.info.run_name == "TuneHyperparameters")
+    trials = {run.info.run_name: run for run in children(client, tuning)}
+    assert set(trials) == {"trial 001", "trial 002"}
+    for trial in trials.values():
+        assert {"fine-tune-learning-rate", "augment", "fine-tune-blocks"} <= set(trial.data.params)
+        assert trial.data.metrics["objective"] <= tuning.data.metrics["tuning/objective"]
+    curve = {
+        name: [point.step for point in client.get_metric_history(trials["trial 002"].info.run_id, name)]
+        for name in ("validation/pauc", "train/loss")
+    }
+    assert curve == {"validation/pauc": [0, 1, 2, 3], "train/loss": [1, 2, 3]}
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # of MLflow's own modules
+def test_the_registered_version_leads_back_and_scores_a_screenshots_bytes(first, recorded):
+    home, _ = first
+    client, (execution, *_) = recorded
+    import mlflow
+    import pandas as pd
+
+    version = client.get_model_version("tilegate-screenshots", "1")
+    assert version.run_id == execution.info.run_id
+    contract = json.loads((newest(home, "ConvertToTFLite/bundle/bundle") / "model.json").read_text())
+    told = {name: version.tags[name] for name in ("verdict", "variant", "threshold", "tflite_sha256")}
+    assert told["tflite_sha256"] in version.description
+    assert told["verdict"] == "passed"
+    assert float(version.tags["fpr_upper"]) <= 0.15
+    (model,) = execution.outputs.model_outputs
+    source = client.get_logged_model(model.model_id).artifact_location
+    assert source == version.source
+    scorer = mlflow.pyfunc.load_model(source)
+    bundle = Path(source.removeprefix("file://")) / "bundle"
+    golden = json.loads((bundle / "golden" / "golden.json").read_text())["screenshots"][:3]
+    pictures = pd.DataFrame({"image": [(bundle / "golden" / one["file"]).read_bytes() for one in golden]})
+    scores = scorer.predict(pictures)["score"].tolist()
+    assert scores == pytest.approx([one["score"] for one in golden], abs=1e-4)
+    assert scorer.input_example is not None
+    assert (contract["quantization"], str(contract["threshold"])) == (told["variant"], told["threshold"])

@@ -43,7 +43,7 @@ def test_a_version_is_an_mlflow_model_with_its_files_and_tags(home, bundle, requ
     assert (folder / "bundle" / "model.tflite").read_text() == "weights"
     assert {path.name for path in folder.iterdir()} == {"MLmodel", "model.tar.gz", "bundle", "request.json"}
     model = mlflow.models.Model.load(str(folder))
-    assert model.flavors["tilegate"]["sha256"] == made.sha256
+    assert model.flavors["python_function"]["loader_module"] == "pipelines.tracking.pyfunc"
     entity = open_client(home).get_model_version("screenshots", "1")
     assert entity.tags["tilegate.status"] == "PendingManualApproval"
     assert "s3://bucket/evaluation/evaluation.json" in (folder / "request.json").read_text()
@@ -88,11 +88,13 @@ def test_a_registration_that_was_killed_before_the_journal_is_taken_up(home, bun
     assert len(client.search_model_versions("name = 'screenshots'")) == 1
 
 
-def test_the_model_is_logged_in_the_run_of_the_step_that_registers(home, bundle, request_of):
+def test_the_model_is_logged_in_the_run_that_is_named(home, bundle, request_of):
     client = open_client(home)
     run = client.create_run(client.create_experiment("p", artifact_location=(home / "mlartifacts" / "p").as_uri()))
     made = MlflowRegistry(home, run_for=lambda _: run.info.run_id).register(request_of(), bundle())
-    assert made.artifact_uri.startswith(run.info.artifact_uri)
+    (model,) = client.search_logged_models([run.info.experiment_id])
+    assert (model.artifact_location, str(model.status)) == (made.artifact_uri, "READY")
+    assert client.get_model_version("screenshots", "1").run_id == run.info.run_id
     assert client.get_run(run.info.run_id).info.status == "RUNNING"  # its step closes it
     assert client.get_experiment_by_name("model-registry") is None
 
@@ -202,4 +204,4 @@ def test_the_model_loads_by_its_alias_uri(home, bundle, request_of):
         info = mlflow.models.get_model_info("models:/screenshots@champion")
     finally:
         mlflow.set_tracking_uri(before)
-    assert "tilegate" in info.flavors
+    assert "python_function" in info.flavors

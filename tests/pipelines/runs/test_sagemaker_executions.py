@@ -7,8 +7,9 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from pipelines.definition.step_table import REFUSAL
 from pipelines.runs.executions import Outcome, Status
-from pipelines.runs.sagemaker_executions import REFUSAL, SageMakerExecutions
+from pipelines.runs.sagemaker_executions import SageMakerExecutions
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/tilegate-dev"
 JOB = "arn:aws:sagemaker:eu-west-1:123456789012:processing-job/"

@@ -1,6 +1,5 @@
 """Which files, numbers and names of a step go to MLflow."""
 
-import math
 import string
 
 import pytest
@@ -10,27 +9,12 @@ from hypothesis import strategies as st
 from pipelines.tracking.contents import (
     dataset_digest,
     dataset_uris,
+    files_to_show,
     input_uris,
     metric_name,
-    numeric_leaves,
-    select_files,
 )
 
 NAMES = st.text(max_size=20)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.dictionaries(NAMES, inner, max_size=4) | st.lists(inner, max_size=3),
-    max_leaves=30,
-)
-
-
-@given(JSON)
-def test_any_json_flattens_to_few_floats_with_names_that_mlflow_takes(value):
-    leaves = numeric_leaves(value, limit=10)
-    assert len(leaves) <= 10
-    for name, number in leaves.items():
-        assert isinstance(number, float)
-        assert name == metric_name(name)
 
 
 @given(NAMES)
@@ -42,13 +26,8 @@ def test_a_metric_name_is_no_path_that_leaves_its_place(name):
     assert set(clean) - set(string.printable) == {c for c in clean if c.isalnum() and not c.isascii()}
 
 
-def test_shallow_numbers_come_before_deep_ones_and_lists_are_left_out():
-    value = {"deep": {"deeper": {"x": 1}}, "fpr": 0.01, "passed": False, "curve": [1, 2], "note": "n", "none": None}
-    assert numeric_leaves(value) == {"fpr": 0.01, "passed": 0.0, "deep/deeper/x": 1.0}
-    assert numeric_leaves(value, limit=1) == {"fpr": 0.01}
-    assert numeric_leaves(value, depth=1) == {"fpr": 0.01, "passed": 0.0}
-    assert math.isnan(numeric_leaves({"x": math.nan})["x"])
-    assert numeric_leaves({"x": 10**400}) == {}
+def test_what_a_training_calls_by_a_colon_stands_together():
+    assert metric_name("validation:auc") == "validation/auc"
 
 
 @pytest.mark.parametrize(
@@ -83,9 +62,12 @@ def test_inputs_of_processing_and_training_are_named():
     }
 
 
-def test_of_a_shared_prefix_only_the_steps_own_files_are_chosen_and_no_tables(tmp_path):
-    for name in ("mine.json", "part/facts.parquet", "others.json"):
+def test_pages_tables_and_pictures_are_shown_and_nothing_that_a_link_leads_to(tmp_path):
+    shown = ("report.html", "evidence/roc.png", "evidence/slices.csv", "scores.parquet")
+    for name in (*shown, "model.tar.gz", "tiles.npy"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("{}")
-    chosen = select_files(tmp_path, ["mine.json", "part/facts.parquet", "gone.json"])
-    assert [str(name) for _, name in chosen.files] == ["mine.json"]
+        (tmp_path / name).write_text("x")
+    (tmp_path / "link.html").symlink_to("/etc/hosts")
+    with (tmp_path / "endless.json").open("wb") as stream:
+        stream.truncate(21 << 20)
+    assert set(files_to_show(tmp_path)) == set(shown)

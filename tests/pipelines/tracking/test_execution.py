@@ -13,20 +13,23 @@ from pipelines.tracking.listener import MlflowTracker
 MAKE = """
 import io, json, pathlib, sys, tarfile
 out = pathlib.Path(sys.argv[1])
-(out / "evaluation.json").write_text(json.dumps({"fpr": 0.004}))
+(out / "evaluation.json").write_text(json.dumps({"gate": {"fpr": {"value": 0.004}}}))
 with tarfile.open(out / "model.tar.gz", "w:gz") as archive:
     member = tarfile.TarInfo("model.tflite")
     member.size = 3
     archive.addfile(member, io.BytesIO(b"abc"))
 print("made")
 """
-OUTPUT = {"OutputName": "bundle", "S3Output": {"LocalPath": "/opt/ml/processing/out", "S3Uri": "s3://bucket/bundle"}}
+OUTPUT = {
+    "OutputName": "evaluation",
+    "S3Output": {"LocalPath": "/opt/ml/processing/out", "S3Uri": "s3://bucket/bundle"},
+}
 DEFINITION = {
     "Version": "2020-12-01",
     "Parameters": [{"Name": "DatasetUri", "Type": "String", "DefaultValue": "s3://bucket/datasets/0123456789abcdef"}],
     "Steps": [
         {
-            "Name": "Convert",
+            "Name": "EvaluateModel",
             "Type": "Processing",
             "CacheConfig": {"Enabled": True, "ExpireAfter": "P30D"},
             "Arguments": {
@@ -41,7 +44,7 @@ DEFINITION = {
         {
             "Name": "RegisterModel",
             "Type": "RegisterModel",
-            "DependsOn": ["Convert"],
+            "DependsOn": ["EvaluateModel"],
             "Arguments": {
                 "ModelPackageGroupName": "screenshots",
                 "CustomerMetadataProperties": {"execution": {"Get": "Execution.PipelineExecutionId"}},
@@ -77,8 +80,9 @@ def test_two_runs_are_tracked_the_second_reusing_the_first(played):
     assert [result.status for result in results] == ["Succeeded", "Succeeded"]
     runs = played.runs()
     first, second = (runs[result.execution_id] for result in results)
-    assert first.data.metrics["evaluation/fpr"] == second.data.metrics["evaluation/fpr"] == 0.004
-    assert runs["Convert"].data.tags["tilegate.reused_from"] == results[0].execution_id
+    assert first.data.metrics["test/fpr"] == second.data.metrics["test/fpr"] == 0.004
+    assert "test/evaluation.json" in played.files(first) & played.files(second)
+    assert runs["EvaluateModel"].data.tags["tilegate.reused_from"] == results[0].execution_id
     versions = registry.versions("screenshots")
     assert [version.execution_id for version in versions] == [results[0].execution_id]
     registered = results[1].properties("RegisterModel")
@@ -135,7 +139,7 @@ def test_every_trial_has_its_curve_be_it_complete_stopped_or_from_an_earlier_nig
     trials = {
         run.data.params["a"]: run
         for name, run in played.runs().items()
-        if name.startswith(f"pipelines-{result.execution_id}-Tune-")
+        if name.startswith("trial ") and run.data.tags["tilegate.execution_id"] == result.execution_id
     }
     curves = {
         a: [point.value for point in played.client.get_metric_history(run.info.run_id, "score")]

@@ -104,7 +104,7 @@ def test_the_plugin_carries_an_execution_to_a_server(played, tmp_path, arn):
     assert (first == second, made, again) == (True, "True", "False")
     run = played.client.get_run(first)
     assert (run.info.run_name, run.info.status) == ("abc123def456", "FINISHED")
-    assert run.data.metrics["evaluation/gate/fpr/value"] == 0.004
+    assert run.data.metrics["test/fpr"] == 0.004
 
 
 def _wait_for(url):

@@ -30,7 +30,10 @@ def test_an_execution_looks_in_mlflow_as_one_of_this_machine_does(service, bucke
     assert (parent.info.run_id, made, parent.info.status) == (run_id, True, "FINISHED")
     assert (parent.info.start_time, parent.info.end_time) == tuple(round(at(m).timestamp() * 1000) for m in (0, 90))
     assert parent.data.params == {"MaxFpr": "0.01", "DatasetUri": DATASET}
-    assert parent.data.metrics["evaluation/gate/fpr/value"] == 0.004
+    assert parent.data.metrics["test/fpr"] == 0.004
+    assert parent.data.metrics["validation/auc"] == pytest.approx(0.99)
+    assert (parent.data.tags["verdict"], parent.data.tags["model_version"]) == ("passed", "7")
+    assert {"test/report.html", "test/evaluation.json", "tuning.png"} == played.files(parent)
     assert [entry.dataset.digest for entry in parent.inputs.dataset_inputs] == ["d" * 32]
     steps = {name for name, run in runs.items() if run.data.tags.get("mlflow.parentRunId") == run_id}
     expected = {"ValidateData", "TuneHyperparameters", "TrainModel", "EvaluateModel", "CheckFalsePositiveRate"}
@@ -43,13 +46,13 @@ def test_steps_have_their_files_numbers_hyperparameters_and_links(service, bucke
     mirror()
     runs = runs_of(played)
     evaluated = runs["EvaluateModel"]
-    assert played.files(evaluated) == {"outputs/evaluation/evaluation.json", "outputs/evaluation/report.html"}
+    assert played.files(evaluated) == set()
     assert evaluated.data.metrics["seconds"] == 600
     assert evaluated.data.tags["tilegate.reason"] == "ran as processing-job/pipelines-evaluatemodel"
     assert evaluated.data.tags["tilegate.input.plan"] == DATASET
     trained = runs["TrainModel"]
     assert trained.data.params == {"dropout": "0.2", "seed": "17"}
-    assert trained.data.metrics["validation:auc"] == 0.99
+    assert trained.data.metrics["validation/auc"] == 0.99
     assert runs["CheckFalsePositiveRate"].data.tags["tilegate.outcome"] == "true"
     assert runs["RegisterModel"].data.tags["tilegate.model_package"] == PACKAGE
 
@@ -58,11 +61,11 @@ def test_trials_are_grandchildren_with_their_objective(service, buckets, mirror,
     whole_night(service, buckets)
     mirror()
     runs = runs_of(played)
-    tuning, trial = runs["TuneHyperparameters"], runs["tune-2"]
+    tuning, trial = runs["TuneHyperparameters"], runs["trial 002"]
     assert trial.data.tags["mlflow.parentRunId"] == tuning.info.run_id
     assert trial.data.params == {"dropout": "0.2"}
     assert (trial.data.metrics["objective"], trial.data.metrics["seconds"]) == (pytest.approx(0.7), 600)
-    assert tuning.data.metrics["best_objective"] == pytest.approx(0.7)
+    assert tuning.data.metrics["tuning/objective"] == pytest.approx(0.7)
     assert tuning.data.tags["tilegate.best_trial"] == "tune-2"
 
 
@@ -118,7 +121,9 @@ def test_a_rejected_night_says_why(service, mirror, played):
     service.step("RejectModel", 60, 60, "Failed", Metadata={"Fail": {"ErrorMessage": message}}, FailureReason="x")
     mirror()
     runs = runs_of(played)
-    assert runs["RejectModel"].info.status == runs["abc123def456"].info.status == "FAILED"
+    assert runs["RejectModel"].info.status == runs["abc123def456"].info.status == "FINISHED"
+    assert runs["abc123def456"].data.tags["verdict"] == "rejected"
+    assert "the limit is 1 %" in runs["abc123def456"].data.tags["mlflow.note.content"]
     assert runs["RejectModel"].data.tags["tilegate.failure"] == message
     assert runs["CheckFalsePositiveRate"].data.tags["tilegate.outcome"] == "false"
 
@@ -132,20 +137,21 @@ def test_a_failed_job_shows_its_reason_and_the_report_that_it_still_uploaded(ser
     mirror()
     run = runs_of(played)["ValidateData"]
     assert (run.info.status, run.data.tags["tilegate.failure"]) == ("FAILED", "ClientError: labels conflict")
-    assert played.files(run) == {"outputs/report/report.html"}
+    assert played.files(runs_of(played)["abc123def456"]) == {"data/report.html"}
 
 
 def test_a_step_from_the_cache_points_to_the_execution_that_ran_it(service, buckets, mirror, played):
     folder = "runs/zzz999zzz999/EvaluateModel/evaluation"
-    buckets[1].put(f"{folder}/evaluation.json", json.dumps({"gate": {"fpr": 0.5}}).encode())
+    buckets[1].put(f"{folder}/evaluation.json", json.dumps({"gate": {"fpr": {"value": 0.5}}}).encode())
     outputs = {"evaluation": f"s3://artifacts/{folder}"}
     hit = {"CacheHitResult": {"SourcePipelineExecutionArn": EARLIER}}
     service.processing("EvaluateModel", 50, 50, outputs, **hit)
     mirror()
     run = runs_of(played)["EvaluateModel"]
     assert run.data.tags["tilegate.reused_from"] == "zzz999zzz999"
-    assert run.data.metrics == {"evaluation/gate/fpr": 0.5, "seconds_of_origin": 420}
+    assert run.data.metrics == {"test/fpr": 0.5, "seconds_of_origin": 420}
     assert played.files(run) == set()
+    assert played.files(runs_of(played)["abc123def456"]) == {"test/evaluation.json"}
 
 
 def test_an_execution_that_goes_on_is_not_recorded_yet(service, mirror, played):

@@ -55,7 +55,7 @@ def test_the_event_of_an_ended_execution_records_it_once(deployed, played, capsy
     assert (first["made"], second["made"], first["run"]) == (True, False, second["run"])
     assert json.loads(capsys.readouterr().out.splitlines()[0]) == first
     run = played.client.get_run(first["run"])
-    assert (run.info.run_name, run.data.metrics["evaluation/gate/fpr/value"]) == ("abc123def456", 0.004)
+    assert (run.info.run_name, run.data.metrics["test/fpr"]) == ("abc123def456", 0.004)
 
 
 def test_an_mlflow_that_is_away_is_an_error_so_that_the_event_is_delivered_again(deployed, monkeypatch):

@@ -1,5 +1,13 @@
 """What an execution looks like in MLflow."""
 
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
 from pipelines.executor.events import (
     ConditionDecided,
     ExecutionFinished,
@@ -15,9 +23,22 @@ from pipelines.executor.events import (
     TrialStarted,
 )
 from pipelines.executor.results import StepResult, StoredOutput
+from pipelines.tracking.tuning_figure import correlations
 
 DIGEST = "0123456789abcdef" * 4
 DATASET = f"s3://bucket/datasets/{DIGEST}/manifest.jsonl"
+EVALUATION = {
+    "gate": {"fpr": {"value": 0.004, "upper": 0.009}, "tpr": {"value": 0.8}, "max_fpr": 0.01, "slices": [1, 2]},
+    "binary_classification_metrics": {"confusion_matrix": {"0": {"0": 249, "1": 1}, "1": {"0": 20, "1": 80}}},
+}
+VALIDATION = {
+    "accepted": 1200,
+    "groups": 240,
+    "classes": {"other": 720, "promotion": 480},
+    "names": {"0": "other", "1": "promotion"},
+    "splits": {"test": {"other": 126, "promotion": 84}},
+    "quarantined": 0,
+}
 DONE = ExecutionFinished("Succeeded", None, None, 12.5)
 
 
@@ -37,16 +58,22 @@ def test_an_execution_is_a_parent_run_with_its_parameters_dataset_and_digest(pla
     assert run.data.params == {"DatasetUri": DATASET, "MaxFpr": "0.01"}
     assert run.data.metrics["seconds"] == 12.5
     assert run.data.tags["tilegate.definition_digest"] == "d" * 64
-    assert run.data.tags["mlflow.note.content"] == "Succeeded"
+    assert run.data.tags["verdict"] == "passed"
+    assert run.data.tags["mlflow.note.content"].startswith("**Passed**\n\n")
     (entry,) = run.inputs.dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest) == ("manifest.jsonl", DIGEST[:36])
     assert DATASET in entry.dataset.source
-    assert tracker.url() == f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    page = f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    assert tracker.url() == f"{page}?workflowType=machine_learning"
+    experiment = played.client.get_experiment(run.info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    view = json.loads(json.loads(experiment.tags["mlflow.sharedViewState.executions"])["state"])
+    assert view["selectedColumns"][:2] == ["tags.`verdict`", "tags.`model_version`"]
 
 
-def test_a_step_is_a_child_run_with_its_reason_inputs_log_files_and_numbers(played):
-    """The evaluation's numbers are on the step and on the execution, where a table of executions compares them."""
-    report = played.put("s3://bucket/e/evaluation.json", {"gate": {"fpr": 0.004, "passed": True}, "curve": [1, 2]})
+def test_a_step_is_a_child_run_with_its_reason_inputs_log_and_numbers(played):
+    """The evaluation's numbers and pages are on the execution, where a table of executions compares them."""
+    report = played.put("s3://bucket/e/evaluation.json", EVALUATION)
     played.put("s3://bucket/e/report.html", b"<p>passed</p>")
     played.put("s3://bucket/e/plots/det.png", b"png")
     played.put("s3://bucket/e/tiles.npy", b"not a contract file")
@@ -61,13 +88,14 @@ def test_a_step_is_a_child_run_with_its_reason_inputs_log_files_and_numbers(play
     assert step.data.tags["tilegate.reason"] == "input 'model' changed"
     assert step.data.tags["tilegate.input.model"] == "s3://bucket/m"
     assert step.data.tags["tilegate.output.evaluation"] == "s3://bucket/e sha"
-    numbers = {"evaluation/gate/fpr": 0.004, "evaluation/gate/passed": 1.0}
+    numbers = {"test/fpr": 0.004, "test/fpr_upper": 0.009, "test/tpr": 0.8}
     assert step.data.metrics == {"seconds": 3.0, **numbers}
     assert parent.data.metrics == {"seconds": 12.5, **numbers}
-    folder = "outputs/evaluation"
-    expected = {"log.txt", *(f"{folder}/{name}" for name in ("evaluation.json", "report.html", "plots/det.png"))}
-    assert played.files(step) == expected
-    assert [entry.dataset.digest for entry in step.inputs.dataset_inputs] == [DIGEST[:36]]
+    assert played.files(step) == {"log.txt"}
+    shown = ("confusion_matrix.csv", "evaluation.json", "report.html", "plots/det.png")
+    assert played.files(parent) == {f"test/{name}" for name in shown}
+    table = played.client.download_artifacts(parent.info.run_id, "test/confusion_matrix.csv", str(played.home))
+    assert Path(table).read_text().splitlines()[1:] == ["negative,249,1", "positive,20,80"]
 
 
 def test_training_has_its_hyperparameters_and_the_history_of_its_metrics(played):
@@ -77,31 +105,30 @@ def test_training_has_its_hyperparameters_and_the_history_of_its_metrics(played)
     played.play(played.started(), StepStarted("TrainModel", "Training", "r", arguments), *metrics, ended, DONE)
     run = played.runs()["TrainModel"]
     assert run.data.params == {"learning-rate": "0.1"}
-    history = played.client.get_metric_history(run.info.run_id, "validation:objective")
+    history = played.client.get_metric_history(run.info.run_id, "validation/objective")
     assert [(point.step, point.value) for point in history] == [(0, 0.5), (1, 0.6), (2, 0.7)]
 
 
 def test_a_trial_is_a_grandchild_with_its_hyperparameters_and_objective(played):
-    played.log("Tune", "epoch 1\n", "trials", "t-1")
-    best = {"TrainingJobName": "t-1", "FinalHyperParameterTuningJobObjectiveMetric": {"Value": 0.9}}
+    played.log("Tune", "epoch 1\n", "trials", "t-001")
+    best = {"TrainingJobName": "t-001", "FinalHyperParameterTuningJobObjectiveMetric": {"Value": 0.9}}
     ended = StepSucceeded("Tune", "Tuning", StepResult("Succeeded", {"BestTrainingJob": best}), 9.0)
     played.play(
         played.started(),
         StepStarted("Tune", "Tuning", "r", {"TrainingJobDefinition": {"StaticHyperParameters": {"epochs": "3"}}}),
-        TrialStarted("Tune", "t-1", {"rate": "0.1"}),
-        StepMetric("Tune", "t-1", "tpr", 0.8, 0),
-        StepMetric("Tune", "t-1", "tpr", 0.9, 1),
-        TrialFinished("Tune", "t-1", {"rate": "0.1"}, {"tpr": 0.9, "loss": 0.2}, 0.9, "Completed", False, 4.0),
-        TrialFinished("Tune", "t-2", {"rate": "0.2"}, {"tpr": 0.7}, 0.7, "Completed", True, 4.0),
-        TrialFinished("Tune", "t-3", {"rate": "9"}, {}, None, "Failed", False, 1.0, "exit code 1: NaN"),
+        TrialStarted("Tune", "t-001", {"rate": "0.1"}),
+        StepMetric("Tune", "t-001", "tpr", 0.8, 0),
+        StepMetric("Tune", "t-001", "tpr", 0.9, 1),
+        TrialFinished("Tune", "t-001", {"rate": "0.1"}, {"tpr": 0.9, "loss": 0.2}, 0.9, "Completed", False, 4.0),
+        TrialFinished("Tune", "t-002", {"rate": "0.2"}, {"tpr": 0.7}, 0.7, "Completed", True, 4.0),
+        TrialFinished("Tune", "t-003", {"rate": "9"}, {}, None, "Failed", False, 1.0, "exit code 1: NaN"),
         ended,
         DONE,
     )
     runs = played.runs()
-    tune, first, second, third = (runs[name] for name in ("Tune", "t-1", "t-2", "t-3"))
+    tune, first, second, third = (runs[name] for name in ("Tune", "trial 001", "trial 002", "trial 003"))
     assert tune.data.params == {"epochs": "3"}
-    assert tune.data.tags["tilegate.best_trial"] == "t-1"
-    assert tune.data.metrics["best_objective"] == 0.9
+    assert tune.data.tags["tilegate.best_trial"] == "t-001"
     history = played.client.get_metric_history(tune.info.run_id, "objective")
     assert [(point.step, point.value) for point in history] == [(0, 0.9), (1, 0.7)]
     assert {run.data.tags["mlflow.parentRunId"] for run in (first, second, third)} == {tune.info.run_id}
@@ -109,12 +136,15 @@ def test_a_trial_is_a_grandchild_with_its_hyperparameters_and_objective(played):
     assert first.data.metrics == {"tpr": 0.9, "loss": 0.2, "objective": 0.9, "seconds": 4.0}
     assert len(played.client.get_metric_history(first.info.run_id, "tpr")) == 2
     assert played.files(first) == {"log.txt"}
+    note = runs[played.execution].data.tags["mlflow.note.content"]
+    assert all(run.info.run_id in note.partition("#/compare-runs?")[2] for run in (first, second, third))
     assert "tilegate.reused_from" in second.data.tags
     assert (third.info.status, third.data.tags["tilegate.failure"]) == ("FAILED", "exit code 1: NaN")
 
 
 def test_a_reused_step_has_a_run_that_points_to_the_first_one_and_repeats_its_numbers(played):
-    uri = played.put("s3://bucket/v/validation.json", {"rows": 7}).rpartition("/")[0]
+    uri = played.put("s3://bucket/v/validation.json", {"accepted": 7}).rpartition("/")[0]
+    played.put("s3://bucket/v/report.html", b"<p>good</p>")
     ended = StepSucceeded("ValidateData", "Processing", result(report=uri), 5.0)
     played.play(played.started(), processing("ValidateData"), ended, DONE)
     first = played.runs()["ValidateData"]
@@ -124,8 +154,11 @@ def test_a_reused_step_has_a_run_that_points_to_the_first_one_and_repeats_its_nu
     assert second.info.status == "FINISHED"
     assert second.data.tags["tilegate.reused_from"] == played.execution
     assert second.data.tags["tilegate.reused_from_run"] == first.info.run_id
-    assert second.data.metrics == {"seconds_of_origin": 5.0, "validation/rows": 7.0}
+    assert second.data.metrics == {"seconds_of_origin": 5.0, "data/screenshots": 7.0}
     assert played.files(second) == set()
+    execution = played.runs()["20261124-000000-aaaa"]
+    assert played.files(execution) == {"data/report.html", "data/validation.json"}
+    assert execution.data.metrics["data/screenshots"] == 7.0
 
 
 def test_a_failed_step_fails_its_run_and_its_execution(played):
@@ -139,7 +172,7 @@ def test_a_failed_step_fails_its_run_and_its_execution(played):
     assert (step.info.status, parent.info.status) == ("FAILED", "FAILED")
     assert step.data.tags["tilegate.exit_code"] == "2"
     assert played.files(step) == {"log.txt"}
-    assert parent.data.tags["mlflow.note.content"] == "Failed in TrainModel: exit code 2: no labels"
+    assert parent.data.tags["mlflow.note.content"].startswith("**Failed**: TrainModel: exit code 2: no labels")
     assert parent.data.tags["tilegate.skipped.EvaluateModel"] == "TrainModel failed"
     assert "EvaluateModel" not in runs
 
@@ -148,7 +181,7 @@ def test_what_a_failed_step_has_left_is_shown(played):
     uri = played.put("s3://bucket/e/report.html", b"why it stopped").rpartition("/")[0]
     failed = StepFailedEvent("ValidateData", "exit code 1: too many labels changed", 1, None, {"report": uri})
     played.play(played.started(), processing("ValidateData"), failed, DONE)
-    assert played.files(played.runs()["ValidateData"]) == {"outputs/report/report.html"}
+    assert played.files(played.runs()[played.execution]) == {"data/report.html"}
 
 
 def test_a_stopped_execution_and_what_it_was_doing_are_killed(played):
@@ -177,23 +210,13 @@ def test_a_condition_and_a_retry_say_what_happened(played):
     assert runs["RegisterModel"].data.tags["tilegate.retried"] == "attempt 2 of 3: killed by SIGKILL"
 
 
-def test_a_large_log_keeps_its_end_and_many_files_are_counted(played):
-    played.log("PreprocessTiles", "first line\n" + "x" * 6_000_000 + "\nlast line\n")
-    for number in range(60):
-        uri = played.put(f"s3://bucket/t/golden/{number:03}.png", b"png")
-    played.put("s3://bucket/t/tiles.parquet", b"x" * 6_000_000)
-    played.put("s3://bucket/t/tiles.json", {})
-    ended = StepSucceeded("PreprocessTiles", "Processing", result(tiles=uri.partition("/golden")[0]), 1.0)
+def test_of_a_large_log_its_end_is_kept(played):
+    played.log("PreprocessTiles", "first line\n" + "x" * 21_000_000 + "\nlast line\n")
+    ended = StepSucceeded("PreprocessTiles", "Processing", StepResult("Succeeded"), 1.0)
     played.play(played.started(), processing("PreprocessTiles"), ended, DONE)
     run = played.runs()["PreprocessTiles"]
-    files = played.files(run)
-    assert "outputs/tiles/tiles.json" in files
-    assert len(files) == 51
-    assert run.data.tags["tilegate.files_left_out"] == "12"
-    log = played.client.download_artifacts(run.info.run_id, "log.txt", str(played.home))
-    with open(log) as stream:  # noqa: PTH123
-        text = stream.read()
-    assert text.startswith("[the last 5 MB of ")
+    text = Path(played.client.download_artifacts(run.info.run_id, "log.txt", str(played.home))).read_text()
+    assert text.startswith("[the last 20 MB of ")
     assert text.endswith("last line\n")
 
 
@@ -214,10 +237,113 @@ def test_a_trial_that_was_stopped_early_says_so_and_keeps_its_curve(played):
     started = StepStarted("Tune", "Tuning", "r", {})
     done = StepSucceeded("Tune", "Tuning", StepResult("Succeeded"), 3.0)
     played.play(played.started(), started, TrialStarted("Tune", "t-001", {"rate": "0.1"}), *values, ended, done, DONE)
-    run = played.runs()["t-001"]
+    run = played.runs()["trial 001"]
     assert run.info.status == "KILLED"
     assert run.data.tags["tilegate.stopped_early"] == run.data.tags["mlflow.note.content"] == why
     assert "tilegate.failure" not in run.data.tags
     assert run.data.metrics["objective"] == 0.5
     history = played.client.get_metric_history(run.info.run_id, "score")
     assert [(point.step, point.value) for point in history] == [(0, 0.5), (1, 0.4), (2, 0.3)]
+
+
+REFUSED = "False-positive rate 2 %, 95 % upper bound 3 %; the limit is 1 %. <b>*"
+
+
+def test_a_rejection_is_an_answer_and_says_why_with_links_to_what_shows_it(played):
+    played.put("s3://bucket/v/validation.json", VALIDATION)
+    played.put("s3://bucket/v/report.html", b"<p>good</p>")
+    played.put("s3://bucket/e/evaluation.json", EVALUATION)
+    played.put("s3://bucket/e/report.html", b"<p>rejected</p>")
+    played.play(
+        played.started(DatasetUri=DATASET),
+        processing("ValidateData"),
+        StepSucceeded("ValidateData", "Processing", result(report="s3://bucket/v"), 1.0),
+        processing("EvaluateModel"),
+        StepSucceeded("EvaluateModel", "Processing", result(evaluation="s3://bucket/e"), 1.0),
+        ConditionDecided("CheckFalsePositiveRate", False, "1 == 0 is false"),
+        StepStarted("RejectModel", "Fail", "the pipeline came to this step", {}),
+        StepFailedEvent("RejectModel", REFUSED, None, None),
+        ExecutionFinished("Failed", "RejectModel", REFUSED, 9.0),
+    )
+    runs = played.runs()
+    execution = runs[played.execution]
+    assert (execution.info.status, runs["RejectModel"].info.status) == ("FINISHED", "FINISHED")
+    assert (execution.data.tags["verdict"], runs["RejectModel"].data.tags["verdict"]) == ("rejected", "rejected")
+    assert execution.data.tags["dataset"] == "promotion, 1,200 screenshots (01234567)"
+    note = execution.data.tags["mlflow.note.content"]
+    assert note.startswith(
+        "**Rejected**: False-positive rate 2 %, 95 % upper bound 3 %; the limit is 1 %. \\<b\\>\\*\n"
+    )
+    page = f"#/experiments/{execution.info.experiment_id}/runs/{execution.info.run_id}/artifacts"
+    for place in ("data/report.html", "test/report.html"):
+        assert f"({page}/{place}?workflowType=machine_learning)" in note
+        assert place in played.files(execution)
+    assert "| trained model | 0.40% | 0.90% | 80.00% | - |" in note
+    (entry,) = execution.inputs.dataset_inputs
+    assert entry.dataset.name == "promotion, 1,200 screenshots"
+    assert json.loads(entry.dataset.profile) == {key: VALIDATION[key] for key in VALIDATION if key != "names"}
+
+
+def test_a_conversion_that_may_not_ship_shows_what_it_left_in_its_folder(played):
+    left = played.home / "runs" / played.execution / "steps/ConvertToTFLite/opt/ml/processing/output/bundle/evidence"
+    left.mkdir(parents=True)
+    (left / "report.html").write_text("<p>no variant</p>")
+    (left / "evaluation.json").write_text(json.dumps(EVALUATION))
+    reason = "exit code 3: No converted model may ship."
+    failed = StepFailedEvent("ConvertToTFLite", reason, 3, None)
+    ended = ExecutionFinished("Failed", "ConvertToTFLite", reason, 9.0)
+    played.play(played.started(), processing("ConvertToTFLite"), failed, ended)
+    execution = played.runs()[played.execution]
+    assert (execution.info.status, execution.data.tags["verdict"]) == ("FINISHED", "rejected")
+    assert {"tflite/report.html", "tflite/confusion_matrix.csv"} <= played.files(execution)
+    assert execution.data.metrics["tflite/fpr_upper"] == 0.009
+
+
+def test_a_tuning_has_a_picture_that_one_from_the_cache_has_as_well(played):
+    trials = [
+        {
+            "TrainingJobName": f"t-{number:03d}",
+            "TunedHyperParameters": {"rate": str(number), "odd": str(number % 2), "same": "1", "name": "a"},
+            "FinalHyperParameterTuningJobObjectiveMetric": {"MetricName": "score", "Value": number / 10},
+        }
+        for number in range(1, 7)
+    ]
+    found = StepResult("Succeeded", {"TrainingJobSummaries": trials, "BestTrainingJob": trials[-1]})
+    name = "TuneHyperparameters"
+    played.play(played.started(), StepStarted(name, "Tuning", "r", {}), StepSucceeded(name, "Tuning", found, 3.0), DONE)
+    first = played.runs()[played.execution]
+    reused = StepReused(name, "Tuning", "nothing changed", played.execution, found, 3.0)
+    played.play(played.started("20261124-000000-aaaa"), reused, DONE)
+    second = played.runs()["20261124-000000-aaaa"]
+    assert played.files(first) == played.files(second) == {"tuning.png"}
+    assert second.data.metrics["tuning/objective"] == 0.6
+    tuned = [trial["TunedHyperParameters"] for trial in trials]
+    ranked = correlations(tuned, [number / 10 for number in range(1, 7)])
+    assert ranked == {"rate": pytest.approx(1.0), "odd": pytest.approx(-0.293, abs=0.001), "same": 0.0}
+
+
+def test_while_it_trains_a_run_notes_what_its_jobs_take(played, monkeypatch):
+    monkeypatch.setattr("pipelines.tracking.listener._SAMPLE_SECONDS", 0.05)
+    program = "x = b'x' * 40_000_000; print('ready', flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as job:
+        job.stdout.readline()
+        tracker = played.tracker()
+        tracker(played.started())
+        tracker(StepStarted("TrainModel", "Training", "r", {}))
+        until = time.monotonic() + 120
+        while time.monotonic() < until and not (tracker._writer and tracker._writer._samples > 1):
+            time.sleep(0.1)
+        job.communicate(b"\n")
+    tracker(StepSucceeded("TrainModel", "Training", StepResult("Succeeded"), 1.0))
+    tracker(DONE)
+    tracker.close()
+    assert tracker.problem is None
+    run_id = played.runs()["TrainModel"].info.run_id
+    memory, processor = (
+        [point.value for point in played.client.get_metric_history(run_id, name)]
+        for name in ("system/memory_usage_megabytes", "system/cpu_utilization_percentage")
+    )
+    assert max(memory) > 40  # the last measurement may be of a job that was just ending
+    assert len(memory) == len(processor) > 1
+    assert not any(name.startswith("system/") for name in played.runs()[played.execution].data.metrics)

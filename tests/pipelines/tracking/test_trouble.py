@@ -43,18 +43,25 @@ def test_one_event_that_cannot_be_written_does_not_lose_the_others(played, capsy
         raise OSError("the disk is gone")
 
     def with_output(name):
-        outputs = {"o": {"uri": "s3://b/o", "digest": ""}}
+        outputs = {"evaluation": {"uri": "s3://b/o", "digest": ""}}
         document = {"status": "Succeeded", "properties": {}, "seconds": 1, "reused": False, "reason": None}
         return StepSucceeded(name, "Processing", StepResult.from_json({**document, "outputs": outputs}), 1.0)
 
     tracker = MlflowTracker(played.home, resolve=resolve)
-    for event in (played.started(), step("a"), with_output("a"), step("b"), succeeded("b"), DONE):
+    for event in (
+        played.started(),
+        step("EvaluateModel"),
+        with_output("EvaluateModel"),
+        step("b"),
+        succeeded("b"),
+        DONE,
+    ):
         tracker(event)
     tracker.close()
     assert tracker.problem == "OSError: the disk is gone"
     assert capsys.readouterr().err.count("\n") == 1
     runs = played.runs()
-    assert {runs[name].info.status for name in ("a", "b", played.execution)} == {"FINISHED"}
+    assert {runs[name].info.status for name in ("EvaluateModel", "b", played.execution)} == {"FINISHED"}
 
 
 def test_events_return_at_once_and_close_gives_up_while_the_store_is_locked(played, capsys):
@@ -128,7 +135,7 @@ def test_an_experiment_that_was_deleted_in_the_ui_is_restored(played):
     assert set(played.runs()) == {played.execution, OTHER}
 
 
-def test_the_registry_logs_the_model_in_the_run_of_its_step(played, tmp_path):
+def test_the_registry_logs_the_model_in_the_executions_own_run(played, tmp_path):
     """The answer waits for the events before it, so the first step of a run may register as well."""
     archive = tmp_path / "model.tar.gz"
     import tarfile
@@ -146,10 +153,11 @@ def test_the_registry_logs_the_model_in_the_run_of_its_step(played, tmp_path):
     tracker(StepSucceeded("RegisterModel", "RegisterModel", StepResult("Succeeded"), 1.0))
     tracker(DONE)
     tracker.close()
-    run = played.runs()["RegisterModel"]
-    assert version.artifact_uri.startswith(run.info.artifact_uri)
+    run = played.runs()[played.execution]
+    (model,) = played.client.search_logged_models([run.info.experiment_id])
+    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    assert (model.source_run_id, model.artifact_location) == (run.info.run_id, version.artifact_uri)
     assert run.info.status == "FINISHED"
-    assert f"model-{version.sha256[:12]}/MLmodel" in played.files(run)
     assert tracker.registration_run(arguments) is None
 
 

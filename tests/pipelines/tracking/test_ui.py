@@ -1,51 +1,67 @@
 """The UI really starts on loopback over the home's store."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from pipelines.executor.events import ExecutionFinished
-from pipelines.tracking.ui import run_url, ui_command, ui_environment
+from pipelines.tracking.ui import executions_url, run_url, serve, ui_command
+from steps.core.common.errors import UserError
 
 pytestmark = pytest.mark.integration
+
+TILEGATE = Path(sys.executable).parent / "tilegate"
 
 
 def test_the_ui_listens_on_loopback_only(tmp_path):
     command = ui_command(tmp_path, port=5001)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert f"sqlite:///{tmp_path}/mlflow.db" in command
-    assert run_url("1", "r", port=5001) == "http://127.0.0.1:5001/#/experiments/1/runs/r"
+    assert run_url("1", "r", port=5001) == "http://127.0.0.1:5001/#/experiments/1/runs/r?workflowType=machine_learning"
+
+
+def test_the_ui_opens_the_executions_and_not_the_pages_of_language_models(played):
+    page = "http://127.0.0.1:5000/#/experiments"
+    assert executions_url(played.home, "screenshots") == f"{page}?workflowType=machine_learning"
+    played.play(played.started(), ExecutionFinished("Succeeded", None, None, 1.0))
+    number = played.client.get_experiment_by_name("screenshots").experiment_id
+    wanted = f"{page}/{number}/runs?workflowType=machine_learning&viewStateShareKey=executions"
+    assert executions_url(played.home, "screenshots") == wanted
 
 
 @pytest.fixture(params=[False, True], ids=["writable", "read-only"])
 def ui(request, played, tmp_path):
-    """Start the UI over a home with an execution; give its address, and whether it is read-only."""
+    """Start the UI over a home with an execution; give its port, and whether it is read-only. Nothing stays of it."""
     played.play(played.started(), ExecutionFinished("Succeeded", None, None, 1.0))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    ui = subprocess.Popen(
-        ui_command(played.home, port=port, read_only=request.param),
-        env={**os.environ, **ui_environment()},
-        cwd=tmp_path,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    yield f"http://127.0.0.1:{port}", request.param
-    os.killpg(ui.pid, signal.SIGTERM)
-    ui.wait(20)
+    words = ["ui", "--home", played.home, "--port", str(port), *(["--read-only"] if request.param else [])]
+    with (tmp_path / "said").open("w") as said:
+        ui = subprocess.Popen([TILEGATE, *words], cwd=tmp_path, stdout=said, stderr=said)
+        yield port, request.param
+        ui.send_signal(signal.SIGINT if request.param else signal.SIGTERM)
+        assert ui.wait(30) == (0 if request.param else 128 + signal.SIGTERM)
+    text = (tmp_path / "said").read_text()
+    assert f"MLflow on http://127.0.0.1:{port}/#/experiments" in text
+    assert "Traceback" not in text
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 1)
 
 
 def test_the_ui_starts_and_shows_the_execution_and_can_be_told_to_change_nothing(ui, played, tmp_path):
-    address, read_only = ui
+    port, read_only = ui
+    address = f"http://127.0.0.1:{port}"
     assert "<title>MLflow</title>" in _get(f"{address}/", until=time.monotonic() + 60)
+    with pytest.raises(UserError, match=f"port {port} of 127.0.0.1 is taken by another program: .* --port"):
+        serve(played.home, port=port, read_only=read_only, ready=lambda: None)
     api, soon = f"{address}/ajax-api/2.0/mlflow", time.monotonic() + 10
     found = json.loads(_get(f"{api}/experiments/get-by-name?experiment_name=screenshots", until=soon))["experiment"]
     runs = json.loads(_ask("POST", f"{api}/runs/search", {"experiment_ids": [found["experiment_id"]]})[1])["runs"]

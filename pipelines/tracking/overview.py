@@ -1,0 +1,196 @@
+"""An execution at a glance: the few figures, files and sentences that its own run shows of its steps' results."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pipelines.definition.step_table import CONVERT, EVALUATE, REGISTER, TRAIN, TUNE, VALIDATE
+from pipelines.executor.files import read_json
+from pipelines.tracking.tuning_figure import draw_tuning
+from pipelines.tracking.ui import Links
+
+PASSED, REJECTED = "passed", "rejected"
+CARD, TUNING = "MODEL_CARD.md", "tuning.png"
+# The output of a step that is shown, and of its files those below a path in a folder of their own.
+SHOWN = {VALIDATE.name: "report", EVALUATE.name: "evaluation", CONVERT.name: "bundle"}
+_FOLDERS = {VALIDATE.name: ("data", ""), EVALUATE.name: ("test", ""), CONVERT.name: ("tflite", "evidence/")}
+_DOCUMENTS = {"data": "validation.json", "test": "evaluation.json", "tflite": "evaluation.json"}
+_RATES = {
+    "fpr": "gate/fpr/value",
+    "fpr_upper": "gate/fpr/upper",
+    "tpr": "gate/tpr/value",
+    "tpr_lower": "gate/tpr/lower",
+    "pauc": "ranking/partial_auc/value",
+}
+_FIGURES: Mapping[str, Mapping[str, str]] = {
+    "data": {"screenshots": "accepted", "groups": "groups", "quarantined": "quarantined"},
+    "test": _RATES,
+    "tflite": {**_RATES, "bytes": "subject/bytes"},
+}
+_OF_TRAINING = ("validation:pauc", "validation:auc", "validation:loss")
+
+
+@dataclass(slots=True)
+class Shown:
+    """What a step's result adds to the execution's run: figures by name, files and what is drawn by place."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    drawn: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Overview:
+    """What is known of an execution so far: `documents` are those of its figures, by folder, `trials` are runs."""
+
+    documents: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    places: set[str] = field(default_factory=set)
+    trials: list[str] = field(default_factory=list)
+    group: str = ""
+    version: str = ""
+    in_mlflow: bool = False
+
+    def add(self, step: str, properties: Mapping[str, Any], files: Mapping[str, Path]) -> Shown:
+        """Take in a step's result, whether it was made now or taken from the cache; `files` by their relative path."""
+        shown = Shown(_figures_of_jobs(step, properties))
+        if step in _FOLDERS:
+            folder, below = _FOLDERS[step]
+            own = {name.removeprefix(below): path for name, path in files.items() if name.startswith(below)}
+            shown.files = {f"{folder}/{name}": path for name, path in own.items()}
+            if document := shown.files.get(f"{folder}/{_DOCUMENTS[folder]}"):
+                self._read(folder, document, shown)
+            if card := files.get(f"bundle/{CARD}"):
+                shown.files[CARD] = card
+        if step == TUNE.name and (picture := draw_tuning(properties.get("TrainingJobSummaries") or [])):
+            shown.drawn[TUNING] = picture
+        if step == REGISTER and (arn := str(properties.get("ModelPackageArn") or "")):
+            self.group, self.version = arn.split("/")[-2:]
+            self.in_mlflow = "ModelPackageVersion" in properties
+        self.places |= shown.files.keys() | shown.drawn.keys()
+        return shown
+
+    def _read(self, folder: str, path: Path, shown: Shown) -> None:
+        value = read_json(path)
+        if not isinstance(value, Mapping):
+            return
+        self.documents[folder] = value
+        found = {f"{folder}/{name}": _at(value, place) for name, place in _FIGURES[folder].items()}
+        shown.figures |= {name: float(one) for name, one in found.items() if _is_number(one)}
+        if table := _confusion(value, self._names):
+            shown.drawn[f"{folder}/confusion_matrix.csv"] = table.encode()
+
+    @property
+    def _names(self) -> Mapping[str, str]:
+        names = self.documents.get("data", {}).get("names")
+        return names if isinstance(names, Mapping) else {}
+
+    @property
+    def dataset_name(self) -> str:
+        """What is looked for, and in how much; empty as long as the data were not validated."""
+        data = self.documents.get("data")
+        if not data:
+            return ""
+        return f"{self._names.get('1', 'positive')}, {data.get('accepted', 0):,} screenshots"
+
+    def description(self, verdict: str, reason: str, link: Links) -> str:
+        """Return the Markdown below the run's title."""
+        return "\n\n".join(filter(None, self._parts(verdict, reason, link)))
+
+    def _parts(self, verdict: str, reason: str, link: Links) -> Iterator[str]:
+        yield f"**{verdict.capitalize()}**" + (f": {_inline(reason)}" if reason else "")
+        yield " · ".join(self._links(link))
+        rows = [_row(title, self.documents[key]) for key, title in _MODELS.items() if key in self.documents]
+        if rows:
+            yield "\n".join([_HEAD, "|---|---|---|---|---|", *rows])
+            limits = (self.documents.get("tflite") or self.documents["test"]).get("gate") or {}
+            if _is_number(limits.get("max_fpr")) and _is_number(limits.get("min_tpr")):
+                least = f"found at least {limits['min_tpr']:.2%}"
+                yield f"Wanted: false positives at most {limits['max_fpr']:.2%} and {least}, both proven."
+        if name := self.dataset_name:
+            data = self.documents["data"]
+            classes = ", ".join(f"{_inline(label)} {count:,}" for label, count in (data.get("classes") or {}).items())
+            refused = f"; {data['quarantined']:,} quarantined" if data.get("quarantined") else ""
+            yield f"Data: {_inline(name)} of {data.get('groups', 0):,} groups ({classes}){refused}."
+        if self.version and self.in_mlflow and verdict == PASSED:
+            yield f"To decide: `tilegate models approve {self.version} --by NAME --reason TEXT`"
+
+    def _links(self, link: Links) -> Iterator[str]:
+        named = {
+            "tflite/report.html": "Report on the TFLite file",
+            "test/report.html": "Report on the trained model",
+            "data/report.html": "Data page",
+            CARD: "Model card",
+            TUNING: "Tuning",
+        }
+        for place, title in named.items():
+            if place in self.places:
+                yield f"[{title}]({link.file(place)})"
+        if self.trials:
+            yield f"[Trials side by side]({link.compared(self.trials)})"
+        if self.version:
+            title = f"{self.group} version {self.version}"
+            yield f"[{title}]({link.version(self.group, self.version)})" if self.in_mlflow else title
+        yield "what to do next: `docs/operate.md`"
+
+
+_MODELS = {"test": "trained model", "tflite": "TFLite file"}
+_HEAD = "| on the test split | false positives | at most | found | at least |"
+
+
+def _row(title: str, evaluation: Mapping[str, Any]) -> str:
+    subject, gate = evaluation.get("subject") or {}, evaluation.get("gate") or {}
+    variant = f" {subject['quantization']}" if subject.get("quantization") else ""
+    size = f", {subject['bytes'] / 1e6:.2f} MB" if _is_number(subject.get("bytes")) else ""
+    fpr, tpr = gate.get("fpr") or {}, gate.get("tpr") or {}
+    cells = (_counted(fpr), _share(fpr.get("upper")), _counted(tpr), _share(tpr.get("lower")))
+    return f"| {title}{variant}{size} | {' | '.join(cells)} |"
+
+
+def _counted(rate: Mapping[str, Any]) -> str:
+    counted = f" ({rate['count']} of {rate['trials']})" if "count" in rate and "trials" in rate else ""
+    return _share(rate.get("value")) + counted
+
+
+def _share(value: Any) -> str:
+    return f"{value:.2%}" if _is_number(value) else "-"
+
+
+def _figures_of_jobs(step: str, properties: Mapping[str, Any]) -> dict[str, float]:
+    if step == TRAIN.name:
+        final = {item["MetricName"]: item["Value"] for item in properties.get("FinalMetricDataList") or []}
+        return {name.replace(":", "/"): float(final[name]) for name in _OF_TRAINING if name in final}
+    best = (properties.get("BestTrainingJob") or {}).get("FinalHyperParameterTuningJobObjectiveMetric") or {}
+    return {"tuning/objective": float(best["Value"])} if step == TUNE.name and "Value" in best else {}
+
+
+def _confusion(value: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    matrix = _at(value, "binary_classification_metrics/confusion_matrix")
+    if not isinstance(matrix, Mapping):
+        return ""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    called = [names.get("0", "negative"), names.get("1", "positive")]
+    table.writerow(["on the test split", *(f"taken for {name}" for name in called)])
+    for label, name in zip("01", called, strict=True):
+        counts = matrix.get(label) or {}
+        table.writerow([name, counts.get("0", ""), counts.get("1", "")])
+    return text.getvalue()
+
+
+def _at(value: Any, path: str) -> Any:
+    for name in path.split("/"):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _inline(text: str) -> str:
+    """Return a text of strangers as one line in which Markdown and HTML see nothing of their own."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#" else c for c in " ".join(text.split()))
