@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from steps.core.common.choices import FLOAT32, INT8
 from steps.core.common.errors import UserError
 from steps.core.common.worker_pool import die_with_parent
 from steps.core.tiles.spec import PreprocessingSpec
@@ -65,16 +66,15 @@ def make(name: str, ingredients: Ingredients, path: Path) -> None:
     from steps.network.runtime import start_tensorflow
 
     start_tensorflow()
-    from steps.device.export import MODES, export
+    from steps.convert.shortening import shorten
+    from steps.device.export import export
     from steps.device.metadata import finish
-    from steps.network.compression.post_training import weights_to_int8
 
-    if name in MODES:
-        export(_trained(ingredients), ingredients.head, ingredients.spec, path, mode=name)
-    else:
-        export(_rounded(ingredients), ingredients.head, ingredients.spec, path)
-        weights_to_int8(path)
-    finish(path, ingredients.head, ingredients.spec)
+    model = _rounded(ingredients) if name == INT8 else _trained(ingredients)
+    export(model, ingredients.head, ingredients.spec, path)
+    if name != FLOAT32:
+        shorten(path, 8 if name == INT8 else 16)
+        finish(path, ingredients.head, ingredients.spec)
 
 
 def _trained(ingredients: Ingredients) -> Any:
@@ -85,7 +85,7 @@ def _trained(ingredients: Ingredients) -> Any:
 
 
 def _rounded(ingredients: Ingredients) -> Any:
-    from steps.network.compression.rounding import rounded
+    from steps.convert.rounding import rounded
 
     return rounded(_trained(ingredients), _batches(ingredients))
 

@@ -6,7 +6,8 @@ from steps.core.common.errors import UserError
 
 BACKBONES = ("small", "large", "small-minimalistic", "large-minimalistic")
 # Forms of the TFLite model.
-VARIANTS = ("float32", "float16", "weight-int8")
+FLOAT32, INT8 = "float32", "weight-int8"
+VARIANTS = (FLOAT32, "float16", INT8)
 ALL_THERE_IS = "all"
 NO, YES = "no", "yes"
 # A margin to the champion that follows the limit: AWS takes no empty number, and a start gives the limit alone.

@@ -68,5 +68,3 @@ def test_a_head_or_a_spec_of_another_model_is_refused(telling, tmp_path):
         export(telling.model, Head.of(np.ones(9), 0.0), SPEC, tmp_path / "m.tflite")
     with pytest.raises(UserError, match="all three must be of one training"):
         export(telling.model, HEAD, PreprocessingSpec(tile_size=64), tmp_path / "m.tflite")
-    with pytest.raises(UserError, match="one of float32, float16 is wanted"):
-        export(telling.model, HEAD, SPEC, tmp_path / "m.tflite", mode="int4")

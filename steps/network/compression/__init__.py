@@ -1,1 +1,0 @@
-"""Weights in 8 bits: the rounding in Keras, and the file."""
