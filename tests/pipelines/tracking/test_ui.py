@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,9 @@ def ui(request, played, tmp_path):
         port = free.getsockname()[1]
     words = ["ui", "--home", played.home, "--port", str(port), *(["--read-only"] if request.param else [])]
     with (tmp_path / "said").open("w") as said:
-        ui = subprocess.Popen([TILEGATE, *words], cwd=tmp_path, stdout=said, stderr=said)
+        # What a shell started in the background has Ctrl-C ignored, and so would its children.
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        ui = subprocess.Popen([TILEGATE, *words], cwd=tmp_path, stdout=said, stderr=said, preexec_fn=heard)  # noqa: PLW1509 (a signal handler alone)
         yield port, request.param
         ui.send_signal(signal.SIGINT if request.param else signal.SIGTERM)
         assert ui.wait(30) == (0 if request.param else 128 + signal.SIGTERM)

@@ -37,7 +37,9 @@ def trained(workspace, tmp_path_factory):
 def passed(workspace, trained, tmp_path_factory):
     judged = Judged(workspace, trained, tmp_path_factory.mktemp("passed"))
     assert judged.evaluate(*EASY) == 0
-    outputs = [{"OutputName": "bundle", "S3Output": {"S3Uri": "s3://tilegate-local/runs/20261129-1/ConvertToTFLite/bundle"}}]
+    outputs = [
+        {"OutputName": "bundle", "S3Output": {"S3Uri": "s3://tilegate-local/runs/20261129-1/ConvertToTFLite/bundle"}}
+    ]
     job = judged.root / "job.json"
     job.write_text(json.dumps({"ProcessingOutputConfig": {"Outputs": outputs}}))
     assert judged.convert(*EASY, *TWO, "--job", str(job)) == 0
