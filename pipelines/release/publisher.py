@@ -29,7 +29,8 @@ class Publisher:
         being rolled out.
         """
         percent, by, reason = _checked(percent, by, reason)
-        self.channels.history(channel)  # nothing is signed beside a log that does not hold
+        # Nothing is signed beside a log that does not hold, or for a channel that cannot take it.
+        _check_free(self.channels.latest(channel), version)
         found = self.registry.get(self.group, version)
         release = self.store.release(self.registry, found)
         approved = found.approval.at if found.approval else ""
@@ -58,13 +59,21 @@ class Publisher:
         return self.publish(version, channel, percent, **_who(approval))
 
     def rollout(self, channel: str, percent: int, *, by: str, reason: str, identity: str = "") -> State:
-        """Change the share of the installations that run a channel's version, whose files are verified again."""
+        """Change the share of the installations that run a channel's version, whose files are verified again.
+
+        Raises UserError for a version that was rejected since, unless fewer shall run it.
+        """
         percent, by, reason = _checked(percent, by, reason)
 
         def change(state: State | None) -> State | None:
             if state is None or state.percent == percent:
                 return None
             self.store.manifest_of(state.release)
+            if percent > state.percent and self._is_rejected(state.release.version):
+                raise RefusedError(
+                    f"{channel}: version {state.release.version} was rejected, and no more phones get it; "
+                    "`tilegate release rollout --percent 0` takes it from all, and another version can follow then"
+                )
             sequence, moment = self.channels.next(state)
             return replace(
                 state, sequence=sequence, moment=moment, percent=percent, by=by, reason=reason, identity=identity
@@ -118,8 +127,7 @@ class Publisher:
 
     def _return(self, channel: str, version: int, *, by: str, reason: str, identity: str, approved: str = "") -> State:
         release = self.store.find(version)
-        found = self.registry.get(self.group, version)
-        if REJECTED in (found.status, found.outside):
+        if self._is_rejected(version):
             raise UserError(f"version {version} was rejected: roll back to another one with --to")
 
         def change(state: State | None) -> State | None:
@@ -129,6 +137,10 @@ class Publisher:
             return State(channel, sequence, moment, release, WHOLE, None, by, reason, approved, identity)
 
         return self.channels.move(channel, change)
+
+    def _is_rejected(self, version: int) -> bool:
+        found = self.registry.get(self.group, version)
+        return REJECTED in (found.status, found.outside)
 
     def _approved(self, version: int) -> tuple[ModelVersion, Decision]:
         try:
@@ -148,18 +160,24 @@ class Publisher:
         def change(state: State | None) -> State | None:
             if state and state.release == release and state.percent == percent:
                 return None
-            if state and state.release != release and state.percent != WHOLE:
-                raise RefusedError(
-                    f"{channel} is at {state.percent} % of version {state.release.version}: finish its rollout "
-                    f"(`tilegate release rollout --percent 100`) or roll it back before another version follows"
-                )
-            otherwise = state.release if state else None
-            if state and state.release == release:
-                otherwise = state.otherwise
+            _check_free(state, release.version)
+            # What the others run: the version before, or what they ran already where no phone runs that.
+            otherwise = state.otherwise if state else None
+            if state and state.release != release and state.percent == WHOLE:
+                otherwise = state.release
             sequence, moment = self.channels.next(state)
             return State(channel, sequence, moment, release, percent, otherwise, by, reason, approved, identity)
 
         return change
+
+
+def _check_free(state: State | None, version: int) -> None:
+    """Raise RefusedError while another version is on some phones of a channel and not on others."""
+    if state and state.release.version != version and state.percent not in (0, WHOLE):
+        raise RefusedError(
+            f"{state.channel} is at {state.percent} % of version {state.release.version}: finish its rollout "
+            "(`tilegate release rollout --percent 100`), or take it back (`--percent 0`), before another follows"
+        )
 
 
 def _who(approval: Decision) -> dict[str, str]:

@@ -126,6 +126,21 @@ def test_another_version_waits_until_a_rollout_has_ended(bench, objects, publish
     assert str(publisher.follow(2, "stable", 100)) == "stable 3: version 2 to all"
 
 
+def test_a_version_that_was_taken_back_makes_room_and_one_that_was_rejected_gets_no_more_phones(bench, publisher):
+    first, second = bench.approve(), bench.approve()
+    publisher.publish(first, "stable", 40, **WHO)
+    with pytest.raises(RefusedError, match="is at 40 % of version 1: finish its rollout"):
+        publisher.publish(second, "stable", 10, **WHO)
+    assert publisher.store.versions() == [first]
+    bench.registry.reject(GROUP, first, **BOB)
+    with pytest.raises(RefusedError, match="version 1 was rejected, and no more phones get it; .*--percent 0"):
+        publisher.rollout("stable", 100, **BOB)
+    assert str(publisher.rollout("stable", 0, **BOB)).endswith("version 1 to 0 %, no model to the others")
+    assert str(publisher.publish(second, "stable", 10, **WHO)).endswith("version 2 to 10 %, no model to the others")
+    assert str(publisher.rollout("stable", 100, **WHO)).endswith("version 2 to all")
+
+
+
 def test_a_rollback_goes_to_what_everybody_had_and_twice_goes_back_by_two(bench, objects, publisher):
     bench.approve(3)
     for version in (1, 2, 3):
