@@ -45,7 +45,8 @@ def init(folder: Path, classes: str) -> None:
     with config.open("x", encoding="utf-8") as stream:
         stream.write("\n".join(_text(parsed)))
     click.echo(f"Config   {config}")
-    click.echo("Next     put screenshots into the folders, one sub-folder for each app, then:")
+    click.echo("Next     put screenshots into the folders, then run the last line. A folder does not say which of them")
+    click.echo("         are of one app, and must not be on both sides of a test: a table with a column `app` does")
     place = "" if folder == Path() else f"cd {folder} && "
     click.echo(f"         {place}tilegate data validate && tilegate run")
 

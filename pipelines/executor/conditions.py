@@ -93,4 +93,6 @@ def _named(expression: Any, value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return repr(value) if isinstance(value, str) else to_text(value)

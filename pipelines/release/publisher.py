@@ -161,6 +161,11 @@ class Publisher:
             if state and state.release == release and state.percent == percent:
                 return None
             _check_free(state, release.version)
+            if state and state.release == release and percent < state.percent:
+                raise RefusedError(
+                    f"{channel} offers version {release.version} to {state.percent} % already: `tilegate release "
+                    f"rollout --percent {percent}` takes it from phones that have it"
+                )
             # What the others run: the version before, or what they ran already where no phone runs that.
             otherwise = state.otherwise if state else None
             if state and state.release != release and state.percent == WHOLE:

@@ -108,7 +108,7 @@ def _summary(result: ExecutionResult, outcome: str, outputs: Outputs, url: str |
             if outputs.report()
             else f"tilegate logs {result.execution_id} {step}"
         )
-        yield "Next", f"{look}    # why; mended, `tilegate run` reuses what is not concerned"
+        yield "Next", f"{look}    # shows more; after a change `tilegate run` repeats what depends on it alone"
     if url:
         yield "MLflow", f"{url} (start it with: tilegate ui)"
     yield "Run", str(result.run_dir)

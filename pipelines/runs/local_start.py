@@ -62,10 +62,13 @@ class LocalStart:
 
     def chosen(self, request: RunRequest) -> tuple[dict[str, Any], bool]:
         """Return every parameter's value as a request has it, and whether it is for the sample; brings nothing here."""
-        labelled = any(batch.kind == LABELS for batch in catalogue_batches(data_here(self.store, self.settings)))
-        on_sample = request.sample or not (request.data or labelled)
+        on_sample = request.sample or not (request.data or self._labelled())
         preset = SAMPLE_PARAMETERS if on_sample else {}
         return values_of(defaults_of(self.settings), {**preset, **request.parameters}), on_sample
+
+    def _labelled(self) -> int:
+        """Return how many batches of labels were added."""
+        return sum(batch.kind == LABELS for batch in catalogue_batches(data_here(self.store, self.settings)))
 
     def values(self, chosen: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
         """Return the value of every parameter, as `values_of` has it, after the weights were brought into the store."""
@@ -102,6 +105,12 @@ class LocalStart:
                 )
             told = "the embedded sample, drawn by code. It shows that the workflow works, not how good a model is."
             print(f"Data: {told if is_sample else request.data}", flush=True)
+            if request.data and (others := self._labelled()):
+                print(
+                    f"Left out: {others} batches that were added with `tilegate data add`; `--data`, or `data` in "
+                    "tilegate.toml, names other data",
+                    flush=True,
+                )
             data = request.data or write_sample(self.home / "sample", progress=_drawn)
             attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
             classes = Classes.parse(values["Classes"])

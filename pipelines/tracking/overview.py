@@ -116,7 +116,7 @@ class Overview:
             refused = f"; {data['quarantined']:,} quarantined" if data.get("quarantined") else ""
             yield f"Data: {_inline(name)} of {data.get('groups', 0):,} groups ({classes}){refused}."
         if self.version and self.in_mlflow and verdict == PASSED:
-            yield f"To decide: `tilegate models approve {self.version} --by NAME --reason TEXT`"
+            yield f"To decide, as long as nobody has: `tilegate models approve {self.version} --by NAME --reason TEXT`"
 
     def _links(self, link: Links) -> Iterator[str]:
         named = {

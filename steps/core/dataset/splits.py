@@ -4,11 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-# A change of either moves screenshots between splits, and with that makes every earlier test result worthless.
+# A change of this or of SHARES moves screenshots between splits, and makes every earlier test result worthless.
 _SALT = b"tilegate-split-1:"
-_SHARES = (("train", 0.5), ("validation", 0.1), ("calibration", 0.2), ("test", 0.2))
-
-
 GROUP_KEYS = ("group", "app", "session")
 
 
@@ -22,16 +19,22 @@ class Split(StrEnum):
 
 
 DEVELOPMENT = (Split.TRAIN, Split.VALIDATION)
+SHARES: Mapping[Split, float] = {
+    Split.TRAIN: 0.5,
+    Split.VALIDATION: 0.1,
+    Split.CALIBRATION: 0.2,
+    Split.TEST: 0.2,
+}
 
 
 def split_of(group: str) -> Split:
     """Return the split of a group: a uniform hash of its name against the shares 50/10/20/20 %."""
     digest = hashlib.sha256(_SALT + group.encode()).digest()
     position = int.from_bytes(digest[:8]) / 2**64
-    for name, share in _SHARES:
+    for split, share in SHARES.items():
         position -= share
         if position < 0:
-            return Split(name)
+            return split
     return Split.TEST
 
 

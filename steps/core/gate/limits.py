@@ -38,10 +38,10 @@ class Limits:
 
     def __post_init__(self) -> None:
         if not 0 < self.max_fpr < 1:
-            raise UserError(f"max-fpr {self.max_fpr}: a rate between 0 and 1 is wanted, such as 0.01 for 1 %")
+            raise UserError(f"max-fpr {self.max_fpr}: a rate above 0 and below 1 is wanted, such as 0.01 for 1 %")
         # A floor of 0 would pass a model that never flags anything.
         if not 0 < self.min_tpr < 1:
-            raise UserError(f"min-tpr {self.min_tpr}: a rate between 0 and 1 is wanted, such as 0.3 for 30 %")
+            raise UserError(f"min-tpr {self.min_tpr}: a rate above 0 and below 1 is wanted, such as 0.3 for 30 %")
         half = 0.5
         if not half < self.confidence < 1:
             raise UserError(f"confidence {self.confidence}: a number between 0.5 and 1 is wanted, such as 0.95")

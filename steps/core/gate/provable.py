@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from steps.core.dataset.splits import Split
+from steps.core.dataset.splits import SHARES, Split
 from steps.core.gate.clustered_errors import Errors, Needed, Sizes, needed
 from steps.core.gate.limits import Limits
 from steps.core.gate.rates import percent
@@ -54,7 +54,7 @@ class Provable:
         if self.max_fpr > limits.max_fpr:
             said.append(
                 f"Without a single false alarm these data prove a false-positive rate of {percent(self.max_fpr)}, not "
-                f"of {percent(limits.max_fpr)}: {_more(self.missing(limits.max_fpr))} are missing."
+                f"of {percent(limits.max_fpr)}. Missing are {_more(self.missing(limits.max_fpr))}."
             )
         if self.min_tpr < limits.min_tpr:
             said.append(
@@ -64,13 +64,18 @@ class Provable:
             )
         return " ".join(said)
 
+    def __str__(self) -> str:
+        return (
+            f"Without a single error they prove a false-positive rate of {percent(self.max_fpr)} and a true-positive "
+            f"rate of {percent(self.min_tpr)}."
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Return what `read` reads, with the bounds and a sentence for whoever cannot work them out."""
         limits = [limit for limit in _TOLD_LIMITS if limit < self.max_fpr] or [self.max_fpr / 2]
         told = "; ".join(f"for {percent(limit)}, {_more(self.missing(limit))}" for limit in limits)
         message = (
-            f"These data cannot prove what the gate will ask. Even without a single error they prove a false-positive "
-            f"rate of {percent(self.max_fpr)} and a true-positive rate of {percent(self.min_tpr)}. Missing are {told}. "
+            f"These data cannot prove what the gate will ask. {self} Missing are {told}. "
             "Add labelled data of new apps, ask less (--max-fpr, --min-tpr), or train all the same with --train-anyway."
         )
         return {**asdict(self), "max_fpr": self.max_fpr, "min_tpr": self.min_tpr, "message": message}
@@ -85,6 +90,9 @@ def _bound(sizes: Sizes) -> float:
 
 
 def _more(missing: Mapping[str, Needed]) -> str:
-    return " and ".join(
+    each = " and ".join(
         f"{more.screenshots:,} {split} negatives ({more.groups:,} new groups)" for split, more in missing.items()
     )
+    # A group's name decides its split.
+    in_all = max((more.groups / SHARES[Split(split)] for split, more in missing.items()), default=0)
+    return f"{each}: some {in_all:,.0f} new groups in all"

@@ -133,12 +133,11 @@ def test_a_version_that_was_taken_back_makes_room_and_one_that_was_rejected_gets
         publisher.publish(second, "stable", 10, **WHO)
     assert publisher.store.versions() == [first]
     bench.registry.reject(GROUP, first, **BOB)
-    with pytest.raises(RefusedError, match="version 1 was rejected, and no more phones get it; .*--percent 0"):
+    with pytest.raises(RefusedError, match=r"version 1 was rejected, and no more phones get it; .*--percent 0"):
         publisher.rollout("stable", 100, **BOB)
     assert str(publisher.rollout("stable", 0, **BOB)).endswith("version 1 to 0 %, no model to the others")
     assert str(publisher.publish(second, "stable", 10, **WHO)).endswith("version 2 to 10 %, no model to the others")
     assert str(publisher.rollout("stable", 100, **WHO)).endswith("version 2 to all")
-
 
 
 def test_a_rollback_goes_to_what_everybody_had_and_twice_goes_back_by_two(bench, objects, publisher):
