@@ -110,7 +110,7 @@ def _check_approvable(version: ModelVersion) -> None:
         last = version.decisions[-1]
         raise RegistryError(
             f"{version.group} version {version.version} was rejected by {last.by} ({last.reason}) and stays so: "
-            "register the model again as a new version to have it approved"
+            "another run registers the model again, as a new version that can be approved"
         )
     if version.is_champion and not version.outside:
         raise RegistryError(f"{version.group} version {version.version} is approved and the champion already")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.registry.artifact import BUNDLE, stage
 from pipelines.registry.bundles import check_model
-from pipelines.registry.protocol import ModelRegistry, ModelVersion
+from pipelines.registry.protocol import REJECTED, ModelRegistry, ModelVersion
 from pipelines.release.signers import Signer, sealed
 from pipelines.release.verify import (
     FORMAT,
@@ -88,10 +88,10 @@ class ReleaseStore:
         what = f"{version.group} version {version.version}"
         if approval is None:
             outside = f"{version.outside} outside of tilegate" if version.outside else version.status
-            raise UserError(
-                f"{what} is {outside}: only what was approved with a name and a reason is released; "
-                f"`tilegate models approve {version.version} --by NAME --reason TEXT` does so"
-            )
+            does = f"`tilegate models approve {version.version} --by NAME --reason TEXT` does so"
+            if version.status == REJECTED:
+                does = "what was rejected stays so, and a new run registers its successor"
+            raise UserError(f"{what} is {outside}: only what was approved with a name and a reason is released; {does}")
         if found := self._present(version):
             return found
         with scratch("release") as staged:

@@ -172,7 +172,7 @@ def test_rejecting_another_version_leaves_the_champion(registry, bundle, request
 def test_what_was_rejected_stays_rejected(registry, bundle, request_of):
     registry.register(request_of(), bundle())
     registry.reject("screenshots", 1, by="Ann", reason="too many alarms")
-    with pytest.raises(RegistryError, match=r"rejected by Ann \(too many alarms\) and stays so: register the model"):
+    with pytest.raises(RegistryError, match=r"rejected by Ann \(too many alarms\) and stays so: another run"):
         registry.approve("screenshots", 1, by="Bob", reason="please")
     with pytest.raises(RegistryError, match="already rejected by Ann"):
         registry.reject("screenshots", 1, by="Bob", reason="again")
