@@ -10,15 +10,12 @@ IMAGE, SCORE, POSITIVE = "image", "score", "positive"
 
 
 class Scorer:
-    """A bundle that scores; raises UserError if it is none."""
+    """A bundle that scores; raises UserError if its model is not the one that its contract describes."""
 
     def __init__(self, bundle: Path) -> None:
-        from steps.core.common.files import read_json
-        from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
-        from steps.device.runtime import LiteModel
+        from steps.device.prediction import Predictor
 
-        self._model = LiteModel(bundle / TFLITE_FILE, 1)
-        self._threshold = float(read_json(bundle / CONTRACT_FILE)["threshold"])
+        self._predictor = Predictor(bundle)
 
     def predict(self, screenshots: "pd.DataFrame", params: dict[str, Any] | None = None) -> "pd.DataFrame":  # noqa: ARG002 (MLflow's signature)
         """Score PNG, JPEG or WebP files, given as bytes in the column `image`; raises ImageRefusedError."""
@@ -26,8 +23,8 @@ class Scorer:
 
         from steps.core.tiles.decode import decode_image
 
-        scores = [self._model.screenshot(decode_image(bytes(data))[0])[0] for data in screenshots[IMAGE]]
-        return pd.DataFrame({SCORE: scores, POSITIVE: [score > self._threshold for score in scores]})
+        found = [self._predictor.predict(decode_image(bytes(data))[0]) for data in screenshots[IMAGE]]
+        return pd.DataFrame({SCORE: [one.score for one in found], POSITIVE: [one.positive for one in found]})
 
 
 def _load_pyfunc(path: str) -> Scorer:

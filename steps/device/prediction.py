@@ -61,11 +61,15 @@ class Predictor:
     def __call__(self, image: Path) -> tuple[Prediction, Pixels]:
         """Decode a screenshot and show it to the model; raises ImageRefusedError for what no phone would show it."""
         pixels = read_image(image)[0]
+        return self.predict(pixels), pixels
+
+    def predict(self, pixels: Pixels) -> Prediction:
+        """Show a decoded screenshot, (height, width, 3) uint8 RGB, to the model."""
         height, width = pixels.shape[:2]
         score, evidence = self._model.screenshot(pixels)
         boxes = plan_tiles(width, height)
         tiles = tuple(TileEvidence(**asdict(box), evidence=float(e)) for box, e in zip(boxes, evidence, strict=True))
-        return Prediction(width, height, score, score > self.threshold, tiles), pixels
+        return Prediction(width, height, score, score > self.threshold, tiles)
 
 
 def write_page(
