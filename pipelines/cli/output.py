@@ -1,6 +1,7 @@
 """What commands print: JSON for scripts, and tables that follow the terminal's width."""
 
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -30,6 +31,13 @@ def percent(rate: float | None) -> str:
 def terminal_width() -> int | None:
     """Return how many columns the terminal has; None where the output goes elsewhere, and nothing is folded."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def open_page(url: str) -> None:
+    """Open a page for the person at the terminal, where a window can open: a browser in the terminal is none."""
+    windows = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if windows and sys.stdout.isatty():
+        click.launch(url)
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:

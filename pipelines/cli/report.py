@@ -1,13 +1,12 @@
 """`tilegate report`: the page by which people decide on a version."""
 
-import os
-import sys
 from pathlib import Path
 
 import click
 
 from pipelines.cli.command import command
 from pipelines.cli.home import home_option
+from pipelines.cli.output import open_page
 
 
 @command()
@@ -37,10 +36,4 @@ def report(what: str | None, home: Path, *, of_data: bool) -> None:
     if page is None or not page.is_file():
         raise UserError(f"the run {run.id} is {run.status} and has no such page: `tilegate status {run.id}` tells why")
     click.echo(page)
-    if sys.stdout.isatty() and _has_browser():
-        click.launch(page.as_uri())
-
-
-def _has_browser() -> bool:
-    """Tell whether a window can open: a browser in the terminal is none."""
-    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    open_page(page.as_uri())

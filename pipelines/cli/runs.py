@@ -1,9 +1,7 @@
 """`tilegate runs` and `tilegate ui`: look at what has run."""
 
-import os
 import sys
 import textwrap
-import webbrowser
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +12,7 @@ import click
 from pipelines.cli.command import command, group
 from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
-from pipelines.cli.output import json_option, percent, print_json, print_table
+from pipelines.cli.output import json_option, open_page, percent, print_json, print_table
 from pipelines.environment import LOCAL
 from pipelines.executor.event_text import duration
 
@@ -174,7 +172,6 @@ def ui(home: Path, port: int, *, read_only: bool) -> None:
 
     def ready() -> None:
         click.echo(f"MLflow on {url} (Ctrl-C ends it)")
-        if sys.stdout.isatty() and (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()):
-            webbrowser.open(url)
+        open_page(url)
 
     sys.exit(serve(home, port=port, read_only=read_only, ready=ready))
