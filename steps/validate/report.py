@@ -10,7 +10,6 @@ import pandas as pd
 from steps.core.dataset.snapshot import Batch
 from steps.core.dataset.splits import Split
 from steps.core.dataset.tables import Quarantined
-from steps.core.gate.provable import Provable
 from steps.validate import page
 from steps.validate.drift_comparison import CATEGORIES, Comparison
 from steps.validate.examination import Examination
@@ -97,8 +96,7 @@ class _Composer:
         fired = sum(f.fired and f.rule.severity is Severity.NOTE for f in self._examined.findings)
         kept_out = f"{counted(refused, 'row')} kept out" if refused else "no row is kept out"
         known = f"{counted(fired, 'thing')} to know before trusting them" if fired else "nothing odd about them"
-        proof = Provable.of(self._accepted)
-        return f"{counted(accepted, 'screenshot')} may be learned from, {kept_out}; {known}. {proof}"
+        return f"{counted(accepted, 'screenshot')} may be learned from, {kept_out}; {known}. {self._subject.provable}"
 
     def _finding(self, finding: Finding) -> page.Finding:
         rule = finding.rule

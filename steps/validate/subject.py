@@ -10,6 +10,7 @@ import pandas as pd
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.labels import CLASS_NAME
 from steps.core.dataset.tables import SLICE_PREFIX
+from steps.core.gate.provable import Provable
 from steps.validate.admission import Validation
 from steps.validate.drift_comparison import Comparison
 from steps.validate.label_agreement import Changes, label_changes
@@ -89,6 +90,11 @@ class Subject:
         groups = self.accepted["group"].to_numpy()
         found = {name: probe(facts, self.labels, groups) for name, facts in feature_sets(self.accepted).items()}
         return {f"shortcut-{name}": one for name, one in found.items() if one is not None}
+
+    @cached_property
+    def provable(self) -> Provable:
+        """What the gate's rates can be proven to be by the test screenshots."""
+        return Provable.of(self.accepted)
 
     @cached_property
     def changes(self) -> Changes | None:

@@ -9,7 +9,6 @@ import pandas as pd
 from steps.core.dataset.labels import CLASS_NAME
 from steps.core.dataset.splits import Split
 from steps.core.dataset.tables import SLICE_PREFIX
-from steps.core.gate.provable import Provable
 from steps.validate.examination import Examination
 from steps.validate.page import Verdict
 
@@ -46,7 +45,7 @@ def summary(examined: Examination, about: Mapping[str, Any]) -> dict[str, Any]:
             }
             for split in Split
         },
-        "provable": Provable.of(accepted).as_json(),
+        "provable": subject.provable.as_json(),
         "near_duplicate_pairs": len(subject.validation.pairs),
         "findings": [
             {
