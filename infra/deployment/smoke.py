@@ -1,10 +1,8 @@
 """A smoke run of a deployment: one execution on the embedded sample, as cheap as can be, and what it proves."""
 
 import functools
-import tempfile
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.deployment.readiness import BAD, Check, NotReadyError, rows_of
@@ -18,6 +16,7 @@ from pipelines.runs.sample_data import write_sample
 from pipelines.runs.standing import Standing, follow, standing
 from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
+from steps.core.common.scratch import scratch
 from steps.core.dataset.classes import Classes
 
 if TYPE_CHECKING:
@@ -86,8 +85,8 @@ def _sample_of(deployment: "Deployment") -> str:
                     f"{environment.data_bucket} holds data of its own ({batch.name}), with which the sample must not "
                     f"mix: `tilegate start --env {environment.name} --reason TEXT` proves the same on them"
                 )
-        with tempfile.TemporaryDirectory(prefix="tilegate-smoke-") as folder:
-            sample = write_sample(Path(folder) / "sample", screenshots=SCREENSHOTS)
+        with scratch("smoke") as folder:
+            sample = write_sample(folder / "sample", screenshots=SCREENSHOTS)
             classes = Classes.parse(_CLASSES)
             return add_source(data, sample, classes=classes, note=_NOTE, by=deployment.identity, again=True).batch.name
 

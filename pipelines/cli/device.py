@@ -5,11 +5,13 @@ from pathlib import Path
 
 import click
 
+from pipelines.cli.command import group
+
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group()
+@group()
 def device() -> None:
     """Check what runs on the phone."""
 
