@@ -6,7 +6,7 @@ the tile boxes, the tiles' own pixels, the evidence, the score and the decision 
 
 Pixels are exact. Results are floats, so they are compared with a tolerance: four times what two implementations of the
 same operators (XNNPACK and LiteRT's own) differ by on these screenshots, at least 0.0001 of a score. A model whose file
-leaves more to the implementation, as dynamic-range quantisation does, shows by a large tolerance. A decision is
+leaves more to the implementation shows by a large tolerance. A decision is
 compared where the score is farther from the threshold than that.
 """
 

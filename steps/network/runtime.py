@@ -1,4 +1,4 @@
-"""Starting TensorFlow inside a job: quiet, with the legacy Keras that model optimisation needs, on the job's CPUs."""
+"""Starting TensorFlow inside a job: quiet, with the legacy Keras that the models are built with, on the job's CPUs."""
 
 import os
 
