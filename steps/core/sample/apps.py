@@ -17,18 +17,13 @@ APPS = len(FAMILIES) * len(BRANDS)
 # What the labels of the sample's screenshots give as their source.
 SOURCE = "sample"
 
-# Width and height in pixels: real devices scaled down. The repeats are weights; the last three make 10 % landscape.
-DEVICES = (
-    ((270, 480), "phone-16x9-small"), ((270, 480), "phone-16x9-small"), ((270, 480), "phone-16x9-small"),
-    ((270, 600), "phone-20x9"), ((270, 600), "phone-20x9"), ((270, 600), "phone-20x9"),
-    ((270, 600), "phone-20x9"), ((270, 600), "phone-20x9"), ((270, 600), "phone-20x9"),
-    ((288, 640), "phone-20x9-large"), ((288, 640), "phone-20x9-large"), ((288, 640), "phone-20x9-large"),
-    ((288, 640), "phone-20x9-large"), ((288, 640), "phone-20x9-large"), ((288, 640), "phone-20x9-large"),
-    ((360, 640), "phone-16x9"), ((360, 640), "phone-16x9"), ((360, 640), "phone-16x9"),
-    ((360, 640), "phone-16x9"), ((360, 640), "phone-16x9"), ((360, 640), "phone-16x9"),
-    ((384, 512), "tablet-4x3"), ((384, 512), "tablet-4x3"), ((360, 576), "tablet-16x10"),
-    ((640, 360), "phone-landscape"), ((600, 270), "phone-20x9-landscape"), ((512, 384), "tablet-landscape"),
+# Width and height in pixels of real devices scaled down, and weights; the last three make 10 % landscape.
+_DEVICES = (
+    ((270, 480), "phone-16x9-small", 3), ((270, 600), "phone-20x9", 6), ((288, 640), "phone-20x9-large", 6),
+    ((360, 640), "phone-16x9", 6), ((384, 512), "tablet-4x3", 2), ((360, 576), "tablet-16x10", 1),
+    ((640, 360), "phone-landscape", 1), ((600, 270), "phone-20x9-landscape", 1), ((512, 384), "tablet-landscape", 1),
 )  # fmt: skip
+DEVICES = tuple((size, name) for size, name, weight in _DEVICES for _ in range(weight))
 
 _SWITCHED_THEME = 0.2
 _OTHER_FAMILY = 0.35
@@ -90,15 +85,10 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
     return red, green, blue
 
 
-def brightness(value: Colour) -> float:
-    """Return the luma of a colour, 0 to 255 (ITU-R BT.601)."""
-    return 0.299 * value[0] + 0.587 * value[1] + 0.114 * value[2]
-
-
 def ink_on(value: Colour) -> Colour:
-    """Return the colour of a text that can be read on `value`."""
-    middle = 150
-    return (28, 28, 32) if brightness(value) > middle else (255, 255, 255)
+    """Return the colour of a text that can be read on `value`, by its luma (ITU-R BT.601)."""
+    luma, middle = 0.299 * value[0] + 0.587 * value[1] + 0.114 * value[2], 150
+    return (28, 28, 32) if luma > middle else (255, 255, 255)
 
 
 def make_app(seed: int, number: int) -> App:

@@ -1,8 +1,10 @@
 """A canvas in device-independent pixels: the short side of every screen is 360 dp long, as on most phones."""
 
 import functools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -26,6 +28,11 @@ class Box:
     right: float
     bottom: float
 
+    @classmethod
+    def around(cls, centre: Point, wide: float, high: float) -> Self:
+        """Return the box that reaches so far from its middle to each side."""
+        return cls(centre[0] - wide, centre[1] - high, centre[0] + wide, centre[1] + high)
+
     @property
     def width(self) -> float:
         return self.right - self.left
@@ -40,6 +47,19 @@ class Box:
 
     def inset(self, margin: float) -> "Box":
         return Box(self.left + margin, self.top + margin, self.right - margin, self.bottom - margin)
+
+
+def polar(centre: Point, radius: float, angle: float) -> Point:
+    """Return the point at an angle in radians, 0 at three o'clock and growing clockwise."""
+    return centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)
+
+
+def star(centre: Point, points: int, outer: float, inner: float, turn: float) -> list[Point]:
+    """Return the corners of a star, `turn` by the angle between an outer corner and the next inner one."""
+    return [
+        polar(centre, inner if corner % 2 else outer, math.pi * (corner + turn) / points)
+        for corner in range(2 * points)
+    ]
 
 
 class Canvas:
@@ -68,15 +88,13 @@ class Canvas:
             self._draw.rectangle(corners, fill)
 
     def disc(self, centre: Point, radius: float, fill: Colour) -> None:
-        (x, y), r = centre, radius
-        corners = self._corners(Box(x - r, y - r, x + r, y + r))
+        corners = self._corners(Box.around(centre, radius, radius))
         if corners is not None:
             self._draw.ellipse(corners, fill)
 
     def arc(self, centre: Point, radius: float, degrees: tuple[float, float], fill: Colour, width: float) -> None:
         """Draw an arc clockwise between two angles, 0 at three o'clock; its line lies inside the radius."""
-        (x, y), r = centre, radius
-        corners = self._corners(Box(x - r, y - r, x + r, y + r))
+        corners = self._corners(Box.around(centre, radius, radius))
         if corners is not None:
             self._draw.arc(corners, *degrees, fill=fill, width=max(1, self._length(width)))
 

@@ -5,6 +5,17 @@ from typing import TypeVar
 
 import numpy as np
 
+WORDS = (
+    "Account", "Add", "Again", "Album", "All", "Alpine", "Archive", "Autumn", "Balance", "Best", "Bike", "Book",
+    "Bread", "Bridge", "Calm", "Camera", "Card", "City", "Class", "Cloud", "Coffee", "Daily", "Deal", "Deep", "Draft",
+    "East", "Event", "Family", "Field", "Film", "First", "Flight", "Forest", "Free", "Garden", "Green", "Guide", "Home",
+    "Hotel", "Hour", "Inbox", "Lake", "Later", "Lesson", "Letter", "Light", "Lunch", "Market", "Meet", "Mobile",
+    "Music", "New", "News", "Night", "North", "Note", "Offer", "Open", "Order", "Party", "Photo", "Plan", "Quiet",
+    "River", "Room", "Sale", "Save", "School", "Share", "Shop", "Silver", "Sound", "South", "Spring", "Station",
+    "Store", "Story", "Street", "Summer", "Team", "Ticket", "Today", "Tower", "Train", "Travel", "Valley", "Walk",
+    "Water", "Week", "West", "Winter", "Work", "Yellow",
+)  # fmt: skip
+
 _T = TypeVar("_T")
 
 
@@ -36,3 +47,7 @@ class Dice:
             other = self.whole(0, last)
             items[last], items[other] = items[other], items[last]
         return items
+
+    def phrase(self, words: int) -> str:
+        """Return a few words, the first of them capitalised; screens of both classes take theirs from one list."""
+        return " ".join(self.pick(WORDS) for _ in range(words)).capitalize()

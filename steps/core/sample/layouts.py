@@ -7,7 +7,6 @@ from steps.core.sample.apps import Look, ink_on, mix
 from steps.core.sample.canvas import Box, Canvas
 from steps.core.sample.dice import Dice
 from steps.core.sample.widgets import avatar, icon, photo, stars, switch
-from steps.core.sample.words import phrase
 
 _PAGE = 16
 _WIDE = 480
@@ -20,11 +19,11 @@ def _list(canvas: Canvas, area: Box, look: Look, dice: Dice) -> None:
     while y + step <= area.bottom:
         middle = y + step / 2
         avatar(canvas, (_PAGE + 18, middle), 18, look, dice)
-        canvas.text((_PAGE + 48, middle - 9), phrase(dice, 2), 15, look.ink, "lm")
+        canvas.text((_PAGE + 48, middle - 9), dice.phrase(2), 15, look.ink, "lm")
         if rated:
             stars(canvas, _PAGE + 48, middle + 11, look.accent, dice)
         else:
-            canvas.text((_PAGE + 48, middle + 11), phrase(dice, dice.whole(2, 4)), 12, look.muted, "lm")
+            canvas.text((_PAGE + 48, middle + 11), dice.phrase(dice.whole(2, 4)), 12, look.muted, "lm")
         canvas.text((area.right - _PAGE, middle - 9), f"{dice.whole(1, 12)}:{dice.whole(10, 59)}", 11, look.muted, "rm")
         canvas.rectangle(Box(_PAGE + 48, y + step - 1, area.right, y + step), look.line)
         y += step
@@ -43,9 +42,9 @@ def _feed(canvas: Canvas, area: Box, look: Look, dice: Dice) -> None:
             canvas.rectangle(card.inset(1), look.surface, look.radius)
             split = y + (bottom - y) * dice.between(0.4, 0.65)
             photo(canvas, Box(left + 8, y + 8, left + width - 8, split), look, dice)
-            canvas.text((left + 10, split + 6), phrase(dice, 2), 14, look.ink)
+            canvas.text((left + 10, split + 6), dice.phrase(2), 14, look.ink)
             text = Box(left + 10, split + 26, left + width - 10, bottom - 4)
-            canvas.paragraph(text, phrase(dice, 9), 11, look.muted)
+            canvas.paragraph(text, dice.phrase(9), 11, look.muted)
             y = bottom + 12
 
 
@@ -58,27 +57,27 @@ def _chat(canvas: Canvas, area: Box, look: Look, dice: Dice) -> None:
         fill = look.accent if mine else mix(look.surface, look.line, 0.6)
         bubble = Box(left, y, left + width, min(y + height, area.bottom - 48))
         canvas.rectangle(bubble, fill, min(look.radius + 4, 16))
-        canvas.paragraph(bubble.inset(8), phrase(dice, lines * 4), 13, ink_on(fill))
+        canvas.paragraph(bubble.inset(8), dice.phrase(lines * 4), 13, ink_on(fill))
         if not mine:
             avatar(canvas, (_PAGE + 12, y + 14), 12, look, dice)
         y += height + 9
     canvas.rectangle(Box(_PAGE, area.bottom - 42, area.right - _PAGE, area.bottom - 8), look.line, 17)
-    canvas.text((_PAGE + 16, area.bottom - 25), phrase(dice, 2), 13, look.muted, "lm")
+    canvas.text((_PAGE + 16, area.bottom - 25), dice.phrase(2), 13, look.muted, "lm")
 
 
 def _settings(canvas: Canvas, area: Box, look: Look, dice: Dice) -> None:
     y = area.top + 8
     while y + 46 < area.bottom:
         if dice.chance(0.2):
-            canvas.text((_PAGE, y + 16), phrase(dice, 1), 12, look.accent)
+            canvas.text((_PAGE, y + 16), dice.phrase(1), 12, look.accent)
             y += 34
             continue
         icon(canvas, (_PAGE + 12, y + 23), 9, look.muted, dice)
-        canvas.text((_PAGE + 38, y + 23), phrase(dice, dice.whole(1, 3)), 15, look.ink, "lm")
+        canvas.text((_PAGE + 38, y + 23), dice.phrase(dice.whole(1, 3)), 15, look.ink, "lm")
         if dice.chance(0.5):
             switch(canvas, area.right - _PAGE, y + 23, look, dice)
         else:
-            value = f"{dice.whole(1, 100)}%" if dice.chance(0.4) else phrase(dice, 1)
+            value = f"{dice.whole(1, 100)}%" if dice.chance(0.4) else dice.phrase(1)
             canvas.text((area.right - _PAGE, y + 23), value, 13, look.muted, "rm")
         y += 46
 
@@ -101,7 +100,7 @@ def _map(canvas: Canvas, area: Box, look: Look, dice: Dice) -> None:
         canvas.disc((x, y - 18), 4, look.surface)
     search = Box(_PAGE, area.top + 10, area.right - _PAGE, area.top + 48)
     canvas.rectangle(search, look.surface, look.radius)
-    canvas.text((_PAGE + 14, area.top + 29), phrase(dice, 2), 14, look.muted, "lm")
+    canvas.text((_PAGE + 14, area.top + 29), dice.phrase(2), 14, look.muted, "lm")
 
 
 def _calendar(canvas: Canvas, area: Box, look: Look, dice: Dice) -> None:
@@ -122,7 +121,7 @@ def _calendar(canvas: Canvas, area: Box, look: Look, dice: Dice) -> None:
     while y + 44 < area.bottom:
         fill = mix(look.surface, dice.pick((look.accent, look.second)), 0.3)
         canvas.rectangle(Box(_PAGE, y, area.right - _PAGE, y + 38), fill, min(look.radius, 12))
-        canvas.text((_PAGE + 12, y + 19), phrase(dice, 3), 13, look.ink, "lm")
+        canvas.text((_PAGE + 12, y + 19), dice.phrase(3), 13, look.ink, "lm")
         y += 46
 
 
@@ -135,7 +134,7 @@ def _dashboard(canvas: Canvas, area: Box, look: Look, dice: Dice) -> None:
         if card.height < _LOWEST_CARD:
             break
         canvas.rectangle(card, look.surface if look.surface != look.ground else look.line, look.radius)
-        canvas.text((left + 10, top + 9), phrase(dice, 1), 11, look.muted)
+        canvas.text((left + 10, top + 9), dice.phrase(1), 11, look.muted)
         number = f"{dice.whole(1, 99)}%" if dice.chance(0.4) else f"{dice.whole(100, 9999):,}"
         canvas.text((left + 10, top + 24), number, 20, look.ink)
         _chart(canvas, Box(left + 10, top + 54, left + width - 10, card.bottom - 10), look, dice)
@@ -161,12 +160,12 @@ def _chart(canvas: Canvas, box: Box, look: Look, dice: Dice) -> None:
 
 def _reader(canvas: Canvas, area: Box, look: Look, dice: Dice) -> None:
     margin, size = dice.between(16, 28), dice.pick((17, 19, 21))
-    y = canvas.paragraph(Box(margin, area.top + 12, area.right - margin, area.bottom), phrase(dice, 5), 22, look.ink)
+    y = canvas.paragraph(Box(margin, area.top + 12, area.right - margin, area.bottom), dice.phrase(5), 22, look.ink)
     if dice.chance(0.4) and y + 130 < area.bottom:
         photo(canvas, Box(margin, y + 6, area.right - margin, y + 110), look, dice)
         y += 120
     while y + 2 * size < area.bottom:
-        text = phrase(dice, dice.whole(12, 24))
+        text = dice.phrase(dice.whole(12, 24))
         y = canvas.paragraph(Box(margin, y + 14, area.right - margin, area.bottom), text, size, look.ink) + 4
 
 
@@ -184,12 +183,12 @@ def _weather(canvas: Canvas, area: Box, look: Look, dice: Dice) -> None:
     canvas.gradient(area, mix(look.accent, look.ground, 0.3), mix(look.accent, look.ground, 0.8))
     ink = ink_on(mix(look.accent, look.ground, 0.45))
     x = area.width / 2
-    canvas.text((x, area.top + 40), phrase(dice, 1), 20, ink, "mm")
+    canvas.text((x, area.top + 40), dice.phrase(1), 20, ink, "mm")
     canvas.text((x, area.top + 92), f"{dice.whole(-9, 36)}°", 64, ink, "mm")
     canvas.text((x, area.top + 146), f"Rain {dice.whole(0, 100)}%", 14, ink, "mm")
     y = area.top + 180
     while y + 36 < area.bottom:
-        canvas.text((_PAGE, y + 18), phrase(dice, 1), 14, ink, "lm")
+        canvas.text((_PAGE, y + 18), dice.phrase(1), 14, ink, "lm")
         low, high = sorted((dice.between(0.4, 0.7), dice.between(0.5, 0.9)))
         canvas.disc((area.width * 0.32, y + 18), 8, dice.pick((look.second, look.surface)))
         canvas.rectangle(Box(area.width * low, y + 15, area.width * high, y + 21), look.second, 3)

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from PIL import Image
 
 from steps.core.sample.apps import DEVICES, App, Colour, Look, colour, ink_on, mix
-from steps.core.sample.badge import draw_badge
 from steps.core.sample.canvas import SHORT_SIDE_DP, Box, Canvas, Point
-from steps.core.sample.decoys import DECOYS
 from steps.core.sample.dice import Dice
 from steps.core.sample.layouts import LAYOUTS
-from steps.core.sample.plain import PLAIN
+from steps.core.sample.objects import DECOYS, PLAIN, Spot, draw_badge
 from steps.core.sample.widgets import navigation_bar, photo, status_bar, top_bar
-from steps.core.sample.words import phrase
 from steps.core.tiles.tiling import plan_squares
 
 BADGE = "badge"
@@ -115,7 +112,7 @@ def draw_scene(scene: Scene) -> Image.Image:
         for centre in scene.centres
     ]
     for centre, behind in zip(scene.centres, grounds, strict=True):
-        draw(canvas, centre, scene.radius, _colours(behind, look, dice), dice)
+        draw(Spot(canvas, centre, scene.radius, *_colours(behind, look, dice), dice))
     return canvas.finish()
 
 
@@ -138,8 +135,8 @@ def _card(canvas: Canvas, centre: Point, radius: float, look: Look, dice: Dice) 
         Box(left + 12, card.top + 14, x - reach, card.bottom - 10),
     ):
         if text.width > _NARROWEST_TEXT:
-            below = canvas.paragraph(text, phrase(dice, 2), 16, ink_on(ground))
-            canvas.paragraph(Box(text.left, below + 4, text.right, text.bottom), phrase(dice, 8), 11, ink_on(ground))
+            below = canvas.paragraph(text, dice.phrase(2), 16, ink_on(ground))
+            canvas.paragraph(Box(text.left, below + 4, text.right, text.bottom), dice.phrase(8), 11, ink_on(ground))
     return ground
 
 

@@ -1,13 +1,10 @@
 """The parts that screens share: bars, avatars, icons, photos, switches."""
 
-import math
-
 from PIL import Image
 
 from steps.core.sample.apps import Colour, Look, colour, ink_on, mix
-from steps.core.sample.canvas import Box, Canvas, Point
+from steps.core.sample.canvas import Box, Canvas, Point, star
 from steps.core.sample.dice import Dice
-from steps.core.sample.words import phrase
 
 STATUS_BAR = 24
 TOP_BAR = 52
@@ -38,7 +35,7 @@ def top_bar(canvas: Canvas, look: Look, dice: Dice) -> float:
     y = STATUS_BAR + TOP_BAR / 2
     for row in (-6, 0, 6):
         canvas.rectangle(Box(16, y + row - 1, 34, y + row + 1), ink)
-    canvas.text((50, y), phrase(dice, dice.whole(1, 2)), 19, ink, "lm")
+    canvas.text((50, y), dice.phrase(dice.whole(1, 2)), 19, ink, "lm")
     icon(canvas, (canvas.width - 26, y), 10, ink, dice)
     return bottom
 
@@ -60,7 +57,7 @@ def navigation_bar(canvas: Canvas, look: Look, kind: str, dice: Dice) -> float:
         for tab in range(4):
             ink = look.accent if tab == chosen else look.muted
             icon(canvas, (canvas.width * (tab + 0.5) / 4, y - 6), 9, ink, dice)
-            canvas.text((canvas.width * (tab + 0.5) / 4, y + 14), phrase(dice, 1), 10, ink, "mm")
+            canvas.text((canvas.width * (tab + 0.5) / 4, y + 14), dice.phrase(1), 10, ink, "mm")
     return top
 
 
@@ -89,7 +86,7 @@ def icon(canvas: Canvas, centre: Point, radius: float, ink: Colour, dice: Dice) 
 def avatar(canvas: Canvas, centre: Point, radius: float, look: Look, dice: Dice) -> None:
     fill = dice.pick((look.accent, look.second, colour(dice.between(0, 1), 0.5, 0.8)))
     canvas.disc(centre, radius, fill)
-    canvas.text(centre, phrase(dice, 1)[0], radius, ink_on(fill), "mm")
+    canvas.text(centre, dice.phrase(1)[0], radius, ink_on(fill), "mm")
 
 
 def switch(canvas: Canvas, right: float, y: float, look: Look, dice: Dice) -> None:
@@ -101,12 +98,9 @@ def switch(canvas: Canvas, right: float, y: float, look: Look, dice: Dice) -> No
 def stars(canvas: Canvas, left: float, y: float, ink: Colour, dice: Dice) -> None:
     """Draw a rating of five small five-pointed stars, some of them given."""
     given = dice.whole(2, 5)
-    for star in range(5):
-        corners = []
-        for corner in range(10):
-            angle, length = math.pi * (corner / 5 - 0.5), 2.6 if corner % 2 else 6
-            corners.append((left + 7 + star * 14 + length * math.cos(angle), y + length * math.sin(angle)))
-        canvas.polygon(corners, ink if star < given else mix(ink, (128, 128, 128), 0.7))
+    for number in range(5):
+        corners = star((left + 7 + number * 14, y), 5, 6, 2.6, -2.5)
+        canvas.polygon(corners, ink if number < given else mix(ink, (128, 128, 128), 0.7))
 
 
 def photo(canvas: Canvas, box: Box, look: Look, dice: Dice) -> None:

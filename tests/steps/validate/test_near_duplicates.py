@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from steps.core.sample.apps import make_app
-from steps.core.sample.decoys import DECOYS
-from steps.core.sample.plain import PLAIN
+from steps.core.sample.objects import DECOYS, PLAIN
 from steps.core.sample.scenes import BADGE, draw_scene, plan_scene
 from steps.validate.near_duplicates import clusters, confirm, near_duplicates, pairs_within
 from steps.validate.perceptual_hash import perceptual_hash, thumbnail

@@ -5,7 +5,7 @@ import pytest
 
 from steps.core.sample.apps import APPS, SOURCE, app_name, are_drawn, make_app
 from steps.core.sample.canvas import SHORT_SIDE_DP
-from steps.core.sample.decoys import DECOYS
+from steps.core.sample.objects import DECOYS
 from steps.core.sample.scenes import draw_scene, plan_scene
 from steps.core.tiles.tiling import plan_squares
 
