@@ -51,7 +51,7 @@ def test_of_a_good_image_everything_is_known(tmp_path):
     path, sha256 = save(tmp_path / "a.png", pixels)
     seen = inspect((path, sha256))
     assert (seen.id, seen.problem, seen.refusal, seen.size) == (sha256, "", "", path.stat().st_size)
-    assert seen.facts == ImageFacts(360, 640, "PNG", "RGB")
+    assert seen.facts == ImageFacts(360, 640, "PNG")
     assert seen.look == look_of(pixels)
     assert seen.thumb == thumbnail(pixels).tobytes()
     assert seen.phash == perceptual_hash(thumbnail(pixels))
