@@ -12,12 +12,12 @@ from steps.core.common.files import sha256_file
 from steps.core.common.program import Progress
 from steps.core.dataset.plan import TILES, Plan
 from steps.core.dataset.snapshot import Part, parts_to_cut
-from steps.core.dataset.tables import read_dataset
+from steps.core.dataset.tables import read_dataset, read_tiles
 from steps.core.tiles.cutting import CutScreenshot
 from steps.core.tiles.features import features_key, write_shard_features
 from steps.core.tiles.pieces import Pieces
 from steps.core.tiles.spec import PreprocessingSpec, part_key
-from steps.core.tiles.store import read_part, tiles_of_dataset, write_features_list, write_index, write_part
+from steps.core.tiles.store import tiles_of_dataset, write_features_list, write_index, write_part
 from steps.network.runtime import start_tensorflow
 from steps.network.weights import pretrained_weights
 
@@ -31,7 +31,7 @@ def index_tiles(args: argparse.Namespace) -> None:
     parts = parts_to_cut(batches, lambda batch: plan.source.listing(args.store, batch))
     new = [part for part in parts if part.digest in plan.cut]
     old = [part for part in parts if part not in new]
-    indexes = {part.digest: read_part(args.store / TILES, part_key(spec, part.digest)) for part in old}
+    indexes = {part.digest: read_tiles(args.store / TILES / part_key(spec, part.digest)) for part in old}
     indexes |= dict(zip((part.digest for part in new), _new_parts(args, plan, new, spec), strict=True))
     tiles = tiles_of_dataset(pd.concat(indexes.values(), ignore_index=True), read_dataset(args.dataset))
     undescribed = [

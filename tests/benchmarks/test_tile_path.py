@@ -20,7 +20,7 @@ from steps.core.sample.scenes import draw_scene, plan_scene
 from steps.core.tiles.cutting import cut_tiles, encode_tile, tiles_of
 from steps.core.tiles.decode import decode_image, open_image
 from steps.core.tiles.headers import read_header
-from steps.core.tiles.shards import ShardWriter
+from steps.core.tiles.shards import append_record
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.core.tiles.tiling import plan_tiles
 from steps.network.runtime import start_tensorflow
@@ -38,12 +38,12 @@ import sys
 from pathlib import Path
 from own_process import peak_mb
 from steps.core.tiles.cutting import tiles_of
-from steps.core.tiles.shards import ShardWriter
+from steps.core.tiles.shards import append_record
 from steps.core.tiles.spec import PreprocessingSpec
-with ShardWriter(Path(sys.argv[1]), "s") as writer:
+with Path(sys.argv[1]).open("wb") as shard:
     for path in sys.argv[2:]:
         for tile in tiles_of(Path(path).read_bytes(), PreprocessingSpec())[1]:
-            writer.append(tile)
+            append_record(shard, tile)
 print(peak_mb())
 """
 pytestmark = pytest.mark.benchmark
@@ -102,22 +102,22 @@ def inflating(images):
 
 
 def ours(images):
-    def run(n, writer):
+    def run(n, shard):
         for tile in tiles_of(images[n], SPEC)[1]:
-            writer.append(tile)
+            append_record(shard, tile)
 
     return run
 
 
 def pillow(images):
-    def run(n, writer):
+    def run(n, shard):
         picture = Image.open(io.BytesIO(images[n])).convert("RGB")
         for t in plan_tiles(*picture.size):
             box = (t.left, t.top, t.left + t.width, t.top + t.height)
             tile = picture.resize(SIZE, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
             buffer = io.BytesIO()
             tile.save(buffer, "JPEG", quality=95, subsampling=0)
-            writer.append(buffer.getvalue())
+            append_record(shard, buffer.getvalue())
 
     return run
 
@@ -126,13 +126,13 @@ def tensorflow(images):
     start_tensorflow()
     import tensorflow as tf
 
-    def run(n, writer):
+    def run(n, shard):
         picture = tf.io.decode_png(images[n], channels=3)
         height, width = picture.shape[:2]
         for t in plan_tiles(width, height):
             part = picture[t.top : t.top + t.height, t.left : t.left + t.width]
             tile = tf.cast(tf.image.resize(part, SIZE) + 0.5, tf.uint8)
-            writer.append(tf.io.encode_jpeg(tile, quality=95, chroma_downsampling=False).numpy())
+            append_record(shard, tf.io.encode_jpeg(tile, quality=95, chroma_downsampling=False).numpy())
 
     return run
 
@@ -143,9 +143,9 @@ def measured(paths, count, folder, repeats):
     for repeat in range(repeats + 1):
         for n in range(count):
             for name, path in paths.items():
-                with ShardWriter(folder / f"{name}.tfrecord", name) as writer:
+                with (folder / f"{name}.tfrecord").open("wb") as shard:
                     began = time.process_time()
-                    path(n, writer)
+                    path(n, shard)
                     spent = time.process_time() - began
                 if repeat:
                     times[name][n].append(spent)

@@ -19,7 +19,7 @@ from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, INSPECTOR, TILES,
 from steps.core.dataset.snapshot import Batch, Place, parts_of, snapshot_digest, write_listing, write_snapshot
 from steps.core.dataset.tables import read_tiles
 from steps.core.tiles.features import features_key, write_shard_features
-from steps.core.tiles.shards import Record, read_record
+from steps.core.tiles.shards import read_record
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.index import __main__ as index
 from steps.preprocess import __main__ as preprocess
@@ -158,7 +158,7 @@ class Workspace:
     def describe(self) -> None:
         """Write as features what a network of one glance would say: each tile's mean red, green and blue."""
         for shard, rows in read_tiles(self.tiles).groupby("shard"):
-            jpegs = [read_record(self.shards, Record(shard, row.offset, row.length)) for row in rows.itertuples()]
+            jpegs = [read_record(self.shards / shard, row.offset, row.length) for row in rows.itertuples()]
             means = [np.asarray(Image.open(BytesIO(jpeg))).mean((0, 1)) for jpeg in jpegs]
             write_shard_features(self.features, shard, np.array(means, np.float16))
 

@@ -11,7 +11,7 @@ from steps.core.dataset.plan import TILES, Plan
 from steps.core.dataset.snapshot import Batch
 from steps.core.dataset.tables import read_dataset, read_quarantine, read_tiles
 from steps.core.tiles.decode import decode_image
-from steps.core.tiles.shards import Record, read_record
+from steps.core.tiles.shards import read_record
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.preprocess import __main__ as preprocess
 from tests.steps.conftest import TILE_SIZE, Workspace
@@ -62,7 +62,7 @@ def test_every_screenshot_has_its_plan_of_tiles_in_the_store(workspace):
     assert (tiles.groupby("id")["index"].apply(list).map(tuple) == (0, 1, 2, 3)).all()
     number = {row.id: int(row.uri.split("/")[1].split(".")[0]) for row in dataset.itertuples()}
     for tile in tiles.iloc[::7].itertuples():
-        pixels, _ = decode_image(read_record(workspace.shards, Record(tile.shard, tile.offset, tile.length)))
+        pixels, _ = decode_image(read_record(workspace.shards / tile.shard, tile.offset, tile.length))
         assert pixels.shape == (TILE_SIZE, TILE_SIZE, 3)
         red, green = pixels[..., 0].mean(), pixels[..., 1].mean()
         assert abs(red - number[tile.id]) < 4

@@ -1,6 +1,6 @@
 """The tables between the steps, each with one reader and one writer: accepted screenshots, refused rows, tiles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,17 +18,8 @@ VALIDATION = "validation.json"
 SLICE_PREFIX = "slice:"
 
 DATASET_COLUMNS = (
-    "id",
-    "uri",
-    "batch",
-    "row",
-    "label",
-    "group",
-    "split",
-    "cluster",
-    "width",
-    "height",
-    "format",
+    *("id", "uri", "batch", "row", "label", "group", "split", "cluster"),
+    *("width", "height", "format"),
 )
 _QUARANTINE_COLUMNS = ("batch", "labels", "row", "source_ref", "sha256", "reason", "detail")
 _TILE_COLUMNS = (
@@ -48,23 +39,6 @@ class Quarantined:
     sha256: str
     reason: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class TileRecord:
-    """A stored tile: its place in the plan (pixels of the screenshot) and in its shard; index 0 is the overview."""
-
-    id: str
-    index: int
-    count: int
-    left: int
-    top: int
-    tile_width: int
-    tile_height: int
-    shard: str
-    record: int
-    offset: int
-    length: int
 
 
 def write_dataset(folder: Path, accepted: pd.DataFrame) -> None:
@@ -87,9 +61,12 @@ def write_tiles(folder: Path, tiles: pd.DataFrame) -> None:
     _write(tiles[list(_TILE_COLUMNS)].sort_values(["shard", "record"], kind="stable"), folder / TILES)
 
 
-def tile_frame(tiles: Sequence[TileRecord]) -> pd.DataFrame:
-    """Return the index of tiles, a row each; text columns are text and numbers int64, also where there are none."""
-    frame = pd.DataFrame([asdict(tile) for tile in tiles], columns=list(_TILE_COLUMNS))
+def tile_frame(tiles: Sequence[Mapping[str, str | int]]) -> pd.DataFrame:
+    """Return the index of tiles, a row each; text columns are text and numbers int64, also where there are none.
+
+    `left`, `top` and the sides are the tile's place in its screenshot in pixels, the last four its place in its shard.
+    """
+    frame = pd.DataFrame(tiles, columns=list(_TILE_COLUMNS))
     return frame.astype({name: "str" if name in ("id", "shard") else "int64" for name in _TILE_COLUMNS})
 
 

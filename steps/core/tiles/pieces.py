@@ -16,11 +16,11 @@ import pandas as pd
 from steps.core.common.errors import UserError
 from steps.core.common.files import replacing, unfinished
 from steps.core.tiles.cutting import CutScreenshot
-from steps.core.tiles.shards import Record, ShardWriter, read_record
+from steps.core.tiles.shards import append_record, read_record
 from steps.core.tiles.tiling import plan_tiles
 
 _SCREENSHOTS_PER_PIECE = 512
-_COLUMNS = ("key", "width", "height", "offsets", "lengths", "sha256", "refusal", "image", "piece")
+_COLUMNS = ["key", "width", "height", "offsets", "lengths", "sha256", "refusal", "image"]
 
 
 def write_pieces(folder: Path, cuts: Iterable[tuple[str, CutScreenshot]]) -> None:
@@ -62,11 +62,11 @@ class Pieces:
             yield self._cut(row)
 
     def _cut(self, row: Any) -> CutScreenshot:
-        shard = f"{row.piece}.tfrecord"
+        shard = self._folder / f"{row.piece}.tfrecord"
         places = zip(row.offsets, row.lengths, strict=True)
-        encoded = tuple(read_record(self._folder, Record(shard, int(at), int(length))) for at, length in places)
+        encoded = tuple(read_record(shard, int(at), int(length)) for at, length in places)
         if _digest(encoded) != row.sha256:
-            raise UserError(f"{self._folder / shard} is damaged: its tiles of {row.Index} are not those that were cut")
+            raise UserError(f"{shard} is damaged: its tiles of {row.Index} are not those that were cut")
         plan = plan_tiles(row.width, row.height) if encoded else ()
         return CutScreenshot(plan, encoded, row.refusal, row.image)
 
@@ -74,16 +74,16 @@ class Pieces:
 def _write_piece(folder: Path, cuts: Sequence[tuple[str, CutScreenshot]]) -> None:
     rows = []
     with unfinished(folder) as beside:
-        with ShardWriter(beside, "") as writer:
+        with beside.open("wb") as shard:
             for key, cut in cuts:
-                places = [writer.append(data) for data in cut.encoded]
+                offsets = [append_record(shard, data) for data in cut.encoded]
                 rows.append(
                     {
                         "key": key,
                         "width": cut.plan[0].width if cut.plan else 0,
                         "height": cut.plan[0].height if cut.plan else 0,
-                        "offsets": [place.offset for place in places],
-                        "lengths": [place.length for place in places],
+                        "offsets": offsets,
+                        "lengths": [len(data) for data in cut.encoded],
                         "sha256": _digest(cut.encoded),
                         "refusal": cut.refusal,
                         "image": cut.sha256,
@@ -94,12 +94,12 @@ def _write_piece(folder: Path, cuts: Sequence[tuple[str, CutScreenshot]]) -> Non
             beside.replace(folder / f"{name}.tfrecord")
     # The rows last: without them the tiles are none.
     with replacing(folder / f"{name}.parquet") as table:
-        pd.DataFrame(rows, columns=list(_COLUMNS[:-1])).to_parquet(table, index=False)
+        pd.DataFrame(rows, columns=_COLUMNS).to_parquet(table, index=False)
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path, columns=list(_COLUMNS[:-1])).assign(piece=path.stem)
+        return pd.read_parquet(path, columns=_COLUMNS).assign(piece=path.stem)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is no readable index of a piece ({error}): run PreprocessTiles again") from None
 

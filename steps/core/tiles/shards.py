@@ -5,10 +5,8 @@ bytes, their masked CRC-32C; all little-endian.
 """
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import BinaryIO
 
 import google_crc32c
 
@@ -23,49 +21,25 @@ def _masked_crc(data: bytes) -> int:
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Where a record lies: its shard, and the offset and length of its bytes (without the framing)."""
-
-    shard: str
-    offset: int
-    length: int
-
-
-class ShardWriter:
-    """Append records to one shard; the caller renames the finished file into place."""
-
-    def __init__(self, path: Path, shard: str) -> None:
-        self._stream = path.open("wb")
-        self._shard = shard
-
-    def append(self, data: bytes) -> Record:
-        header = struct.pack("<Q", len(data))
-        self._stream.write(header + _FOOTER.pack(_masked_crc(header)))
-        offset = self._stream.tell()
-        self._stream.write(data)
-        self._stream.write(_FOOTER.pack(_masked_crc(data)))
-        return Record(self._shard, offset, len(data))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stream.close()
+def append_record(shard: BinaryIO, data: bytes) -> int:
+    """Append a record to a shard that is open for writing; return the offset of its bytes behind their framing."""
+    header = struct.pack("<Q", len(data))
+    shard.write(header + _FOOTER.pack(_masked_crc(header)))
+    offset = shard.tell()
+    shard.write(data)
+    shard.write(_FOOTER.pack(_masked_crc(data)))
+    return offset
 
 
-def read_record(folder: Path, record: Record) -> bytes:
-    """Return one record's bytes; raises UserError if they are not those that were written."""
+def read_record(shard: Path, offset: int, length: int) -> bytes:
+    """Return a record's bytes without the framing; raises UserError if they are not those that were written."""
     try:
-        with (folder / record.shard).open("rb") as stream:
-            stream.seek(record.offset)
-            data = stream.read(record.length)
+        with shard.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(length)
             footer = stream.read(_FOOTER.size)
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{folder / record.shard} cannot be read ({reason}): make the tiles again") from None
+        raise UserError(f"{shard} cannot be read ({error.strerror or error}): make the tiles again") from None
     if len(footer) != _FOOTER.size or _FOOTER.unpack(footer)[0] != _masked_crc(data):
-        raise UserError(f"{folder / record.shard} is damaged at byte {record.offset}: make the tiles again")
+        raise UserError(f"{shard} is damaged at byte {offset}: make the tiles again")
     return data

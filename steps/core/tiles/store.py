@@ -6,7 +6,8 @@ readable image of a part is cut, whatever validation makes of it.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -14,10 +15,10 @@ import pandas as pd
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file, unfinished, write_text
 from steps.core.dataset.plan import FEATURES_MANIFEST, SHARDS_MANIFEST
-from steps.core.dataset.tables import TileRecord, read_tiles, tile_frame, write_tiles
+from steps.core.dataset.tables import tile_frame, write_tiles
 from steps.core.tiles.cutting import CutScreenshot
 from steps.core.tiles.features import features_file
-from steps.core.tiles.shards import ShardWriter
+from steps.core.tiles.shards import append_record
 from steps.core.tiles.spec import PreprocessingSpec
 
 _SCREENSHOTS_PER_SHARD = 512
@@ -25,31 +26,32 @@ _SCREENSHOTS_PER_SHARD = 512
 
 def write_part(store: Path, key: str, cuts: Iterable[tuple[str, CutScreenshot]]) -> pd.DataFrame:
     """Write the tiles of a part, given as (screenshot id, its tiles) in the order of the ids; return their index."""
-    # What does not open leaves no tile, and a chunk of such screenshots no shard.
-    indexes = [_write_shard(store, key, chunk) for chunk in _chunks(cuts) if any(cut.encoded for _, cut in chunk)]
+    rest, indexes = iter(cuts), []
+    while chunk := tuple(islice(rest, _SCREENSHOTS_PER_SHARD)):
+        # What does not open leaves no tile, and a chunk of such screenshots no shard.
+        if any(cut.encoded for _, cut in chunk):
+            indexes.append(_write_shard(store, key, chunk))
     index = pd.concat(indexes, ignore_index=True) if indexes else tile_frame([])
     write_tiles(store / key, index)
     return index
-
-
-def read_part(store: Path, key: str) -> pd.DataFrame:
-    return read_tiles(store / key)
 
 
 def write_index(folder: Path, tiles: pd.DataFrame, spec: PreprocessingSpec, store_uri: str) -> None:
     """Write what the later steps read: the index of the tiles, their spec, and a ManifestFile of their shards."""
     spec.write(folder)
     write_tiles(folder, tiles)
-    shards = sorted(set(tiles["shard"]))
-    manifest = [{"prefix": store_uri.rstrip("/") + "/"}, *shards]
-    write_text(folder / SHARDS_MANIFEST, json.dumps(manifest, indent=0) + "\n")
+    _write_manifest(folder / SHARDS_MANIFEST, store_uri, set(tiles["shard"]))
 
 
 def write_features_list(folder: Path, tiles: pd.DataFrame, features_uri: str, key: str) -> None:
     """Write a ManifestFile of the features of some tiles, as `read_features` finds them below its prefix."""
-    prefix = f"{features_uri.rstrip('/')}/{key}/"
-    files = sorted(map(features_file, set(tiles["shard"])))
-    write_text(folder / FEATURES_MANIFEST, json.dumps([{"prefix": prefix}, *files], indent=0) + "\n")
+    files = map(features_file, set(tiles["shard"]))
+    _write_manifest(folder / FEATURES_MANIFEST, f"{features_uri.rstrip('/')}/{key}", files)
+
+
+def _write_manifest(path: Path, prefix: str, files: Iterable[str]) -> None:
+    manifest = [{"prefix": prefix.rstrip("/") + "/"}, *sorted(files)]
+    write_text(path, json.dumps(manifest, indent=0) + "\n")
 
 
 def tiles_of_dataset(tiles: pd.DataFrame, dataset: pd.DataFrame) -> pd.DataFrame:
@@ -67,37 +69,26 @@ def tiles_of_dataset(tiles: pd.DataFrame, dataset: pd.DataFrame) -> pd.DataFrame
     return tiles[tiles["shard"].isin(tiles.loc[tiles["id"].isin(dataset["id"]), "shard"].unique())]
 
 
-def _chunks(cuts: Iterable[tuple[str, CutScreenshot]]) -> Iterator[list[tuple[str, CutScreenshot]]]:
-    chunk: list[tuple[str, CutScreenshot]] = []
-    for cut in cuts:
-        chunk.append(cut)
-        if len(chunk) == _SCREENSHOTS_PER_SHARD:
-            yield chunk
-            chunk = []
-    yield chunk
-
-
-def _write_shard(store: Path, key: str, cuts: list[tuple[str, CutScreenshot]]) -> pd.DataFrame:
-    records: list[TileRecord] = []
+def _write_shard(store: Path, key: str, cuts: Sequence[tuple[str, CutScreenshot]]) -> pd.DataFrame:
+    records: list[dict[str, str | int]] = []
     with unfinished(store / key) as beside:
-        with ShardWriter(beside, "") as writer:
+        with beside.open("wb") as shard:
             for screenshot, cut in cuts:
                 for index, (tile, data) in enumerate(zip(cut.plan, cut.encoded, strict=True)):
-                    at = writer.append(data)
                     records.append(
-                        TileRecord(
-                            id=screenshot,
-                            index=index,
-                            count=len(cut.plan),
-                            left=tile.left,
-                            top=tile.top,
-                            tile_width=tile.width,
-                            tile_height=tile.height,
-                            shard="",
-                            record=len(records),
-                            offset=at.offset,
-                            length=at.length,
-                        )
+                        {
+                            "id": screenshot,
+                            "index": index,
+                            "count": len(cut.plan),
+                            "left": tile.left,
+                            "top": tile.top,
+                            "tile_width": tile.width,
+                            "tile_height": tile.height,
+                            "shard": "",
+                            "record": len(records),
+                            "offset": append_record(shard, data),
+                            "length": len(data),
+                        }
                     )
         # Named by its content: two writers of one part never replace each other's shard by a different one.
         name = f"tiles-{sha256_file(beside)[:16]}.tfrecord"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from steps.core.tiles.shards import Record, read_record
+from steps.core.tiles.shards import read_record
 from steps.core.tiles.tiling import OVERVIEW
 from steps.evaluate.report.model import Box, Gallery, Shot
 
@@ -96,8 +96,8 @@ def _shot(row: Mapping[Any, Any], tiles: Sequence[Mapping[Any, Any]], shards: Pa
     for tile in tiles:
         score = float(tile["tile_score"])
         if tile["index"] == OVERVIEW:
-            record = Record(str(tile["shard"]), int(tile["offset"]), int(tile["length"]))
-            picture, whole = read_record(shards, record), score
+            picture = read_record(shards / str(tile["shard"]), int(tile["offset"]), int(tile["length"]))
+            whole = score
             continue
         place = (int(tile["left"]), int(tile["top"]), int(tile["tile_width"]), int(tile["tile_height"]))
         places[int(tile["index"])] = place

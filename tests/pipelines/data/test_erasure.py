@@ -28,7 +28,7 @@ from steps.core.dataset.snapshot import parts_of
 from steps.core.tiles.cutting import cut
 from steps.core.tiles.decode import read_image
 from steps.core.tiles.pieces import write_pieces
-from steps.core.tiles.shards import Record, read_record
+from steps.core.tiles.shards import read_record
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.core.tiles.store import write_part
 from steps.validate.image_facts import inspect, read_pictures, write_facts
@@ -93,7 +93,7 @@ class Home:
         tiles = pd.read_parquet(index)
         records = tiles[tiles["id"] == sha256]
         found = {
-            f"tile {t.index}": read_record(self.bucket / "tiles", Record(t.shard, t.offset, t.length))
+            f"tile {t.index}": read_record(self.bucket / "tiles" / t.shard, t.offset, t.length)
             for t in records.itertuples()
         }
         known = pd.read_parquet(facts).set_index("id")

@@ -13,7 +13,7 @@ from steps.core.common.files import replacing
 from steps.core.tiles.cutting import cut_tiles, encode_tile, tiles_of
 from steps.core.tiles.decode import ImageRefusedError, decode_image, read_image
 from steps.core.tiles.resize import resize
-from steps.core.tiles.shards import Record, ShardWriter, read_record
+from steps.core.tiles.shards import append_record, read_record
 from steps.core.tiles.spec import PreprocessingSpec, check_spec
 from steps.core.tiles.tiling import plan_tiles
 
@@ -115,16 +115,17 @@ def test_a_stored_tile_comes_back_nearly_as_it_was():
 
 
 def test_records_come_back_and_damage_is_found(tmp_path):
-    with ShardWriter(tmp_path / "s.tfrecord", "s.tfrecord") as writer:
-        records = [writer.append(bytes([n]) * n) for n in range(1, 5)]
-    assert [read_record(tmp_path, record) for record in records] == [bytes([n]) * n for n in range(1, 5)]
-    data = bytearray((tmp_path / "s.tfrecord").read_bytes())
-    data[records[2].offset] ^= 1
-    (tmp_path / "s.tfrecord").write_bytes(data)
+    path, records = tmp_path / "s.tfrecord", [bytes([n]) * n for n in range(1, 5)]
+    with path.open("wb") as shard:
+        offsets = [append_record(shard, record) for record in records]
+    assert [read_record(path, at, len(record)) for at, record in zip(offsets, records, strict=True)] == records
+    data = bytearray(path.read_bytes())
+    data[offsets[2]] ^= 1
+    path.write_bytes(data)
     with pytest.raises(UserError, match="damaged at byte"):
-        read_record(tmp_path, records[2])
+        read_record(path, offsets[2], 3)
     with pytest.raises(UserError, match="damaged"):
-        read_record(tmp_path, Record("s.tfrecord", len(data) - 2, 10))
+        read_record(path, len(data) - 2, 10)
 
 
 def test_a_spec_is_known_by_its_digest_and_refuses_rules_it_does_not_know(tmp_path):

@@ -11,11 +11,12 @@ from PIL import Image
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
+from steps.core.dataset.tables import read_tiles
 from steps.core.tiles import store
 from steps.core.tiles.cutting import CutScreenshot, cut
-from steps.core.tiles.shards import Record, read_record
+from steps.core.tiles.shards import read_record
 from steps.core.tiles.spec import PreprocessingSpec, part_key
-from steps.core.tiles.store import read_part, tiles_of_dataset, write_index, write_part
+from steps.core.tiles.store import tiles_of_dataset, write_index, write_part
 from tests.steps.drawn import picture
 
 SPEC = PreprocessingSpec(tile_size=32)
@@ -50,13 +51,13 @@ def test_a_part_lies_under_its_spec(cuts):
 def test_every_tile_is_read_back_from_where_the_index_says(tmp_path, cuts, small_shards):
     index = write_part(tmp_path / "store", "spec/p1", cuts)
     pd.testing.assert_frame_equal(
-        read_part(tmp_path / "store", "spec/p1"),
+        read_tiles(tmp_path / "store/spec/p1"),
         index.sort_values(["shard", "record"], kind="stable", ignore_index=True),
     )
     by_id = dict(cuts)
     assert len(index) == sum(len(found.encoded) for found in by_id.values())
     for tile in index.itertuples():
-        data = read_record(tmp_path / "store", Record(tile.shard, tile.offset, tile.length))
+        data = read_record(tmp_path / "store" / tile.shard, tile.offset, tile.length)
         assert data == by_id[tile.id].encoded[tile.index]
         place = by_id[tile.id].plan[tile.index]
         assert (tile.left, tile.top, tile.tile_width, tile.tile_height, tile.count) == (
@@ -100,7 +101,7 @@ def test_a_screenshot_that_does_not_open_has_no_tiles(tmp_path, cuts, small_shar
 def test_a_part_of_which_nothing_opens_is_an_empty_index(tmp_path):
     index = write_part(tmp_path, "spec/p1", [("0" * 64, UNREADABLE), ("1" * 64, UNREADABLE)])
     assert index.empty
-    found = read_part(tmp_path, "spec/p1")
+    found = read_tiles(tmp_path / "spec/p1")
     assert found.empty
     assert found["offset"].dtype == "int64"
     assert shards_in(tmp_path / "spec/p1") == {}
@@ -133,14 +134,14 @@ def test_the_list_of_shards_names_each_once_below_the_store(tmp_path, cuts, smal
 
 def test_a_part_that_nobody_wrote_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match=r"tiles\.parquet is missing"):
-        read_part(tmp_path, "spec/p1")
+        read_tiles(tmp_path / "spec/p1")
 
 
 def test_a_part_whose_index_is_damaged_is_one_sentence(tmp_path, cuts):
     write_part(tmp_path, "spec/p1", cuts)
     (tmp_path / "spec/p1/tiles.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match="not a readable Parquet table"):
-        read_part(tmp_path, "spec/p1")
+        read_tiles(tmp_path / "spec/p1")
 
 
 def test_a_writer_that_fails_leaves_no_index_and_nothing_half_written(tmp_path, cuts):

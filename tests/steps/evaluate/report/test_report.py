@@ -20,7 +20,7 @@ from steps.core.gate.slices import Slice, Status
 from steps.core.gate.test_set_ledger import Wear
 from steps.core.gate.threshold import OperatingPoint
 from steps.core.gate.verdict import Verdict
-from steps.core.tiles.shards import ShardWriter
+from steps.core.tiles.shards import append_record
 from steps.core.tiles.tiling import plan_tiles
 from steps.evaluate.evaluation import beside, evaluate
 from steps.evaluate.report import FILE_NAME, Box, Gallery, Origin, Page, Shot, page_of, write_report
@@ -80,8 +80,8 @@ def passing(limits=LIMITS, **changes):
 def stored(folder, frame):
     """Store tiles of the screenshots, and return their table; every square scores half of what the whole does."""
     rows = []
-    with ShardWriter(folder / "0.tfrecord", "0.tfrecord") as writer:
-        record = writer.append(jpeg())
+    with (folder / "0.tfrecord").open("wb") as shard:
+        offset = append_record(shard, jpeg())
     for one in frame.itertuples():
         plan = plan_tiles(one.width, one.height)
         rows += [
@@ -93,9 +93,9 @@ def stored(folder, frame):
                 "top": tile.top,
                 "tile_width": tile.width,
                 "tile_height": tile.height,
-                "shard": record.shard,
-                "offset": record.offset,
-                "length": record.length,
+                "shard": "0.tfrecord",
+                "offset": offset,
+                "length": len(jpeg()),
                 "tile_score": one.score / (1 + (index > 0)),
             }
             for index, tile in enumerate(plan)

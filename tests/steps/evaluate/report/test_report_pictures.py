@@ -12,7 +12,7 @@ from steps.core.common.errors import UserError
 from steps.core.gate.champion import Comparison
 from steps.core.gate.limits import Limits
 from steps.core.gate.verdict import Verdict
-from steps.core.tiles.shards import ShardWriter
+from steps.core.tiles.shards import append_record
 from steps.core.tiles.tiling import plan_tiles
 from steps.evaluate.evaluation import Evaluation
 from steps.evaluate.report import Box, gallery, page_of, shown_on_page
@@ -39,9 +39,8 @@ def scored(scores, labels, *, threshold=0.5, size=(100, 250)):
 @pytest.fixture
 def store(tmp_path):
     def write(rows):
-        with ShardWriter(tmp_path / "s", "s") as writer:
-            record = writer.append(GREY)
-        place = {"shard": "s", "offset": record.offset, "length": record.length}
+        with (tmp_path / "s").open("wb") as shard:
+            place = {"shard": "s", "offset": append_record(shard, GREY), "length": len(GREY)}
         tiles = [
             {"id": row.id, "index": index, "tile_score": index / 10, **place}
             | {"left": tile.left, "top": tile.top, "tile_width": tile.width, "tile_height": tile.height}
