@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from steps.core.gate.rates import Rate
+from steps.core.gate.clustered_errors import Rate
 from steps.core.gate.slices import Slice, Status
 from steps.core.html.text import percent, short
 from steps.evaluate.evaluation import Evaluation

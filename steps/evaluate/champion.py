@@ -9,7 +9,7 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, sha256_file
 from steps.core.common.program import granted_cpus
 from steps.core.dataset.splits import Split
-from steps.core.gate.champion import Champion, ChampionUnreadable
+from steps.core.gate.champion import Champion
 from steps.core.tiles.spec import PreprocessingSpec, check_spec
 from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
 from steps.device.runtime import LiteModel
@@ -20,10 +20,10 @@ from steps.network.tile_input import TileSource, logits_of
 NO_CHAMPION = "champion.json"
 
 
-def read_champion(folder: Path, source: TileSource) -> Champion | ChampionUnreadable | None:
+def read_champion(folder: Path, source: TileSource) -> Champion | UserError | None:
     """Let the champion decide the test split; None if `champion.json` says that there is none.
 
-    A champion that cannot be read, or that was made for other tiles, is `ChampionUnreadable`: the gate then fails.
+    The error is returned if it cannot be read, or was made for other tiles: the gate then fails.
     """
     try:
         if _is_none(folder):
@@ -31,7 +31,7 @@ def read_champion(folder: Path, source: TileSource) -> Champion | ChampionUnread
         with unpacked(folder) as bundle:
             return _decide(bundle, source)
     except UserError as error:
-        return ChampionUnreadable(str(error))
+        return error
 
 
 def _is_none(folder: Path) -> bool:

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from steps.core.common.errors import UserError
 from steps.core.common.files import replacing, write_json
 from steps.core.dataset.splits import Split
 from steps.core.dataset.tables import SLICE_PREFIX
-from steps.core.gate.champion import Champion, ChampionUnreadable
+from steps.core.gate.champion import Champion
 from steps.core.gate.gate import judge
 from steps.core.gate.held_out import HeldOut, Labels
 from steps.core.gate.limits import Fleet, Limits
 from steps.core.gate.roc import PARTIAL_AUC_BELOW, Scores, partial_auc, roc, tpr_at_fpr
-from steps.core.gate.test_set_ledger import Consultation, LedgerUnreadable
+from steps.core.gate.test_set_ledger import Consultation
 from steps.core.gate.verdict import Verdict
 
 FILE_NAME = "evaluation.json"
@@ -68,8 +69,8 @@ def evaluate(
     limits: Limits,
     subject: Mapping[str, Any],
     *,
-    champion: Champion | ChampionUnreadable | None = None,
-    ledger: Sequence[Consultation] | LedgerUnreadable = (),
+    champion: Champion | UserError | None = None,
+    ledger: Sequence[Consultation] | UserError = (),
     baseline: Mapping[str, float] | None = None,
     fleet: Fleet | None = None,
     model: str = "",

@@ -109,13 +109,6 @@ class Consultation:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerUnreadable:
-    """There is a ledger, but how often this test split has been looked at is not known: the gate fails."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Wear:
     """How worn a test split is: so many `looks` at screenshots of it, this one included.
 

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from steps.core.common.files import write_text
 from steps.core.dataset.splits import Split
-from steps.core.gate.verdict import Verdict
+from steps.core.gate.verdict import Verdict, interval
 from steps.core.html import environment, text
 from steps.core.html.album import Album
 from steps.evaluate.evaluation import Evaluation
@@ -99,8 +99,10 @@ def write_report(folder: Path, page: Page) -> None:
     if slices:
         write_slices(folder / "slices.csv", slices)
     pictures, numbers = _inline(drawn, found)
-    if fpr and tpr:
-        numbers["rates"] = list(zip(views.span(fpr), views.span(tpr), strict=True))
+    people, found_a_day = verdict.people(), {}
+    if people and fpr and tpr:
+        found_a_day = interval(tpr, people["screenshots_per_day"] * verdict.fleet.positive_share)
+        numbers["rates"] = list(zip(interval(fpr, 1).values(), interval(tpr, 1).values(), strict=True))
     album = Album({}, _PICTURES)
     templates = environment(
         "steps.evaluate.report",
@@ -130,7 +132,8 @@ def write_report(folder: Path, page: Page) -> None:
         fleet=verdict.fleet,
         reasons=[*([page.refused] if page.refused else []), *verdict.reasons],
         threshold=threshold,
-        people=views.people(verdict),
+        people=people,
+        found_a_day=found_a_day,
         rivals=views.rivals(page),
         curve=found,
         plots=pictures,

@@ -5,17 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from steps.core.gate.clustered_errors import Rate
 from steps.core.gate.limits import ChampionRule
-from steps.core.gate.rates import Rate
-from steps.core.gate.review_load import PER_NEGATIVES
 from steps.core.gate.slices import Slice, Status
 from steps.core.gate.test_set_ledger import LOOKS_BUDGET
 from steps.core.gate.verdict import Verdict
 from steps.core.html.text import count, percent
 from steps.evaluate.report.model import Document, Page
 from steps.evaluate.report.plots import Candidate
-
-Span = tuple[float, float, float]
 
 # What a candidate owes to the champion, by the rule's name.
 RULES: Mapping[str, str] = {
@@ -27,7 +24,6 @@ _OWED: Mapping[str, str] = {
     ChampionRule.NOT_PROVEN_WORSE: "not proven worse",
 }
 
-_SECONDS = 3600
 _STATUSES = {
     Status.FAILED: ("fails", "fail"),
     Status.PROVEN: ("is proven good", "are proven good"),
@@ -47,42 +43,12 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
-    """What a rate means for people, each (measured, at the lower bound, at the upper bound); numbers a day.
-
-    found: positives that are flagged. hours: spent on everything that is flagged.
-    """
-
-    per_negatives: Span
-    alarms: Span
-    found: Span
-    hours: Span
-
-
-@dataclass(frozen=True, slots=True)
 class Rival:
     """A column of the comparison: how many false alarms it raises and positives it finds in the test split."""
 
     name: str
     false_alarms: int
     found: int
-
-
-def span(rate: Rate, factor: float = 1.0) -> Span:
-    """Return (measured, lower, upper), times a factor."""
-    return (rate.value * factor, rate.lower * factor, rate.upper * factor)
-
-
-def people(verdict: Verdict) -> People | None:
-    """Say what the measured rates mean for the verdict's fleet; None if they were not measured."""
-    if verdict.fpr is None or verdict.tpr is None:
-        return None
-    fleet = verdict.fleet
-    seen, hours = fleet.phones * fleet.screenshots_per_day, fleet.seconds_per_review / _SECONDS
-    alarms = span(verdict.fpr, seen * (1 - fleet.positive_share))
-    found = span(verdict.tpr, seen * fleet.positive_share)
-    work = tuple((wasted + useful) * hours for wasted, useful in zip(alarms, found, strict=True))
-    return People(span(verdict.fpr, PER_NEGATIVES), alarms, found, (work[0], work[1], work[2]))
 
 
 def message(verdict: Verdict) -> str:

@@ -12,10 +12,9 @@ import pytest
 import simplejpeg
 
 from steps.core.gate.champion import Champion, Comparison, Difference
+from steps.core.gate.clustered_errors import Rate
 from steps.core.gate.held_out import HeldOut
 from steps.core.gate.limits import Fleet, Limits
-from steps.core.gate.rates import Rate
-from steps.core.gate.review_load import people as people_of
 from steps.core.gate.slices import Slice, Status
 from steps.core.gate.test_set_ledger import Wear
 from steps.core.gate.threshold import OperatingPoint
@@ -25,7 +24,7 @@ from steps.core.tiles.tiling import plan_tiles
 from steps.evaluate.evaluation import beside, evaluate
 from steps.evaluate.report import FILE_NAME, Box, Gallery, Origin, Page, Shot, page_of, write_report
 from steps.evaluate.report.plots import Plot, _beside
-from steps.evaluate.report.views import checks, people, rivals
+from steps.evaluate.report.views import checks, rivals
 from tests.steps.reading import HOSTILE, Reader
 
 LIMITS = Limits(0.01)
@@ -261,15 +260,6 @@ def test_names_that_are_no_plain_words_are_not_drawn(read):
     page = read(replace(BARE, variants=variants))
     assert len(page.all("svg")) == 1
     assert "no. 1" in page.text
-
-
-def test_people_are_told_what_the_gate_computes():
-    fleet = Fleet(phones=50, screenshots_per_day=80, positive_share=0.05, seconds_per_review=20)
-    verdict = evaluated(fleet=fleet).verdict
-    told, shown = people_of(verdict.fpr, verdict.tpr, fleet), people(verdict)
-    for span, name in ((shown.alarms, "false_alarms_per_day"), (shown.hours, "reviewer_hours_per_day")):
-        assert span == pytest.approx([told[name][part] for part in ("value", "lower", "upper")])
-    assert shown.per_negatives[0] == pytest.approx(told["false_alarms"]["value"])
 
 
 def test_what_people_have_to_do_is_readable_without_a_script(read):

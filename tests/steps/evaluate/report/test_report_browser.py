@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from steps.convert.variants import Variant
+from steps.core.gate.clustered_errors import Rate
 from steps.core.gate.limits import Fleet, Limits
-from steps.core.gate.rates import Rate
 from steps.core.gate.threshold import OperatingPoint
 from steps.core.gate.verdict import Verdict
 from steps.evaluate.report import FILE_NAME, Origin, Page, write_report
