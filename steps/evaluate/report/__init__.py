@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def write_report(folder: Path, page: Page) -> None:
     threshold = point.threshold if point else None
     found = curve(page.scores, page.labels, threshold)
     slices, variants = views.slices(verdict), views.variants(page.variants)
-    drawn = _plots(page, threshold, found, views.candidates(variants))
+    drawn = _plots(page, threshold, found)
     for plot in drawn.values():
         plot.save(folder)
     if slices:
@@ -148,16 +148,11 @@ def write_report(folder: Path, page: Page) -> None:
     write_text(folder / FILE_NAME, html)
 
 
-def _plots(
-    page: Page, threshold: float | None, found: Curve | None, points: Sequence[plots.Candidate]
-) -> dict[str, plots.Plot]:
-    drawn: list[plots.Plot] = []
-    if found:
-        drawn += [plots.det(found, page.verdict), plots.roc(found, page.verdict)]
-        drawn.append(plots.scores(page.scores, page.labels, threshold))
-    if points:
-        drawn.append(plots.pareto(points))
-    return {plot.name: plot for plot in drawn}
+def _plots(page: Page, threshold: float | None, found: Curve | None) -> dict[str, plots.Plot]:
+    if not found:
+        return {}
+    drawn = plots.det(found, page.verdict), plots.roc(found, page.verdict)
+    return {plot.name: plot for plot in (*drawn, plots.scores(page.scores, page.labels, threshold))}
 
 
 def _inline(drawn: Mapping[str, plots.Plot], found: Curve | None) -> tuple[dict[str, Markup], dict[str, Any]]:

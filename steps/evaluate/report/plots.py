@@ -1,9 +1,7 @@
 """The report's plots: each drawn once, in the page's colours for the page and on paper for a file of its own."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +16,10 @@ from steps.evaluate.report.curves import Curve, deviate
 
 Colours = Mapping[str, str]
 Floats = npt.NDArray[np.float64]
-# Left, right, bottom, top.
-Box = tuple[float, float, float, float]
 
 _POINTS = 72  # an inch of SVG
-_WIDE, _HIGH = 310, 190  # about what the axes of the Pareto plot take of it
 _DPI = 160
 _TICKS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
-_NAME = re.compile(r"[A-Za-z0-9][\w:@ .+-]{0,39}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A variant as a point: compressed bytes, milliseconds for a screenshot, and what became of it."""
-
-    name: str
-    size: float
-    latency: float
-    passed: bool
-    chosen: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,44 +142,6 @@ def scores(values: Floats, labels: npt.NDArray[np.int64], threshold: float | Non
     return Plot("scores", "Scores of the test split", (5.2, 2.5), draw)
 
 
-def pareto(candidates: Sequence[Candidate]) -> Plot:
-    """Return compressed size against latency; the line joins those that pass and that no other one beats in both."""
-
-    def draw(axes: Any, colours: Colours) -> None:
-        front = frontier(candidates)
-        axes.plot(*_columns(front), color=colours["good"], linewidth=1, drawstyle="steps-post", alpha=0.6)
-        for one in candidates:
-            colour = colours["good" if one.passed else "bad"]
-            x, y = one.size / 1e6, one.latency
-            axes.plot([x], [y], "o" if one.passed else "x", color=colour, markersize=6)
-            if one.chosen:
-                axes.plot([x], [y], "o", markersize=12, markerfacecolor="none", markeredgecolor=colours["new"])
-        names = [one.name if _NAME.fullmatch(one.name) else f"no. {place}" for place, one in enumerate(candidates, 1)]
-        axes.set(xlabel="MB in an APK (compressed)", ylabel="ms for a screenshot, one core")
-        right, top = (1.22 * (max(values) or 1) for values in _columns(candidates))
-        axes.set(xlim=(0, right), ylim=(0, top))
-        points = [(_WIDE * one.size / 1e6 / right, _HIGH * one.latency / top) for one in candidates]
-        # Their places on the paper: a step to the right, then one down.
-        corners = [(_WIDE * one.size / 1e6 / right, _HIGH * one.latency / top) for one in front]
-        steps = [(a[0], b[0], a[1], a[1]) for a, b in pairwise(corners)]
-        steps += [(b[0], b[0], b[1], a[1]) for a, b in pairwise(corners)]
-        for name, (a, b), (x, y) in zip(names, points, _beside(points, names, steps), strict=True):
-            where = (right * a / _WIDE, top * b / _HIGH)
-            axes.annotate(name, where, (x, y), textcoords="offset points", va="center", fontsize=7.5)
-        axes.grid(visible=True)
-
-    return Plot("pareto", "Variants: circles pass, crosses fail, the ringed one is bundled", (5.2, 3.3), draw)
-
-
-def frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the passed candidates that no other passed one beats in size and in latency, the smallest first."""
-    front: list[Candidate] = []
-    for one in sorted((c for c in candidates if c.passed), key=lambda c: (c.size, c.latency, c.name)):
-        if not front or one.latency < front[-1].latency:
-            front.append(one)
-    return front
-
-
 def _cross(axes: Any, colours: Colours, x: Sequence[Any], y: Sequence[Any]) -> None:
     """Draw a point with its interval in both directions: (measured, one end, the other end)."""
     ink = colours["ink"]
@@ -221,32 +166,3 @@ def _deviate(rate: float) -> float:
 
 def _percent(rate: float) -> str:
     return f"{100 * rate:.3g} %"
-
-
-def _columns(front: Sequence[Candidate]) -> tuple[list[float], list[float]]:
-    return [one.size / 1e6 for one in front], [one.latency for one in front]
-
-
-def _beside(
-    points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Box] = ()
-) -> list[tuple[float, float]]:
-    """Return where each name stands beside its point, all in points of the drawing: over no point, name or line."""
-    taken = [*((x - 5, x + 5, y - 5, y + 5) for x, y in points), *lines]
-    offsets = []
-    for (x, y), name in zip(points, names, strict=True):
-        wide = 4.4 * len(name)
-        tries = [
-            (8.0, 0.0),
-            (-8.0 - wide, 0.0),
-            *((a, b) for b in (11.0, -11.0, 20.0, -20.0) for a in (4.0, -4.0 - wide)),
-        ]
-        found = next((one for one in tries if not _covered(x + one[0], y + one[1], wide, taken)), tries[0])
-        taken.append((x + found[0], x + found[0] + wide, y + found[1] - 4, y + found[1] + 4))
-        offsets.append(found)
-    return offsets
-
-
-def _covered(x: float, y: float, wide: float, taken: Sequence[Box]) -> bool:
-    if x < 0:
-        return True
-    return any(x < right and left < x + wide and y - 4 < top and bottom < y + 4 for left, right, bottom, top in taken)

@@ -12,7 +12,6 @@ from steps.core.gate.test_set_ledger import LOOKS_BUDGET
 from steps.core.gate.verdict import Verdict
 from steps.core.html.text import count, percent
 from steps.evaluate.report.model import Document, Page
-from steps.evaluate.report.plots import Candidate
 
 # What a candidate owes to the champion, by the rule's name.
 RULES: Mapping[str, str] = {
@@ -148,15 +147,6 @@ def variants(rows: Sequence[Document]) -> list[dict[str, Any]]:
             reason = "more of its decisions differ from the trained model's than may"
         found.append({**row, "reason": reason})
     return sorted(found, key=lambda v: (not v["chosen"], not v["may_ship"], v["deflated"] or math.inf, v["name"]))
-
-
-def candidates(found: Sequence[Document]) -> list[Candidate]:
-    """Return the variants that have both a size and a latency, as points."""
-    return [
-        Candidate(v["name"], v["deflated"], v["latency_ms"], v["may_ship"], v["chosen"])
-        for v in found
-        if v["deflated"] is not None and v["latency_ms"] is not None
-    ]
 
 
 def dataset_line(validation: Document) -> str:

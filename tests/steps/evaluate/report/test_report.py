@@ -23,7 +23,7 @@ from steps.core.tiles.shards import ShardWriter
 from steps.core.tiles.tiling import plan_tiles
 from steps.evaluate.evaluation import beside, evaluate
 from steps.evaluate.report import FILE_NAME, Box, Gallery, Origin, Page, Shot, page_of, write_report
-from steps.evaluate.report.plots import Plot, _beside
+from steps.evaluate.report.plots import Plot
 from steps.evaluate.report.views import checks, rivals
 from tests.steps.reading import HOSTILE, Reader
 
@@ -255,13 +255,6 @@ def test_a_limit_is_met_up_to_the_bound(upper, holds):
     assert check.passed == holds
 
 
-def test_names_that_are_no_plain_words_are_not_drawn(read):
-    variants = [variant(text) for text in HOSTILE]
-    page = read(replace(BARE, variants=variants))
-    assert len(page.all("svg")) == 1
-    assert "no. 1" in page.text
-
-
 def test_what_people_have_to_do_is_readable_without_a_script(read):
     fleet = Fleet(phones=100, screenshots_per_day=100, positive_share=0, seconds_per_review=36)
     text = read(full("plain", rate(10, 1000, 0.01, 0.005, 0.02), fleet)).text
@@ -281,7 +274,7 @@ def test_controls_that_need_the_script_are_hidden_without_it(complete):
 def test_plots_and_tables_lie_beside_the_page(complete):
     folder, found = complete
     names = {path.name for path in folder.iterdir()}
-    assert PLOTS | {"pareto.png", "slices.csv"} <= names
+    assert PLOTS | {"slices.csv"} <= names
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in names if name.endswith(".png"))
     with (folder / "slices.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -421,13 +414,3 @@ def test_a_baseline_may_raise_no_more_false_alarms_than_the_model():
     # Two negatives have the same score: one of them alone cannot be flagged.
     assert beside(held, 2, scores) == {"false_alarms": 1, "found": 2}
     assert beside(held, 4, scores) == {"false_alarms": 4, "found": 3}
-
-
-def test_no_name_of_a_variant_is_struck_through():
-    """Two that pass: the line between them goes to the right from the first one's point."""
-    points, names = [(150.0, 150.0), (250.0, 130.0)], ["weight-int8", "float16"]
-    line = [(150.0, 250.0, 150.0, 150.0), (250.0, 250.0, 130.0, 150.0)]
-    for (x, y), (a, b), name in zip(points, _beside(points, names, line), names, strict=True):
-        left, right = x + a, x + a + 4.4 * len(name)
-        for start, end, bottom, top in line:
-            assert not (left < end and start < right and y + b - 4 < top and bottom < y + b + 4)
