@@ -31,7 +31,7 @@ from steps.core.tiles.spec import PreprocessingSpec
 from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
 from steps.evaluate.arguments import add_arguments, limits_of
 from steps.evaluate.evaluation import FILE_NAME as EVALUATION_FILE
-from steps.evaluate.report import Origin
+from steps.evaluate.report.model import Origin
 from steps.network.archive import FILE_NAME as MODEL_ARCHIVE
 from steps.network.archive import pack, unpacked
 from steps.network.head import Head

@@ -80,9 +80,8 @@ def evaluate(
     `scored` has a row a screenshot: id, uri, label, group, split, width, height, score, and `slice:` columns. `model`
     is the sha256 of the judged file: with it, a look that the ledger already holds is not counted twice.
     """
-    by_split = {split: scored[scored["split"] == str(split)] for split in HELD_OUT}
-    calibration, test = (held_out(by_split[split]) for split in HELD_OUT)
-    look = _consultation(by_split[Split.TEST], limits, model=model, passed=False, moment="").name if model else ""
+    calibration, test = (held_out(scored[scored["split"] == str(split)]) for split in HELD_OUT)
+    look = consultation(scored, limits, model).name if model else ""
     verdict = judge(
         calibration, test, limits, champion=champion, ledger=ledger, baseline=baseline, fleet=fleet, look=look
     )
@@ -131,14 +130,11 @@ def held_out(frame: pd.DataFrame) -> HeldOut:
     )
 
 
-def consultation(evaluation: Evaluation, model: str, moment: str) -> Consultation:
-    """Return the ledger's entry of this look: the judged file's sha256, and the moment in ISO 8601."""
-    test = evaluation.scored[evaluation.scored["split"] == str(Split.TEST)]
-    verdict = evaluation.verdict
-    return _consultation(test, verdict.limits, model=model, passed=verdict.passed, moment=moment)
-
-
-def _consultation(test: pd.DataFrame, limits: Limits, *, model: str, passed: bool, moment: str) -> Consultation:
+def consultation(
+    scored: pd.DataFrame, limits: Limits, model: str, *, passed: bool = False, moment: str = ""
+) -> Consultation:
+    """Return the ledger's entry of this look; whether the model, a file's sha256, passed, and when, names none."""
+    test = scored[scored["split"] == str(Split.TEST)]
     return Consultation.of(
         test["id"].astype(str),
         negatives=int((test["label"] == 0).sum()),

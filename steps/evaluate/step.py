@@ -158,5 +158,7 @@ def write_evidence(
 
 def enter_look(folder: Path, evaluation: Evaluation) -> None:
     """Enter this look at the test split into the ledger, under a name made of its content."""
+    verdict, model = evaluation.verdict, str(evaluation.subject["model"])
     moment = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    consultation(evaluation, str(evaluation.subject["model"]), moment).write(folder)
+    look = consultation(evaluation.scored, verdict.limits, model, passed=verdict.passed, moment=moment)
+    look.write(folder)

@@ -26,29 +26,26 @@ _TICKS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0
 class Plot:
     """How to draw something: `draw(axes, colours)`, on a figure of `size` inches.
 
-    The page says in HTML what a file of its own needs a `title` and a legend for.
+    The page says in HTML what a file of its own needs a `title` and a legend for. Its slider has `stops`, (x, y) on the
+    axes, which it shows by the `marker`.
     """
 
     name: str
     title: str
     size: tuple[float, float]
     draw: Callable[[Any, Colours], None]
+    stops: tuple[Floats, Floats]
+    marker: str = '<circle class="marker" r="5.5" cx="0" cy="0" hidden/>'
 
-    def inline(self, points: tuple[Floats, Floats] | None = None, marker: str = "") -> tuple[Markup, list[list[float]]]:
-        """Return the SVG, and where on it `points` of the axes lie, in units of its viewBox.
-
-        `marker` is put into the SVG as its last element, above everything else.
-        """
+    def inline(self) -> tuple[Markup, list[list[float]]]:
+        """Return the SVG, its marker above everything else, and where the stops lie, in units of its viewBox."""
         with style(PAGE, self.name):
             figure, axes = self._figure(PAGE, _POINTS)
             drawn = svg(figure)
-            places: list[list[float]] = []
-            if points is not None:
-                x, y = axes.transData.transform(np.column_stack(points)).T
-                height = self.size[1] * _POINTS
-                places = np.column_stack([x, height - y]).round(2).tolist()
+            x, y = axes.transData.transform(np.column_stack(self.stops)).T
+        places: list[list[float]] = np.column_stack([x, self.size[1] * _POINTS - y]).round(2).tolist()
         named = str(drawn).replace("<svg ", f'<svg role="img" aria-label="{self.title}" ', 1)
-        return Markup(named.replace("</svg>", f"{marker}</svg>")), places  # noqa: S704 - our own words
+        return Markup(named.replace("</svg>", f"{self.marker}</svg>")), places  # noqa: S704 - our own words
 
     def save(self, folder: Path) -> None:
         """Write the plot as a PNG named after it."""
@@ -72,10 +69,10 @@ def det(curve: Curve, verdict: Verdict) -> Plot:
     """Return the detection error trade-off: misses against false alarms, on normal-deviate axes."""
     negatives, positives = curve.negatives, curve.positives
     fpr, tpr, limit, wanted = verdict.fpr, verdict.tpr, verdict.limits.max_fpr, verdict.limits.min_tpr
+    stops = deviate(curve.fpr, negatives), deviate(1 - curve.tpr, positives)
 
     def draw(axes: Any, colours: Colours) -> None:
-        x, y = det_points(curve)
-        axes.plot(x, y, color=colours["new"], linewidth=1.5, drawstyle="steps-pre")
+        axes.plot(*stops, color=colours["new"], linewidth=1.5, drawstyle="steps-pre")
         axes.axvline(_deviate(limit), color=colours["bad"], linestyle="--", linewidth=1, label="limit")
         axes.axhline(_deviate(1 - wanted), color=colours["odd"], linestyle=":", linewidth=1.2, label="wanted")
         if fpr and tpr:
@@ -87,12 +84,7 @@ def det(curve: Curve, verdict: Verdict) -> Plot:
         axes.set(xlabel="share of negatives flagged (false alarms)", ylabel="share of positives missed")
         axes.grid(visible=True)
 
-    return Plot("det", "Detection error trade-off", (5.0, 4.0), draw)
-
-
-def det_points(curve: Curve) -> tuple[Floats, Floats]:
-    """Return the curve's stops on the axes of the DET plot."""
-    return deviate(curve.fpr, curve.negatives), deviate(1 - curve.tpr, curve.positives)
+    return Plot("det", "Detection error trade-off", (5.0, 4.0), draw, stops)
 
 
 def roc(curve: Curve, verdict: Verdict) -> Plot:
@@ -119,10 +111,10 @@ def roc(curve: Curve, verdict: Verdict) -> Plot:
         )
         axes.grid(visible=True)
 
-    return Plot("roc", "Receiver operating characteristic", (5.0, 4.0), draw)
+    return Plot("roc", "Receiver operating characteristic", (5.0, 4.0), draw, (curve.fpr, curve.tpr))
 
 
-def scores(values: Floats, labels: npt.NDArray[np.int64], threshold: float | None) -> Plot:
+def scores(curve: Curve, values: Floats, labels: npt.NDArray[np.int64], threshold: float | None) -> Plot:
     """Return how the scores of both classes lie; counts are logarithmic, for the few that matter are among many."""
     bins = np.linspace(0, 1, 51)
 
@@ -139,7 +131,9 @@ def scores(values: Floats, labels: npt.NDArray[np.int64], threshold: float | Non
         axes.minorticks_off()
         axes.set(xlim=(0, 1), ylim=(0, 1.3 * top), xlabel="score of a screenshot", ylabel="screenshots")
 
-    return Plot("scores", "Scores of the test split", (5.2, 2.5), draw)
+    stops = curve.thresholds, np.zeros(len(curve.thresholds))
+    line = '<line class="marker" x1="0" x2="0" y1="0" y2="100%" hidden/>'
+    return Plot("scores", "Scores of the test split", (5.2, 2.5), draw, stops, line)
 
 
 def _cross(axes: Any, colours: Colours, x: Sequence[Any], y: Sequence[Any]) -> None:

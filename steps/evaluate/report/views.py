@@ -18,11 +18,6 @@ RULES: Mapping[str, str] = {
     ChampionRule.NON_INFERIOR: "this model has to be proven not worse by more than the margins",
     ChampionRule.NOT_PROVEN_WORSE: "this model must not be proven worse",
 }
-_OWED: Mapping[str, str] = {
-    ChampionRule.NON_INFERIOR: "proven not worse",
-    ChampionRule.NOT_PROVEN_WORSE: "not proven worse",
-}
-
 _STATUSES = {
     Status.FAILED: ("fails", "fail"),
     Status.PROVEN: ("is proven good", "are proven good"),
@@ -89,9 +84,8 @@ def checks(verdict: Verdict) -> list[Check]:
         found.append(Check("Slices with enough data", f"{bad} of {len(parts)} fail", "none may fail", bad == 0))
     if champion := verdict.champion:
         passed = not champion.reasons
-        found.append(
-            Check("Against the champion", "passed" if passed else "failed", _OWED.get(champion.rule, ""), passed)
-        )
+        owed = "not proven worse" if champion.rule == ChampionRule.NOT_PROVEN_WORSE else "proven not worse"
+        found.append(Check("Against the champion", "passed" if passed else "failed", owed, passed))
     if gain := verdict.gain:
         measured = f"{gain.value:+.3f} ({gain.lower:+.3f} to {gain.upper:+.3f})"
         name = "Ranks screenshots better than the baseline: partial AUC"

@@ -22,7 +22,8 @@ from steps.core.gate.verdict import Verdict
 from steps.core.tiles.shards import ShardWriter
 from steps.core.tiles.tiling import plan_tiles
 from steps.evaluate.evaluation import beside, evaluate
-from steps.evaluate.report import FILE_NAME, Box, Gallery, Origin, Page, Shot, page_of, write_report
+from steps.evaluate.report import FILE_NAME, page_of, write_report
+from steps.evaluate.report.model import Box, Gallery, Origin, Page, Shot
 from steps.evaluate.report.plots import Plot
 from steps.evaluate.report.views import checks, rivals
 from tests.steps.reading import HOSTILE, Reader

@@ -14,7 +14,8 @@ from steps.core.gate.clustered_errors import Rate
 from steps.core.gate.limits import Fleet, Limits
 from steps.core.gate.threshold import OperatingPoint
 from steps.core.gate.verdict import Verdict
-from steps.evaluate.report import FILE_NAME, Origin, Page, write_report
+from steps.evaluate.report import FILE_NAME, write_report
+from steps.evaluate.report.model import Origin, Page
 
 pytestmark = pytest.mark.integration
 
