@@ -35,7 +35,7 @@ FILE_NAME = "report.html"
 # Characters of pictures; plots and tables stay far below a megabyte.
 _PICTURES = 3_200_000
 # Lists beyond say what they leave out.
-_LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "findings": 20, "drifted": 20}
+_LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "findings": 20}
 _LONGEST = 600
 _RATE = ("count", "trials", "value", "lower", "upper")
 _BADGES = {"failed": "fails", "proven": "proven good", "open": "undecided", "not judged": "too small"}

@@ -165,16 +165,6 @@ def counts(validation: Document) -> list[tuple[str, str]]:
     return [(name.replace("_", " "), shown(validation[name])) for name in names if name in validation]
 
 
-def drifted(validation: Document) -> list[str]:
-    """Return the features that moved since the snapshot before, in words."""
-    return [
-        f"{feature} ({rule.replace('-', ' ')}, distance {shown(found['distance'])})"
-        for rule, features in validation.get("drift", {}).items()
-        for feature, found in features.items()
-        if found["drifted"]
-    ]
-
-
 def rows_of(document: Document) -> list[tuple[str, str]]:
     """Return what a document holds as (name, text), without its parts."""
     return [(name.replace("_", " "), shown(one)) for name, one in document.items() if not isinstance(one, Mapping)]

@@ -146,7 +146,6 @@ def full(text, fpr=None, fleet=None):
             "splits": {text: {text: 1}},
             "findings": [{"fired": True, "title": text, "text": text}],
             "subject": {"snapshot": text},
-            "drift": {text: {text: {"drifted": True, "distance": 0.4}}},
         },
         subject={text: text, "hyperparameters": {text: text}},
         origin=Origin(text, text, text),
