@@ -7,8 +7,8 @@ The rule, in this order:
    comes first. All compute with the same floats, so none is slow.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ class Variant:
     reason: why it was not made or not judged, "" if it was. bytes, deflated: of the file, raw and as an APK stores it
     (deflate, the hardest level). latency_ms: median milliseconds for a phone's screenshot on one core. flipped: share
     of the held-out screenshots, 0 to 1, decided otherwise than by the trained model, each at its own threshold.
-    operators: how many of each the file holds. passed, message, threshold, fpr, tpr and their bounds are the gate's, on
-    the very bytes. may_ship, chosen: what the rule says of it, see `mark`.
+    passed, message, threshold, fpr, tpr and their bounds are the gate's, on the very bytes. may_ship, chosen: what the
+    rule says of it, see `mark`.
     """
 
     name: str
@@ -35,7 +35,6 @@ class Variant:
     bytes: int | None = None
     deflated: int | None = None
     latency_ms: float | None = None
-    operators: Mapping[str, int] = field(default_factory=dict)
     min_runtime_version: str | None = None
     passed: bool = False
     message: str = ""
@@ -49,7 +48,7 @@ class Variant:
     chosen: bool = False
 
     def qualifies(self, max_flipped: float) -> bool:
-        measured = not self.reason and self.passed and self.deflated is not None and self.flipped is not None
+        measured = not self.reason and self.passed and self.deflated is not None
         return measured and self.flipped is not None and self.flipped <= max_flipped
 
     def refusal(self, max_flipped: float) -> str:
