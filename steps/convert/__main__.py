@@ -135,7 +135,7 @@ def _settle(
 
 
 def _finish(output: Path, evaluation: Evaluation, golden: "Golden", candidate: "Candidate", origin: Origin) -> None:
-    from steps.device.operators import demands
+    from steps.device.flatbuffer import demands
 
     bundle = output / "bundle"
     contract = device_contract(
@@ -143,7 +143,7 @@ def _finish(output: Path, evaluation: Evaluation, golden: "Golden", candidate: "
         candidate.source.spec,
         candidate.head,
         evaluation.subject,
-        demands=demands(bundle / TFLITE_FILE).to_dict(),
+        demands=demands(bundle / TFLITE_FILE),
         golden=golden.to_dict(),
         classes=candidate.classes,
         run=origin.run or None,

@@ -16,7 +16,7 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.common.program import granted_cpus
 from steps.core.gate.limits import Limits
-from steps.device.operators import demands
+from steps.device.flatbuffer import demands
 from steps.device.runtime import LiteModel
 from steps.evaluate.evaluation import SCORES, Evaluation
 from steps.evaluate.step import Candidate, judge
@@ -70,7 +70,7 @@ def _judged(one: Judged, candidate: Candidate, limits: Limits, keras_decisions: 
             sha256=sha256_file(path),
             bytes=path.stat().st_size,
             deflated=deflated_size(path),
-            min_runtime_version=demands(path).min_runtime_version,
+            min_runtime_version=demands(path)["min_runtime_version"],
         )
         subject = {"model": measured.sha256, "quantization": measured.name, "bytes": measured.bytes}
         evaluation = judge(model.describe, candidate, limits, {**subject, **candidate.subject})

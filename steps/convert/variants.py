@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from steps.core.common.files import write_json
 
 FILE_NAME = "variants.json"
@@ -91,8 +93,6 @@ def refusal(variants: Sequence[Variant], max_flipped: float) -> str:
     def distance(variant: Variant) -> int:
         return 2 if variant.reason else 0 if variant.passed else 1
 
-    if not variants:
-        return "no variant was wanted"
     told = min(variants, key=distance).refusal(max_flipped)
     others = len(variants) - 1
     return f"{told} (and {others} more variants may not ship either)" if others else told
@@ -106,14 +106,5 @@ def write_variants(folder: Path, variants: Sequence[Variant], *, max_flipped: fl
 
 def table(variants: Sequence[Variant]) -> str:
     """Return the variants as lines of text for a log."""
-    lines = [f"{'variant':<12} {'kB':>7} {'APK kB':>7} {'ms':>7} {'flips':>7} {'FPR':>7} {'TPR':>7}  verdict"]
-    for v in variants:
-        size = [_cell(v.bytes, "{:.0f}", 1e-3), _cell(v.deflated, "{:.0f}", 1e-3), _cell(v.latency_ms, "{:.2f}")]
-        rates = [_cell(value, "{:.2f}%", 100) for value in (v.flipped, v.fpr, v.tpr)]
-        said = v.reason or ("passed" if v.passed else "rejected")
-        lines.append(f"{v.name:<12} " + " ".join(f"{c:>7}" for c in size + rates) + f"  {'* ' * v.chosen}{said}"[:160])
-    return "\n".join(lines)
-
-
-def _cell(value: float | None, form: str, factor: float = 1.0) -> str:
-    return "-" if value is None else form.format(factor * value)
+    columns = ["name", "bytes", "deflated", "latency_ms", "flipped", "fpr", "tpr", "passed", "chosen", "reason"]
+    return pd.DataFrame([variant.to_dict() for variant in variants])[columns].to_string(index=False, max_colwidth=80)

@@ -27,7 +27,6 @@ from steps.core.html import environment, text
 from steps.core.html.album import Album
 from steps.evaluate.evaluation import Evaluation
 from steps.evaluate.report import plots, views
-from steps.evaluate.report.curves import Curve, curve
 from steps.evaluate.report.model import Page
 from steps.evaluate.report.pictures import Cams, bands, farthest, gallery
 
@@ -78,7 +77,7 @@ def write_report(folder: Path, page: Page) -> None:
     verdict = page.verdict
     point, fpr, tpr = verdict.point, verdict.fpr, verdict.tpr
     threshold = point.threshold if point else None
-    found = curve(page.scores, page.labels, threshold)
+    found = plots.curve(page.scores, page.labels, threshold)
     slices, variants = views.slices(verdict), views.variants(page.variants)
     if slices:
         _write_slices(folder / "slices.csv", slices)
@@ -132,7 +131,9 @@ def write_report(folder: Path, page: Page) -> None:
     write_text(folder / FILE_NAME, html)
 
 
-def _plots(folder: Path, page: Page, threshold: float | None, found: Curve) -> tuple[dict[str, Markup], dict[str, Any]]:
+def _plots(
+    folder: Path, page: Page, threshold: float | None, found: plots.Curve
+) -> tuple[dict[str, Markup], dict[str, Any]]:
     """Save the plots; return them as SVG, and for the script what each stop of the slider does and where it lies."""
     pictures, places = {}, {}
     for plot in (

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import norm
 
-from steps.evaluate.report.curves import curve, deviate
+from steps.evaluate.report.plots import curve, deviate
 
 scores_and_labels = st.integers(2, 60).flatmap(
     lambda count: st.tuples(
