@@ -14,7 +14,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,24 +44,6 @@ if TYPE_CHECKING:
 
 CARD_FILE = "MODEL_CARD.md"
 _JOB = Path("/opt/ml/config/processingjobconfig.json")
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m steps.convert", description=__doc__)
-    add_arguments(parser)
-    add = parser.add_argument
-    add("--evaluation", type=Path, default=PROCESSING / "input/evaluation", help="EvaluateModel's output")
-    add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
-    add("--job", type=Path, default=_JOB, help="the platform's description of this job, which tells the run")
-    known = ", ".join(VARIANTS)
-    add("--variants", default=ALL_THERE_IS, help=f"forms to try, of {known}; {ALL_THERE_IS}: those that can be made")
-    add(
-        "--max-flipped",
-        type=float,
-        default=MAX_FLIPPED,
-        help="share of decisions that may differ from the Keras model's",
-    )
-    return parser.parse_args(argv)
 
 
 def _main(args: argparse.Namespace) -> None:
@@ -96,7 +78,7 @@ def _main(args: argparse.Namespace) -> None:
             write_evidence(
                 *(evidence, replace(shown.evaluation, baseline=baseline), describe, candidate),
                 title=f"TFLite model, {shown.variant.name}",
-                variants=[row.to_dict() for row in rows],
+                variants=[asdict(row) for row in rows],
                 origin=origin,
                 refused="" if shipped else f"No file may ship. {refusal(rows, args.max_flipped)}.",
             )
@@ -165,7 +147,21 @@ def _finish(output: Path, evaluation: Evaluation, golden: "Golden", candidate: "
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _arguments(argv)
+    parser = argparse.ArgumentParser(prog="python -m steps.convert", description=__doc__)
+    add_arguments(parser)
+    add = parser.add_argument
+    add("--evaluation", type=Path, default=PROCESSING / "input/evaluation", help="EvaluateModel's output")
+    add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
+    add("--job", type=Path, default=_JOB, help="the platform's description of this job, which tells the run")
+    known = ", ".join(VARIANTS)
+    add("--variants", default=ALL_THERE_IS, help=f"forms to try, of {known}; {ALL_THERE_IS}: those that can be made")
+    add(
+        "--max-flipped",
+        type=float,
+        default=MAX_FLIPPED,
+        help="share of decisions that may differ from the Keras model's",
+    )
+    args = parser.parse_args(argv)
     return run(lambda: _main(args), args.message)
 
 

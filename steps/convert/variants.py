@@ -10,7 +10,6 @@ The rule, in this order:
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -67,9 +66,6 @@ class Variant:
             )
         return ""
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def choose(variants: Sequence[Variant], *, max_flipped: float = MAX_FLIPPED) -> str | None:
     """Return the name of the variant that ships by the rule above, None if none may; their order does not matter."""
@@ -100,11 +96,11 @@ def refusal(variants: Sequence[Variant], max_flipped: float) -> str:
 
 def write_variants(folder: Path, variants: Sequence[Variant], *, max_flipped: float) -> None:
     """Write `variants.json`: the table, and by what the choice was made."""
-    told = {"version": 1, "max_flipped": max_flipped, "variants": [v.to_dict() for v in variants]}
+    told = {"version": 1, "max_flipped": max_flipped, "variants": [asdict(v) for v in variants]}
     write_json(folder / FILE_NAME, told)
 
 
 def table(variants: Sequence[Variant]) -> str:
     """Return the variants as lines of text for a log."""
     columns = ["name", "bytes", "deflated", "latency_ms", "flipped", "fpr", "tpr", "passed", "chosen", "reason"]
-    return pd.DataFrame([variant.to_dict() for variant in variants])[columns].to_string(index=False, max_colwidth=80)
+    return pd.DataFrame([asdict(variant) for variant in variants])[columns].to_string(index=False, max_colwidth=80)

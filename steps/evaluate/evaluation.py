@@ -168,15 +168,18 @@ def binary_metrics(scores: Scores, labels: Labels, threshold: float) -> dict[str
     flagged = scores > threshold
     counts = {(a, p): int(((labels == a) & (flagged == bool(p))).sum()) for a in (0, 1) for p in (0, 1)}
     (tn, fp), (fn, tp) = ((counts[a, 0], counts[a, 1]) for a in (0, 1))
+    shares = {
+        "accuracy": (tp + tn, len(labels)),
+        "precision": (tp, tp + fp),
+        "recall": (tp, tp + fn),
+        "true_positive_rate": (tp, tp + fn),
+        "false_positive_rate": (fp, fp + tn),
+        "true_negative_rate": (tn, fp + tn),
+        "false_negative_rate": (fn, tp + fn),
+    }
     metrics: dict[str, Any] = {
         "confusion_matrix": {str(a): {str(p): counts[a, p] for p in (0, 1)} for a in (0, 1)},
-        "accuracy": _value(tp + tn, len(labels)),
-        "precision": _value(tp, tp + fp),
-        "recall": _value(tp, tp + fn),
-        "true_positive_rate": _value(tp, tp + fn),
-        "false_positive_rate": _value(fp, fp + tn),
-        "true_negative_rate": _value(tn, fp + tn),
-        "false_negative_rate": _value(fn, tp + fn),
+        **{name: {"value": part / whole if whole else None} for name, (part, whole) in shares.items()},
         "auc": {"value": None},
     }
     if tn + fp and tp + fn and np.isfinite(scores).all():
@@ -187,7 +190,3 @@ def binary_metrics(scores: Scores, labels: Labels, threshold: float) -> dict[str
             "true_positive_rates": true.tolist(),
         }
     return metrics
-
-
-def _value(part: int, whole: int) -> dict[str, float | None]:
-    return {"value": part / whole if whole else None}

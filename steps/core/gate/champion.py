@@ -66,8 +66,7 @@ class Comparison:
     reasons: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        listed = {name: list(getattr(self, name)) for name in ("newly_broken", "newly_fixed", "reasons")}
-        return asdict(self) | listed | {"passed": not self.reasons}
+        return asdict(self) | {"passed": not self.reasons}
 
 
 def compare(

@@ -16,7 +16,7 @@ every model for want of data, and to ask none would hide a bad one, so by amount
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -56,11 +56,8 @@ class Slice:
     status: Status
     note: str
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"status": str(self.status)}
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Measure:
     """One rate of one slice. `errors` are what there should be few of: false alarms, or misses."""
 
@@ -68,27 +65,26 @@ class _Measure:
     rate: Rate
     errors: Errors
     limit: float
-    status: Status
-    note: str
+    status: Status = Status.OPEN
+    note: str = ""
 
 
 def judge_slices(test: HeldOut, flagged: npt.NDArray[np.bool_], limits: Limits) -> list[Slice]:
     """Judge the [n] decisions on the test split in every slice of it, by the rule above."""
     labels, codes = test.labels, test.codes()
     wholes = {kind: _errors(kind, flagged[labels == label], codes[labels == label]) for kind, label in _LABELS.items()}
-    found = [part for part in _slices(test.slices, codes) if not _is_whole(part[2], labels)]
-    measured: list[list[_Measure]] = []
-    for _, _, members in found:
-        kinds = ((kind, members[labels[members] == label]) for kind, label in _LABELS.items())
-        measured.append([_measure(kind, flagged[rows], codes[rows], limits) for kind, rows in kinds if len(rows)])
-    judged = [(i, j) for i, some in enumerate(measured) for j, m in enumerate(some) if m.status is Status.OPEN]
-    if judged:
-        bad = holm(np.array([_p_value(measured[i][j]) for i, j in judged]), limits.alpha)
-        for (i, j), proven_bad in zip(judged, bad, strict=True):
-            measure = measured[i][j]
-            must = _must_prove(measure, wholes[measure.kind], limits, len(judged))
-            measured[i][j] = _settled(measure, proven_bad=bool(proven_bad), must_prove=must)
-    return [_slice(column, value, some) for (column, value, _), some in zip(found, measured, strict=True)]
+    found: list[tuple[str, str, list[_Measure]]] = []
+    for column, value, members in _slices(test.slices, codes):
+        if not _is_whole(members, labels):
+            kinds = ((kind, members[labels[members] == label]) for kind, label in _LABELS.items())
+            some = [_measure(kind, flagged[rows], codes[rows], limits) for kind, rows in kinds if len(rows)]
+            found.append((column, value, some))
+    judged = [measure for _, _, some in found for measure in some if measure.status is Status.OPEN]
+    bad = holm(np.array([_p_value(measure) for measure in judged]), limits.alpha)
+    for measure, proven_bad in zip(judged, bad, strict=True):
+        must = _must_prove(measure, wholes[measure.kind], limits, len(judged))
+        _settle(measure, proven_bad=bool(proven_bad), must_prove=must)
+    return [_slice(*part) for part in found]
 
 
 _LABELS = {"fpr": 0, "tpr": 1}
@@ -126,12 +122,13 @@ def _errors(kind: str, flagged: npt.NDArray[np.bool_], codes: Codes) -> Errors:
 def _measure(kind: str, flagged: npt.NDArray[np.bool_], codes: Codes, limits: Limits) -> _Measure:
     errors = _errors(kind, flagged, codes)
     limit = limits.max_fpr if kind == "fpr" else 1 - limits.min_tpr
-    status, note = Status.OPEN, ""
+    measure = _Measure(kind, Rate.grouped(flagged, codes, limits.confidence), errors, limit)
     if errors.sizes.effective_groups < MIN_EFFECTIVE:
-        status = Status.NOT_JUDGED
+        measure.status = Status.NOT_JUDGED
         groups = f" in {errors.sizes.groups} groups" if errors.sizes.groups < len(flagged) else ""
-        note = f"not judged: {len(flagged)} {_NAMES[kind][0]}{groups}, {MIN_EFFECTIVE} independent ones wanted"
-    return _Measure(kind, Rate.grouped(flagged, codes, limits.confidence), errors, limit, status, note)
+        wanted = f"{MIN_EFFECTIVE} independent ones wanted"
+        measure.note = f"not judged: {len(flagged)} {_NAMES[kind][0]}{groups}, {wanted}"
+    return measure
 
 
 def _p_value(measure: _Measure) -> float:
@@ -149,22 +146,22 @@ def _must_prove(measure: _Measure, whole: Errors, limits: Limits, judged: int) -
     return allowed >= 0 and bool(stats.binom.cdf(allowed, trials, proven) >= 1 - limits.alpha / judged)
 
 
-def _settled(measure: _Measure, *, proven_bad: bool, must_prove: bool) -> _Measure:
+def _settle(measure: _Measure, *, proven_bad: bool, must_prove: bool) -> None:
     rate, fpr = measure.rate, measure.kind == "fpr"
     kind, bound = ("upper", rate.upper) if fpr else ("lower", rate.lower)
     within = rate.upper <= measure.limit if fpr else rate.lower >= 1 - measure.limit
     limit = percent(measure.limit if fpr else 1 - measure.limit)
     name = _NAMES[measure.kind][1]
     said = f"{name} {percent(rate.value)} ({rate.count} of {rate.trials})"
+    unproven = f"{said}, {kind} bound {percent(bound)}, does not prove {limit}"
     if proven_bad:
-        return replace(measure, status=Status.FAILED, note=f"{said} is proven {'above' if fpr else 'under'} {limit}")
-    if within:
-        return replace(measure, status=Status.PROVEN)
-    if must_prove:
-        note = f"{said}, {kind} bound {percent(bound)}, does not prove {limit} though there is enough data"
-        return replace(measure, status=Status.FAILED, note=note)
-    note = f"too little data to tell: {said}, {kind} bound {percent(bound)}, does not prove {limit}"
-    return replace(measure, note=note)
+        measure.status, measure.note = Status.FAILED, f"{said} is proven {'above' if fpr else 'under'} {limit}"
+    elif within:
+        measure.status = Status.PROVEN
+    elif must_prove:
+        measure.status, measure.note = Status.FAILED, f"{unproven} though there is enough data"
+    else:
+        measure.note = f"too little data to tell: {unproven}"
 
 
 def _slice(column: str, value: str, measures: Sequence[_Measure]) -> Slice:

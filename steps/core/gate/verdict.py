@@ -85,9 +85,9 @@ class Verdict:
             "negatives_missing": self.negatives_missing,
             "groups_missing": self.groups_missing,
             "false_alarms": _false_alarms(self.fpr) if self.fpr else None,
-            "slices": [part.to_dict() for part in self.slices],
+            "slices": [asdict(part) for part in self.slices],
             "champion": self.champion.to_dict() if self.champion else None,
-            "baseline": self.gain.to_dict() if self.gain else None,
+            "baseline": asdict(self.gain) if self.gain else None,
             "ledger": self._ledger(),
             "people": self.people(),
         }

@@ -124,8 +124,7 @@ class Plot:
         with style(PAPER, self.name), replacing(folder / f"{self.name}.png") as beside:
             figure, axes = self._figure(PAPER, _DPI)
             axes.set_title(self.title, fontsize=9)
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend(loc="best", frameon=False)
+            axes.legend(loc="best", frameon=False)
             figure.savefig(beside, format="png", facecolor="white", metadata={"Software": None})
 
     def _figure(self, colours: Colours, dpi: int) -> tuple[Any, Any]:

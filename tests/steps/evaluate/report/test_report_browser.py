@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import urllib.request
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def report(tmp_path_factory):
     )
     sizes = {"weight-int8": (1_080_000, 44.4), "float16": (1_770_000, 39.6)}
     variants = [
-        Variant(name=name, deflated=size, latency_ms=latency, passed=True, may_ship=True).to_dict()
+        asdict(Variant(name=name, deflated=size, latency_ms=latency, passed=True, may_ship=True))
         for name, (size, latency) in sizes.items()
     ]
     origin = Origin("20261129-092744-z1oj", "prod", "2026-11-29")
