@@ -1,4 +1,4 @@
-"""Making the files, each in a process of its own: a converter that crashes or fills the memory costs one variant."""
+"""The files of the variants, each built in a process of its own: a converter that crashes costs one variant."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -6,10 +6,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from steps.core.common.choices import FLOAT32, INT8
 from steps.core.common.errors import UserError
@@ -66,31 +64,18 @@ def make(name: str, ingredients: Ingredients, path: Path) -> None:
     from steps.network.runtime import start_tensorflow
 
     start_tensorflow()
-    from steps.convert.shortening import shorten
+    from steps.convert.quantization import rounded, shorten
     from steps.device.export import export
     from steps.device.metadata import finish
-
-    model = _rounded(ingredients) if name == INT8 else _trained(ingredients)
-    export(model, ingredients.head, ingredients.spec, path)
-    if name != FLOAT32:
-        shorten(path, 8 if name == INT8 else 16)
-        finish(path, ingredients.head, ingredients.spec)
-
-
-def _trained(ingredients: Ingredients) -> Any:
     from steps.network.backbone import build_model, load_weights
 
-    model = build_model(ingredients.backbone, ingredients.spec.tile_size)
-    return load_weights(model, ingredients.archive / MODEL_FILE)
-
-
-def _rounded(ingredients: Ingredients) -> Any:
-    from steps.convert.rounding import rounded
-
-    return rounded(_trained(ingredients), _batches(ingredients))
-
-
-def _batches(ingredients: Ingredients) -> Iterator[npt.NDArray[np.float32]]:
-    tiles = np.load(ingredients.tiles, mmap_mode="r")
-    for first in range(0, len(tiles), _BATCH):
-        yield tiles[first : first + _BATCH].astype(np.float32)
+    head, spec = ingredients.head, ingredients.spec
+    model = load_weights(build_model(ingredients.backbone, spec.tile_size), ingredients.archive / MODEL_FILE)
+    if name == INT8:
+        tiles = np.load(ingredients.tiles, mmap_mode="r")
+        parts = (tiles[first : first + _BATCH] for first in range(0, len(tiles), _BATCH))
+        model = rounded(model, (part.astype(np.float32) for part in parts))
+    export(model, head, spec, path)
+    if name != FLOAT32:
+        shorten(path, 8 if name == INT8 else 16)
+        finish(path, head, spec)

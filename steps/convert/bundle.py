@@ -10,8 +10,7 @@ from steps.core.common.files import sha256_file, write_json
 from steps.core.tiles.decode import MAX_ASPECT, MAX_PIXELS
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.core.tiles.tiling import MAX_SIDE
-from steps.device import TILE
-from steps.device.contract import BUNDLE
+from steps.device.contract import BUNDLE, TILE
 from steps.evaluate.evaluation import FILE_NAME as EVALUATION_FILE
 from steps.evaluate.evaluation import Evaluation
 from steps.network.head import Head
@@ -63,7 +62,7 @@ def device_contract(
     """Return `model.json`: everything that a phone needs to decide as the gate did.
 
     `subject` holds the file's sha256 as `model`, its `bytes`, `quantization` and `flipped_decisions`; `demands` is what
-    `steps.device.operators` says of it, `golden` what `golden/golden.json` holds, `classes` the names of the negative
+    `steps.device.flatbuffer` says of it, `golden` what `golden/golden.json` holds, `classes` the names of the negative
     and the positive class, `run` the execution, None outside of one. The version that the registry gives is not known
     yet: it belongs to the same sha256. Raises UserError if the model did not pass the gate.
     """

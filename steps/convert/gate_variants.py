@@ -1,21 +1,29 @@
-"""Each variant held against the gate and against the trained model, by what its own bytes say of every screenshot."""
+"""The gate on each variant's own bytes, what they measure, and how far they decide like the trained model."""
 
-from collections.abc import Callable, Sequence
+import statistics
+import time
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from steps.convert.build import Ingredients, make_all
-from steps.convert.measure import deflated_size, latencies, operators
 from steps.convert.variants import Variant
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
-from steps.device.operators import demands
+from steps.core.common.program import granted_cpus
+from steps.core.gate.limits import Limits
+from steps.device.flatbuffer import demands
 from steps.device.runtime import LiteModel
 from steps.evaluate.evaluation import SCORES, Evaluation
+from steps.evaluate.step import Candidate, judge
 
-Judge = Callable[[LiteModel, Variant], Evaluation]
+# Of a usual phone's screenshot: three squares and the overview.
+_TILES = 4
+_REPEATS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +38,42 @@ class Judged:
 def judge_all(
     names: Sequence[str],
     ingredients: Ingredients,
-    judge: Judge,
+    candidate: Candidate,
+    limits: Limits,
     keras_decisions: pd.DataFrame,
     *,
     folder: Path,
-    cpus: int,
 ) -> list[Judged]:
-    """Make, measure and judge the variants, in the order of `names`; trouble of one is its row's reason.
+    """Convert, measure and judge the variants, in the order of `names`; trouble of one is its row's reason.
 
-    `judge(model, variant)` scores every held-out screenshot with the file. `keras_decisions` are the trained model's:
-    id, flagged.
+    `keras_decisions` are the trained model's: id, flagged.
     """
+    cpus = granted_cpus()
     print(f"Converting {len(names)} variants, {min(cpus, len(names))} at a time", flush=True)
     found = []
     for number, (name, path, reason) in enumerate(make_all(names, ingredients, folder, cpus), 1):
         one = Judged(Variant(name=name, reason=reason), path)
         if not reason:
-            one = _judged(one, judge, keras_decisions, cpus)
-        print(f"Variant {number}/{len(names)} {name}: {_said(one.variant)}", flush=True)
+            one = _judged(one, candidate, limits, keras_decisions)
+        print(f"Variant {number}/{len(names)}: {name}", flush=True)
         found.append(one)
     times = latencies({one.variant.name: one.path for one in found if not one.variant.reason})
     return [replace(one, variant=replace(one.variant, latency_ms=times.get(one.variant.name))) for one in found]
 
 
-def _judged(one: Judged, judge: Judge, keras_decisions: pd.DataFrame, cpus: int) -> Judged:
+def _judged(one: Judged, candidate: Candidate, limits: Limits, keras_decisions: pd.DataFrame) -> Judged:
     path = one.path
     try:
-        model = LiteModel(path, cpus)
+        model = LiteModel(path, granted_cpus())
         measured = replace(
             one.variant,
             sha256=sha256_file(path),
             bytes=path.stat().st_size,
             deflated=deflated_size(path),
-            operators=operators(path),
-            min_runtime_version=demands(path).min_runtime_version,
+            min_runtime_version=demands(path)["min_runtime_version"],
         )
-        evaluation = judge(model, measured)
+        subject = {"model": measured.sha256, "quantization": measured.name, "bytes": measured.bytes}
+        evaluation = judge(model.describe, candidate, limits, {**subject, **candidate.subject})
     except UserError as error:
         return replace(one, variant=replace(one.variant, reason=str(error)))
     verdict = evaluation.verdict
@@ -102,7 +110,29 @@ def flipped(scored: pd.DataFrame, theirs: pd.DataFrame) -> float:
     return float((both["flagged"] != both["flagged_theirs"]).mean())
 
 
-def _said(variant: Variant) -> str:
-    if variant.reason:
-        return variant.reason
-    return f"{variant.bytes:,} bytes, {'passed' if variant.passed else 'rejected'}, {variant.flipped:.2%} flipped"
+def deflated_size(path: Path) -> int:
+    """Return how many bytes an APK, a zip archive, needs for the file."""
+    return len(zlib.compress(path.read_bytes(), 9))
+
+
+def latencies(paths: Mapping[str, Path], repeats: int = _REPEATS) -> dict[str, float]:
+    """Return the median milliseconds that each file needs for the tiles of a phone's screenshot, on one core.
+
+    By one thread, in turns: whatever else the machine does hits all of them alike.
+    """
+    models = {name: LiteModel(path, 1) for name, path in paths.items()}
+    rng = np.random.default_rng(0)
+    tiles = {
+        name: rng.integers(0, 256, (_TILES, model.tile_size, model.tile_size, 3), dtype=np.uint8)
+        for name, model in models.items()
+    }
+    times: dict[str, list[float]] = {name: [] for name in paths}
+    for repeat in range(repeats + 1):
+        for name, model in models.items():
+            started = time.perf_counter()
+            for tile in tiles[name]:
+                model.tile(tile)
+            # The first time fills the caches.
+            if repeat:
+                times[name].append(time.perf_counter() - started)
+    return {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}

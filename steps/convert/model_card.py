@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from steps.core.gate.rates import Rate
+from steps.core.gate.clustered_errors import Rate
 from steps.core.gate.slices import Slice, Status
 from steps.core.html.text import percent, short
 from steps.evaluate.evaluation import Evaluation
-from steps.evaluate.report import Origin
+from steps.evaluate.report.model import Origin
 from steps.evaluate.report.views import dataset_line, fired_findings, snapshot
 
 _MEANINGFUL = re.compile(r"([\\`*_{}\[\]<>#+!|~&$:@./])")

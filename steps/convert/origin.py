@@ -10,7 +10,7 @@ from pathlib import Path
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json
-from steps.evaluate.report import Origin
+from steps.evaluate.report.model import Origin
 
 # Buckets as `pipelines.environment` and `pipelines.definition.settings` name them.
 _OUTPUT = re.compile(r"s3://tilegate-(?P<place>local|(?:dev|prod)(?=-artifacts-))[^/]*/runs/(?P<run>[\w.-]+)/")

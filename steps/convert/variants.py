@@ -7,10 +7,11 @@ The rule, in this order:
    comes first. All compute with the same floats, so none is slow.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from steps.core.common.files import write_json
 
@@ -25,8 +26,8 @@ class Variant:
     reason: why it was not made or not judged, "" if it was. bytes, deflated: of the file, raw and as an APK stores it
     (deflate, the hardest level). latency_ms: median milliseconds for a phone's screenshot on one core. flipped: share
     of the held-out screenshots, 0 to 1, decided otherwise than by the trained model, each at its own threshold.
-    operators: how many of each the file holds. passed, message, threshold, fpr, tpr and their bounds are the gate's, on
-    the very bytes. may_ship, chosen: what the rule says of it, see `mark`.
+    passed, message, threshold, fpr, tpr and their bounds are the gate's, on the very bytes. may_ship, chosen: what the
+    rule says of it, see `mark`.
     """
 
     name: str
@@ -35,7 +36,6 @@ class Variant:
     bytes: int | None = None
     deflated: int | None = None
     latency_ms: float | None = None
-    operators: Mapping[str, int] = field(default_factory=dict)
     min_runtime_version: str | None = None
     passed: bool = False
     message: str = ""
@@ -49,7 +49,7 @@ class Variant:
     chosen: bool = False
 
     def qualifies(self, max_flipped: float) -> bool:
-        measured = not self.reason and self.passed and self.deflated is not None and self.flipped is not None
+        measured = not self.reason and self.passed and self.deflated is not None
         return measured and self.flipped is not None and self.flipped <= max_flipped
 
     def refusal(self, max_flipped: float) -> str:
@@ -65,9 +65,6 @@ class Variant:
                 f"{max_flipped:.2%} is the most"
             )
         return ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def choose(variants: Sequence[Variant], *, max_flipped: float = MAX_FLIPPED) -> str | None:
@@ -92,8 +89,6 @@ def refusal(variants: Sequence[Variant], max_flipped: float) -> str:
     def distance(variant: Variant) -> int:
         return 2 if variant.reason else 0 if variant.passed else 1
 
-    if not variants:
-        return "no variant was wanted"
     told = min(variants, key=distance).refusal(max_flipped)
     others = len(variants) - 1
     return f"{told} (and {others} more variants may not ship either)" if others else told
@@ -101,20 +96,11 @@ def refusal(variants: Sequence[Variant], max_flipped: float) -> str:
 
 def write_variants(folder: Path, variants: Sequence[Variant], *, max_flipped: float) -> None:
     """Write `variants.json`: the table, and by what the choice was made."""
-    told = {"version": 1, "max_flipped": max_flipped, "variants": [v.to_dict() for v in variants]}
+    told = {"version": 1, "max_flipped": max_flipped, "variants": [asdict(v) for v in variants]}
     write_json(folder / FILE_NAME, told)
 
 
 def table(variants: Sequence[Variant]) -> str:
     """Return the variants as lines of text for a log."""
-    lines = [f"{'variant':<12} {'kB':>7} {'APK kB':>7} {'ms':>7} {'flips':>7} {'FPR':>7} {'TPR':>7}  verdict"]
-    for v in variants:
-        size = [_cell(v.bytes, "{:.0f}", 1e-3), _cell(v.deflated, "{:.0f}", 1e-3), _cell(v.latency_ms, "{:.2f}")]
-        rates = [_cell(value, "{:.2f}%", 100) for value in (v.flipped, v.fpr, v.tpr)]
-        said = v.reason or ("passed" if v.passed else "rejected")
-        lines.append(f"{v.name:<12} " + " ".join(f"{c:>7}" for c in size + rates) + f"  {'* ' * v.chosen}{said}"[:160])
-    return "\n".join(lines)
-
-
-def _cell(value: float | None, form: str, factor: float = 1.0) -> str:
-    return "-" if value is None else form.format(factor * value)
+    columns = ["name", "bytes", "deflated", "latency_ms", "flipped", "fpr", "tpr", "passed", "chosen", "reason"]
+    return pd.DataFrame([asdict(variant) for variant in variants])[columns].to_string(index=False, max_colwidth=80)

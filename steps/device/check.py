@@ -72,10 +72,13 @@ def read_answers(path: Path) -> dict[str, Answer]:
 
 def _answer(path: Path, name: str, value: Any) -> Answer:
     try:
-        tiles = [[int(side) for side in box] for box in value["tiles"]]
-        hashes = [str(sha256) for sha256 in value["tiles_sha256"]]
-        evidence = [float(one) for one in value.get("evidence", ())]
-        return Answer(float(value["score"]), str(value["pixels_sha256"]), tiles, hashes, evidence)
+        return Answer(
+            score=float(value["score"]),
+            pixels_sha256=str(value["pixels_sha256"]),
+            tiles=[[int(side) for side in box] for box in value["tiles"]],
+            tiles_sha256=[str(sha256) for sha256 in value["tiles_sha256"]],
+            evidence=[float(one) for one in value.get("evidence", ())],
+        )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}, {name}: {type(error).__name__} {error}; an object with score, pixels_sha256, tiles and "

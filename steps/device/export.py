@@ -11,7 +11,7 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import replacing
 from steps.core.common.scratch import scratch
 from steps.core.tiles.spec import PreprocessingSpec
-from steps.device import TILE
+from steps.device.contract import TILE
 from steps.device.metadata import finish
 from steps.network.head import Head
 

@@ -1,4 +1,4 @@
-"""The last touches to a TFLite file: aligned weights, nothing that nobody refers to, no surprises.
+"""A TFLite file as an object tree, and its last touches: aligned weights, nothing that nobody refers to, no surprises.
 
 A file of 16-bit weights says that a runtime may *compute* in 16 bits, which ARM phones would do and the gate did not:
 that permission is taken out.
@@ -12,11 +12,13 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from steps.core.common.errors import UserError
-from steps.device import TILE
+from steps.device.contract import TILE
 
 IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
 _HALF_PRECISION = b"reduced_precision_support"
+_MIN_RUNTIME = b"min_runtime_version"
+_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 
 
 class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
@@ -88,3 +90,28 @@ def tidy(model: Any) -> None:
         user.buffer = numbers.setdefault(user.buffer, len(numbers))
     model.buffers = [model.buffers[old] for old in numbers]
     model.metadataBuffer = []
+
+
+def demands(path: Path) -> dict[str, Any]:
+    """Return what a finished file (see `steps.device.metadata`) demands of the runtime.
+
+    `operators` are names, sorted, `min_runtime_version` is the oldest that knows all of them, "" if not stated. Raises
+    UserError if it is no TFLite file.
+    """
+    model = read_model(path)
+    version = ""
+    for entry in model.metadata or []:
+        if entry.name == _MIN_RUNTIME:
+            version = bytes(model.buffers[entry.buffer].data).split(b"\0")[0].decode("ascii", "replace")
+    used = {operator.opcodeIndex for operator in model.subgraphs[0].operators or []}
+    return {
+        "operators": sorted({_name(model.operatorCodes[number]) for number in used}),
+        "min_runtime_version": version,
+    }
+
+
+def _name(code: Any) -> str:
+    # The first 127 operators are known by the older, narrower field.
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    name = _NAMES.get(number, f"BUILTIN_{number}")
+    return f"CUSTOM:{code.customCode.decode('ascii', 'replace')}" if name == "CUSTOM" else name

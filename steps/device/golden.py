@@ -13,7 +13,7 @@ compared where the score is farther from the threshold than that.
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
@@ -45,24 +45,33 @@ SCREENS: tuple[Size | None, ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Screenshot:
-    """One golden screenshot: a PNG `file` beside golden.json, and what has to come of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What an app makes of a screenshot; `evidence` is empty if it does not tell.
 
     `pixels_sha256` is that of the decoded pixels, RGB row by row, `tiles_sha256` those of the tiles, cut and resized;
-    `tiles` are [left, top, width, height]; `decision` is None where the score is too near to the threshold to tell.
+    `tiles` are [left, top, width, height].
+    """
+
+    score: float
+    pixels_sha256: str
+    tiles: list[list[int]]
+    tiles_sha256: list[str]
+    evidence: list[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screenshot(Answer):
+    """One golden screenshot: a PNG `file` beside golden.json, and what an app has to make of it.
+
+    `decision` is None where the score is too near to the threshold to tell.
     """
 
     name: str
     file: str
     sha256: str
-    pixels_sha256: str
     width: int
     height: int
-    tiles: list[list[int]]
-    tiles_sha256: list[str]
-    evidence: list[float]
-    score: float
     decision: bool | None
 
 
@@ -104,17 +113,6 @@ class Golden:
             return cls(**{**value, "stored_as_jpeg": Stored(**value["stored_as_jpeg"]), "screenshots": screenshots})
         except (AttributeError, KeyError, TypeError) as error:
             raise UserError(f"{path} is not what write_golden writes ({error}): convert the model again") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an app made of a golden screenshot; `evidence` is empty if it does not tell."""
-
-    score: float
-    pixels_sha256: str
-    tiles: list[list[int]]
-    tiles_sha256: list[str]
-    evidence: list[float] = field(default_factory=list)
 
 
 def write_golden(bundle: Path, threshold: float, screens: Sequence[Size | None] = SCREENS) -> Golden:
@@ -172,7 +170,13 @@ def answer(model: LiteModel, pixels: Pixels) -> Answer:
     score, evidence = model.score(tiles)
     height, width = pixels.shape[:2]
     boxes = [[tile.left, tile.top, tile.width, tile.height] for tile in plan_tiles(width, height)]
-    return Answer(score, _sha256(pixels), boxes, [_sha256(tile) for tile in tiles], evidence.tolist())
+    return Answer(
+        score=score,
+        pixels_sha256=_sha256(pixels),
+        tiles=boxes,
+        tiles_sha256=[_sha256(tile) for tile in tiles],
+        evidence=evidence.tolist(),
+    )
 
 
 def _sha256(pixels: Pixels) -> str:

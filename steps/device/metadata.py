@@ -20,7 +20,7 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import replacing
 from steps.core.tiles.spec import FILE_NAME as SPEC_FILE
 from steps.core.tiles.spec import PreprocessingSpec
-from steps.device import TILE
+from steps.device.contract import TILE
 from steps.device.flatbuffer import model_bytes, read_model, tidy
 from steps.network.head import FILE_NAME as HEAD_FILE
 from steps.network.head import Head

@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from steps.core.common.errors import UserError
-from steps.core.common.files import read_json, sha256_file, write_text
+from steps.core.common.files import write_text
 from steps.core.tiles.decode import read_image
 from steps.core.tiles.resize import Pixels
 from steps.core.tiles.tiling import plan_tiles
-from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
+from steps.device.contract import TFLITE_FILE, read_contract
 from steps.device.runtime import LiteModel
 
 _QUALITY = 90
@@ -47,16 +46,8 @@ class Predictor:
     """The model of a bundle's folder. Raises UserError if it is not the one that the bundle's contract describes."""
 
     def __init__(self, bundle: Path, threads: int = 1) -> None:
-        contract, path = read_json(bundle / CONTRACT_FILE), bundle / TFLITE_FILE
-        if not path.is_file():
-            raise UserError(f"{path.name} is missing in {bundle}: the folder of a whole bundle is wanted")
-        self.sha256, self.threshold = sha256_file(path), float(contract["threshold"])
-        if contract["sha256"] != self.sha256:
-            raise UserError(
-                f"{path} has sha256 {self.sha256[:12]}, but {contract['sha256'][:12]} is what {CONTRACT_FILE} beside "
-                "it, and its threshold, are about: export the bundle again"
-            )
-        self._model = LiteModel(path, threads)
+        self.sha256, self.threshold = read_contract(bundle)
+        self._model = LiteModel(bundle / TFLITE_FILE, threads)
 
     def __call__(self, image: Path) -> tuple[Prediction, Pixels]:
         """Decode a screenshot and show it to the model; raises ImageRefusedError for what no phone would show it."""

@@ -11,7 +11,7 @@ import pandas as pd
 from steps.core.common.errors import UserError
 from steps.core.tiles.cutting import cut_tiles
 from steps.core.tiles.resize import Pixels
-from steps.device import TILE
+from steps.device.contract import TILE
 from steps.device.metadata import read_head
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import numpy as np
 from scipy.special import expit
 
 from steps.core.common.errors import UserError
-from steps.core.common.files import read_json, sha256_file
+from steps.core.common.files import read_json
 from steps.core.common.program import granted_cpus
 from steps.core.dataset.splits import Split
-from steps.core.gate.champion import Champion, ChampionUnreadable
+from steps.core.gate.champion import Champion
 from steps.core.tiles.spec import PreprocessingSpec, check_spec
-from steps.device.contract import CONTRACT_FILE, TFLITE_FILE
+from steps.device.contract import TFLITE_FILE, read_contract
 from steps.device.runtime import LiteModel
 from steps.network.archive import unpacked
 from steps.network.head import Head
@@ -20,10 +20,10 @@ from steps.network.tile_input import TileSource, logits_of
 NO_CHAMPION = "champion.json"
 
 
-def read_champion(folder: Path, source: TileSource) -> Champion | ChampionUnreadable | None:
+def read_champion(folder: Path, source: TileSource) -> Champion | UserError | None:
     """Let the champion decide the test split; None if `champion.json` says that there is none.
 
-    A champion that cannot be read, or that was made for other tiles, is `ChampionUnreadable`: the gate then fails.
+    The error is returned if it cannot be read, or was made for other tiles: the gate then fails.
     """
     try:
         if _is_none(folder):
@@ -31,7 +31,7 @@ def read_champion(folder: Path, source: TileSource) -> Champion | ChampionUnread
         with unpacked(folder) as bundle:
             return _decide(bundle, source)
     except UserError as error:
-        return ChampionUnreadable(str(error))
+        return error
 
 
 def _is_none(folder: Path) -> bool:
@@ -43,17 +43,7 @@ def _is_none(folder: Path) -> bool:
 
 
 def _decide(bundle: Path, source: TileSource) -> Champion:
-    contract = read_json(bundle / CONTRACT_FILE)
-    try:
-        sha256, threshold = str(contract["sha256"]), float(contract["threshold"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"the champion's {CONTRACT_FILE} has no sha256 and threshold: register it again") from None
-    if not np.isfinite(threshold):
-        raise UserError(f"the champion's threshold is {threshold}: register it again")
-    if not (bundle / TFLITE_FILE).is_file() or sha256_file(bundle / TFLITE_FILE) != sha256:
-        raise UserError(
-            f"the champion's {TFLITE_FILE} is not the file that its {CONTRACT_FILE} names: register it again"
-        )
+    sha256, threshold = read_contract(bundle)
     check_spec(PreprocessingSpec.read(bundle), source.spec)
     head, model = Head.read(bundle), LiteModel(bundle / TFLITE_FILE, granted_cpus())
     rows = source.rows(Split.TEST)

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from steps.core.common.errors import UserError
 from steps.core.common.files import replacing, write_json
 from steps.core.dataset.splits import Split
 from steps.core.dataset.tables import SLICE_PREFIX
-from steps.core.gate.champion import Champion, ChampionUnreadable
+from steps.core.gate.champion import Champion
 from steps.core.gate.gate import judge
 from steps.core.gate.held_out import HeldOut, Labels
 from steps.core.gate.limits import Fleet, Limits
 from steps.core.gate.roc import PARTIAL_AUC_BELOW, Scores, partial_auc, roc, tpr_at_fpr
-from steps.core.gate.test_set_ledger import Consultation, LedgerUnreadable
+from steps.core.gate.test_set_ledger import Consultation
 from steps.core.gate.verdict import Verdict
 
 FILE_NAME = "evaluation.json"
@@ -68,8 +69,8 @@ def evaluate(
     limits: Limits,
     subject: Mapping[str, Any],
     *,
-    champion: Champion | ChampionUnreadable | None = None,
-    ledger: Sequence[Consultation] | LedgerUnreadable = (),
+    champion: Champion | UserError | None = None,
+    ledger: Sequence[Consultation] | UserError = (),
     baseline: Mapping[str, float] | None = None,
     fleet: Fleet | None = None,
     model: str = "",
@@ -79,9 +80,8 @@ def evaluate(
     `scored` has a row a screenshot: id, uri, label, group, split, width, height, score, and `slice:` columns. `model`
     is the sha256 of the judged file: with it, a look that the ledger already holds is not counted twice.
     """
-    by_split = {split: scored[scored["split"] == str(split)] for split in HELD_OUT}
-    calibration, test = (held_out(by_split[split]) for split in HELD_OUT)
-    look = _consultation(by_split[Split.TEST], limits, model=model, passed=False, moment="").name if model else ""
+    calibration, test = (held_out(scored[scored["split"] == str(split)]) for split in HELD_OUT)
+    look = consultation(scored, limits, model).name if model else ""
     verdict = judge(
         calibration, test, limits, champion=champion, ledger=ledger, baseline=baseline, fleet=fleet, look=look
     )
@@ -130,14 +130,11 @@ def held_out(frame: pd.DataFrame) -> HeldOut:
     )
 
 
-def consultation(evaluation: Evaluation, model: str, moment: str) -> Consultation:
-    """Return the ledger's entry of this look: the judged file's sha256, and the moment in ISO 8601."""
-    test = evaluation.scored[evaluation.scored["split"] == str(Split.TEST)]
-    verdict = evaluation.verdict
-    return _consultation(test, verdict.limits, model=model, passed=verdict.passed, moment=moment)
-
-
-def _consultation(test: pd.DataFrame, limits: Limits, *, model: str, passed: bool, moment: str) -> Consultation:
+def consultation(
+    scored: pd.DataFrame, limits: Limits, model: str, *, passed: bool = False, moment: str = ""
+) -> Consultation:
+    """Return the ledger's entry of this look; whether the model, a file's sha256, passed, and when, names none."""
+    test = scored[scored["split"] == str(Split.TEST)]
     return Consultation.of(
         test["id"].astype(str),
         negatives=int((test["label"] == 0).sum()),
@@ -171,15 +168,18 @@ def binary_metrics(scores: Scores, labels: Labels, threshold: float) -> dict[str
     flagged = scores > threshold
     counts = {(a, p): int(((labels == a) & (flagged == bool(p))).sum()) for a in (0, 1) for p in (0, 1)}
     (tn, fp), (fn, tp) = ((counts[a, 0], counts[a, 1]) for a in (0, 1))
+    shares = {
+        "accuracy": (tp + tn, len(labels)),
+        "precision": (tp, tp + fp),
+        "recall": (tp, tp + fn),
+        "true_positive_rate": (tp, tp + fn),
+        "false_positive_rate": (fp, fp + tn),
+        "true_negative_rate": (tn, fp + tn),
+        "false_negative_rate": (fn, tp + fn),
+    }
     metrics: dict[str, Any] = {
         "confusion_matrix": {str(a): {str(p): counts[a, p] for p in (0, 1)} for a in (0, 1)},
-        "accuracy": _value(tp + tn, len(labels)),
-        "precision": _value(tp, tp + fp),
-        "recall": _value(tp, tp + fn),
-        "true_positive_rate": _value(tp, tp + fn),
-        "false_positive_rate": _value(fp, fp + tn),
-        "true_negative_rate": _value(tn, fp + tn),
-        "false_negative_rate": _value(fn, tp + fn),
+        **{name: {"value": part / whole if whole else None} for name, (part, whole) in shares.items()},
         "auc": {"value": None},
     }
     if tn + fp and tp + fn and np.isfinite(scores).all():
@@ -190,7 +190,3 @@ def binary_metrics(scores: Scores, labels: Labels, threshold: float) -> dict[str
             "true_positive_rates": true.tolist(),
         }
     return metrics
-
-
-def _value(part: int, whole: int) -> dict[str, float | None]:
-    return {"value": part / whole if whole else None}

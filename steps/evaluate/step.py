@@ -14,9 +14,9 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, sha256_file
 from steps.core.dataset.splits import Split
 from steps.core.dataset.tables import DATASET, SLICE_PREFIX, VALIDATION
-from steps.core.gate.champion import Champion, ChampionUnreadable
+from steps.core.gate.champion import Champion
 from steps.core.gate.limits import Fleet, Limits
-from steps.core.gate.test_set_ledger import Consultation, LedgerUnreadable, read_ledger
+from steps.core.gate.test_set_ledger import Consultation, read_ledger
 from steps.core.sample.apps import are_drawn
 from steps.core.tiles.spec import PreprocessingSpec, check_spec
 from steps.evaluate.arguments import fleet_of
@@ -42,8 +42,8 @@ class Candidate:
     source: TileSource
     subject: Mapping[str, Any]
     validation: Mapping[str, Any]
-    champion: Champion | ChampionUnreadable | None
-    ledger: Sequence[Consultation] | LedgerUnreadable
+    champion: Champion | UserError | None
+    ledger: Sequence[Consultation] | UserError
     fleet: Fleet
 
     @property
@@ -86,11 +86,11 @@ def load_candidate(args: argparse.Namespace) -> Candidate:
     )
 
 
-def _ledger(folder: Path) -> Sequence[Consultation] | LedgerUnreadable:
+def _ledger(folder: Path) -> Sequence[Consultation] | UserError:
     try:
         return read_ledger(folder)
     except UserError as error:
-        return LedgerUnreadable(str(error))
+        return error
 
 
 def _validation(folder: Path) -> Mapping[str, Any]:
@@ -158,5 +158,7 @@ def write_evidence(
 
 def enter_look(folder: Path, evaluation: Evaluation) -> None:
     """Enter this look at the test split into the ledger, under a name made of its content."""
+    verdict, model = evaluation.verdict, str(evaluation.subject["model"])
     moment = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    consultation(evaluation, str(evaluation.subject["model"]), moment).write(folder)
+    look = consultation(evaluation.scored, verdict.limits, model, passed=verdict.passed, moment=moment)
+    look.write(folder)

@@ -16,12 +16,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from steps.core.common.errors import UserError
 from steps.core.common.text import printable
-from steps.core.gate.clustered_errors import Codes, Needed, Sizes, fewest, renumbered
-from steps.core.gate.held_out import Decided
+from steps.core.gate.clustered_errors import Codes, Needed, Sizes
+from steps.core.gate.held_out import HeldOut
 from steps.core.gate.limits import ChampionRule, Limits
-from steps.core.gate.rates import percent
-from steps.core.gate.statistics import difference_upper
+from steps.core.gate.statistics import difference_upper, fewest, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,6 @@ class Champion:
 
     name: str
     flagged: Mapping[str, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class ChampionUnreadable:
-    """There is a champion, but what it decides is not known: the gate fails with the reason."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,34 +59,34 @@ class Comparison:
 
     champion: str | None
     rule: str
-    fpr: Difference | None
-    tpr: Difference | None
-    newly_broken: tuple[str, ...]
-    newly_fixed: tuple[str, ...]
-    reasons: tuple[str, ...]
+    fpr: Difference | None = None
+    tpr: Difference | None = None
+    newly_broken: tuple[str, ...] = ()
+    newly_fixed: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        listed = {name: list(getattr(self, name)) for name in ("newly_broken", "newly_fixed", "reasons")}
-        return asdict(self) | listed | {"passed": not self.reasons}
+        return asdict(self) | {"passed": not self.reasons}
 
 
 def compare(
-    champion: Champion | ChampionUnreadable,
-    candidate: Decided,
-    limits: Limits,
+    champion: Champion | UserError, test: HeldOut, flagged: npt.NDArray[np.bool_], limits: Limits
 ) -> Comparison:
-    """Compare the candidate's decisions on the test split with the champion's."""
-    if isinstance(champion, ChampionUnreadable):
-        return unreadable(champion, limits)
+    """Compare the candidate's [n] decisions on the test split with the champion's.
+
+    An error says why the champion cannot be read: what it decides is not known, and the comparison fails.
+    """
     rule = str(limits.champion_rule)
-    names, labels, codes = np.array(candidate.names, dtype=object), candidate.labels, candidate.codes
-    decided = [champion.flagged.get(name) for name in candidate.names]
+    if isinstance(champion, UserError):
+        return Comparison(None, rule, reasons=(f"The champion cannot be read: {printable(str(champion))}",))
+    names, labels, codes = np.array(test.named(), dtype=object), test.labels, test.codes()
+    decided = [champion.flagged.get(name) for name in names]
     if lost := sum(not isinstance(decision, (bool, np.bool_)) for decision in decided):
         name = printable(champion.name, 80)
         reason = f"The champion {name} has no decision on {lost} of {len(names)} test screenshots."
-        return Comparison(champion.name, rule, None, None, (), (), (reason,))
+        return Comparison(champion.name, rule, reasons=(reason,))
     theirs = np.array(decided, dtype=np.bool_)
-    wrong, wrong_before = candidate.flagged != (labels == 1), theirs != (labels == 1)
+    wrong, wrong_before = flagged != (labels == 1), theirs != (labels == 1)
     fpr, tpr = (
         _difference(wrong[labels == label], wrong_before[labels == label], codes[labels == label], margin, limits)
         for label, margin in ((0, limits.fpr_margin), (1, limits.max_tpr_decrease))
@@ -113,12 +106,6 @@ def compare(
     )
 
 
-def unreadable(champion: ChampionUnreadable, limits: Limits) -> Comparison:
-    """Return the failed comparison with a champion that cannot be read."""
-    reason = f"The champion cannot be read: {printable(champion.reason)}"
-    return Comparison(None, str(limits.champion_rule), None, None, (), (), (reason,))
-
-
 @dataclass(frozen=True, slots=True)
 class _Pairs:
     """Paired decisions: how many differ either way, and the sums of d^2 and d m over the groups' differences d."""
@@ -131,11 +118,10 @@ class _Pairs:
 
     @classmethod
     def of(cls, wrong: npt.NDArray[np.bool_], before: npt.NDArray[np.bool_], codes: Codes) -> Self:
-        numbers = renumbered(codes)
-        totals = np.bincount(numbers, wrong.astype(np.float64) - before)
+        totals = np.bincount(codes, wrong.astype(np.float64) - before)
         worse, better = int((wrong & ~before).sum()), int((~wrong & before).sum())
-        products = float((totals * np.bincount(numbers)).sum())
-        return cls(Sizes.of(numbers), worse, better, float((totals**2).sum()), products)
+        products = float((totals * np.bincount(codes)).sum())
+        return cls(Sizes.of(codes), worse, better, float((totals**2).sum()), products)
 
     @property
     def value(self) -> float:

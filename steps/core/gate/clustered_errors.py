@@ -21,14 +21,13 @@ confidence the bound is broken in 7 % at most, where all of a group errs or noth
 everywhere in less than 5 % (`tests/steps/core/gate/test_clustered_errors.py`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from steps.core.gate.statistics import at_most, clopper_pearson, trials_needed
+from steps.core.gate.statistics import at_most, clopper_pearson, fewest, trials_needed
 
 # With more erring groups than this their scatter says more than their number.
 FEW = 3
@@ -134,25 +133,20 @@ class Errors:
         return cls(sizes, 0, 0, 0.0, 0.0)
 
     @property
-    def sums(self) -> tuple[Floats, Floats, Floats, Floats]:
-        total, erring, squares, products = np.array([self.total, self.erring, self.squares, self.products], np.float64)
-        return total, erring, squares, products
-
-    @property
     def design_effect(self) -> float:
         """The design effect for an upper bound, before few errors are counted by group."""
         return float(upper_design_effect(self.sizes, self.total, self.squares, self.products))
 
-    def effective(self) -> tuple[float, float]:
-        """Return errors and screenshots as independent ones, as the upper bound counts them."""
-        counts = [(float(e), float(n)) for e, n in effective_counts(self.sizes, *self.sums)]
-        return min(counts, key=lambda count: clopper_pearson(count[0], count[1], 0.95)[1])
+    def bound(self, confidence: float) -> tuple[float, float]:
+        """Return the one-sided upper bound of the error rate, 1 if there is nothing, and the screenshots it counts."""
+        sums = np.array([self.total, self.erring, self.squares, self.products], np.float64)
+        counts = [(float(errors), float(trials)) for errors, trials in effective_counts(self.sizes, *sums)]
+        bounds = [(clopper_pearson(*count, confidence)[1], count[1]) for count in counts]
+        upper, effective = min(bounds, key=lambda bound: bound[0])
+        return max(upper, clopper_pearson(0, self.sizes.groups, confidence)[1]), effective
 
     def upper(self, confidence: float) -> float:
-        """Return the one-sided upper bound of the error rate; 1 if there is nothing."""
-        counts = effective_counts(self.sizes, *self.sums)
-        bound = min(clopper_pearson(float(e), float(n), confidence)[1] for e, n in counts)
-        return max(bound, clopper_pearson(0, self.sizes.groups, confidence)[1])
+        return self.bound(confidence)[0]
 
     def with_clean(self, groups: int, size: int) -> "Errors":
         """Return the same errors after so many more groups of a size without any."""
@@ -210,26 +204,40 @@ def needed(errors: Errors, limit: float, confidence: float) -> Needed:
         missing = max(trials_needed(errors.total, limit, confidence) - errors.sizes.screenshots, 0)
         return Needed(missing, missing)
 
-    def proves(groups: int) -> bool:
-        return errors.with_clean(groups, size).upper(confidence) <= limit
-
-    groups = fewest(proves)
+    groups = fewest(lambda more: errors.with_clean(more, size).upper(confidence) <= limit)
     return Needed(groups, groups * size)
 
 
-def fewest(enough: Callable[[int], bool]) -> int:
-    """Return the least whole number from 0 that is enough, if all beyond it are."""
-    if enough(0):
-        return 0
-    low, high = 0, 1
-    while not enough(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A measured rate and its one-sided bounds.
 
+    The `trials` screenshots of `groups` groups count as `effective` independent ones, `design_effect` times fewer; of
+    the two bounds, each with its own, these are the more careful one's.
+    """
 
-def renumbered(codes: Codes) -> Codes:
-    """Return the same [n] groups, numbered from 0 without gaps."""
-    return np.unique(codes, return_inverse=True)[1]
+    count: int
+    trials: int
+    value: float
+    lower: float
+    upper: float
+    groups: int
+    effective: float
+    design_effect: float
+
+    @classmethod
+    def grouped(cls, hits: npt.NDArray[np.bool_], codes: Codes, confidence: float) -> Self:
+        """Return the rate of [n] hits, n >= 1, among screenshots in [n] group numbers from 0."""
+        above, below = Errors.of(hits, codes), Errors.of(~hits, codes)
+        (upper, among_hits), (misses, among_misses) = above.bound(confidence), below.bound(confidence)
+        effective = min(among_hits, among_misses)
+        return cls(
+            count=above.total,
+            trials=len(hits),
+            value=above.total / len(hits),
+            lower=1 - misses if above.total else 0.0,
+            upper=upper,
+            groups=above.sizes.groups,
+            effective=effective,
+            design_effect=len(hits) / effective,
+        )

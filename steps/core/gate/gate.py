@@ -4,19 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from steps.core.common.errors import UserError
 from steps.core.common.text import printable
-from steps.core.gate.champion import Champion, ChampionUnreadable, compare, unreadable
-from steps.core.gate.clustered_errors import Errors, Needed, Sizes, needed, renumbered
-from steps.core.gate.held_out import Decided, HeldOut, faults_between, faults_of
+from steps.core.gate.champion import Champion, compare
+from steps.core.gate.clustered_errors import Errors, Needed, Rate, Sizes, needed
+from steps.core.gate.held_out import HeldOut, faults_between, faults_of
 from steps.core.gate.limits import Fleet, Limits
-from steps.core.gate.paired import Gain, paired_gain
-from steps.core.gate.rates import Rate, percent
+from steps.core.gate.paired import paired_gain
 from steps.core.gate.slices import Slice, Status, judge_slices
-from steps.core.gate.test_set_ledger import Consultation, LedgerUnreadable, consultations
+from steps.core.gate.statistics import percent
+from steps.core.gate.test_set_ledger import Consultation, consultations
 from steps.core.gate.threshold import OperatingPoint, choose_threshold
 from steps.core.gate.verdict import Verdict
 
 _SLICES_NAMED = 5
+_BASELINE = "a logistic regression on whole screenshots"
 
 
 def judge(
@@ -24,43 +26,49 @@ def judge(
     test: HeldOut,
     limits: Limits,
     *,
-    champion: Champion | ChampionUnreadable | None = None,
-    ledger: Sequence[Consultation] | LedgerUnreadable = (),
+    champion: Champion | UserError | None = None,
+    ledger: Sequence[Consultation] | UserError = (),
     baseline: Mapping[str, float] | None = None,
     fleet: Fleet | None = None,
     look: str = "",
 ) -> Verdict:
     """Judge a model by its scores on both held-out splits; what is not known fails, nothing raises.
 
-    `champion` is None if there is none. `baseline` holds a plain model's scores by id, to which the ranking must not be
-    proven inferior. `look` names the present consultation, if the ledger may already hold it.
+    `champion` is None if there is none; an error says why it, or the ledger, cannot be read. `baseline` holds a plain
+    model's scores by id, to which the ranking must not be proven inferior. `look` names the present consultation, if
+    the ledger may already hold it.
     """
-    fleet = fleet or Fleet()
-    unread = _ledger_failures(ledger)
+    fleet, unread, wear = fleet or Fleet(), [], None
+    if isinstance(ledger, UserError):
+        unread = [f"The ledger of looks at the test split cannot be read: {printable(str(ledger))}"]
     if faults := [*faults_of("calibration", calibration), *faults_of("test", test)]:
-        comparison = unreadable(champion, limits) if isinstance(champion, ChampionUnreadable) else None
+        unknown = np.zeros(0, np.bool_)
+        comparison = compare(champion, test, unknown, limits) if isinstance(champion, UserError) else None
         reasons = (*faults, *(comparison.reasons if comparison else ()), *unread)
         return Verdict(limits, None, None, None, 0, reasons, champion=comparison, fleet=fleet)
     negative, codes = test.labels == 0, test.codes()
-    point = _threshold(calibration, test, limits)
+    ours = calibration.labels == 0
+    point = choose_threshold(calibration.scores[ours], calibration.codes()[ours], limits, Sizes.of(codes[negative]))
     flagged = test.scores > point.threshold
-    alarms = Errors.of(flagged[negative], renumbered(codes[negative]))
-    fpr = Rate.grouped(flagged[negative], renumbered(codes[negative]), limits.confidence)
-    tpr = Rate.grouped(flagged[~negative], renumbered(codes[~negative]), limits.confidence)
+    alarms = Errors.of(flagged[negative], codes[negative])
+    fpr = Rate.grouped(flagged[negative], codes[negative], limits.confidence)
+    tpr = Rate.grouped(flagged[~negative], codes[~negative], limits.confidence)
     missing = needed(alarms, limits.max_fpr, limits.confidence) if fpr.upper > limits.max_fpr else Needed()
-    decided = Decided(test.named(), flagged, test.labels, codes)
-    slices = judge_slices(test.slices, decided, limits)
-    comparison = None if champion is None else compare(champion, decided, limits)
-    gain = None if baseline is None else _against(baseline, test)
-    wear = None if isinstance(ledger, LedgerUnreadable) else consultations(ledger, decided.names, look)
-    upper = alarms.upper(wear.confidence(limits.confidence)) if wear else None
+    slices = judge_slices(test, flagged, limits)
+    comparison = None if champion is None else compare(champion, test, flagged, limits)
+    gain = None
+    if baseline is not None:
+        others = np.array([baseline[name] for name in test.named()], np.float64)
+        gain = paired_gain(test.scores, others, test.labels, codes)
+    if not isinstance(ledger, UserError):
+        wear = consultations(ledger, test.named(), look)
     reasons = (
         *faults_between(calibration, test),
         *_calibration_failures(point),
         *_rate_failures(fpr, tpr, missing, limits),
         *_slice_failures(slices),
         *(comparison.reasons if comparison else ()),
-        *(_baseline_failures(gain) if gain else ()),
+        *([f"The model ranks worse than the baseline, {_BASELINE}: {gain}."] if gain and gain.lost else ()),
         *unread,
     )
     return Verdict(
@@ -75,31 +83,9 @@ def judge(
         champion=comparison,
         gain=gain,
         wear=wear,
-        fpr_upper_of_all_looks=upper,
+        fpr_upper_of_all_looks=alarms.upper(wear.confidence(limits.confidence)) if wear else None,
         fleet=fleet,
     )
-
-
-def _against(baseline: Mapping[str, float], test: HeldOut) -> Gain:
-    others = np.array([baseline[name] for name in test.named()], np.float64)
-    return paired_gain(test.scores, others, test.labels, test.codes())
-
-
-def _baseline_failures(gain: Gain) -> Iterator[str]:
-    if gain.lost:
-        yield f"The model ranks worse than the baseline, a logistic regression on whole screenshots: {gain}."
-
-
-def _threshold(calibration: HeldOut, test: HeldOut, limits: Limits) -> OperatingPoint:
-    ours, theirs = calibration.labels == 0, test.labels == 0
-    sizes = Sizes.of(renumbered(test.codes()[theirs]))
-    return choose_threshold(calibration.scores[ours], renumbered(calibration.codes()[ours]), limits, sizes)
-
-
-def _ledger_failures(ledger: Sequence[Consultation] | LedgerUnreadable) -> list[str]:
-    if isinstance(ledger, LedgerUnreadable):
-        return [f"The ledger of looks at the test split cannot be read: {printable(ledger.reason)}"]
-    return []
 
 
 def _calibration_failures(point: OperatingPoint) -> list[str]:

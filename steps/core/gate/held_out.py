@@ -39,16 +39,6 @@ class HeldOut:
         return pd.factorize(np.asarray(self.groups, dtype=object))[0]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Decided:
-    """The [n] decisions on the test split, with names, labels and group numbers from 0."""
-
-    names: list[str]
-    flagged: npt.NDArray[np.bool_]
-    labels: Labels
-    codes: Codes
-
-
 def faults_of(name: str, split: HeldOut) -> list[str]:
     """Say everything that forbids judging at all: a gate that does not know must not pass."""
     count = len(split.scores)

@@ -1,7 +1,7 @@
 """The limits that a model has to keep, and the fleet that it is for."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from steps.core.common.choices import HALF_OF_LIMIT
@@ -24,14 +24,13 @@ class ChampionRule(StrEnum):
 class Limits:
     """What a model has to prove: rates between 0 and 1, and the one-sided confidence of every bound.
 
-    A slice may have `slice_tolerance` times the limit. `max_fpr_increase` and `max_tpr_decrease` are the margins to
-    the champion, absolute rates; HALF_OF_LIMIT lets the FPR rise by half of `max_fpr`.
+    `max_fpr_increase` and `max_tpr_decrease` are the margins to the champion, absolute rates; HALF_OF_LIMIT lets the
+    FPR rise by half of `max_fpr`.
     """
 
     max_fpr: float = 0.01
     min_tpr: float = 0.3
     confidence: float = 0.95
-    slice_tolerance: float = 1.0
     max_fpr_increase: float = HALF_OF_LIMIT
     max_tpr_decrease: float = 0.05
     champion_rule: str = ChampionRule.NON_INFERIOR
@@ -45,17 +44,11 @@ class Limits:
         half = 0.5
         if not half < self.confidence < 1:
             raise UserError(f"confidence {self.confidence}: a number between 0.5 and 1 is wanted, such as 0.95")
-        if not 1 <= self.slice_tolerance < 1 / self.max_fpr:
-            raise UserError(
-                f"slice-tolerance {self.slice_tolerance}: a factor from 1 to below {1 / self.max_fpr:g} is wanted"
-            )
         for name, margin in (("fpr-increase", self.fpr_margin), ("tpr-decrease", self.max_tpr_decrease)):
             if not 0 <= margin < 1:
                 raise UserError(f"max-{name} {margin}: a rate from 0 to below 1 is wanted, such as 0.005")
         if self.champion_rule not in list(ChampionRule):
-            raise UserError(
-                f"champion-rule {self.champion_rule!r}: one of {', '.join(ChampionRule)} is wanted",
-            )
+            raise UserError(f"champion-rule {self.champion_rule!r}: one of {', '.join(ChampionRule)} is wanted")
 
     @property
     def alpha(self) -> float:
@@ -63,24 +56,14 @@ class Limits:
         return 1 - self.confidence
 
     @property
-    def slice_max_fpr(self) -> float:
-        return self.max_fpr * self.slice_tolerance
-
-    @property
     def fpr_margin(self) -> float:
         return self.max_fpr / 2 if self.max_fpr_increase == HALF_OF_LIMIT else self.max_fpr_increase
 
     def to_dict(self) -> dict[str, float | str]:
         """Return strict JSON with every margin spelled out: equal limits, equal dictionaries."""
-        return {
-            "max_fpr": self.max_fpr,
-            "min_tpr": self.min_tpr,
-            "confidence": self.confidence,
-            "slice_tolerance": self.slice_tolerance,
-            "max_fpr_increase": self.fpr_margin,
-            "max_tpr_decrease": self.max_tpr_decrease,
-            "champion_rule": str(self.champion_rule),
-        }
+        margin, rule = self.fpr_margin, str(self.champion_rule)
+        # A look in the ledger is named by its limits, and slices have always had the limit itself.
+        return asdict(self) | {"max_fpr_increase": margin, "champion_rule": rule, "slice_tolerance": 1.0}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Two rankings of the same screenshots: how much larger one's partial AUC is, by a bootstrap over groups."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,6 @@ class Gain:
     def lost(self) -> bool:
         """Whether it is below 0 with 95 % confidence, one-sided."""
         return self.upper < 0
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
 
     def __str__(self) -> str:
         return f"partial AUC {self.value:+.3f}, 90 % interval {self.lower:+.3f} to {self.upper:+.3f}"

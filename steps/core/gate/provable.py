@@ -9,7 +9,7 @@ import pandas as pd
 from steps.core.dataset.splits import SHARES, Split
 from steps.core.gate.clustered_errors import Errors, Needed, Sizes, needed
 from steps.core.gate.limits import Limits
-from steps.core.gate.rates import percent
+from steps.core.gate.statistics import percent
 
 _TOLD_LIMITS = (0.01, 0.02, 0.05, 0.1)
 

@@ -6,18 +6,17 @@ split and is none. To ask every slice for proof would fail
 every model for want of data, and to ask none would hide a bad one, so by amount of data:
 
 1. *Too small*: fewer than 30 effective groups (Kish). It is listed with what is wanted, and not judged.
-2. *Proven bad*: its FPR is proven above what a slice may have (`max_fpr` times `slice_tolerance`), or its TPR under the
-   floor. FAIL. Holm's procedure over all slices and both rates: if no slice is bad, some slice is called so in at
-   most 5 %.
+2. *Proven bad*: its FPR is proven above the limit, or its TPR under the floor. FAIL. Holm's procedure over all slices
+   and both rates: if no slice is bad, some slice is called so in at most 5 %.
 3. *Enough data*: were it as good as the whole test split is proven to be, it would prove its limit, and all slices
-   together would, in at least 95 % (Bonferroni). Such a slice has to prove it: upper bound of the FPR within what a
-   slice may have, lower bound of the TPR above the floor. FAIL if not. That *all* of them have to prove it needs no
-   further correction (an intersection-union test): a model that breaks the limit in one of them passes in at most 5 %.
+   together would, in at least 95 % (Bonferroni). Such a slice has to prove it: upper bound of the FPR within the limit,
+   lower bound of the TPR above the floor. FAIL if not. That *all* of them have to prove it needs no further correction
+   (an intersection-union test): a model that breaks the limit in one of them passes in at most 5 %.
 4. *Open*: judged, neither proven good nor bad. It is listed, and fails nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -27,11 +26,10 @@ import pandas as pd
 from scipy import stats
 
 from steps.core.common.text import printable
-from steps.core.gate.clustered_errors import Codes, Errors, renumbered
-from steps.core.gate.held_out import Decided
+from steps.core.gate.clustered_errors import Codes, Errors, Rate
+from steps.core.gate.held_out import HeldOut, Labels
 from steps.core.gate.limits import Limits
-from steps.core.gate.rates import Rate, percent
-from steps.core.gate.statistics import at_least, errors_allowed, holm
+from steps.core.gate.statistics import at_least, errors_allowed, holm, percent
 
 MAX_VALUES = 50
 MIN_EFFECTIVE = 30
@@ -58,11 +56,8 @@ class Slice:
     status: Status
     note: str
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"status": str(self.status)}
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Measure:
     """One rate of one slice. `errors` are what there should be few of: false alarms, or misses."""
 
@@ -70,39 +65,30 @@ class _Measure:
     rate: Rate
     errors: Errors
     limit: float
-    status: Status
-    note: str
+    status: Status = Status.OPEN
+    note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    """The whole test split's rate of errors as it is proven to be at most, and their correlation within groups."""
-
-    proven: float
-    correlation: float
-
-
-def judge_slices(columns: Mapping[str, Sequence[Any]], decided: Decided, limits: Limits) -> list[Slice]:
-    """Judge the [n] decisions on the test split in every slice of [n] values, by the rule above."""
-    flagged, labels, codes = decided.flagged, decided.labels, decided.codes
-    wholes = {kind: _whole(decided, kind, limits) for kind in _LABELS}
-    found = [part for part in _slices(columns, codes) if not _is_whole(part[2], labels)]
-    measured: list[list[_Measure]] = []
-    for _, _, members in found:
-        kinds = ((kind, members[labels[members] == label]) for kind, label in _LABELS.items())
-        measured.append([_measure(kind, flagged[rows], codes[rows], limits) for kind, rows in kinds if len(rows)])
-    judged = [(i, j) for i, some in enumerate(measured) for j, m in enumerate(some) if m.status is Status.OPEN]
-    if judged:
-        bad = holm(np.array([_p_value(measured[i][j]) for i, j in judged]), limits.alpha)
-        for (i, j), proven_bad in zip(judged, bad, strict=True):
-            measure = measured[i][j]
-            must = _must_prove(measure, wholes[measure.kind], limits, len(judged))
-            measured[i][j] = _settled(measure, proven_bad=bool(proven_bad), must_prove=must)
-    return [_slice(column, value, some) for (column, value, _), some in zip(found, measured, strict=True)]
+def judge_slices(test: HeldOut, flagged: npt.NDArray[np.bool_], limits: Limits) -> list[Slice]:
+    """Judge the [n] decisions on the test split in every slice of it, by the rule above."""
+    labels, codes = test.labels, test.codes()
+    wholes = {kind: _errors(kind, flagged[labels == label], codes[labels == label]) for kind, label in _LABELS.items()}
+    found: list[tuple[str, str, list[_Measure]]] = []
+    for column, value, members in _slices(test.slices, codes):
+        if not _is_whole(members, labels):
+            kinds = ((kind, members[labels[members] == label]) for kind, label in _LABELS.items())
+            some = [_measure(kind, flagged[rows], codes[rows], limits) for kind, rows in kinds if len(rows)]
+            found.append((column, value, some))
+    judged = [measure for _, _, some in found for measure in some if measure.status is Status.OPEN]
+    bad = holm(np.array([_p_value(measure) for measure in judged]), limits.alpha)
+    for measure, proven_bad in zip(judged, bad, strict=True):
+        must = _must_prove(measure, wholes[measure.kind], limits, len(judged))
+        _settle(measure, proven_bad=bool(proven_bad), must_prove=must)
+    return [_slice(*part) for part in found]
 
 
 _LABELS = {"fpr": 0, "tpr": 1}
-_NAMES = {"fpr": ("negatives", "false-alarm rate", "false alarms"), "tpr": ("positives", "share found", "misses")}
+_NAMES = {"fpr": ("negatives", "false-alarm rate"), "tpr": ("positives", "share found")}
 
 
 def _slices(columns: Mapping[str, Sequence[Any]], codes: Codes) -> Iterator[tuple[str, str, npt.NDArray[np.intp]]]:
@@ -123,35 +109,26 @@ def _are_the_groups(numbers: Codes, codes: Codes) -> bool:
     return bool((groups <= 1).all()) and bool(pd.Series(codes).duplicated().any())
 
 
-def _is_whole(members: npt.NDArray[np.intp], labels: npt.NDArray[np.integer]) -> bool:
+def _is_whole(members: npt.NDArray[np.intp], labels: Labels) -> bool:
     """Tell whether the rows are all of a class and none of the other, or all there are."""
     mine, all_there_are = (np.bincount(rows, minlength=2) for rows in (labels[members], labels))
     return bool(((mine == 0) | (mine == all_there_are)).all())
 
 
-def _whole(decided: Decided, kind: str, limits: Limits) -> _Whole:
-    rows = decided.labels == _LABELS[kind]
-    errors = _errors(kind, decided.flagged[rows], decided.codes[rows])
-    return _Whole(errors.upper(limits.confidence), errors.sizes.correlation(errors.design_effect))
-
-
 def _errors(kind: str, flagged: npt.NDArray[np.bool_], codes: Codes) -> Errors:
-    return Errors.of(flagged if kind == "fpr" else ~flagged, renumbered(codes))
+    return Errors.of(flagged if kind == "fpr" else ~flagged, codes)
 
 
 def _measure(kind: str, flagged: npt.NDArray[np.bool_], codes: Codes, limits: Limits) -> _Measure:
-    codes = renumbered(codes)
     errors = _errors(kind, flagged, codes)
-    limit = limits.slice_max_fpr if kind == "fpr" else 1 - limits.min_tpr
-    status, note = Status.OPEN, ""
+    limit = limits.max_fpr if kind == "fpr" else 1 - limits.min_tpr
+    measure = _Measure(kind, Rate.grouped(flagged, codes, limits.confidence), errors, limit)
     if errors.sizes.effective_groups < MIN_EFFECTIVE:
-        status = Status.NOT_JUDGED
-        what = _NAMES[kind][0]
-        note = f"not judged: {len(flagged)} {what}" + (
-            f" in {errors.sizes.groups} groups" if errors.sizes.groups < len(flagged) else ""
-        )
-        note += f", {MIN_EFFECTIVE} independent ones wanted"
-    return _Measure(kind, Rate.grouped(flagged, codes, limits.confidence), errors, limit, status, note)
+        measure.status = Status.NOT_JUDGED
+        groups = f" in {errors.sizes.groups} groups" if errors.sizes.groups < len(flagged) else ""
+        wanted = f"{MIN_EFFECTIVE} independent ones wanted"
+        measure.note = f"not judged: {len(flagged)} {_NAMES[kind][0]}{groups}, {wanted}"
+    return measure
 
 
 def _p_value(measure: _Measure) -> float:
@@ -161,29 +138,30 @@ def _p_value(measure: _Measure) -> float:
     return at_least(errors.total / effect, errors.sizes.screenshots / effect, measure.limit)
 
 
-def _must_prove(measure: _Measure, whole: _Whole, limits: Limits, judged: int) -> bool:
-    sizes = measure.errors.sizes
-    trials = int(sizes.screenshots / sizes.expected_design_effect(whole.proven, whole.correlation))
+def _must_prove(measure: _Measure, whole: Errors, limits: Limits, judged: int) -> bool:
+    sizes, proven = measure.errors.sizes, whole.upper(limits.confidence)
+    effect = sizes.expected_design_effect(proven, whole.sizes.correlation(whole.design_effect))
+    trials = int(sizes.screenshots / effect)
     allowed = errors_allowed(trials, measure.limit, limits.confidence)
-    return allowed >= 0 and bool(stats.binom.cdf(allowed, trials, whole.proven) >= 1 - limits.alpha / judged)
+    return allowed >= 0 and bool(stats.binom.cdf(allowed, trials, proven) >= 1 - limits.alpha / judged)
 
 
-def _settled(measure: _Measure, *, proven_bad: bool, must_prove: bool) -> _Measure:
+def _settle(measure: _Measure, *, proven_bad: bool, must_prove: bool) -> None:
     rate, fpr = measure.rate, measure.kind == "fpr"
     kind, bound = ("upper", rate.upper) if fpr else ("lower", rate.lower)
     within = rate.upper <= measure.limit if fpr else rate.lower >= 1 - measure.limit
     limit = percent(measure.limit if fpr else 1 - measure.limit)
     name = _NAMES[measure.kind][1]
     said = f"{name} {percent(rate.value)} ({rate.count} of {rate.trials})"
+    unproven = f"{said}, {kind} bound {percent(bound)}, does not prove {limit}"
     if proven_bad:
-        return replace(measure, status=Status.FAILED, note=f"{said} is proven {'above' if fpr else 'under'} {limit}")
-    if within:
-        return replace(measure, status=Status.PROVEN)
-    if must_prove:
-        note = f"{said}, {kind} bound {percent(bound)}, does not prove {limit} though there is enough data"
-        return replace(measure, status=Status.FAILED, note=note)
-    note = f"too little data to tell: {said}, {kind} bound {percent(bound)}, does not prove {limit}"
-    return replace(measure, note=note)
+        measure.status, measure.note = Status.FAILED, f"{said} is proven {'above' if fpr else 'under'} {limit}"
+    elif within:
+        measure.status = Status.PROVEN
+    elif must_prove:
+        measure.status, measure.note = Status.FAILED, f"{unproven} though there is enough data"
+    else:
+        measure.note = f"too little data to tell: {unproven}"
 
 
 def _slice(column: str, value: str, measures: Sequence[_Measure]) -> Slice:

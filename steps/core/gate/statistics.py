@@ -1,8 +1,14 @@
 """Exact binomial statistics of error rates. Rates are 0 to 1; a confidence of 0.95 is one-sided 95 %."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special, stats
+
+
+def percent(rate: float) -> str:
+    return f"{100 * rate:.3g} %"
 
 
 def clopper_pearson(errors: float, trials: float, confidence: float) -> tuple[float, float]:
@@ -25,30 +31,26 @@ def trials_needed(errors: int, limit: float, confidence: float) -> int:
     """
     if not 0 < limit < 1:
         raise ValueError(f"a limit of {limit} proves nothing: it must be between 0 and 1")
-    low, high = errors, errors + 1
-    while clopper_pearson(errors, high, confidence)[1] > limit:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if clopper_pearson(errors, middle, confidence)[1] > limit:
-            low = middle
-        else:
-            high = middle
-    return high
+    least = errors + 1
+    return least + fewest(lambda more: clopper_pearson(errors, least + more, confidence)[1] <= limit)
 
 
 def errors_allowed(trials: int, limit: float, confidence: float) -> int:
     """Return the most errors in `trials` that still prove a rate of at most `limit`, or -1 if not even none do."""
-    if clopper_pearson(0, trials, confidence)[1] > limit:
-        return -1
-    low, high = 0, trials
+    return fewest(lambda errors: errors >= trials or clopper_pearson(errors, trials, confidence)[1] > limit) - 1
+
+
+def fewest(enough: Callable[[int], bool]) -> int:
+    """Return the least whole number from 0 that is enough, if all beyond it are."""
+    if enough(0):
+        return 0
+    low, high = 0, 1
+    while not enough(high):
+        low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        if clopper_pearson(middle, trials, confidence)[1] > limit:
-            high = middle
-        else:
-            low = middle
-    return low
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def at_most(

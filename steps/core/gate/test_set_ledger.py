@@ -109,13 +109,6 @@ class Consultation:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerUnreadable:
-    """There is a ledger, but how often this test split has been looked at is not known: the gate fails."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Wear:
     """How worn a test split is: so many `looks` at screenshots of it, this one included.
 
@@ -187,38 +180,31 @@ def _digest(text: str) -> str:
 
 
 def _check(value: Mapping[str, Any]) -> None:
+    def want(name: str, wanted: str, *, right: bool) -> None:
+        if not right:
+            raise UserError(f"{name} is {printable(repr(value[name]), 80)}: {wanted} is wanted")
+
     for name in ("screenshots", "negatives", "groups"):
-        if type(value[name]) is not int or not 0 <= value[name] <= 10**12:
-            raise UserError(f"{name} is {_shown(value[name])}: a whole number is wanted")
-    if type(value["passed"]) is not bool:
-        raise UserError(f"passed is {_shown(value['passed'])}: true or false is wanted")
+        right = type(value[name]) is int and 0 <= value[name] <= 10**12
+        want(name, "a whole number", right=right)
+    want("passed", "true or false", right=type(value["passed"]) is bool)
     for name in ("test", "model"):
-        if not isinstance(value[name], str) or not _DIGEST.fullmatch(value[name]):
-            raise UserError(f"{name} is {_shown(value[name])}: a sha256 in hex is wanted")
-    if not isinstance(value["moment"], str) or len(value["moment"]) > _MAX_TEXT:
-        raise UserError(f"moment is {_shown(value['moment'])}: a time in ISO 8601 is wanted")
+        want(name, "a sha256 in hex", right=_is_digest(value[name]))
+    want("moment", "a time in ISO 8601", right=isinstance(value["moment"], str) and len(value["moment"]) <= _MAX_TEXT)
     sketch, wanted = value["sketch"], min(value["screenshots"], SKETCH)
-    if (
-        not isinstance(sketch, list)
-        or len(sketch) != wanted
-        or not all(isinstance(item, str) and _DIGEST.fullmatch(item) for item in sketch)
-        or any(a >= b for a, b in pairwise(sketch))
-    ):
+    complete = isinstance(sketch, list) and len(sketch) == wanted and all(map(_is_digest, sketch))
+    if not complete or any(a >= b for a, b in pairwise(sketch)):
         raise UserError(f"its sketch is not {wanted} ascending sha256 digests")
     limits = value["limits"]
-    if (
-        not isinstance(limits, dict)
-        or len(limits) > _MAX_LIMITS
-        or not all(_is_limit(item) for item in limits.values())
-    ):
+    if not isinstance(limits, dict) or len(limits) > _MAX_LIMITS or not all(map(_is_limit, limits.values())):
         raise UserError("its limits are no short object of numbers and texts")
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def _is_limit(value: Any) -> bool:
     if isinstance(value, str):
         return len(value) <= _MAX_TEXT
     return type(value) in (int, float) and math.isfinite(value)
-
-
-def _shown(value: Any) -> str:
-    return printable(repr(value), 80)

@@ -52,18 +52,6 @@ class OperatingPoint:
     missing_groups: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Thresholds from the strictest down: [k] each, with the errors above, plain and as independent ones."""
-
-    thresholds: Floats
-    errors: npt.NDArray[np.int64]
-    counted: Floats
-    effective: Floats
-    effects: Floats
-    violations: Floats
-
-
 def choose_threshold(negatives: Scores, codes: Codes, limits: Limits, test: Sizes) -> OperatingPoint:
     """Choose the threshold from [n] scores of calibration negatives (n >= 1, no NaN) in [n] group numbers from 0.
 
@@ -72,12 +60,29 @@ def choose_threshold(negatives: Scores, codes: Codes, limits: Limits, test: Size
     of the sizes `test`, still passes with 80 % probability; if there is none, the strictest.
     """
     sizes = Sizes.of(codes)
-    candidates = _candidates(negatives, codes, sizes, limits.max_fpr)
-    broken = candidates.violations > limits.alpha
+    thresholds, sums = _strictest_first(negatives, codes)
+    above, _, squares, products = sums
+    by_effect, by_group = effective_counts(sizes, *sums)
+    smaller = at_most(*by_group, limits.max_fpr) < at_most(*by_effect, limits.max_fpr)
+    counted, effective = np.where(smaller, by_group, by_effect)
+    effects = upper_design_effect(sizes, above, squares, products)
+    chances = violations(sizes, sums, limits.max_fpr)
+    broken = chances > limits.alpha
     accepted = int(np.argmax(broken)) if broken.any() else len(broken)
 
     def power(index: int) -> float:
-        return _power(candidates, index, sizes, test, limits)
+        """Return the chance to pass the test split's check, in the likelier of its two ways of counting.
+
+        The test's design effect is foretold from the correlation seen on calibration.
+        """
+        counts = float(counted[index]), float(effective[index])
+        rate = float((above[index] + 1) / (sizes.screenshots + 1))
+        effect = test.expected_design_effect(rate, sizes.correlation(float(effects[index])))
+        trials = int(test.screenshots / effect)
+        provable = errors_allowed(trials, limits.max_fpr, limits.confidence)
+        likely = pass_probability(*counts, trials, provable)
+        provable = min(errors_allowed(test.groups, limits.max_fpr, limits.confidence), FEW)
+        return max(likely, pass_probability(*counts, test.groups, provable)) if provable >= 0 else likely
 
     # The fewer errors above, the more power: the last candidate that has enough is found by bisection.
     low, high = 0, max(accepted, 1)
@@ -86,39 +91,29 @@ def choose_threshold(negatives: Scores, codes: Codes, limits: Limits, test: Size
         low, high = (middle, high) if power(middle) >= _POWER_WANTED else (low, middle)
     missing = needed(Errors.none(sizes), limits.max_fpr, limits.confidence) if not accepted else Needed()
     return OperatingPoint(
-        threshold=float(candidates.thresholds[low]),
-        allowed=int(candidates.errors[low]),
+        threshold=float(thresholds[low]),
+        allowed=int(above[low]),
         calibration=len(negatives),
-        violation=float(candidates.violations[low]),
+        violation=float(chances[low]),
         power=power(low),
         missing=missing.screenshots,
         groups=sizes.groups,
-        effective=float(candidates.effective[low]),
+        effective=float(effective[low]),
         missing_groups=missing.groups,
     )
 
 
-def _candidates(negatives: Scores, codes: Codes, sizes: Sizes, limit: float) -> _Candidates:
+def _strictest_first(negatives: Scores, codes: Codes) -> tuple[Scores, tuple[Floats, Floats, Floats, Floats]]:
+    """Return the distinct scores as thresholds, from the strictest down, and the sums of `Errors` above each: [k]."""
     order = np.argsort(-negatives, kind="stable")
     scores, groups = negatives[order], codes[order]
-    # The erring groups and the sums of x^2 and of x m, as one score after the other comes to lie above the threshold.
+    # As one score after the other comes to lie above the threshold.
     earlier = _earlier(groups)
     erring = np.concatenate([[0.0], np.cumsum(earlier == 0)[:-1]])
     squares = np.concatenate([[0.0], np.cumsum(2 * earlier + 1)[:-1]])
     products = np.concatenate([[0.0], np.cumsum(np.bincount(codes)[groups])[:-1]])
     first = np.flatnonzero(np.concatenate([[True], np.diff(scores) < 0]))
-    sums = first.astype(np.float64), erring[first], squares[first], products[first]
-    tails = [at_most(counted, trials, limit) for counted, trials in effective_counts(sizes, *sums)]
-    by_effect, by_group = effective_counts(sizes, *sums)
-    smaller = tails[1] < tails[0]
-    return _Candidates(
-        thresholds=scores[first],
-        errors=first,
-        counted=np.where(smaller, by_group[0], by_effect[0]),
-        effective=np.where(smaller, by_group[1], by_effect[1]),
-        effects=upper_design_effect(sizes, sums[0], sums[2], sums[3]),
-        violations=violations(sizes, sums, limit),
-    )
+    return scores[first], (first.astype(np.float64), erring[first], squares[first], products[first])
 
 
 def _earlier(groups: Codes) -> npt.NDArray[np.int64]:
@@ -130,18 +125,3 @@ def _earlier(groups: Codes) -> npt.NDArray[np.int64]:
     out = np.empty(len(groups), dtype=np.int64)
     out[order] = np.arange(len(groups)) - np.repeat(starts, lengths)
     return out
-
-
-def _power(candidates: _Candidates, index: int, sizes: Sizes, test: Sizes, limits: Limits) -> float:
-    """Return the chance to pass the test split's check, in the likelier of its two ways of counting.
-
-    The test's design effect is foretold from the correlation seen on calibration.
-    """
-    counts = float(candidates.counted[index]), float(candidates.effective[index])
-    rate = (candidates.errors[index] + 1) / (sizes.screenshots + 1)
-    correlation = sizes.correlation(float(candidates.effects[index]))
-    by_effect = int(test.screenshots / test.expected_design_effect(float(rate), correlation))
-    provable = errors_allowed(by_effect, limits.max_fpr, limits.confidence)
-    power = pass_probability(*counts, by_effect, provable)
-    provable = min(errors_allowed(test.groups, limits.max_fpr, limits.confidence), FEW)
-    return max(power, pass_probability(*counts, test.groups, provable)) if provable >= 0 else power

@@ -5,16 +5,18 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from steps.core.gate.champion import Comparison
+from steps.core.gate.clustered_errors import Rate
 from steps.core.gate.limits import Fleet, Limits
 from steps.core.gate.paired import Gain
-from steps.core.gate.rates import Rate, percent
-from steps.core.gate.review_load import false_alarms, people
 from steps.core.gate.slices import Slice
+from steps.core.gate.statistics import percent
 from steps.core.gate.test_set_ledger import LOOKS_BUDGET, Wear
 from steps.core.gate.threshold import OperatingPoint
 
 # SageMaker's FailStep takes no longer message.
 _MOST_CHARACTERS = 3_072
+_PER_NEGATIVES = 100_000
+_SECONDS_PER_HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,33 @@ class Verdict:
             "tpr": asdict(self.tpr) if self.tpr else None,
             "negatives_missing": self.negatives_missing,
             "groups_missing": self.groups_missing,
-            "false_alarms": false_alarms(self.fpr) if self.fpr else None,
-            "slices": [part.to_dict() for part in self.slices],
+            "false_alarms": _false_alarms(self.fpr) if self.fpr else None,
+            "slices": [asdict(part) for part in self.slices],
             "champion": self.champion.to_dict() if self.champion else None,
-            "baseline": self.gain.to_dict() if self.gain else None,
+            "baseline": asdict(self.gain) if self.gain else None,
             "ledger": self._ledger(),
-            "people": people(self.fpr, self.tpr, self.fleet) if self.fpr and self.tpr else None,
+            "people": self.people(),
+        }
+
+    def people(self) -> dict[str, Any] | None:
+        """Return what reviewers have to do, with bounds: false alarms, and hours a day on false and on true ones."""
+        if self.fpr is None or self.tpr is None:
+            return None
+        fleet = self.fleet
+        screenshots, hours = fleet.phones * fleet.screenshots_per_day, fleet.seconds_per_review / _SECONDS_PER_HOUR
+        negatives, positives = screenshots * (1 - fleet.positive_share), screenshots * fleet.positive_share
+        alarms = interval(self.fpr, negatives)
+        wasted = {name: number * hours for name, number in alarms.items()}
+        useful = {name: number * hours for name, number in interval(self.tpr, positives).items()}
+        return {
+            "fleet": asdict(fleet),
+            "false_alarms": _false_alarms(self.fpr),
+            "screenshots_per_day": screenshots,
+            "negatives_per_day": negatives,
+            "false_alarms_per_day": alarms,
+            "reviewer_hours_per_day": {name: wasted[name] + useful[name] for name in wasted},
+            "wasted_hours_per_day": wasted,
+            "useful_hours_per_day": useful,
         }
 
     def _ledger(self) -> Mapping[str, Any] | None:
@@ -101,3 +124,12 @@ class Verdict:
             "budget": LOOKS_BUDGET,
             "worn_out": bool(self.warnings),
         }
+
+
+def interval(rate: Rate, factor: float) -> dict[str, float]:
+    """Return the measured rate and its bounds, times a factor."""
+    return {"value": rate.value * factor, "lower": rate.lower * factor, "upper": rate.upper * factor}
+
+
+def _false_alarms(fpr: Rate) -> dict[str, float]:
+    return {"per_negatives": _PER_NEGATIVES} | interval(fpr, _PER_NEGATIVES)

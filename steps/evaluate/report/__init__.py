@@ -6,10 +6,11 @@ beside it as files, for whoever tracks runs.
 """
 
 import base64
+import csv
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +19,25 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from steps.core.common.files import write_text
+from steps.core.common.files import replacing, write_text
 from steps.core.dataset.splits import Split
-from steps.core.gate.verdict import Verdict
+from steps.core.gate.slices import Slice
+from steps.core.gate.verdict import Verdict, interval
 from steps.core.html import environment, text
 from steps.core.html.album import Album
 from steps.evaluate.evaluation import Evaluation
 from steps.evaluate.report import plots, views
-from steps.evaluate.report.curves import Curve, curve
-from steps.evaluate.report.model import Box, Gallery, Origin, Page, Shot
+from steps.evaluate.report.model import Page
 from steps.evaluate.report.pictures import Cams, bands, farthest, gallery
-from steps.evaluate.report.tables import write_slices
-
-__all__ = [
-    "FILE_NAME",
-    "Box",
-    "Cams",
-    "Gallery",
-    "Origin",
-    "Page",
-    "Shot",
-    "gallery",
-    "page_of",
-    "shown_on_page",
-    "write_report",
-]
 
 FILE_NAME = "report.html"
 # Characters of pictures; plots and tables stay far below a megabyte.
 _PICTURES = 3_200_000
 # Lists beyond say what they leave out.
-_LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "findings": 20, "drifted": 20}
+_LIMITS = {"reasons": 30, "slices": 60, "variants": 30, "findings": 20}
+_LONGEST = 600
+_RATE = ("count", "trials", "value", "lower", "upper")
 _BADGES = {"failed": "fails", "proven": "proven good", "open": "undecided", "not judged": "too small"}
-_MARKER = Markup('<circle class="marker" r="5.5" cx="0" cy="0" hidden/>')
-_LINE = Markup('<line class="marker" x1="0" x2="0" y1="0" y2="100%" hidden/>')
 
 
 def page_of(
@@ -91,16 +77,15 @@ def write_report(folder: Path, page: Page) -> None:
     verdict = page.verdict
     point, fpr, tpr = verdict.point, verdict.fpr, verdict.tpr
     threshold = point.threshold if point else None
-    found = curve(page.scores, page.labels, threshold)
+    found = plots.curve(page.scores, page.labels, threshold)
     slices, variants = views.slices(verdict), views.variants(page.variants)
-    drawn = _plots(page, threshold, found, views.candidates(variants))
-    for plot in drawn.values():
-        plot.save(folder)
     if slices:
-        write_slices(folder / "slices.csv", slices)
-    pictures, numbers = _inline(drawn, found)
-    if fpr and tpr:
-        numbers["rates"] = list(zip(views.span(fpr), views.span(tpr), strict=True))
+        _write_slices(folder / "slices.csv", slices)
+    pictures, numbers = _plots(folder, page, threshold, found) if found else ({}, {})
+    people, found_a_day = verdict.people(), {}
+    if people and fpr and tpr:
+        found_a_day = interval(tpr, people["screenshots_per_day"] * verdict.fleet.positive_share)
+        numbers["rates"] = list(zip(interval(fpr, 1).values(), interval(tpr, 1).values(), strict=True))
     album = Album({}, _PICTURES)
     templates = environment(
         "steps.evaluate.report",
@@ -130,7 +115,8 @@ def write_report(folder: Path, page: Page) -> None:
         fleet=verdict.fleet,
         reasons=[*([page.refused] if page.refused else []), *verdict.reasons],
         threshold=threshold,
-        people=views.people(verdict),
+        people=people,
+        found_a_day=found_a_day,
         rivals=views.rivals(page),
         curve=found,
         plots=pictures,
@@ -146,46 +132,49 @@ def write_report(folder: Path, page: Page) -> None:
 
 
 def _plots(
-    page: Page, threshold: float | None, found: Curve | None, points: Sequence[plots.Candidate]
-) -> dict[str, plots.Plot]:
-    drawn: list[plots.Plot] = []
-    if found:
-        drawn += [plots.det(found, page.verdict), plots.roc(found, page.verdict)]
-        drawn.append(plots.scores(page.scores, page.labels, threshold))
-    if points:
-        drawn.append(plots.pareto(points))
-    return {plot.name: plot for plot in drawn}
-
-
-def _inline(drawn: Mapping[str, plots.Plot], found: Curve | None) -> tuple[dict[str, Markup], dict[str, Any]]:
-    """Return the plots as SVG, and for the script what each stop of the slider has done and where it lies on them."""
-    pictures: dict[str, Markup] = {}
-    numbers: dict[str, Any] = {}
-    if found:
-        level = np.zeros(len(found.thresholds))
-        places = {
-            "det": (plots.det_points(found), _MARKER),
-            "roc": ((found.fpr, found.tpr), _MARKER),
-            "scores": ((found.thresholds, level), _LINE),
-        }
-        numbers = {
-            "thresholds": found.thresholds.tolist(),
-            "false": found.false_positives.tolist(),
-            "true": found.true_positives.tolist(),
-            "negatives": found.negatives,
-            "positives": found.positives,
-            "frozen": found.frozen,
-            "places": {},
-        }
-        for name, (points, marker) in places.items():
-            pictures[name], numbers["places"][name] = drawn[name].inline(points, marker)
-    return {**{name: plot.inline()[0] for name, plot in drawn.items() if name not in pictures}, **pictures}, numbers
+    folder: Path, page: Page, threshold: float | None, found: plots.Curve
+) -> tuple[dict[str, Markup], dict[str, Any]]:
+    """Save the plots; return them as SVG, and for the script what each stop of the slider does and where it lies."""
+    pictures, places = {}, {}
+    for plot in (
+        plots.det(found, page.verdict),
+        plots.roc(found, page.verdict),
+        plots.scores(found, page.scores, page.labels, threshold),
+    ):
+        plot.save(folder)
+        pictures[plot.name], places[plot.name] = plot.inline()
+    numbers = {
+        "thresholds": found.thresholds.tolist(),
+        "false": found.false_positives.tolist(),
+        "true": found.true_positives.tolist(),
+        "negatives": found.negatives,
+        "positives": found.positives,
+        "frozen": found.frozen,
+        "places": places,
+    }
+    return pictures, numbers
 
 
 def _source(templates: jinja2.Environment, name: str) -> Markup:
-    if templates.loader is None:
-        raise ValueError("an environment without templates")
-    return Markup(templates.loader.get_source(templates, name)[0])  # noqa: S704 - our own file
+    loader = templates.loader or jinja2.BaseLoader()
+    return Markup(loader.get_source(templates, name)[0])  # noqa: S704 - our own file
+
+
+def _write_slices(path: Path, slices: Sequence[Slice]) -> None:
+    """Write a row for each slice: its rates with their counts and bounds, and its status."""
+    with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        rates = [f"{rate}_{name}" for rate in ("fpr", "tpr") for name in _RATE]
+        writer.writerow(["column", "value", "status", "note", *rates])
+        for part in slices:
+            texts = map(_cell, (part.column, part.value, str(part.status), part.note))
+            writer.writerow([*texts, *(getattr(rate, name, None) for rate in (part.fpr, part.tpr) for name in _RATE)])
+
+
+def _cell(value: str) -> str:
+    """Return a text as it is written; a stranger's that a spreadsheet would run as a formula is quoted."""
+    cell = text.short(value, _LONGEST)
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def _amount(value: float) -> str:

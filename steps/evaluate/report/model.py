@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A square of the tile plan in percent of the screenshot's sides, and its own score, 0 to 1 or NaN."""
+    """A part of a screenshot, such as a square, in percent of its sides, and its score, 0 to 1 or NaN."""
 
     left: float
     top: float

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,6 @@ Cams = Mapping[tuple[str, int], npt.NDArray[np.float32]]
 MOST = 12
 _CAM_LONG_SIDE = 96
 _OPACITY = 0.7
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A part of a screenshot in percent of its sides, and the highest score of the squares that cover it."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    score: float
 
 
 def gallery(
@@ -60,8 +48,8 @@ def farthest(scored: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
     return scored.loc[distance.sort_values(ascending=False, kind="stable").index[:most]]
 
 
-def bands(boxes: Sequence[Box]) -> list[Band]:
-    """Cut overlapping squares into parts that do not overlap, so that no score is painted twice.
+def bands(boxes: Sequence[Box]) -> list[Box]:
+    """Cut overlapping squares into parts that do not overlap, each with the highest score of those that cover it.
 
     Squares of a tile plan lie in one row or one column: a part is as wide as they are across, and as long as no square
     begins or ends within it. Parts that no score covers are left out.
@@ -80,7 +68,7 @@ def bands(boxes: Sequence[Box]) -> list[Band]:
             place = (
                 (low, across.top, high - low, across.height) if wide else (across.left, low, across.width, high - low)
             )
-            found.append(Band(*place, max(covering)))
+            found.append(Box(*place, max(covering)))
     return found
 
 

@@ -1,9 +1,7 @@
-"""The report's plots: each drawn once, in the page's colours for the page and on paper for a file of its own."""
+"""The rates of every threshold on the test split, and the plots of them: for the page in its colours, and on paper."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,66 +12,119 @@ from markupsafe import Markup
 from steps.core.common.files import replacing
 from steps.core.gate.verdict import Verdict
 from steps.core.html.drawing import PAGE, PAPER, style, svg
-from steps.evaluate.report.curves import Curve, deviate
 
 Colours = Mapping[str, str]
 Floats = npt.NDArray[np.float64]
-# Left, right, bottom, top.
-Box = tuple[float, float, float, float]
 
+_STOPS = 400
 _POINTS = 72  # an inch of SVG
-_WIDE, _HIGH = 310, 190  # about what the axes of the Pareto plot take of it
 _DPI = 160
 _TICKS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
-_NAME = re.compile(r"[A-Za-z0-9][\w:@ .+-]{0,39}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A variant as a point: compressed bytes, milliseconds for a screenshot, and what became of it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Stops by rising threshold, `score > threshold` being flagged: how many of each class lie above each of them.
 
-    name: str
-    size: float
-    latency: float
-    passed: bool
-    chosen: bool
+    frozen: the place of the threshold that the gate judged, None if it had none.
+    """
+
+    thresholds: Floats
+    false_positives: npt.NDArray[np.int64]
+    true_positives: npt.NDArray[np.int64]
+    negatives: int
+    positives: int
+    frozen: int | None
+
+    @property
+    def fpr(self) -> Floats:
+        return self.false_positives / self.negatives
+
+    @property
+    def tpr(self) -> Floats:
+        return self.true_positives / self.positives
+
+
+def curve(
+    scores: Floats, labels: npt.NDArray[np.int64], frozen: float | None = None, *, stops: int = _STOPS
+) -> Curve | None:
+    """Return the curve of screenshots' scores, 0 to 1; None if a class is missing or a score is not a number.
+
+    Of many thresholds those are kept that lie evenly along the DET curve, so that small rates keep their detail; the
+    frozen one is always there as it is.
+    """
+    negatives, positives = np.sort(scores[labels == 0]), np.sort(scores[labels == 1])
+    if not len(negatives) or not len(positives) or not np.isfinite(scores).all():
+        return None
+    thresholds = np.unique(np.append(scores, 0.0))
+    thresholds = thresholds[_evenly(negatives, positives, thresholds, stops)]
+    if frozen is not None:
+        thresholds = np.unique(np.append(thresholds, frozen))
+    return Curve(
+        thresholds,
+        _above(negatives, thresholds),
+        _above(positives, thresholds),
+        len(negatives),
+        len(positives),
+        None if frozen is None else int(np.searchsorted(thresholds, frozen)),
+    )
+
+
+def deviate(rate: float | Floats, trials: int) -> Floats:
+    """Return the normal deviate of rates measured on `trials`; 0 and 1 are taken for half a count, to be finite."""
+    from scipy.special import ndtri
+
+    half = 0.5 / trials
+    return np.asarray(ndtri(np.clip(rate, half, 1 - half)), dtype=np.float64)
+
+
+def _above(ordered: Floats, thresholds: Floats) -> npt.NDArray[np.int64]:
+    return len(ordered) - np.searchsorted(ordered, thresholds, side="right").astype(np.int64)
+
+
+def _evenly(negatives: Floats, positives: Floats, thresholds: Floats, stops: int) -> npt.NDArray[np.int64]:
+    """Return the places of at most `stops` thresholds about equally far apart on the DET curve, both ends included."""
+    if len(thresholds) <= stops:
+        return np.arange(len(thresholds))
+    sides = [deviate(_above(side, thresholds) / len(side), len(side)) for side in (negatives, positives)]
+    along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(sides)).sum(axis=0))])
+    places = np.searchsorted(along, np.linspace(0, along[-1], stops)).clip(0, len(along) - 1)
+    # Where the curve does not move towards its end, the end is still one.
+    places[-1] = len(along) - 1
+    return np.unique(places)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plot:
     """How to draw something: `draw(axes, colours)`, on a figure of `size` inches.
 
-    The page says in HTML what a file of its own needs a `title` and a legend for.
+    The page says in HTML what a file of its own needs a `title` and a legend for. Its slider has `stops`, (x, y) on the
+    axes, which it shows by the `marker`.
     """
 
     name: str
     title: str
     size: tuple[float, float]
     draw: Callable[[Any, Colours], None]
+    stops: tuple[Floats, Floats]
+    marker: str = '<circle class="marker" r="5.5" cx="0" cy="0" hidden/>'
 
-    def inline(self, points: tuple[Floats, Floats] | None = None, marker: str = "") -> tuple[Markup, list[list[float]]]:
-        """Return the SVG, and where on it `points` of the axes lie, in units of its viewBox.
-
-        `marker` is put into the SVG as its last element, above everything else.
-        """
+    def inline(self) -> tuple[Markup, list[list[float]]]:
+        """Return the SVG, its marker above everything else, and where the stops lie, in units of its viewBox."""
         with style(PAGE, self.name):
             figure, axes = self._figure(PAGE, _POINTS)
             drawn = svg(figure)
-            places: list[list[float]] = []
-            if points is not None:
-                x, y = axes.transData.transform(np.column_stack(points)).T
-                height = self.size[1] * _POINTS
-                places = np.column_stack([x, height - y]).round(2).tolist()
+            x, y = axes.transData.transform(np.column_stack(self.stops)).T
+        places: list[list[float]] = np.column_stack([x, self.size[1] * _POINTS - y]).round(2).tolist()
         named = str(drawn).replace("<svg ", f'<svg role="img" aria-label="{self.title}" ', 1)
-        return Markup(named.replace("</svg>", f"{marker}</svg>")), places  # noqa: S704 - our own words
+        return Markup(named.replace("</svg>", f"{self.marker}</svg>")), places  # noqa: S704 - our own words
 
     def save(self, folder: Path) -> None:
         """Write the plot as a PNG named after it."""
         with style(PAPER, self.name), replacing(folder / f"{self.name}.png") as beside:
             figure, axes = self._figure(PAPER, _DPI)
             axes.set_title(self.title, fontsize=9)
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend(loc="best", frameon=False)
+            axes.legend(loc="best", frameon=False)
             figure.savefig(beside, format="png", facecolor="white", metadata={"Software": None})
 
     def _figure(self, colours: Colours, dpi: int) -> tuple[Any, Any]:
@@ -89,10 +140,10 @@ def det(curve: Curve, verdict: Verdict) -> Plot:
     """Return the detection error trade-off: misses against false alarms, on normal-deviate axes."""
     negatives, positives = curve.negatives, curve.positives
     fpr, tpr, limit, wanted = verdict.fpr, verdict.tpr, verdict.limits.max_fpr, verdict.limits.min_tpr
+    stops = deviate(curve.fpr, negatives), deviate(1 - curve.tpr, positives)
 
     def draw(axes: Any, colours: Colours) -> None:
-        x, y = det_points(curve)
-        axes.plot(x, y, color=colours["new"], linewidth=1.5, drawstyle="steps-pre")
+        axes.plot(*stops, color=colours["new"], linewidth=1.5, drawstyle="steps-pre")
         axes.axvline(_deviate(limit), color=colours["bad"], linestyle="--", linewidth=1, label="limit")
         axes.axhline(_deviate(1 - wanted), color=colours["odd"], linestyle=":", linewidth=1.2, label="wanted")
         if fpr and tpr:
@@ -104,12 +155,7 @@ def det(curve: Curve, verdict: Verdict) -> Plot:
         axes.set(xlabel="share of negatives flagged (false alarms)", ylabel="share of positives missed")
         axes.grid(visible=True)
 
-    return Plot("det", "Detection error trade-off", (5.0, 4.0), draw)
-
-
-def det_points(curve: Curve) -> tuple[Floats, Floats]:
-    """Return the curve's stops on the axes of the DET plot."""
-    return deviate(curve.fpr, curve.negatives), deviate(1 - curve.tpr, curve.positives)
+    return Plot("det", "Detection error trade-off", (5.0, 4.0), draw, stops)
 
 
 def roc(curve: Curve, verdict: Verdict) -> Plot:
@@ -136,10 +182,10 @@ def roc(curve: Curve, verdict: Verdict) -> Plot:
         )
         axes.grid(visible=True)
 
-    return Plot("roc", "Receiver operating characteristic", (5.0, 4.0), draw)
+    return Plot("roc", "Receiver operating characteristic", (5.0, 4.0), draw, (curve.fpr, curve.tpr))
 
 
-def scores(values: Floats, labels: npt.NDArray[np.int64], threshold: float | None) -> Plot:
+def scores(curve: Curve, values: Floats, labels: npt.NDArray[np.int64], threshold: float | None) -> Plot:
     """Return how the scores of both classes lie; counts are logarithmic, for the few that matter are among many."""
     bins = np.linspace(0, 1, 51)
 
@@ -156,45 +202,9 @@ def scores(values: Floats, labels: npt.NDArray[np.int64], threshold: float | Non
         axes.minorticks_off()
         axes.set(xlim=(0, 1), ylim=(0, 1.3 * top), xlabel="score of a screenshot", ylabel="screenshots")
 
-    return Plot("scores", "Scores of the test split", (5.2, 2.5), draw)
-
-
-def pareto(candidates: Sequence[Candidate]) -> Plot:
-    """Return compressed size against latency; the line joins those that pass and that no other one beats in both."""
-
-    def draw(axes: Any, colours: Colours) -> None:
-        front = frontier(candidates)
-        axes.plot(*_columns(front), color=colours["good"], linewidth=1, drawstyle="steps-post", alpha=0.6)
-        for one in candidates:
-            colour = colours["good" if one.passed else "bad"]
-            x, y = one.size / 1e6, one.latency
-            axes.plot([x], [y], "o" if one.passed else "x", color=colour, markersize=6)
-            if one.chosen:
-                axes.plot([x], [y], "o", markersize=12, markerfacecolor="none", markeredgecolor=colours["new"])
-        names = [one.name if _NAME.fullmatch(one.name) else f"no. {place}" for place, one in enumerate(candidates, 1)]
-        axes.set(xlabel="MB in an APK (compressed)", ylabel="ms for a screenshot, one core")
-        right, top = (1.22 * (max(values) or 1) for values in _columns(candidates))
-        axes.set(xlim=(0, right), ylim=(0, top))
-        points = [(_WIDE * one.size / 1e6 / right, _HIGH * one.latency / top) for one in candidates]
-        # Their places on the paper: a step to the right, then one down.
-        corners = [(_WIDE * one.size / 1e6 / right, _HIGH * one.latency / top) for one in front]
-        steps = [(a[0], b[0], a[1], a[1]) for a, b in pairwise(corners)]
-        steps += [(b[0], b[0], b[1], a[1]) for a, b in pairwise(corners)]
-        for name, (a, b), (x, y) in zip(names, points, _beside(points, names, steps), strict=True):
-            where = (right * a / _WIDE, top * b / _HIGH)
-            axes.annotate(name, where, (x, y), textcoords="offset points", va="center", fontsize=7.5)
-        axes.grid(visible=True)
-
-    return Plot("pareto", "Variants: circles pass, crosses fail, the ringed one is bundled", (5.2, 3.3), draw)
-
-
-def frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the passed candidates that no other passed one beats in size and in latency, the smallest first."""
-    front: list[Candidate] = []
-    for one in sorted((c for c in candidates if c.passed), key=lambda c: (c.size, c.latency, c.name)):
-        if not front or one.latency < front[-1].latency:
-            front.append(one)
-    return front
+    stops = curve.thresholds, np.zeros(len(curve.thresholds))
+    line = '<line class="marker" x1="0" x2="0" y1="0" y2="100%" hidden/>'
+    return Plot("scores", "Scores of the test split", (5.2, 2.5), draw, stops, line)
 
 
 def _cross(axes: Any, colours: Colours, x: Sequence[Any], y: Sequence[Any]) -> None:
@@ -221,32 +231,3 @@ def _deviate(rate: float) -> float:
 
 def _percent(rate: float) -> str:
     return f"{100 * rate:.3g} %"
-
-
-def _columns(front: Sequence[Candidate]) -> tuple[list[float], list[float]]:
-    return [one.size / 1e6 for one in front], [one.latency for one in front]
-
-
-def _beside(
-    points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Box] = ()
-) -> list[tuple[float, float]]:
-    """Return where each name stands beside its point, all in points of the drawing: over no point, name or line."""
-    taken = [*((x - 5, x + 5, y - 5, y + 5) for x, y in points), *lines]
-    offsets = []
-    for (x, y), name in zip(points, names, strict=True):
-        wide = 4.4 * len(name)
-        tries = [
-            (8.0, 0.0),
-            (-8.0 - wide, 0.0),
-            *((a, b) for b in (11.0, -11.0, 20.0, -20.0) for a in (4.0, -4.0 - wide)),
-        ]
-        found = next((one for one in tries if not _covered(x + one[0], y + one[1], wide, taken)), tries[0])
-        taken.append((x + found[0], x + found[0] + wide, y + found[1] - 4, y + found[1] + 4))
-        offsets.append(found)
-    return offsets
-
-
-def _covered(x: float, y: float, wide: float, taken: Sequence[Box]) -> bool:
-    if x < 0:
-        return True
-    return any(x < right and left < x + wide and y - 4 < top and bottom < y + 4 for left, right, bottom, top in taken)

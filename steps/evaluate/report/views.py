@@ -5,29 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from steps.core.gate.clustered_errors import Rate
 from steps.core.gate.limits import ChampionRule
-from steps.core.gate.rates import Rate
-from steps.core.gate.review_load import PER_NEGATIVES
 from steps.core.gate.slices import Slice, Status
 from steps.core.gate.test_set_ledger import LOOKS_BUDGET
 from steps.core.gate.verdict import Verdict
 from steps.core.html.text import count, percent
 from steps.evaluate.report.model import Document, Page
-from steps.evaluate.report.plots import Candidate
-
-Span = tuple[float, float, float]
 
 # What a candidate owes to the champion, by the rule's name.
 RULES: Mapping[str, str] = {
     ChampionRule.NON_INFERIOR: "this model has to be proven not worse by more than the margins",
     ChampionRule.NOT_PROVEN_WORSE: "this model must not be proven worse",
 }
-_OWED: Mapping[str, str] = {
-    ChampionRule.NON_INFERIOR: "proven not worse",
-    ChampionRule.NOT_PROVEN_WORSE: "not proven worse",
-}
-
-_SECONDS = 3600
 _STATUSES = {
     Status.FAILED: ("fails", "fail"),
     Status.PROVEN: ("is proven good", "are proven good"),
@@ -47,42 +37,12 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
-    """What a rate means for people, each (measured, at the lower bound, at the upper bound); numbers a day.
-
-    found: positives that are flagged. hours: spent on everything that is flagged.
-    """
-
-    per_negatives: Span
-    alarms: Span
-    found: Span
-    hours: Span
-
-
-@dataclass(frozen=True, slots=True)
 class Rival:
     """A column of the comparison: how many false alarms it raises and positives it finds in the test split."""
 
     name: str
     false_alarms: int
     found: int
-
-
-def span(rate: Rate, factor: float = 1.0) -> Span:
-    """Return (measured, lower, upper), times a factor."""
-    return (rate.value * factor, rate.lower * factor, rate.upper * factor)
-
-
-def people(verdict: Verdict) -> People | None:
-    """Say what the measured rates mean for the verdict's fleet; None if they were not measured."""
-    if verdict.fpr is None or verdict.tpr is None:
-        return None
-    fleet = verdict.fleet
-    seen, hours = fleet.phones * fleet.screenshots_per_day, fleet.seconds_per_review / _SECONDS
-    alarms = span(verdict.fpr, seen * (1 - fleet.positive_share))
-    found = span(verdict.tpr, seen * fleet.positive_share)
-    work = tuple((wasted + useful) * hours for wasted, useful in zip(alarms, found, strict=True))
-    return People(span(verdict.fpr, PER_NEGATIVES), alarms, found, (work[0], work[1], work[2]))
 
 
 def message(verdict: Verdict) -> str:
@@ -124,9 +84,8 @@ def checks(verdict: Verdict) -> list[Check]:
         found.append(Check("Slices with enough data", f"{bad} of {len(parts)} fail", "none may fail", bad == 0))
     if champion := verdict.champion:
         passed = not champion.reasons
-        found.append(
-            Check("Against the champion", "passed" if passed else "failed", _OWED.get(champion.rule, ""), passed)
-        )
+        owed = "not proven worse" if champion.rule == ChampionRule.NOT_PROVEN_WORSE else "proven not worse"
+        found.append(Check("Against the champion", "passed" if passed else "failed", owed, passed))
     if gain := verdict.gain:
         measured = f"{gain.value:+.3f} ({gain.lower:+.3f} to {gain.upper:+.3f})"
         name = "Ranks screenshots better than the baseline: partial AUC"
@@ -184,15 +143,6 @@ def variants(rows: Sequence[Document]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda v: (not v["chosen"], not v["may_ship"], v["deflated"] or math.inf, v["name"]))
 
 
-def candidates(found: Sequence[Document]) -> list[Candidate]:
-    """Return the variants that have both a size and a latency, as points."""
-    return [
-        Candidate(v["name"], v["deflated"], v["latency_ms"], v["may_ship"], v["chosen"])
-        for v in found
-        if v["deflated"] is not None and v["latency_ms"] is not None
-    ]
-
-
 def dataset_line(validation: Document) -> str:
     """Return what data there are, in words: how many of each class, of how many groups; "" if that is not known."""
     if "accepted" not in validation:
@@ -213,16 +163,6 @@ def fired_findings(validation: Document) -> list[tuple[str, str]]:
 def counts(validation: Document) -> list[tuple[str, str]]:
     names = ("verdict", "rows", "accepted", "quarantined", "groups", "near_duplicate_pairs")
     return [(name.replace("_", " "), shown(validation[name])) for name in names if name in validation]
-
-
-def drifted(validation: Document) -> list[str]:
-    """Return the features that moved since the snapshot before, in words."""
-    return [
-        f"{feature} ({rule.replace('-', ' ')}, distance {shown(found['distance'])})"
-        for rule, features in validation.get("drift", {}).items()
-        for feature, found in features.items()
-        if found["drifted"]
-    ]
 
 
 def rows_of(document: Document) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ start_tensorflow()
 
 from steps.convert import gate_variants  # noqa: E402
 from steps.convert.build import Ingredients  # noqa: E402
-from steps.convert.representative_data import write_representative  # noqa: E402
+from steps.convert.quantization import write_representative  # noqa: E402
 from steps.network.tile_input import TileSource  # noqa: E402
 
 pytestmark = pytest.mark.integration
@@ -45,9 +45,11 @@ def test_decisions_on_other_screenshots_are_refused(tmp_path):
 
 
 def test_representative_tiles_are_calibration_tiles_and_the_same_every_time(source, tmp_path):
-    tiles = np.load(write_representative(source, tmp_path / "one", most=7))
+    for name in ("one", "two"):
+        write_representative(source, tmp_path / f"{name}.npy", most=7)
+    tiles = np.load(tmp_path / "one.npy")
     assert tiles.shape == (7, source.spec.tile_size, source.spec.tile_size, 3)
-    assert (tiles == np.load(write_representative(source, tmp_path / "two", most=7))).all()
+    assert (tiles == np.load(tmp_path / "two.npy")).all()
     calibration = np.concatenate([pixels for _, pixels in source.batches(source.rows(Split.CALIBRATION), 64)])
     assert all((tile == calibration).all((1, 2, 3)).any() for tile in tiles)
     # Red tells the screenshot: they come of more than one.
@@ -56,7 +58,8 @@ def test_representative_tiles_are_calibration_tiles_and_the_same_every_time(sour
 
 def test_without_calibration_screenshots_the_representative_set_is_empty(workspace, tmp_path):
     source = TileSource(workspace.tiles, workspace.shards, workspace.dataset, [Split.TEST])
-    assert len(np.load(write_representative(source, tmp_path))) == 0
+    write_representative(source, tmp_path / "none.npy")
+    assert len(np.load(tmp_path / "none.npy")) == 0
 
 
 def test_what_cannot_be_made_or_run_is_a_row_with_its_reason(tmp_path, monkeypatch):
@@ -68,7 +71,7 @@ def test_what_cannot_be_made_or_run_is_a_row_with_its_reason(tmp_path, monkeypat
 
     monkeypatch.setattr(gate_variants, "make_all", made)
     ingredients = Ingredients(tmp_path, BACKBONE, tmp_path / "t.npy", BLUE, SPEC)
-    found = gate_variants.judge_all(["float32", "weight-int8"], ingredients, None, decisions(), folder=tmp_path, cpus=2)
+    found = gate_variants.judge_all(["float32", "weight-int8"], ingredients, None, None, decisions(), folder=tmp_path)
     assert [one.variant.name for one in found] == ["float32", "weight-int8"]
     assert found[0].variant.reason == "the model was trained without it"
     assert "broken.tflite is not a model that this LiteRT runs" in found[1].variant.reason

@@ -6,7 +6,7 @@ from markdown_it import MarkdownIt
 
 from steps.convert.bundle import device_contract
 from steps.convert.model_card import model_card
-from steps.evaluate.report import Origin
+from steps.evaluate.report.model import Origin
 from tests.steps.convert.kit import DEMANDS, GOLDEN, HEAD, SPEC, SUBJECT, evaluation
 from tests.steps.reading import Reader
 

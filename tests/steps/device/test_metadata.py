@@ -10,9 +10,8 @@ from flatbuffers.table import Table
 
 from steps.core.common.errors import UserError
 from steps.core.tiles.spec import PreprocessingSpec
-from steps.device.flatbuffer import read_model
+from steps.device.flatbuffer import demands, read_model
 from steps.device.metadata import NAME, finish
-from steps.device.operators import demands
 from steps.device.runtime import LiteModel
 from steps.network.head import Head
 from tests.steps.device.conftest import HEAD
@@ -127,8 +126,8 @@ def model_bytes_of(model):
 
 def test_demands_name_operators_and_the_least_runtime(converted):
     found = demands(converted)
-    assert set(found.operators) == {"CAST", "FULLY_CONNECTED", "RESHAPE"}
-    assert [part.isdecimal() for part in found.min_runtime_version.split(".")] == [True] * 3
+    assert set(found["operators"]) == {"CAST", "FULLY_CONNECTED", "RESHAPE"}
+    assert [part.isdecimal() for part in found["min_runtime_version"].split(".")] == [True] * 3
 
 
 def test_what_is_no_model_of_ours_is_refused_by_name(converted, tmp_path):
@@ -156,7 +155,7 @@ def test_an_operator_that_the_runtime_does_not_know_is_an_error_that_names_it(co
     path.write_bytes(model_bytes(model))
     with pytest.raises(UserError, match=r"custom.tflite is not a model that this LiteRT runs.*Wonder"):
         LiteModel(path, 1)
-    assert "CUSTOM:Wonder" in demands(path).operators
+    assert "CUSTOM:Wonder" in demands(path)["operators"]
 
 
 def test_a_model_without_the_signature_is_refused(converted, tmp_path):

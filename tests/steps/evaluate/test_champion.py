@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file, write_json
 from steps.core.dataset.splits import Split
-from steps.core.gate.champion import Champion, ChampionUnreadable
+from steps.core.gate.champion import Champion
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.network.archive import pack
 from steps.network.head import Head
@@ -92,19 +93,19 @@ def test_only_the_mark_says_that_there_is_none(source, tmp_path):
 def test_a_mark_that_says_anything_else_is_unreadable(source, tmp_path, mark):
     write_json(tmp_path / "champion.json", mark)
     found = read_champion(tmp_path, source)
-    assert isinstance(found, ChampionUnreadable)
-    assert "which says that there is none" in found.reason
+    assert isinstance(found, UserError)
+    assert "which says that there is none" in str(found)
 
 
 def test_a_mark_that_is_no_json_is_unreadable(source, tmp_path):
     (tmp_path / "champion.json").write_text("{")
-    assert "is not readable JSON" in read_champion(tmp_path, source).reason
+    assert "is not readable JSON" in str(read_champion(tmp_path, source))
 
 
 def test_an_archive_that_is_missing_or_damaged_is_unreadable(source, tmp_path):
-    assert "not a readable model archive" in read_champion(tmp_path, source).reason
+    assert "not a readable model archive" in str(read_champion(tmp_path, source))
     (tmp_path / "model.tar.gz").write_bytes(b"nothing")
-    assert "not a readable model archive" in read_champion(tmp_path, source).reason
+    assert "not a readable model archive" in str(read_champion(tmp_path, source))
 
 
 def spoil_contract(**change):
@@ -142,8 +143,8 @@ def test_a_champion_that_cannot_decide_is_unreadable_and_says_why(read, bundle, 
     spoil, reason = SPOILT[name]
     spoil(bundle)
     found = read()
-    assert isinstance(found, ChampionUnreadable)
-    assert reason in found.reason
+    assert isinstance(found, UserError)
+    assert reason in str(found)
 
 
 def test_a_champion_that_scores_nan_proves_nothing(read, bundle):
@@ -152,4 +153,4 @@ def test_a_champion_that_scores_nan_proves_nothing(read, bundle):
     assert spoilt != whole
     (bundle / "model.tflite").write_bytes(spoilt)
     spoil_contract(sha256=sha256_file(bundle / "model.tflite"))(bundle)
-    assert "as no number" in read().reason
+    assert "as no number" in str(read())

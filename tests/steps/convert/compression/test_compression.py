@@ -10,7 +10,7 @@ start_tensorflow()
 
 import tf_keras as keras  # noqa: E402
 
-from steps.convert.rounding import rounded  # noqa: E402
+from steps.convert.quantization import rounded  # noqa: E402
 
 pytestmark = [
     pytest.mark.integration,
@@ -63,6 +63,6 @@ def test_the_shift_that_rounding_causes_is_taken_out(model, tiles, batches, monk
 
     corrected = shift()
     monkeypatch.setattr(
-        "steps.convert.rounding._means", lambda _m, found, _b: [np.zeros(f.input.shape[-1]) for f in found]
+        "steps.convert.quantization._means", lambda _m, found, _b: [np.zeros(f.input.shape[-1]) for f in found]
     )
     assert corrected < 0.5 * shift()

@@ -7,8 +7,8 @@ import pytest
 
 from steps.core.common.errors import UserError
 from steps.core.gate import champion as gate_champion
-from steps.core.gate.champion import Champion, ChampionUnreadable, compare
-from steps.core.gate.held_out import Decided
+from steps.core.gate.champion import Champion, compare
+from steps.core.gate.held_out import HeldOut
 from steps.core.gate.limits import ChampionRule, Limits
 from steps.core.gate.statistics import clopper_pearson, difference_upper
 
@@ -26,7 +26,7 @@ def pair(negatives=500, positives=200, *, broken=(0, 0), fixed=(0, 0), codes=Non
     names = [f"s{n}" for n in range(len(labels))]
     codes = np.arange(len(labels)) if codes is None else codes
     champion = Champion("v1", {name: bool(flag) for name, flag in zip(names, theirs, strict=True)})
-    return champion, Decided(names, ours, labels, codes)
+    return champion, HeldOut(ours.astype(float), labels, names, codes), ours
 
 
 @pytest.mark.parametrize("rule", ChampionRule)
@@ -56,17 +56,17 @@ def test_a_worse_candidate_fails_under_both_rules(limits, broken):
 
 
 def test_too_little_data_fails_one_rule_and_says_how_much_is_needed():
-    champion, decided = pair(60, 200, broken=(1, 0))
-    reasons = compare(champion, decided, LIMITS).reasons
+    decided = pair(60, 200, broken=(1, 0))
+    reasons = compare(*decided, LIMITS).reasons
     assert len(reasons) == 1
-    found = compare(champion, decided, LIMITS).fpr
+    found = compare(*decided, LIMITS).fpr
     assert (
         f"{found.missing} more negatives in {found.missing_groups} new groups, decided alike, would prove it"
         in reasons[0]
     )
     assert compare(*pair(60 + found.missing, 200, broken=(1, 0)), LIMITS).reasons == ()
     assert compare(*pair(59 + found.missing, 200, broken=(1, 0)), LIMITS).reasons != ()
-    assert compare(champion, decided, LENIENT).reasons == ()
+    assert compare(*decided, LENIENT).reasons == ()
 
 
 def test_new_errors_of_one_group_count_as_one():
@@ -81,13 +81,13 @@ def test_new_errors_of_one_group_count_as_one():
 @pytest.mark.parametrize(
     ("champion", "says"),
     [
-        (ChampionUnreadable("no such\x1b file"), "cannot be read: no such? file"),
+        (UserError("no such\x1b file"), "cannot be read: no such? file"),
         (Champion("v1", {}), "v1 has no decision on 700 of 700"),
         (Champion("v1", {f"s{n}": None for n in range(700)}), "no decision on 700"),
     ],
 )
 def test_a_champion_that_cannot_be_read_fails(champion, says):
-    comparison = compare(champion, pair()[1], LENIENT)
+    comparison = compare(champion, *pair()[1:], LENIENT)
     assert says in comparison.reasons[0]
     assert comparison.to_dict()["passed"] is False
     assert comparison.fpr is None

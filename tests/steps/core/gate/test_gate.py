@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from steps.core.common.errors import UserError
-from steps.core.gate.champion import Champion, ChampionUnreadable
-from steps.core.gate.clustered_errors import Sizes
+from steps.core.gate.champion import Champion
+from steps.core.gate.clustered_errors import Rate, Sizes
 from steps.core.gate.gate import judge
 from steps.core.gate.held_out import HeldOut
 from steps.core.gate.limits import Fleet, Limits
-from steps.core.gate.rates import Rate
 from steps.core.gate.statistics import errors_allowed, pass_probability
-from steps.core.gate.test_set_ledger import Consultation, LedgerUnreadable
+from steps.core.gate.test_set_ledger import Consultation
 from steps.core.gate.threshold import OperatingPoint, choose_threshold
 
 LIMITS = Limits(max_fpr=0.05, min_tpr=0.5)
@@ -132,10 +131,10 @@ def test_what_is_not_known_fails(fault, split, rng):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"champion": ChampionUnreadable("model.tar.gz is no archive")}, "model.tar.gz is no archive"),
+        ({"champion": UserError("model.tar.gz is no archive")}, "model.tar.gz is no archive"),
         ({"champion": Champion("v3", {})}, "no decision on 500 of 500"),
         ({"champion": Champion("v3", {str(n): 1 for n in range(500)})}, "no decision on 500 of 500"),
-        ({"ledger": LedgerUnreadable("ledger.json is damaged")}, "ledger.json is damaged"),
+        ({"ledger": UserError("ledger.json is damaged")}, "ledger.json is damaged"),
     ],
 )
 def test_what_cannot_be_read_fails_with_its_reason(given, says, broken, rng):
@@ -171,8 +170,6 @@ def test_splits_that_share_screenshots_or_groups_fail(shared, rng):
         {"min_tpr": 1},
         {"min_tpr": 0},
         {"confidence": 0.5},
-        {"slice_tolerance": 0.9},
-        {"slice_tolerance": 100},
         {"max_fpr_increase": -0.1},
         {"max_fpr_increase": float("nan")},
         {"max_tpr_decrease": 1},

@@ -109,7 +109,8 @@ def test_an_evaluation_ranks_and_slices_by_size():
 
 def test_a_look_that_the_ledger_holds_is_not_counted_twice():
     first = evaluate(_scored(1), LIMITS, {}, model="a" * 64)
-    entry = consultation(first, "a" * 64, "2026-01-01T00:00:00Z")
+    look = {"passed": first.verdict.passed, "moment": "2026-01-01T00:00:00Z"}
+    entry = consultation(first.scored, LIMITS, "a" * 64, **look)
     assert (entry.screenshots, entry.negatives, entry.passed) == (400, 200, True)
     assert evaluate(_scored(1), LIMITS, {}, model="a" * 64, ledger=[entry]).verdict.wear.looks == 1
     assert evaluate(_scored(1), LIMITS, {}, model="b" * 64, ledger=[entry]).verdict.wear.looks == 2

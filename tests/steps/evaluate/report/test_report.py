@@ -12,10 +12,9 @@ import pytest
 import simplejpeg
 
 from steps.core.gate.champion import Champion, Comparison, Difference
+from steps.core.gate.clustered_errors import Rate
 from steps.core.gate.held_out import HeldOut
 from steps.core.gate.limits import Fleet, Limits
-from steps.core.gate.rates import Rate
-from steps.core.gate.review_load import people as people_of
 from steps.core.gate.slices import Slice, Status
 from steps.core.gate.test_set_ledger import Wear
 from steps.core.gate.threshold import OperatingPoint
@@ -23,9 +22,10 @@ from steps.core.gate.verdict import Verdict
 from steps.core.tiles.shards import append_record
 from steps.core.tiles.tiling import plan_tiles
 from steps.evaluate.evaluation import beside, evaluate
-from steps.evaluate.report import FILE_NAME, Box, Gallery, Origin, Page, Shot, page_of, write_report
-from steps.evaluate.report.plots import Plot, _beside
-from steps.evaluate.report.views import checks, people, rivals
+from steps.evaluate.report import FILE_NAME, page_of, write_report
+from steps.evaluate.report.model import Box, Gallery, Origin, Page, Shot
+from steps.evaluate.report.plots import Plot
+from steps.evaluate.report.views import checks, rivals
 from tests.steps.reading import HOSTILE, Reader
 
 LIMITS = Limits(0.01)
@@ -146,7 +146,6 @@ def full(text, fpr=None, fleet=None):
             "splits": {text: {text: 1}},
             "findings": [{"fired": True, "title": text, "text": text}],
             "subject": {"snapshot": text},
-            "drift": {text: {text: {"drifted": True, "distance": 0.4}}},
         },
         subject={text: text, "hyperparameters": {text: text}},
         origin=Origin(text, text, text),
@@ -256,22 +255,6 @@ def test_a_limit_is_met_up_to_the_bound(upper, holds):
     assert check.passed == holds
 
 
-def test_names_that_are_no_plain_words_are_not_drawn(read):
-    variants = [variant(text) for text in HOSTILE]
-    page = read(replace(BARE, variants=variants))
-    assert len(page.all("svg")) == 1
-    assert "no. 1" in page.text
-
-
-def test_people_are_told_what_the_gate_computes():
-    fleet = Fleet(phones=50, screenshots_per_day=80, positive_share=0.05, seconds_per_review=20)
-    verdict = evaluated(fleet=fleet).verdict
-    told, shown = people_of(verdict.fpr, verdict.tpr, fleet), people(verdict)
-    for span, name in ((shown.alarms, "false_alarms_per_day"), (shown.hours, "reviewer_hours_per_day")):
-        assert span == pytest.approx([told[name][part] for part in ("value", "lower", "upper")])
-    assert shown.per_negatives[0] == pytest.approx(told["false_alarms"]["value"])
-
-
 def test_what_people_have_to_do_is_readable_without_a_script(read):
     fleet = Fleet(phones=100, screenshots_per_day=100, positive_share=0, seconds_per_review=36)
     text = read(full("plain", rate(10, 1000, 0.01, 0.005, 0.02), fleet)).text
@@ -291,7 +274,7 @@ def test_controls_that_need_the_script_are_hidden_without_it(complete):
 def test_plots_and_tables_lie_beside_the_page(complete):
     folder, found = complete
     names = {path.name for path in folder.iterdir()}
-    assert PLOTS | {"pareto.png", "slices.csv"} <= names
+    assert PLOTS | {"slices.csv"} <= names
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in names if name.endswith(".png"))
     with (folder / "slices.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -431,13 +414,3 @@ def test_a_baseline_may_raise_no_more_false_alarms_than_the_model():
     # Two negatives have the same score: one of them alone cannot be flagged.
     assert beside(held, 2, scores) == {"false_alarms": 1, "found": 2}
     assert beside(held, 4, scores) == {"false_alarms": 4, "found": 3}
-
-
-def test_no_name_of_a_variant_is_struck_through():
-    """Two that pass: the line between them goes to the right from the first one's point."""
-    points, names = [(150.0, 150.0), (250.0, 130.0)], ["weight-int8", "float16"]
-    line = [(150.0, 250.0, 150.0, 150.0), (250.0, 250.0, 130.0, 150.0)]
-    for (x, y), (a, b), name in zip(points, _beside(points, names, line), names, strict=True):
-        left, right = x + a, x + a + 4.4 * len(name)
-        for start, end, bottom, top in line:
-            assert not (left < end and start < right and y + b - 4 < top and bottom < y + b + 4)

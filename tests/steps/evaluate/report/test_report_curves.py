@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import norm
 
-from steps.evaluate.report.curves import curve, deviate
-from steps.evaluate.report.plots import Candidate, frontier
+from steps.evaluate.report.plots import curve, deviate
 
 scores_and_labels = st.integers(2, 60).flatmap(
     lambda count: st.tuples(
@@ -60,31 +59,3 @@ def test_what_cannot_be_measured_has_no_curve(scores, labels):
 def test_deviates_are_those_of_the_normal_distribution_and_finite():
     rates = np.array([0.0, 0.005, 0.5, 1.0])
     assert deviate(rates, 50) == pytest.approx(norm.ppf([0.01, 0.01, 0.5, 0.99]))
-
-
-@given(
-    st.lists(
-        st.builds(
-            Candidate,
-            name=st.sampled_from("abcdef"),
-            size=st.integers(1, 9),
-            latency=st.integers(1, 9),
-            passed=st.booleans(),
-            chosen=st.just(value=False),
-        ),
-        max_size=8,
-    )
-)
-def test_the_frontier_is_what_no_passed_variant_beats(candidates):
-    front = frontier(candidates)
-    passed = [one for one in candidates if one.passed]
-    assert all(one.passed for one in front)
-    for one in passed:
-        beaten = any(
-            other.size <= one.size
-            and other.latency <= one.latency
-            and (other.size, other.latency) != (one.size, one.latency)
-            for other in passed
-        )
-        on_it = (one.size, one.latency) in {(other.size, other.latency) for other in front}
-        assert on_it != beaten

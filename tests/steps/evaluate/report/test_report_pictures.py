@@ -15,8 +15,9 @@ from steps.core.gate.verdict import Verdict
 from steps.core.tiles.shards import append_record
 from steps.core.tiles.tiling import plan_tiles
 from steps.evaluate.evaluation import Evaluation
-from steps.evaluate.report import Box, gallery, page_of, shown_on_page
-from steps.evaluate.report.pictures import bands
+from steps.evaluate.report import page_of, shown_on_page
+from steps.evaluate.report.model import Box
+from steps.evaluate.report.pictures import bands, gallery
 
 GREY = simplejpeg.encode_jpeg(np.full((32, 32, 3), 128, np.uint8))
 
