@@ -5,7 +5,7 @@ Nothing here opens a file: rows come from `steps.core.dataset.rows`, what is kno
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
@@ -18,7 +18,7 @@ from steps.core.dataset.label_resolution import Labelling, settle_labels
 from steps.core.dataset.snapshot import REVIEW, Batch
 from steps.core.dataset.tables import DATASET_COLUMNS, SLICE_PREFIX, Quarantined
 from steps.validate.image_facts import thumbs_of
-from steps.validate.label_agreement import Labeller, labeller_agreement, labeller_columns
+from steps.validate.label_agreement import LABELLER_COLUMNS, labeller_agreement
 from steps.validate.near_duplicates import clusters, complete, near_duplicates
 
 Pairs = npt.NDArray[np.int64]
@@ -38,7 +38,6 @@ class Validation:
     accepted: pd.DataFrame
     quarantined: Sequence[Quarantined]
     pairs: pd.DataFrame
-    labellers: Sequence[Labeller] = field(default_factory=tuple)
     decisions: int = 0
     crossing: tuple[int, int] = (0, 0)
 
@@ -74,7 +73,7 @@ def validate(
     labels, ids = kept["label"].to_numpy(np.int64), kept["id"].to_numpy()
     excluded: dict[int, tuple[str, str]] = {}
     _contradicting_pictures(pairs[~contested[pairs].any(axis=1)], kept, labelling, excluded)
-    labellers = _contradicting_labellers(sorter, kept, labelling, excluded)
+    _contradicting_labellers(sorter, kept, labelling, excluded)
     for at, earlier in grouping.leaks.items():
         detail = (
             f"nearly the same picture as {_place(kept, earlier)}, which belongs to the {grouping.splits[earlier]} "
@@ -101,7 +100,7 @@ def validate(
     told = told[~contested[pairs].any(axis=1) & (told["what"] != _SETTLED)].reset_index(drop=True)
     settled = len(rows) - len(accepted) - sorter.count
     crossing = count_crossings(accepted, facts)
-    return Validation(accepted[order], sorter.quarantined(), told, labellers, settled, crossing)
+    return Validation(accepted[order], sorter.quarantined(), told, settled, crossing)
 
 
 class _Sorter:
@@ -205,38 +204,34 @@ def _contradicting_pictures(
 ) -> None:
     """Take near-duplicates with contradicting labels out, but for those that a reviewer has looked at."""
     labels, ids = kept["label"].to_numpy(np.int64), kept["id"].to_list()
-    batches, numbers = kept["batch"].to_list(), kept["row"].to_list()
     for first, second in pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]].tolist():
         for at, other in ((first, second), (second, first)):
             if at in excluded or ids[at] in labelling.reviewed or "near-conflict" in labelling.waived.get(ids[at], ()):
                 continue
-            where = f"row {numbers[other]} of batch {batches[other]}"
-            detail = f"nearly the same picture as {where}, with the other label: a reviewer decides"
+            detail = f"nearly the same picture as {_place(kept, other)}, with the other label: a reviewer decides"
             excluded[at] = ("near-conflict", detail)
 
 
 def _contradicting_labellers(
     sorter: _Sorter, kept: pd.DataFrame, labelling: Labelling, excluded: dict[int, tuple[str, str]]
-) -> Sequence[Labeller]:
+) -> None:
     """Take the rows of labellers out who contradict the others too often, but for what a reviewer has looked at."""
-    columns = [name for name in labeller_columns(sorter.rows.columns) if name != "by"]
+    columns = [name for name in LABELLER_COLUMNS if name in sorter.rows]
     if not columns:
-        return ()
+        return
     # Whichever column names them: a labeller must not escape by another one.
     who = reduce(pd.Series.fillna, (sorter.rows[name] for name in columns))
-    given = sorter.rows.assign(is_review=sorter.rows["kind"] == REVIEW, labeller=who)
-    labellers = labeller_agreement(given[given["label"].notna()])
+    labellers = labeller_agreement(sorter.rows.assign(is_review=sorter.rows["kind"] == REVIEW, labeller=who))
     flagged = {labeller.name: labeller for labeller in labellers if labeller.flagged}
     names = who.loc[kept.index]
     for at in np.flatnonzero(names.isin(flagged) & ~kept["id"].isin(labelling.reviewed)).tolist():
-        screenshot, labeller = kept["id"].iloc[at], flagged[str(names.iloc[at])]
-        if "labeller" not in labelling.waived.get(screenshot, ()):
+        labeller = flagged[str(names.iloc[at])]
+        if "labeller" not in labelling.waived.get(kept["id"].iloc[at], ()):
             detail = (
                 f"{printable(labeller.name, 80)} agrees with the others on {labeller.agreed} of {labeller.compared} "
                 f"screenshots (at most {labeller.upper:.0%} at 95 %): a reviewer decides which labels are right"
             )
             excluded.setdefault(at, ("labeller", detail))
-    return labellers
 
 
 def _relations(
