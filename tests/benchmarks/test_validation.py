@@ -29,7 +29,9 @@ def facts(ids):
     thumbs[-100:], hashes[-100:] = thumbs[:100], hashes[:100]
     frame = pd.DataFrame({name: rng.random(len(ids), dtype=np.float32) for name in LOOK_COLUMNS})
     frame = frame.assign(problem="", refusal="", width=1080, height=2400, format="PNG", mode="RGBA", frames=1)
-    frame = frame.assign(orientation=1, bytes=100_000, phash=hashes, thumb=[row.tobytes() for row in thumbs])
+    frame = frame.assign(
+        orientation=1, camera=False, bytes=100_000, phash=hashes, thumb=[row.tobytes() for row in thumbs]
+    )
     return frame.set_index(pd.Index(ids, name="id"))
 
 

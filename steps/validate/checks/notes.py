@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from steps.core.dataset.splits import Split
-from steps.validate.appearance import is_blurry, is_dark, is_low_information, not_phone_reasons
+from steps.validate.appearance import BLURRY_BELOW, DARK_BELOW, LITTLE_INFORMATION_BELOW, not_phone_reasons
 from steps.validate.rule import Chapter, Finding, Rule, Severity, counted
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from steps.validate.subject import Subject
 
 NOTES = Chapter(Severity.NOTE)
@@ -100,12 +98,12 @@ def near_duplicates(rule: Rule, subject: "Subject") -> Finding:
 
 @NOTES.rule("dark", "Dark pictures", gallery=("Darkest", "Even their brightest parts are dark."))
 def dark(rule: Rule, subject: "Subject") -> Finding:
-    return _worst(rule, subject, is_dark(subject.accepted), "dark_quantile", "brightest parts {:.2f}")
+    return _worst(rule, subject, "dark_quantile", DARK_BELOW, "brightest parts {:.2f}")
 
 
 @NOTES.rule("blurry", "Blurry pictures", gallery=("Blurry", "No crisp edge: scaled up, or photographed."))
 def blurry(rule: Rule, subject: "Subject") -> Finding:
-    return _worst(rule, subject, is_blurry(subject.accepted), "sharpness", "sharpness {:.2f}")
+    return _worst(rule, subject, "sharpness", BLURRY_BELOW, "sharpness {:.2f}")
 
 
 @NOTES.rule(
@@ -114,7 +112,7 @@ def blurry(rule: Rule, subject: "Subject") -> Finding:
     gallery=("Next to nothing to see", "Nearly one colour: is the label in the picture at all?"),
 )
 def low_information(rule: Rule, subject: "Subject") -> Finding:
-    return _worst(rule, subject, is_low_information(subject.accepted), "entropy", "{:.2f} bits of information")
+    return _worst(rule, subject, "entropy", LITTLE_INFORMATION_BELOW, "{:.2f} bits of information")
 
 
 @NOTES.rule("unused-files", "Files that no usable row names")
@@ -123,9 +121,9 @@ def unused_files(rule: Rule, subject: "Subject") -> Finding:
     return Finding(rule, subject.given.unused_files > 0, measured, f"{measured} that no usable row names.")
 
 
-def _worst(rule: Rule, subject: "Subject", odd: "pd.Series[bool]", column: str, caption: str) -> Finding:
-    """Report the odd pictures by what is measured in `column`, the smallest first."""
-    worst = subject.accepted.loc[odd.to_numpy(bool), ["id", column]].sort_values(column, kind="stable")
+def _worst(rule: Rule, subject: "Subject", column: str, below: float, caption: str) -> Finding:
+    """Report the pictures whose `column` is below a limit, the smallest first; what is not measured is not odd."""
+    worst = subject.accepted.loc[subject.accepted[column] < below, ["id", column]].sort_values(column, kind="stable")
     captions = map(caption.format, worst[column].tolist())
     return _odd(rule, subject, dict(zip(worst["id"].tolist(), captions, strict=True)))
 
