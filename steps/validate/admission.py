@@ -19,9 +19,8 @@ from steps.core.dataset.snapshot import REVIEW, Batch
 from steps.core.dataset.tables import DATASET_COLUMNS, SLICE_PREFIX, Quarantined
 from steps.validate.image_facts import thumbs_of
 from steps.validate.label_agreement import LABELLER_COLUMNS, labeller_agreement
-from steps.validate.near_duplicates import clusters, complete, near_duplicates
+from steps.validate.near_duplicates import Positions, clusters, complete, edges_of, near_duplicates
 
-Pairs = npt.NDArray[np.int64]
 _SETTLED = "settled"
 
 
@@ -69,10 +68,11 @@ def validate(
     given = [group if isinstance(group, str) and group else None for group in kept["group"].tolist()]
     contested = kept["id"].isin(labelling.contested["id"]).to_numpy(bool)
     near, grouping = _grouped(known_of, kept, contested, given)
-    pairs = near[["a", "b"]].to_numpy(np.int64)
+    pairs = edges_of(near)
     labels, ids = kept["label"].to_numpy(np.int64), kept["id"].to_numpy()
     excluded: dict[int, tuple[str, str]] = {}
-    _contradicting_pictures(pairs[~contested[pairs].any(axis=1)], kept, labelling, excluded)
+    certain = ~np.any(contested[pairs], axis=1)
+    _contradicting_pictures(pairs[certain], kept, labelling, excluded)
     _contradicting_labellers(sorter, kept, labelling, excluded)
     for at, earlier in grouping.leaks.items():
         detail = (
@@ -97,7 +97,7 @@ def validate(
     order = [*DATASET_COLUMNS, *(c for c in accepted.columns if c not in DATASET_COLUMNS)]
     told = near.assign(what=_relations(pairs, labels, excluded), a=ids[pairs[:, 0]], b=ids[pairs[:, 1]])
     # What reviewers have let in although the labels differ is settled, and no longer news.
-    told = told[~contested[pairs].any(axis=1) & (told["what"] != _SETTLED)].reset_index(drop=True)
+    told = told[certain & (told["what"] != _SETTLED)].reset_index(drop=True)
     settled = len(rows) - len(accepted) - sorter.count
     crossing = count_crossings(accepted, facts)
     return Validation(accepted[order], sorter.quarantined(), told, settled, crossing)
@@ -168,11 +168,11 @@ def _grouped(
     """
     hashes, thumbs, ids = known["phash"].to_numpy(np.uint64), thumbs_of(known), kept["id"].tolist()
     near = near_duplicates(hashes, thumbs)
-    cluster = clusters(len(known), near[["a", "b"]].to_numpy(np.int64))
+    cluster = clusters(len(known), edges_of(near))
     labels = kept["label"].mask(contested)
     done = np.zeros(len(known), np.bool_)
     while True:
-        grouping = group_screenshots(ids, given, near[["a", "b"]].to_numpy(np.int64))
+        grouping = group_screenshots(ids, given, edges_of(near))
         splits = pd.Series([str(split) for split in grouping.splits]).mask(
             pd.Series(range(len(ids))).isin(grouping.leaks)
         )
@@ -192,15 +192,15 @@ def count_crossings(accepted: pd.DataFrame, facts: pd.DataFrame) -> tuple[int, i
     known = facts.loc[accepted["id"]]
     hashes, thumbs = known["phash"].to_numpy(np.uint64), thumbs_of(known)
     near = near_duplicates(hashes, thumbs)
-    cluster = clusters(len(known), near[["a", "b"]].to_numpy(np.int64))
+    cluster = clusters(len(known), edges_of(near))
     apart = accepted.groupby(cluster)["split"].transform("nunique").to_numpy() > 1
     pairs = complete(near, apart, hashes, thumbs) if apart.any() else near
-    edges = pairs[["a", "b"]].to_numpy(np.int64)
+    edges = edges_of(pairs)
     return crossings(accepted["group"].tolist(), accepted["split"].tolist(), edges)
 
 
 def _contradicting_pictures(
-    pairs: Pairs, kept: pd.DataFrame, labelling: Labelling, excluded: dict[int, tuple[str, str]]
+    pairs: Positions, kept: pd.DataFrame, labelling: Labelling, excluded: dict[int, tuple[str, str]]
 ) -> None:
     """Take near-duplicates with contradicting labels out, but for those that a reviewer has looked at."""
     labels, ids = kept["label"].to_numpy(np.int64), kept["id"].to_list()
@@ -234,9 +234,7 @@ def _contradicting_labellers(
             excluded.setdefault(at, ("labeller", detail))
 
 
-def _relations(
-    pairs: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], excluded: dict[int, tuple[str, str]]
-) -> list[str]:
+def _relations(pairs: Positions, labels: npt.NDArray[np.int64], excluded: dict[int, tuple[str, str]]) -> list[str]:
     found = []
     for first, second in pairs.tolist():
         reasons = {excluded[at][0] for at in (first, second) if at in excluded}
