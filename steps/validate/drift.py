@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from steps.core.gate.statistics import clopper_pearson
-from steps.validate.shortcuts import MISSING
+from steps.validate.shortcuts import text_of
 
 GROUP = "group"
 _MOST_VALUES = 200
@@ -208,8 +208,8 @@ def _shares(base: pd.Series, new: pd.Series) -> npt.NDArray[np.float64]:
     The bound grows with the number of categories: those that are not among the most frequent count as one, which can
     only bring the samples nearer.
     """
-    texts = [values.astype(object).where(values.notna(), MISSING).astype(str) for values in (base, new)]
-    counts = pd.DataFrame({at: text.value_counts(normalize=True) for at, text in enumerate(texts)}).fillna(0.0)
+    samples = enumerate((base, new))
+    counts = pd.DataFrame({at: text_of(one).value_counts(normalize=True) for at, one in samples}).fillna(0.0)
     table = counts.sort_index().to_numpy(np.float64)
     order = np.argsort(-table.sum(axis=1), kind="stable")
     kept, rest = table[order[:_CATEGORIES]], table[order[_CATEGORIES:]]

@@ -81,8 +81,7 @@ class Subject:
     @cached_property
     def pure(self) -> pd.DataFrame:
         """The values that give the label away."""
-        frame = self.accepted.assign(**self.columns)
-        return pure_values(frame, list(self.columns), self.labels)
+        return pure_values(self.columns, self.labels, self.accepted["group"])
 
     @cached_property
     def probes(self) -> Mapping[str, Probe]:
