@@ -7,7 +7,7 @@ independent: where a column `group` says so, a sample counts as Kish's effective
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,10 @@ from steps.core.gate.statistics import clopper_pearson
 from steps.validate.shortcuts import text_of
 
 GROUP = "group"
+EMBEDDING = "embedding"
+_CONFIDENCE = 0.95
+_SEED = 17
+_LEAST_GROUPS = 30
 _MOST_VALUES = 200
 _CATEGORIES = 8
 # Hundreds of columns and few groups: without a strong penalty the classifier learns the groups by heart.
@@ -32,13 +36,12 @@ _REGULARISATION = 0.01
 class Drift:
     """How far two samples lie apart in one feature; distances are from 0 (equal) to 1 (nothing in common).
 
-    kind: "numeric" (distance of Kolmogorov and Smirnov), "category" (total variation) or "embedding" (2 x accuracy - 1
-    of a classifier that tells the samples apart, which is at most the total variation). lower: the lower confidence
-    bound of the true distance. n_base, n_new: how many independent screenshots the bound rests on.
+    The distance is that of Kolmogorov and Smirnov for numbers, total variation for categories, and for embeddings 2 x
+    accuracy - 1 of a classifier that tells the samples apart, which is at most the total variation. lower: the lower
+    confidence bound of the true distance. n_base, n_new: how many independent screenshots the bound rests on.
     """
 
     feature: str
-    kind: str
     distance: float
     lower: float
     n_base: int
@@ -60,7 +63,12 @@ class SliceDrift:
 
 
 def compare(
-    base: pd.DataFrame, new: pd.DataFrame, features: Sequence[str], *, confidence: float = 0.95, limit: float = 0.2
+    base: pd.DataFrame,
+    new: pd.DataFrame,
+    features: Sequence[str],
+    *,
+    confidence: float = _CONFIDENCE,
+    limit: float = 0.2,
 ) -> list[Drift]:
     """Compare each feature of two samples; features that either side lacks are left out.
 
@@ -79,25 +87,22 @@ def compare_slices(
     columns: Sequence[str],
     features: Sequence[str],
     *,
-    confidence: float = 0.95,
     limit: float = 0.2,
-    min_groups: int = 30,
 ) -> list[SliceDrift]:
-    """Compare within each value of each slice column that both samples hold with at least `min_groups` groups.
+    """Compare within each value of each slice column that both samples hold with at least 30 groups.
 
-    A column of more than 200 values names screenshots rather than kinds of them, and is left out.
-
-    A row is a group where there is no column `group`. The confidence is over all of it; the surest drifts come first.
+    A column of more than 200 values names screenshots rather than kinds of them, and is left out. A row is a group
+    where there is no column `group`. The confidence is over all of it; the surest drifts come first.
     """
     parts = [
         (column, value, base[in_base], new[in_new])
-        for column in dict.fromkeys(columns)
+        for column in columns
         if column in base and column in new and new[column].nunique() <= _MOST_VALUES
         for value in sorted(set(base[column].dropna()) & set(new[column].dropna()), key=str)
         for in_base, in_new in [(base[column] == value, new[column] == value)]
-        if min(_groups(base[in_base]), _groups(new[in_new])) >= min_groups
+        if min(_groups(base[in_base]), _groups(new[in_new])) >= _LEAST_GROUPS
     ]
-    each = 1 - (1 - confidence) / max(1, len(parts))
+    each = 1 - (1 - _CONFIDENCE) / max(1, len(parts))
     found = [
         SliceDrift(column, str(value), drift)
         for column, value, ours, theirs in parts
@@ -109,34 +114,28 @@ def compare_slices(
 def classifier_two_sample(
     base: npt.NDArray[np.floating],
     new: npt.NDArray[np.floating],
-    base_groups: npt.ArrayLike | None = None,
-    new_groups: npt.ArrayLike | None = None,
+    base_groups: Sequence[Hashable],
+    new_groups: Sequence[Hashable],
     *,
-    confidence: float = 0.95,
     limit: float = 0.2,
-    seed: int = 17,
 ) -> Drift:
     """Compare two samples of embeddings, float [n, d] and [m, d], by how well a classifier tells them apart.
 
-    Lopez-Paz and Oquab (2017): a logistic regression learns from half of the groups (of the rows, where no groups are
-    given) and is judged on one row of each other group, so that its trials are independent. The distance is
-    2 x balanced accuracy - 1, its bound made of a Clopper-Pearson bound for each sample. With fewer than two groups on
-    a side nothing is known: distance and bound are 0. Raises ValueError for shapes that do not fit and for values that
-    are not finite.
+    Lopez-Paz and Oquab (2017): a logistic regression learns from half of the groups and is judged on one row of each
+    other group, so that its trials are independent; an app in both samples is one group. The distance is 2 x balanced
+    accuracy - 1, its bound made of a Clopper-Pearson bound for each sample. With fewer than two groups on a side
+    nothing is known: distance and bound are 0. Raises ValueError for shapes that do not fit and for values that are not
+    finite.
     """
-    if base.ndim != 2 or new.ndim != 2 or base.shape[1] != new.shape[1]:  # noqa: PLR2004 - rows and columns
-        raise ValueError(f"embeddings of shapes {base.shape} and {new.shape}: [n, d] and [m, d] are wanted")
     values = np.concatenate([base, new]).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("embeddings hold NaN or infinity: leave those screenshots out")
     side = np.repeat([0, 1], [len(base), len(new)])
-    group = _joint_groups(base_groups, new_groups, len(base), len(new))
-    rng = np.random.default_rng(seed)
+    group = pd.factorize(np.array([*base_groups, *new_groups], object))[0].astype(np.int64)
+    rng = np.random.default_rng(_SEED)
     learns = _half_of_groups(group, side, rng)
     judged = _one_of_each(group, side, np.flatnonzero(~learns), rng)
     trials = [int((side[judged] == at).sum()) for at in (0, 1)]
     if min(trials) == 0 or len(np.unique(side[learns])) < 2:  # noqa: PLR2004 - both samples
-        return Drift("embedding", "embedding", 0.0, 0.0, trials[0], trials[1], limit)
+        return Drift(EMBEDDING, 0.0, 0.0, trials[0], trials[1], limit)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=_REGULARISATION, class_weight="balanced"))
     with warnings.catch_warnings():
         # A classifier that has not converged is judged all the same, and its bound holds.
@@ -144,10 +143,10 @@ def classifier_two_sample(
         model.fit(values[learns], side[learns])
     right = model.predict(values[judged]) == side[judged]
     hits = [int(right[side[judged] == at].sum()) for at in (0, 1)]
-    each = 1 - (1 - confidence) / 2
+    each = 1 - (1 - _CONFIDENCE) / 2
     lower = sum(clopper_pearson(hit, trial, each)[0] for hit, trial in zip(hits, trials, strict=True)) - 1
     distance = sum(hit / trial for hit, trial in zip(hits, trials, strict=True)) - 1
-    return Drift("embedding", "embedding", max(0.0, distance), max(0.0, lower), trials[0], trials[1], limit)
+    return Drift(EMBEDDING, max(0.0, distance), max(0.0, lower), trials[0], trials[1], limit)
 
 
 def numeric_margin(n: int, risk: float) -> float:
@@ -172,13 +171,13 @@ def category_margin(n: int, categories: int, risk: float) -> float:
 def _compare_feature(
     name: str, base: pd.DataFrame, new: pd.DataFrame, *, counts: tuple[int, int], risk: float, limit: float
 ) -> Drift:
-    numeric = all(_is_number(frame[name]) for frame in (base, new))
+    numeric = all(is_number(frame[name]) for frame in (base, new))
     n_base, n_new = counts
     if numeric and (base[name].hasnans or new[name].hasnans):
         base, new = base[base[name].notna()], new[new[name].notna()]
         n_base, n_new = _effective(base), _effective(new)
     if not (n_base and n_new):
-        return Drift(name, "numeric" if numeric else "category", 0.0, 0.0, n_base, n_new, limit)
+        return Drift(name, 0.0, 0.0, n_base, n_new, limit)
     # Half of the risk for each sample.
     if numeric:
         distance = _kolmogorov_smirnov(base[name].to_numpy(np.float64), new[name].to_numpy(np.float64))
@@ -187,11 +186,10 @@ def _compare_feature(
         shares = _shares(base[name], new[name])
         distance = float(np.abs(shares[0] - shares[1]).sum() / 2)
         margins = [category_margin(n, shares.shape[1], risk / 2) for n in (n_base, n_new)]
-    lower = max(0.0, distance - sum(margins))
-    return Drift(name, "numeric" if numeric else "category", distance, lower, n_base, n_new, limit)
+    return Drift(name, distance, max(0.0, distance - sum(margins)), n_base, n_new, limit)
 
 
-def _is_number(values: pd.Series) -> bool:
+def is_number(values: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
@@ -230,19 +228,6 @@ def _effective(frame: pd.DataFrame) -> int:
 
 def _groups(frame: pd.DataFrame) -> int:
     return len(frame) if GROUP not in frame else frame[GROUP].nunique() + int(frame[GROUP].isna().sum())
-
-
-def _joint_groups(
-    base: npt.ArrayLike | None, new: npt.ArrayLike | None, n_base: int, n_new: int
-) -> npt.NDArray[np.int64]:
-    """Return the numbers of the groups of both samples, int64 [n_base + n_new]: an app in both has one number."""
-    names = [
-        [f"{at}:{row}" for row in range(count)] if given is None else np.asarray(given, object).tolist()
-        for at, (given, count) in enumerate([(base, n_base), (new, n_new)])
-    ]
-    if (len(names[0]), len(names[1])) != (n_base, n_new):
-        raise ValueError(f"{len(names[0])} and {len(names[1])} groups for {n_base} and {n_new} embeddings")
-    return pd.factorize(np.array(names[0] + names[1], object), use_na_sentinel=False)[0].astype(np.int64)
 
 
 def _half_of_groups(

@@ -18,7 +18,7 @@ import simplejpeg
 
 from steps.core.common.errors import UserError
 from steps.network.runtime import start_tensorflow
-from steps.validate.drift import Drift, classifier_two_sample
+from steps.validate.drift import EMBEDDING, Drift, classifier_two_sample
 
 if TYPE_CHECKING:
     from steps.core.tiles.resize import Pixels
@@ -35,8 +35,8 @@ Embeddings = npt.NDArray[np.float16]
 def embedding_drift(
     base: Mapping[str, bytes],
     new: Mapping[str, bytes],
-    base_groups: Mapping[str, str | None],
-    new_groups: Mapping[str, str | None],
+    base_groups: Mapping[str, str],
+    new_groups: Mapping[str, str],
     *,
     weights: Path,
     backbone: str,
@@ -44,31 +44,31 @@ def embedding_drift(
 ) -> Drift:
     """Compare two samples of small JPEGs, given by id, by how well a classifier tells their features apart.
 
-    Groups are by id as well; see `steps.validate.drift.classifier_two_sample` for what distance and bound mean. At most
-    `SAMPLE` screenshots of a side count. If a side has none, nothing is known (distance and bound are 0), and
-    TensorFlow is not started. Raises UserError for an unknown backbone, foreign weights and unreadable pictures.
+    Groups are by id as well; see `steps.validate.drift.classifier_two_sample` for what distance and bound mean. If a
+    side has no picture, nothing is known (distance and bound are 0), and TensorFlow is not started. Raises UserError
+    for an unknown backbone, foreign weights and unreadable pictures.
     """
-    ours, our_groups = _drawn(base, base_groups)
-    theirs, their_groups = _drawn(new, new_groups)
+    ours, theirs = sorted(base), sorted(new)
     if not (ours and theirs):
-        return Drift("embedding", "embedding", 0.0, 0.0, 0, 0, limit)
-    values = embed([*ours, *theirs], weights, backbone)
-    return classifier_two_sample(values[: len(ours)], values[len(ours) :], our_groups, their_groups, limit=limit)
+        return Drift(EMBEDDING, 0.0, 0.0, 0, 0, limit)
+    values = embed([base[name] for name in ours] + [new[name] for name in theirs], weights, backbone)
+    groups = [base_groups[name] for name in ours], [new_groups[name] for name in theirs]
+    return classifier_two_sample(values[: len(ours)], values[len(ours) :], *groups, limit=limit)
 
 
-def sample_by_group(groups: Mapping[str, str | None], most: int = SAMPLE, seed: int = _SEED) -> list[str]:
-    """Draw at most `most` ids, sorted: one of each group, then a second of each, and so on.
+def sample_by_group(groups: Mapping[str, str | None], most: int = SAMPLE) -> dict[str, str]:
+    """Draw at most `most` ids: one of each group, then a second of each, and so on; return the group of each.
 
     `groups` are by id; None or NaN stands for a group of its own. As many groups as possible are drawn, because the
-    test counts groups. The draw depends on nothing but what is in `groups` and the seed.
+    test counts groups. The draw depends on nothing but what is in `groups`.
     """
-    ids = sorted(groups)
-    if len(ids) <= most:
-        return ids
-    frame = pd.DataFrame({"id": ids, "group": [_group(name, groups[name]) for name in ids]})
-    drawn = frame.sample(frac=1, random_state=seed)
-    turn = drawn.groupby("group", sort=False).cumcount()
-    return sorted(drawn["id"].iloc[np.argsort(turn, kind="stable")[:most]])
+    # A missing group of a table is NaN. Ids are checksums, which no group is called.
+    own = {name: group if isinstance(group := groups[name], str) else name for name in sorted(groups)}
+    if len(own) <= most:
+        return own
+    drawn = pd.Series(own, dtype=object).sample(frac=1, random_state=_SEED)
+    turn = drawn.groupby(drawn, sort=False).cumcount()
+    return {str(name): own[str(name)] for name in sorted(drawn.index[np.argsort(turn, kind="stable")[:most]])}
 
 
 def embed(pictures: Sequence[bytes], weights: Path, backbone: str) -> Embeddings:
@@ -83,17 +83,6 @@ def embed(pictures: Sequence[bytes], weights: Path, backbone: str) -> Embeddings
         tiles = [_squashed(picture) for picture in pictures[start : start + _BATCH]]
         values[start : start + len(tiles)] = features(np.stack(tiles))
     return values
-
-
-def _drawn(pictures: Mapping[str, bytes], groups: Mapping[str, str | None]) -> tuple[list[bytes], list[str]]:
-    """Return the pictures of a sample and their groups."""
-    ids = sample_by_group({name: groups.get(name) for name in pictures})
-    return [pictures[name] for name in ids], [_group(name, groups.get(name)) for name in ids]
-
-
-def _group(name: str, group: str | None) -> str:
-    # A missing group of a table is NaN. Ids are checksums, which no group is called.
-    return group if isinstance(group, str) else name
 
 
 def _squashed(picture: bytes) -> "Pixels":

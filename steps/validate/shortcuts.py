@@ -23,6 +23,7 @@ _FOLDS = 5
 _MAX_ROWS = 5_000
 _TREES = 30
 _DRAWS = 200
+_SEED = 17
 _CONFIDENCE = 0.95
 _FREQUENT, _MOST_VALUES = 5, 30
 
@@ -66,9 +67,7 @@ def feature_sets(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {"size": size, "colour": frame[list(LOOK_COLUMNS)], "file": file}
 
 
-def probe(
-    features: pd.DataFrame, labels: npt.ArrayLike, groups: npt.ArrayLike | pd.Series, *, seed: int = 17
-) -> Probe | None:
+def probe(features: pd.DataFrame, labels: npt.ArrayLike, groups: npt.ArrayLike) -> Probe | None:
     """Predict labels (0 or 1) from a few columns by cross-validation in which no group is on both sides.
 
     Numbers are taken as they are (NaN is a value of its own), of any other column the 30 most frequent values. Five
@@ -77,7 +76,7 @@ def probe(
     none was better on sizes and none as good on colours.
     """
     target, group = np.asarray(labels, np.int64), pd.factorize(np.asarray(groups, object), use_na_sentinel=False)[0]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     if len(target) > _MAX_ROWS:
         rows = _sample_groups(group, rng)
         features, target, group = features.iloc[rows], target[rows], group[rows]
@@ -90,11 +89,11 @@ def probe(
     if not table.shape[1]:
         return Probe(0.5, 0.5, 0.5, count)
     scores = np.zeros(len(target))
-    for train, test in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(table, target, group):
+    for train, test in StratifiedGroupKFold(folds, shuffle=True, random_state=_SEED).split(table, target, group):
         if len(np.unique(target[train])) == 1:
             continue
         # Balanced, or else a fold with more of one class has all its scores shifted against the other folds.
-        model = ExtraTreesClassifier(_TREES, min_samples_leaf=3, class_weight="balanced", random_state=seed, n_jobs=1)
+        model = ExtraTreesClassifier(_TREES, min_samples_leaf=3, class_weight="balanced", random_state=_SEED, n_jobs=1)
         scores[test] = model.fit(table[train], target[train]).predict_proba(table[test])[:, 1]
     members = np.unique(group, return_inverse=True)[1]
     draws = rng.multinomial(count, np.full(count, 1 / count), size=_DRAWS)

@@ -148,7 +148,7 @@ class _Comparing:
         facts = read_facts(folders, thumbs=False)
         base = settle_labels(theirs.rows).rows.set_index("id").join(facts[facts["problem"] == ""], how="inner")
         new = self._accepted[~self._accepted.index.isin(base.index)]
-        slices = [str(c) for c in new.columns if str(c).startswith(SLICE_PREFIX) and c in base.columns]
+        slices = [str(c) for c in new.columns if str(c).startswith(SLICE_PREFIX)]
         against = f"the champion's training data ({champion.name})"
         return self._compared(drift.champion, against, base, new, folders=folders, slices=slices)
 
@@ -176,10 +176,10 @@ class _Comparing:
             return [comparison]
         from steps.validate.embedding_drift import embedding_drift, sample_by_group
 
-        base_groups, new_groups = _groups(base), _groups(new)
+        base_groups, new_groups = sample_by_group(_groups(base)), sample_by_group(_groups(new))
         embedded = embedding_drift(
-            read_pictures(folders, sample_by_group(base_groups)),
-            read_pictures(self._folders, sample_by_group(new_groups)),
+            read_pictures(folders, base_groups),
+            read_pictures(self._folders, new_groups),
             base_groups,
             new_groups,
             weights=self._weights,
