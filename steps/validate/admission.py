@@ -21,6 +21,8 @@ from steps.validate.image_facts import thumbs_of
 from steps.validate.label_agreement import LABELLER_COLUMNS, labeller_agreement
 from steps.validate.near_duplicates import Positions, clusters, complete, edges_of, near_duplicates
 
+# What near-duplicates are to each other, the worst first.
+RELATIONS = ("labels contradict", "across splits", "same label")
 _SETTLED = "settled"
 
 
@@ -29,7 +31,7 @@ class Validation:
     """Every row, on one side or the other.
 
     accepted: a row each, as `dataset.parquet` has it, with what is known of its image.
-    pairs: near-duplicates: ids `a` and `b`, `distance` in bits, `what` they are to each other.
+    pairs: near-duplicates: ids `a` and `b`, `distance` in bits, `what` they are to each other (one of RELATIONS).
     decisions: rows of reviewers that settled a label that another row brings.
     crossing: how many groups, and how many pairs of near-duplicates, lie in two splits; looked for among the accepted.
     """
@@ -39,6 +41,10 @@ class Validation:
     pairs: pd.DataFrame
     decisions: int = 0
     crossing: tuple[int, int] = (0, 0)
+
+    @property
+    def rows(self) -> int:
+        return len(self.accepted) + len(self.quarantined) + self.decisions
 
 
 def validate(

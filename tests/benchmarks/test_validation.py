@@ -12,8 +12,9 @@ from steps.core.dataset.rows import read_rows
 from steps.core.dataset.snapshot import Batch
 from steps.validate.admission import validate
 from steps.validate.appearance import LOOK_COLUMNS
-from steps.validate.examination import Circumstances, examine
-from steps.validate.report import compose
+from steps.validate.page.content import compose
+from steps.validate.rules import examine
+from steps.validate.subject import Circumstances
 from steps.validate.summary import summary
 from tests.benchmarks.figures import cpu_seconds
 from tests.benchmarks.labelled_rows import listing, records, write_manifest

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipelines.data.quarantine_csv import harmless, write_csv
 from pipelines.data.quarantine_page import write_quarantine_page
 from steps.core.dataset.label_resolution import WAIVABLE
-from steps.validate.remedy import How
+from steps.validate.rule import How
 from steps.validate.rules import RULES, Severity
 
 REASONS = [rule.name for rule in RULES.values() if rule.severity is Severity.QUARANTINE]
