@@ -228,14 +228,15 @@ def _contradicting_labellers(
     # Whichever column names them: a labeller must not escape by another one.
     who = reduce(pd.Series.fillna, (sorter.rows[name] for name in columns))
     labellers = labeller_agreement(sorter.rows.assign(is_review=sorter.rows["kind"] == REVIEW, labeller=who))
-    flagged = {labeller.name: labeller for labeller in labellers if labeller.flagged}
+    flagged = {labeller.Index: labeller for labeller in labellers[labellers["flagged"]].itertuples()}
     names = who.loc[kept.index]
     for at in np.flatnonzero(names.isin(flagged) & ~kept["id"].isin(labelling.reviewed)).tolist():
-        labeller = flagged[str(names.iloc[at])]
         if "labeller" not in labelling.waived.get(kept["id"].iloc[at], ()):
+            name = str(names.iloc[at])
+            labeller = flagged[name]
             detail = (
-                f"{printable(labeller.name, 80)} agrees with the others on {labeller.agreed} of {labeller.compared} "
-                f"screenshots (at most {labeller.upper:.0%} at 95 %): a reviewer decides which labels are right"
+                f"{printable(name, 80)} agrees with the others on {labeller.agreed} of {labeller.compared} screenshots "
+                f"(at most {labeller.upper:.0%} at 95 %): a reviewer decides which labels are right"
             )
             excluded.setdefault(at, ("labeller", detail))
 

@@ -22,21 +22,6 @@ _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Labeller:
-    """How often a labeller's labels equal what the others, or a reviewer, say of the same screenshots.
-
-    compared: screenshots for which the others say one thing; agreed: of those, the equal ones. `upper` is the
-    one-sided 95 % Clopper-Pearson bound of the rate of agreement, 1 if nothing could be compared.
-    """
-
-    name: str
-    compared: int
-    agreed: int
-    upper: float
-    flagged: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Changes:
     """Ids, sorted, whose label is another than before, or that lost theirs, of `n_before` screenshots."""
 
@@ -45,13 +30,17 @@ class Changes:
     n_before: int
 
 
-def labeller_agreement(rows: pd.DataFrame) -> list[Labeller]:
-    """Compare every labeller with the others, by name.
+def labeller_agreement(rows: pd.DataFrame) -> pd.DataFrame:
+    """Compare every labeller with the others; indexed by name, sorted.
 
     rows: one for each label given, in the order of giving, with columns id, label (0 or 1), `labeller` (the name) and
     `is_review`. A reviewer's rows count as the truth, the last one first; nobody judges reviewers. Elsewhere the truth
     is the majority of the others, and a tie is none. Of several labels by one labeller the last counts; rows without a
     name or a label are left out.
+
+    Columns: compared, the screenshots for which the others, or a reviewer, say one thing; agreed, those of them with
+    the same label; upper, the one-sided 95 % Clopper-Pearson bound of the rate of agreement, 1 if nothing could be
+    compared; flagged (bool).
     """
     rows = rows[rows["label"].notna()]
     truth = rows[rows["is_review"]].drop_duplicates("id", keep="last").set_index("id")["label"].astype(float)
@@ -60,16 +49,31 @@ def labeller_agreement(rows: pd.DataFrame) -> list[Labeller]:
         {"name": given["labeller"].astype(str), "id": given["id"], "label": given["label"].astype("int64")}
     )
     votes["truth"] = votes["id"].map(truth)
-    found: list[Labeller] = []
-    while len(votes):
-        compared = _compare(votes)
-        flagged = [labeller for labeller in compared if labeller.flagged]
-        excess = {labeller.name: AGREEMENT_LIMIT * labeller.compared - labeller.agreed for labeller in flagged}
+    found: list[pd.DataFrame] = []
+    while True:
+        table = _compare(votes)
+        flagged = table[table["flagged"]]
+        if flagged.empty:
+            return pd.concat([*found, table]).sort_index()
         # Equal ones are two who contradict each other: nothing tells which of them is wrong.
-        worst = [labeller for labeller in flagged if excess[labeller.name] == max(excess.values())]
-        found += worst or compared
-        votes = votes[~votes["name"].isin([labeller.name for labeller in worst or compared])]
-    return sorted(found, key=lambda labeller: labeller.name)
+        excess = AGREEMENT_LIMIT * flagged["compared"] - flagged["agreed"]
+        worst = flagged[excess == excess.max()]
+        found.append(worst)
+        votes = votes[~votes["name"].isin(worst.index)]
+
+
+def _compare(votes: pd.DataFrame) -> pd.DataFrame:
+    same = votes.groupby("id")["label"]
+    others = same.transform("size") - 1
+    balance = 2 * (same.transform("sum") - votes["label"]) - others
+    majority = pd.Series(np.sign(balance), votes.index).map({-1: 0.0, 1: 1.0})
+    truth = votes["truth"].fillna(majority)
+    seen = pd.DataFrame({"name": votes["name"], "compared": truth.notna(), "agreed": truth == votes["label"]})
+    table = seen.groupby("name")[["compared", "agreed"]].sum().astype("int64")
+    counts = zip(table["agreed"].tolist(), table["compared"].tolist(), strict=True)
+    table["upper"] = [clopper_pearson(agreed, compared, _CONFIDENCE)[1] for agreed, compared in counts]
+    table["flagged"] = (table["compared"] >= MIN_COMPARED) & (table["upper"] < AGREEMENT_LIMIT)
+    return table
 
 
 def label_changes(
@@ -85,19 +89,3 @@ def label_changes(
     changed = common[before.loc[common].to_numpy() != after.loc[common].to_numpy()]
     lost = contested.intersection(before.index).difference(after.index)
     return Changes(tuple(sorted(map(str, changed))), tuple(sorted(lost)), len(before))
-
-
-def _compare(votes: pd.DataFrame) -> list[Labeller]:
-    same = votes.groupby("id")["label"]
-    others = same.transform("size") - 1
-    balance = 2 * (same.transform("sum") - votes["label"]) - others
-    majority = pd.Series(np.sign(balance), votes.index).map({-1: 0.0, 1: 1.0})
-    truth = votes["truth"].fillna(majority)
-    seen = pd.DataFrame({"name": votes["name"], "compared": truth.notna(), "agreed": truth == votes["label"]})
-    table = seen.groupby("name")[["compared", "agreed"]].sum()
-    found = []
-    for name, compared, agreed in zip(table.index, table["compared"], table["agreed"], strict=True):
-        upper = clopper_pearson(int(agreed), int(compared), _CONFIDENCE)[1]
-        flagged = compared >= MIN_COMPARED and upper < AGREEMENT_LIMIT
-        found.append(Labeller(str(name), int(compared), int(agreed), upper, flagged))
-    return found

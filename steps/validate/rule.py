@@ -3,8 +3,8 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from steps.validate.subject import Subject
@@ -20,34 +20,23 @@ class Severity(StrEnum):
     STOP = "stop"
 
 
-class How(Enum):
-    """DECIDE: a person settles the label. READMIT: the row comes back corrected. ADD: a batch is to be added.
-
-    NOTHING: the row is out for a good reason, and nothing is lost.
-    """
-
-    DECIDE = "decide"
-    READMIT = "readmit"
-    ADD = "add"
-    NOTHING = "nothing"
-
-
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What mends a refused row: `text` in a sentence, `options` are what `readmit` needs for it.
+    """What mends a refused row: `text` in a sentence, `means` the command for it, if one is made for the row.
 
-    Data that were named with `--data` lie in no batch of the catalogue: their folder itself is to be mended.
+    decide: a person settles the label. readmit: the row comes back corrected, with `options`. Data that were named with
+    `--data` lie in no batch of the catalogue: their folder itself is to be mended.
     """
 
-    how: How
     text: str
+    means: Literal["decide", "readmit", ""] = ""
     options: str = ""
 
     def command(self, place: str, sha256: str, classes: tuple[str, str]) -> str:
         """Return what to type for the row `place` (batch:row) of a screenshot, "" where nothing is to be typed."""
-        if self.how is How.DECIDE and sha256:
+        if self.means == "decide" and sha256:
             return decision(sha256, "|".join(classes))
-        if self.how is How.READMIT:
+        if self.means == "readmit":
             return " ".join(filter(None, ["tilegate data readmit", place, self.options, WHO]))
         return ""
 

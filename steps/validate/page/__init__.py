@@ -17,7 +17,7 @@ from steps.validate.drift import Drift, is_number
 from steps.validate.drift_comparison import CATEGORIES, Comparison
 from steps.validate.page.content import LIMITS, Page
 from steps.validate.page.plots import histogram
-from steps.validate.rule import Finding, How, decision
+from steps.validate.rule import Finding, decision
 from steps.validate.rules import RULES, Severity
 
 FILE_NAME = "report.html"
@@ -50,9 +50,8 @@ def write_page(folder: Path, page: Page, pictures: Mapping[str, bytes]) -> None:
 def _commands(finding: Finding, classes: tuple[str, str]) -> list[str]:
     """Return what a reviewer types to decide on the first screenshot of a contradiction, a command for each class."""
     remedy = finding.rule.remedy
-    if remedy is None or remedy.how is not How.DECIDE or not finding.ids:
-        return []
-    return [decision(finding.ids[0], name) for name in classes]
+    decides = remedy is not None and remedy.means == "decide" and finding.ids
+    return [decision(finding.ids[0], name) for name in classes] if decides else []
 
 
 def _plotted(comparison: Comparison) -> list[tuple[Drift, list[Any], list[Any]]]:

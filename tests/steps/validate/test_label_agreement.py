@@ -30,7 +30,7 @@ def given(**columns):
 
 
 def flagged(labellers):
-    return {labeller.name for labeller in labellers if labeller.flagged}
+    return set(labellers.index[labellers["flagged"]])
 
 
 @pytest.mark.parametrize("votes", [2, 3])
@@ -43,14 +43,14 @@ def test_a_poisoned_labeller_is_found_and_honest_ones_are_not(seed, votes):
 def test_whoever_shares_every_screenshot_with_a_poisoned_labeller_is_not_flagged_for_it(seed):
     found = labeller_agreement(labelled(seed, always=True))
     assert flagged(found) == {"eve"}
-    assert [labeller.compared for labeller in found if labeller.name in HONEST] == [0, 0, 0, 0]
+    assert found.loc[HONEST, "compared"].tolist() == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_honest_labellers_alone_are_not_flagged(seed):
     found = labeller_agreement(labelled(seed, poisoned=0.03))
     assert flagged(found) == set()
-    assert all(labeller.agreed / labeller.compared > 0.85 for labeller in found)
+    assert (found["agreed"] / found["compared"] > 0.85).all()
 
 
 @pytest.mark.parametrize(("contradictions", "agreements", "count"), [(9, 0, 0), (10, 0, 2), (5, 5, 2), (4, 6, 0)])
@@ -71,26 +71,25 @@ def test_a_reviewer_counts_as_the_truth_against_a_majority():
     truth = [("r", number, 0, True) for number in range(30)]
     honest = [("c", number, 0, False) for number in range(30)]
     rows = pd.DataFrame(votes + truth + honest, columns=["labeller", "id", "label", "is_review"])
-    found = {labeller.name: labeller for labeller in labeller_agreement(rows)}
-    assert sorted(found) == ["a", "b", "c"]
-    assert (found["a"].agreed, found["c"].agreed, found["c"].compared) == (0, 30, 30)
+    found = labeller_agreement(rows)
+    assert found.index.tolist() == ["a", "b", "c"]
+    assert (found["agreed"]["a"], found["agreed"]["c"], found["compared"]["c"]) == (0, 30, 30)
 
 
 def test_a_tie_of_the_others_a_missing_name_and_a_missing_label_are_no_evidence():
     rows = given(labeller=["a", "b", "c", None, "d"], id=["x"] * 5, label=[1, 1, 0, 0, None])
-    found = {labeller.name: labeller.compared for labeller in labeller_agreement(rows)}
-    assert found == {"a": 0, "b": 0, "c": 1}
+    assert labeller_agreement(rows)["compared"].to_dict() == {"a": 0, "b": 0, "c": 1}
 
 
 def test_without_labels_there_is_no_labeller():
-    assert labeller_agreement(given(labeller=[], id=[], label=[]).astype({"is_review": bool})) == []
+    assert labeller_agreement(given(labeller=[], id=[], label=[]).astype({"is_review": bool})).empty
 
 
 @hypothesis.given(st.integers(0, 1000))
 def test_the_order_of_screenshots_does_not_matter(seed):
     rows = labelled(seed, 40)
     mixed = rows.sample(frac=1, random_state=seed)
-    assert labeller_agreement(rows) == labeller_agreement(mixed)
+    assert labeller_agreement(rows).equals(labeller_agreement(mixed))
 
 
 def test_changes_are_counted_among_screenshots_that_both_sides_know():

@@ -7,7 +7,7 @@ import pytest
 
 from steps.core.dataset.label_resolution import WAIVABLE
 from steps.validate.checks import notes, rows, stops
-from steps.validate.rule import Chapter, Finding, How, Remedy, Rule, Severity
+from steps.validate.rule import Chapter, Finding, Remedy, Rule, Severity
 from steps.validate.rules import RULES
 
 
@@ -39,7 +39,7 @@ def test_a_rule_that_keeps_rows_out_cannot_be_declared_without_what_mends_them()
 
 def test_a_rule_that_keeps_no_row_out_has_no_remedy():
     with pytest.raises(ValueError, match="'odd': a remedy is wanted where rows are quarantined, and only there"):
-        Rule("odd", Severity.NOTE, "Odd pictures", never, remedy=Remedy(How.NOTHING, "Leave it."))
+        Rule("odd", Severity.NOTE, "Odd pictures", never, remedy=Remedy("Leave it."))
 
 
 def test_no_two_rules_have_one_name():

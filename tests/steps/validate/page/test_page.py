@@ -16,7 +16,7 @@ from steps.validate.drift import Drift, SliceDrift
 from steps.validate.drift_comparison import Comparison
 from steps.validate.page import FILE_NAME, write_page
 from steps.validate.page.content import BatchCount, Changes, Page, Screenshot, Tally
-from steps.validate.rule import Finding, How, Remedy, Rule
+from steps.validate.rule import Finding, Remedy, Rule
 from steps.validate.rules import RULES, Severity
 from tests.steps.reading import HOSTILE, Reader
 
@@ -34,7 +34,7 @@ def screenshots(*ids, text="plain"):
 
 def finding(rule="dark", severity=Severity.NOTE, *, fired=True, ids=(), captions=None, **words):
     shown = {"title": f"title of {rule}", "text": f"text of {rule};", "measured": f"measured {rule}"} | words
-    remedy = Remedy(How.DECIDE, "Decide.") if severity is Severity.QUARANTINE else None
+    remedy = Remedy("Decide.", "decide") if severity is Severity.QUARANTINE else None
     declared = Rule(rule, severity, shown["title"], lambda *_: None, 0.5, shown.get("unit", ""), remedy)
     return Finding(declared, fired, shown["measured"], shown["text"], ids, captions or {})
 
