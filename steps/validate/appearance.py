@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from steps.core.tiles.resize import Pixels
+from steps.core.tiles.resize import Pixels, halve
 
 # Of `dark_quantile`: even the brightest hundredth of the picture is dark.
 DARK_BELOW = 0.25
@@ -132,8 +132,7 @@ def _reduced(pixels: Pixels) -> Pixels:
     """Return uint8 [128, 128, 3]: rows are skipped, odd ones left out, to keep to halvings; other ratios are slow."""
     small: Pixels = pixels[:: max(1, pixels.shape[0] // _ROWS)]
     while min(small.shape[:2]) >= 2 * _SIDE:
-        height, width = small.shape[0] // 2, small.shape[1] // 2
-        small = cv2.resize(small[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+        small = halve(small)
     return cast("Pixels", cv2.resize(small, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR))
 
 

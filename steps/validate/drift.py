@@ -1,4 +1,4 @@
-"""Whether two samples of screenshots differ by more than a trifle: distances of distributions, with lower bounds.
+"""Drift between two samples of screenshots: distances of distributions, with lower bounds.
 
 Not a test of equality, which any large sample fails: a feature has drifted if the *true* distance is above a limit
 with the stated confidence, over all features that are looked at together (Bonferroni). Screenshots of one app are not
@@ -6,30 +6,23 @@ independent: where a column `group` says so, a sample counts as Kish's effective
 (sum of sizes)^2 / sum of squared sizes, which is at most the number of groups.
 """
 
-import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from steps.core.gate.statistics import clopper_pearson
-from steps.validate.shortcuts import text_of
+from steps.validate.appearance import LOOK_COLUMNS
+from steps.validate.shortcuts import size_names, text_of
 
+NUMBERS = ("short side", "aspect", *LOOK_COLUMNS)
+CATEGORIES = ("size", "orientation", "format")
 GROUP = "group"
-EMBEDDING = "embedding"
-_CONFIDENCE = 0.95
-_SEED = 17
+CONFIDENCE = 0.95
 _LEAST_GROUPS = 30
 _MOST_VALUES = 200
 _CATEGORIES = 8
-# Hundreds of columns and few groups: without a strong penalty the classifier learns the groups by heart.
-_REGULARISATION = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +55,66 @@ class SliceDrift:
     drift: Drift
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """The outcome of one comparison; `base` and `new` hold the compared features, a row each screenshot.
+
+    rule: the name of the one whose limit it is held against. against: what the base is, for a sentence.
+    """
+
+    rule: str
+    against: str
+    base: pd.DataFrame
+    new: pd.DataFrame
+    drifts: Sequence[Drift]
+    slices: Sequence[SliceDrift] = ()
+
+    @property
+    def drifted(self) -> list[Drift]:
+        return [drift for drift in self.drifts if drift.drifted]
+
+    @property
+    def drifted_slices(self) -> list[SliceDrift]:
+        return [found for found in self.slices if found.drift.drifted]
+
+    @property
+    def text(self) -> str:
+        return f"{len(self.new):,} screenshots against the {len(self.base):,} of {self.against}."
+
+
+def features_of(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what is compared, from columns width, height, format and those of `Look`; group and slices stay."""
+    sides = frame[["width", "height"]]
+    wide = frame["width"] > frame["height"]
+    return frame.assign(
+        **{
+            "short side": sides.min(axis=1).astype("float64"),
+            "aspect": frame["width"] / frame["height"],
+            "size": size_names(frame),
+            "orientation": wide.map({True: "landscape", False: "portrait"}),
+        }
+    )
+
+
+def compare_screenshots(
+    rule: str, against: str, base: pd.DataFrame, new: pd.DataFrame, slices: Sequence[str] = (), *, limit: float
+) -> Comparison:
+    """Compare two samples of screenshots; both have the columns of `features_of`, and may have a `group`.
+
+    `slices` names columns of both within whose values they are compared as well.
+    """
+    base, new = features_of(base), features_of(new)
+    features = [*NUMBERS, *CATEGORIES]
+    drifts = compare(base, new, features, limit=limit)
+    return Comparison(rule, against, base, new, drifts, compare_slices(base, new, slices, features, limit=limit))
+
+
 def compare(
     base: pd.DataFrame,
     new: pd.DataFrame,
     features: Sequence[str],
     *,
-    confidence: float = _CONFIDENCE,
+    confidence: float = CONFIDENCE,
     limit: float = 0.2,
 ) -> list[Drift]:
     """Compare each feature of two samples; features that either side lacks are left out.
@@ -102,51 +149,13 @@ def compare_slices(
         for in_base, in_new in [(base[column] == value, new[column] == value)]
         if min(_groups(base[in_base]), _groups(new[in_new])) >= _LEAST_GROUPS
     ]
-    each = 1 - (1 - _CONFIDENCE) / max(1, len(parts))
+    each = 1 - (1 - CONFIDENCE) / max(1, len(parts))
     found = [
         SliceDrift(column, str(value), drift)
         for column, value, ours, theirs in parts
         for drift in compare(ours, theirs, [f for f in features if f != column], confidence=each, limit=limit)
     ]
     return sorted(found, key=lambda slice_: (-slice_.drift.lower, -slice_.drift.distance))
-
-
-def classifier_two_sample(
-    base: npt.NDArray[np.floating],
-    new: npt.NDArray[np.floating],
-    base_groups: Sequence[Hashable],
-    new_groups: Sequence[Hashable],
-    *,
-    limit: float = 0.2,
-) -> Drift:
-    """Compare two samples of embeddings, float [n, d] and [m, d], by how well a classifier tells them apart.
-
-    Lopez-Paz and Oquab (2017): a logistic regression learns from half of the groups and is judged on one row of each
-    other group, so that its trials are independent; an app in both samples is one group. The distance is 2 x balanced
-    accuracy - 1, its bound made of a Clopper-Pearson bound for each sample. With fewer than two groups on a side
-    nothing is known: distance and bound are 0. Raises ValueError for shapes that do not fit and for values that are not
-    finite.
-    """
-    values = np.concatenate([base, new]).astype(np.float64)
-    side = np.repeat([0, 1], [len(base), len(new)])
-    group = pd.factorize(np.array([*base_groups, *new_groups], object))[0].astype(np.int64)
-    rng = np.random.default_rng(_SEED)
-    learns = _half_of_groups(group, side, rng)
-    judged = _one_of_each(group, side, np.flatnonzero(~learns), rng)
-    trials = [int((side[judged] == at).sum()) for at in (0, 1)]
-    if min(trials) == 0 or len(np.unique(side[learns])) < 2:  # noqa: PLR2004 - both samples
-        return Drift(EMBEDDING, 0.0, 0.0, trials[0], trials[1], limit)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=_REGULARISATION, class_weight="balanced"))
-    with warnings.catch_warnings():
-        # A classifier that has not converged is judged all the same, and its bound holds.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(values[learns], side[learns])
-    right = model.predict(values[judged]) == side[judged]
-    hits = [int(right[side[judged] == at].sum()) for at in (0, 1)]
-    each = 1 - (1 - _CONFIDENCE) / 2
-    lower = sum(clopper_pearson(hit, trial, each)[0] for hit, trial in zip(hits, trials, strict=True)) - 1
-    distance = sum(hit / trial for hit, trial in zip(hits, trials, strict=True)) - 1
-    return Drift(EMBEDDING, max(0.0, distance), max(0.0, lower), trials[0], trials[1], limit)
 
 
 def numeric_margin(n: int, risk: float) -> float:
@@ -228,25 +237,3 @@ def _effective(frame: pd.DataFrame) -> int:
 
 def _groups(frame: pd.DataFrame) -> int:
     return len(frame) if GROUP not in frame else frame[GROUP].nunique() + int(frame[GROUP].isna().sum())
-
-
-def _half_of_groups(
-    group: npt.NDArray[np.int64], side: npt.NDArray[np.int64], rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
-    """Tell which rows to learn from: half of the groups, drawn apart among those of one sample, the other and both."""
-    groups = np.arange(int(group.max(initial=-1)) + 1)
-    held = np.stack([np.isin(groups, group[side == at]) for at in (0, 1)])
-    learns = np.zeros(len(groups), bool)
-    for pattern in ((True, False), (False, True), (True, True)):
-        members = groups[(held[0] == pattern[0]) & (held[1] == pattern[1])]
-        learns[rng.permutation(members)[::2]] = True
-    return learns[group]
-
-
-def _one_of_each(
-    group: npt.NDArray[np.int64], side: npt.NDArray[np.int64], rows: npt.NDArray[np.intp], rng: np.random.Generator
-) -> npt.NDArray[np.intp]:
-    """Return one row, drawn at random, of each group and sample among `rows`."""
-    drawn = rng.permutation(rows)
-    first = np.unique(2 * group[drawn] + side[drawn], return_index=True)[1]
-    return drawn[first]

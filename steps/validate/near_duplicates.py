@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -153,14 +154,8 @@ def _confirm_block(a: Thumbs, b: Thumbs) -> npt.NDArray[np.bool_]:
 
 def _unexplained(seen: Thumbs, other: Thumbs) -> npt.NDArray[np.int16]:
     """Return, in quarters of a level, by how much `seen` leaves what a shift of `other` allows, int16 [32, 32, n]."""
-    low, high = other.copy(), other.copy()
-    for reach, choose in ((low, np.minimum), (high, np.maximum)):
-        was = reach.copy()
-        choose(reach[1:], was[:-1], out=reach[1:])
-        choose(reach[:-1], was[1:], out=reach[:-1])
-        was = reach.copy()
-        choose(reach[:, 1:], was[:, :-1], out=reach[:, 1:])
-        choose(reach[:, :-1], was[:, 1:], out=reach[:, :-1])
+    around = np.ones((3, 3), np.uint8)
+    low, high = (reach(other, around).reshape(other.shape) for reach in (cv2.erode, cv2.dilate))
     away = seen.astype(np.int16) * _SHIFT - other.astype(np.int16) * (_SHIFT - 1)
     return cast("npt.NDArray[np.int16]", np.maximum(np.maximum(low - away, away - high), 0))
 

@@ -22,7 +22,7 @@ from steps.core.dataset.splits import DEVELOPMENT
 from steps.core.dataset.tables import SLICE_PREFIX, VALIDATION, write_dataset, write_quarantine
 from steps.network.weights import pretrained_weights
 from steps.validate.admission import Validation, validate
-from steps.validate.drift_comparison import Comparison, compare_screenshots
+from steps.validate.drift import Comparison, compare_screenshots
 from steps.validate.image_facts import Inspection, inspect, read_facts, read_pictures, write_facts
 from steps.validate.page import write_page
 from steps.validate.page.content import compose

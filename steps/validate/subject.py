@@ -12,7 +12,7 @@ from steps.core.dataset.labels import CLASS_NAME
 from steps.core.dataset.tables import SLICE_PREFIX
 from steps.core.gate.provable import Provable
 from steps.validate.admission import Validation
-from steps.validate.drift_comparison import CATEGORIES, Comparison, features_of
+from steps.validate.drift import CATEGORIES, Comparison, features_of
 from steps.validate.label_agreement import Changes, label_changes
 from steps.validate.shortcuts import Probe, feature_sets, probe, pure_values
 

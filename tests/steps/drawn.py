@@ -12,7 +12,7 @@ from steps.core.dataset.classes import Classes
 from steps.core.dataset.rows import no_rows, read_rows
 from steps.core.dataset.snapshot import Batch
 from steps.validate.admission import validate
-from steps.validate.drift_comparison import compare_screenshots
+from steps.validate.drift import compare_screenshots
 from steps.validate.image_facts import inspect, read_facts, write_facts
 from steps.validate.rules import RULES, examine
 from steps.validate.subject import Circumstances

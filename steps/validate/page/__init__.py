@@ -13,8 +13,7 @@ import pandas as pd
 from steps.core.common.files import write_text
 from steps.core.html import environment
 from steps.core.html.album import Album
-from steps.validate.drift import Drift, is_number
-from steps.validate.drift_comparison import CATEGORIES, Comparison
+from steps.validate.drift import CATEGORIES, Comparison, Drift, is_number
 from steps.validate.page.content import LIMITS, Page
 from steps.validate.page.plots import histogram
 from steps.validate.rule import Finding, decision

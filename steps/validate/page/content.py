@@ -16,7 +16,7 @@ from steps.core.dataset.snapshot import Batch
 from steps.core.dataset.splits import Split
 from steps.core.dataset.tables import Quarantined
 from steps.validate.admission import RELATIONS, Validation
-from steps.validate.drift_comparison import Comparison
+from steps.validate.drift import Comparison
 from steps.validate.rule import Finding, Severity, counted
 from steps.validate.rules import Examination, Verdict
 from steps.validate.subject import Subject

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from steps.validate.drift import category_margin, classifier_two_sample, compare, compare_slices, numeric_margin
+from steps.validate.drift import category_margin, compare, compare_slices, numeric_margin
+from steps.validate.embedding_drift import classifier_two_sample
 
 FEATURES = ["brightness", "entropy", "format", "landscape"]
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from steps.core.dataset.snapshot import Batch
 from steps.core.dataset.tables import Quarantined
 from steps.core.html.text import share, short
-from steps.validate.drift import Drift, SliceDrift
-from steps.validate.drift_comparison import Comparison
+from steps.validate.drift import Comparison, Drift, SliceDrift
 from steps.validate.page import FILE_NAME, write_page
 from steps.validate.page.content import BatchCount, Changes, Page, Screenshot, Tally
 from steps.validate.rule import Finding, Remedy, Rule
