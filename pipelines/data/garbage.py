@@ -17,13 +17,11 @@ from pipelines.data.catalogue import Catalogue
 from pipelines.data.publish import CONTENTS
 from pipelines.executor.files import read_json, walk_files
 from pipelines.executor.store import LocalStore
-from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, TILES
+from steps.core.dataset.plan import DATASETS, FACTS, FACTS_FILE, FEATURES, THUMBNAILS_FILE, TILES
 from steps.core.dataset.snapshot import AD_HOC, MANIFEST, read_snapshot
 from steps.core.dataset.tables import TILES as TILE_INDEX
 from steps.core.dataset.tables import read_tiles
 from steps.core.tiles.features import features_file
-from steps.validate.image_facts import FACTS as FACT_INDEX
-from steps.validate.image_facts import THUMBNAILS
 
 DAY_SECONDS = 86_400.0
 
@@ -100,7 +98,7 @@ def _candidates(
 
 def _parts(catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet[str]) -> Iterator[tuple[str, str]]:
     store, uri = catalogue.store, catalogue.uri
-    for prefix, names in ((TILES, [TILE_INDEX]), (FACTS, [FACT_INDEX, THUMBNAILS])):
+    for prefix, names in ((TILES, [TILE_INDEX]), (FACTS, [FACTS_FILE, THUMBNAILS_FILE])):
         for version in _folders(store.path(uri(prefix))):
             for part in _folders(version):
                 yield from _of_part(part, uri(prefix, version.name, part.name), names, alive, kept)

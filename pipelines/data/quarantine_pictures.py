@@ -5,10 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from steps.core.dataset.paths import Files, PathRefusedError
-from steps.core.dataset.plan import FACTS, INSPECTOR, Source
+from steps.core.dataset.plan import FACTS, FACTS_FILE, INSPECTOR, Source
 from steps.core.dataset.snapshot import parts_of
 from steps.core.tiles.decode import ImageRefusedError, read_image
-from steps.validate.image_facts import FACTS as FACTS_FILE
 from steps.validate.image_facts import picture_of, read_pictures
 
 

@@ -5,7 +5,7 @@ Nothing here opens a file: rows come from `steps.core.dataset.rows`, what is kno
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
@@ -18,10 +18,11 @@ from steps.core.dataset.label_resolution import Labelling, settle_labels
 from steps.core.dataset.snapshot import REVIEW, Batch
 from steps.core.dataset.tables import DATASET_COLUMNS, SLICE_PREFIX, Quarantined
 from steps.validate.image_facts import thumbs_of
-from steps.validate.label_agreement import Labeller, labeller_agreement, labeller_columns
-from steps.validate.near_duplicates import clusters, complete, near_duplicates
+from steps.validate.label_agreement import LABELLER_COLUMNS, labeller_agreement
+from steps.validate.near_duplicates import Positions, clusters, complete, edges_of, near_duplicates
 
-Pairs = npt.NDArray[np.int64]
+# What near-duplicates are to each other, the worst first.
+RELATIONS = ("labels contradict", "across splits", "same label")
 _SETTLED = "settled"
 
 
@@ -30,7 +31,7 @@ class Validation:
     """Every row, on one side or the other.
 
     accepted: a row each, as `dataset.parquet` has it, with what is known of its image.
-    pairs: near-duplicates: ids `a` and `b`, `distance` in bits, `what` they are to each other.
+    pairs: near-duplicates: ids `a` and `b`, `distance` in bits, `what` they are to each other (one of RELATIONS).
     decisions: rows of reviewers that settled a label that another row brings.
     crossing: how many groups, and how many pairs of near-duplicates, lie in two splits; looked for among the accepted.
     """
@@ -38,9 +39,12 @@ class Validation:
     accepted: pd.DataFrame
     quarantined: Sequence[Quarantined]
     pairs: pd.DataFrame
-    labellers: Sequence[Labeller] = field(default_factory=tuple)
     decisions: int = 0
     crossing: tuple[int, int] = (0, 0)
+
+    @property
+    def rows(self) -> int:
+        return len(self.accepted) + len(self.quarantined) + self.decisions
 
 
 def validate(
@@ -70,11 +74,12 @@ def validate(
     given = [group if isinstance(group, str) and group else None for group in kept["group"].tolist()]
     contested = kept["id"].isin(labelling.contested["id"]).to_numpy(bool)
     near, grouping = _grouped(known_of, kept, contested, given)
-    pairs = near[["a", "b"]].to_numpy(np.int64)
+    pairs = edges_of(near)
     labels, ids = kept["label"].to_numpy(np.int64), kept["id"].to_numpy()
     excluded: dict[int, tuple[str, str]] = {}
-    _contradicting_pictures(pairs[~contested[pairs].any(axis=1)], kept, labelling, excluded)
-    labellers = _contradicting_labellers(sorter, kept, labelling, excluded)
+    certain = ~np.any(contested[pairs], axis=1)
+    _contradicting_pictures(pairs[certain], kept, labelling, excluded)
+    _contradicting_labellers(sorter, kept, labelling, excluded)
     for at, earlier in grouping.leaks.items():
         detail = (
             f"nearly the same picture as {_place(kept, earlier)}, which belongs to the {grouping.splits[earlier]} "
@@ -98,10 +103,10 @@ def validate(
     order = [*DATASET_COLUMNS, *(c for c in accepted.columns if c not in DATASET_COLUMNS)]
     told = near.assign(what=_relations(pairs, labels, excluded), a=ids[pairs[:, 0]], b=ids[pairs[:, 1]])
     # What reviewers have let in although the labels differ is settled, and no longer news.
-    told = told[~contested[pairs].any(axis=1) & (told["what"] != _SETTLED)].reset_index(drop=True)
+    told = told[certain & (told["what"] != _SETTLED)].reset_index(drop=True)
     settled = len(rows) - len(accepted) - sorter.count
     crossing = count_crossings(accepted, facts)
-    return Validation(accepted[order], sorter.quarantined(), told, labellers, settled, crossing)
+    return Validation(accepted[order], sorter.quarantined(), told, settled, crossing)
 
 
 class _Sorter:
@@ -169,11 +174,11 @@ def _grouped(
     """
     hashes, thumbs, ids = known["phash"].to_numpy(np.uint64), thumbs_of(known), kept["id"].tolist()
     near = near_duplicates(hashes, thumbs)
-    cluster = clusters(len(known), near[["a", "b"]].to_numpy(np.int64))
+    cluster = clusters(len(known), edges_of(near))
     labels = kept["label"].mask(contested)
     done = np.zeros(len(known), np.bool_)
     while True:
-        grouping = group_screenshots(ids, given, near[["a", "b"]].to_numpy(np.int64))
+        grouping = group_screenshots(ids, given, edges_of(near))
         splits = pd.Series([str(split) for split in grouping.splits]).mask(
             pd.Series(range(len(ids))).isin(grouping.leaks)
         )
@@ -193,55 +198,50 @@ def count_crossings(accepted: pd.DataFrame, facts: pd.DataFrame) -> tuple[int, i
     known = facts.loc[accepted["id"]]
     hashes, thumbs = known["phash"].to_numpy(np.uint64), thumbs_of(known)
     near = near_duplicates(hashes, thumbs)
-    cluster = clusters(len(known), near[["a", "b"]].to_numpy(np.int64))
+    cluster = clusters(len(known), edges_of(near))
     apart = accepted.groupby(cluster)["split"].transform("nunique").to_numpy() > 1
     pairs = complete(near, apart, hashes, thumbs) if apart.any() else near
-    edges = pairs[["a", "b"]].to_numpy(np.int64)
+    edges = edges_of(pairs)
     return crossings(accepted["group"].tolist(), accepted["split"].tolist(), edges)
 
 
 def _contradicting_pictures(
-    pairs: Pairs, kept: pd.DataFrame, labelling: Labelling, excluded: dict[int, tuple[str, str]]
+    pairs: Positions, kept: pd.DataFrame, labelling: Labelling, excluded: dict[int, tuple[str, str]]
 ) -> None:
     """Take near-duplicates with contradicting labels out, but for those that a reviewer has looked at."""
     labels, ids = kept["label"].to_numpy(np.int64), kept["id"].to_list()
-    batches, numbers = kept["batch"].to_list(), kept["row"].to_list()
     for first, second in pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]].tolist():
         for at, other in ((first, second), (second, first)):
             if at in excluded or ids[at] in labelling.reviewed or "near-conflict" in labelling.waived.get(ids[at], ()):
                 continue
-            where = f"row {numbers[other]} of batch {batches[other]}"
-            detail = f"nearly the same picture as {where}, with the other label: a reviewer decides"
+            detail = f"nearly the same picture as {_place(kept, other)}, with the other label: a reviewer decides"
             excluded[at] = ("near-conflict", detail)
 
 
 def _contradicting_labellers(
     sorter: _Sorter, kept: pd.DataFrame, labelling: Labelling, excluded: dict[int, tuple[str, str]]
-) -> Sequence[Labeller]:
+) -> None:
     """Take the rows of labellers out who contradict the others too often, but for what a reviewer has looked at."""
-    columns = [name for name in labeller_columns(sorter.rows.columns) if name != "by"]
+    columns = [name for name in LABELLER_COLUMNS if name in sorter.rows]
     if not columns:
-        return ()
+        return
     # Whichever column names them: a labeller must not escape by another one.
     who = reduce(pd.Series.fillna, (sorter.rows[name] for name in columns))
-    given = sorter.rows.assign(is_review=sorter.rows["kind"] == REVIEW, labeller=who)
-    labellers = labeller_agreement(given[given["label"].notna()])
-    flagged = {labeller.name: labeller for labeller in labellers if labeller.flagged}
+    labellers = labeller_agreement(sorter.rows.assign(is_review=sorter.rows["kind"] == REVIEW, labeller=who))
+    flagged = {labeller.Index: labeller for labeller in labellers[labellers["flagged"]].itertuples()}
     names = who.loc[kept.index]
     for at in np.flatnonzero(names.isin(flagged) & ~kept["id"].isin(labelling.reviewed)).tolist():
-        screenshot, labeller = kept["id"].iloc[at], flagged[str(names.iloc[at])]
-        if "labeller" not in labelling.waived.get(screenshot, ()):
+        if "labeller" not in labelling.waived.get(kept["id"].iloc[at], ()):
+            name = str(names.iloc[at])
+            labeller = flagged[name]
             detail = (
-                f"{printable(labeller.name, 80)} agrees with the others on {labeller.agreed} of {labeller.compared} "
-                f"screenshots (at most {labeller.upper:.0%} at 95 %): a reviewer decides which labels are right"
+                f"{printable(name, 80)} agrees with the others on {labeller.agreed} of {labeller.compared} screenshots "
+                f"(at most {labeller.upper:.0%} at 95 %): a reviewer decides which labels are right"
             )
             excluded.setdefault(at, ("labeller", detail))
-    return labellers
 
 
-def _relations(
-    pairs: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], excluded: dict[int, tuple[str, str]]
-) -> list[str]:
+def _relations(pairs: Positions, labels: npt.NDArray[np.int64], excluded: dict[int, tuple[str, str]]) -> list[str]:
     found = []
     for first, second in pairs.tolist():
         reasons = {excluded[at][0] for at in (first, second) if at in excluded}

@@ -1,4 +1,4 @@
-"""How a picture looks, in a dozen numbers, and what is odd about a look: dark, blurry, next to empty, no phone's.
+"""The appearance of a picture in a dozen numbers, and the limits from which it is odd.
 
 The kinds of oddity are CleanVision's (https://github.com/cleanlab/cleanvision): dark by the 99th percentile of the
 luma, little information by its entropy, blurry by its edges. The limits were set on 1,094 real screenshots, so that
@@ -6,17 +6,20 @@ what they flag deserves it: games of bright lines on black, dark themes and empt
 """
 
 from dataclasses import dataclass, fields
-from typing import cast, overload
+from typing import cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from steps.core.tiles.resize import Pixels
+from steps.core.tiles.resize import Pixels, halve
 
+# Of `dark_quantile`: even the brightest hundredth of the picture is dark.
 DARK_BELOW = 0.25
+# Of `entropy`: nearly all of the picture has one luma.
 LITTLE_INFORMATION_BELOW = 0.5
+# Of `sharpness`: there is contrast, and no crisp edge.
 BLURRY_BELOW = 0.4
 # Foldables show 6:5 unfolded and 2.73:1 on the cover; scrolled captures and banners lie outside.
 ASPECTS = (1.19, 2.75)
@@ -98,45 +101,17 @@ def look_of(pixels: Pixels) -> Look:
     )
 
 
-@overload
-def is_dark(look: Look) -> bool: ...
-@overload
-def is_dark(look: pd.DataFrame) -> "pd.Series[bool]": ...
-def is_dark(look: "Look | pd.DataFrame") -> "bool | pd.Series[bool]":
-    """Tell whether even the brightest hundredth of a picture is dark; of a table, for each row (NaN is not odd)."""
-    return look.dark_quantile < DARK_BELOW
-
-
-@overload
-def is_blurry(look: Look) -> bool: ...
-@overload
-def is_blurry(look: pd.DataFrame) -> "pd.Series[bool]": ...
-def is_blurry(look: "Look | pd.DataFrame") -> "bool | pd.Series[bool]":
-    """Tell whether a picture has contrast but no crisp edge."""
-    return look.sharpness < BLURRY_BELOW
-
-
-@overload
-def is_low_information(look: Look) -> bool: ...
-@overload
-def is_low_information(look: pd.DataFrame) -> "pd.Series[bool]": ...
-def is_low_information(look: "Look | pd.DataFrame") -> "bool | pd.Series[bool]":
-    """Tell whether a picture shows next to nothing: nearly all of it has one luma."""
-    return look.entropy < LITTLE_INFORMATION_BELOW
-
-
 def not_phone_reasons(frame: pd.DataFrame) -> pd.Series:
     """Return for each row why it is hardly a phone's screenshot, or None: an object column on the frame's index.
 
-    Columns: width and height (pixels, positive), format ("PNG", "JPEG", "WEBP"), flatness (of `Look`; NaN speaks for
-    nothing) and, where known, camera (bool: the file's EXIF data name a camera).
+    Columns: width and height (pixels, positive), format ("PNG", "JPEG", "WEBP"), flatness (of `Look`) and camera (bool:
+    the file's EXIF data name one).
     """
     width, height = frame["width"].to_numpy(np.int64), frame["height"].to_numpy(np.int64)
     short, long = np.minimum(width, height), np.maximum(width, height)
     aspect = long / np.maximum(short, 1)
     desktop = np.logical_or.reduce([(width == w) & (height == h) for w, h in DESKTOP_SIZES])
     large = (width > height) & (width >= LARGE_LANDSCAPE[0]) & (aspect < LARGE_LANDSCAPE[1])
-    camera = frame["camera"].to_numpy(bool) if "camera" in frame else np.zeros(len(frame), bool)
     photograph = (frame["format"] == "JPEG").to_numpy() & (frame["flatness"] < PHOTOGRAPH_BELOW).to_numpy()
     reasons = pd.Series([None] * len(frame), index=frame.index, dtype=object)
     # The last one that is written counts: the surest evidence comes last.
@@ -145,7 +120,7 @@ def not_phone_reasons(frame: pd.DataFrame) -> pd.Series:
         (short < SHORT_SIDE_FROM, f"{{}} pixels: phones show at least {SHORT_SIDE_FROM} across"),
         (large | desktop, "{} pixels: the size of a tablet or a desktop"),
         ((aspect < ASPECTS[0]) | (aspect > ASPECTS[1]), "{} pixels: no phone has this shape"),
-        (camera, "its EXIF data name a camera"),
+        (frame["camera"].to_numpy(bool), "its EXIF data name a camera"),
     ):
         at = np.flatnonzero(hit)
         sizes = zip(width[at].tolist(), height[at].tolist(), strict=True)
@@ -157,8 +132,7 @@ def _reduced(pixels: Pixels) -> Pixels:
     """Return uint8 [128, 128, 3]: rows are skipped, odd ones left out, to keep to halvings; other ratios are slow."""
     small: Pixels = pixels[:: max(1, pixels.shape[0] // _ROWS)]
     while min(small.shape[:2]) >= 2 * _SIDE:
-        height, width = small.shape[0] // 2, small.shape[1] // 2
-        small = cv2.resize(small[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+        small = halve(small)
     return cast("Pixels", cv2.resize(small, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR))
 
 

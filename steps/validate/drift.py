@@ -1,4 +1,4 @@
-"""Whether two samples of screenshots differ by more than a trifle: distances of distributions, with lower bounds.
+"""Drift between two samples of screenshots: distances of distributions, with lower bounds.
 
 Not a test of equality, which any large sample fails: a feature has drifted if the *true* distance is above a limit
 with the stated confidence, over all features that are looked at together (Bonferroni). Screenshots of one app are not
@@ -6,39 +6,35 @@ independent: where a column `group` says so, a sample counts as Kish's effective
 (sum of sizes)^2 / sum of squared sizes, which is at most the number of groups.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from steps.core.gate.statistics import clopper_pearson
-from steps.validate.shortcuts import MISSING
+from steps.validate.appearance import LOOK_COLUMNS
+from steps.validate.shortcuts import size_names, text_of
 
+NUMBERS = ("short side", "aspect", *LOOK_COLUMNS)
+CATEGORIES = ("size", "orientation", "format")
 GROUP = "group"
+CONFIDENCE = 0.95
+_LEAST_GROUPS = 30
 _MOST_VALUES = 200
 _CATEGORIES = 8
-# Hundreds of columns and few groups: without a strong penalty the classifier learns the groups by heart.
-_REGULARISATION = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
     """How far two samples lie apart in one feature; distances are from 0 (equal) to 1 (nothing in common).
 
-    kind: "numeric" (distance of Kolmogorov and Smirnov), "category" (total variation) or "embedding" (2 x accuracy - 1
-    of a classifier that tells the samples apart, which is at most the total variation). lower: the lower confidence
-    bound of the true distance. n_base, n_new: how many independent screenshots the bound rests on.
+    The distance is that of Kolmogorov and Smirnov for numbers, total variation for categories, and for embeddings 2 x
+    accuracy - 1 of a classifier that tells the samples apart, which is at most the total variation. lower: the lower
+    confidence bound of the true distance. n_base, n_new: how many independent screenshots the bound rests on.
     """
 
     feature: str
-    kind: str
     distance: float
     lower: float
     n_base: int
@@ -59,8 +55,67 @@ class SliceDrift:
     drift: Drift
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """The outcome of one comparison; `base` and `new` hold the compared features, a row each screenshot.
+
+    rule: the name of the one whose limit it is held against. against: what the base is, for a sentence.
+    """
+
+    rule: str
+    against: str
+    base: pd.DataFrame
+    new: pd.DataFrame
+    drifts: Sequence[Drift]
+    slices: Sequence[SliceDrift] = ()
+
+    @property
+    def drifted(self) -> list[Drift]:
+        return [drift for drift in self.drifts if drift.drifted]
+
+    @property
+    def drifted_slices(self) -> list[SliceDrift]:
+        return [found for found in self.slices if found.drift.drifted]
+
+    @property
+    def text(self) -> str:
+        return f"{len(self.new):,} screenshots against the {len(self.base):,} of {self.against}."
+
+
+def features_of(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what is compared, from columns width, height, format and those of `Look`; group and slices stay."""
+    sides = frame[["width", "height"]]
+    wide = frame["width"] > frame["height"]
+    return frame.assign(
+        **{
+            "short side": sides.min(axis=1).astype("float64"),
+            "aspect": frame["width"] / frame["height"],
+            "size": size_names(frame),
+            "orientation": wide.map({True: "landscape", False: "portrait"}),
+        }
+    )
+
+
+def compare_screenshots(
+    rule: str, against: str, base: pd.DataFrame, new: pd.DataFrame, slices: Sequence[str] = (), *, limit: float
+) -> Comparison:
+    """Compare two samples of screenshots; both have the columns of `features_of`, and may have a `group`.
+
+    `slices` names columns of both within whose values they are compared as well.
+    """
+    base, new = features_of(base), features_of(new)
+    features = [*NUMBERS, *CATEGORIES]
+    drifts = compare(base, new, features, limit=limit)
+    return Comparison(rule, against, base, new, drifts, compare_slices(base, new, slices, features, limit=limit))
+
+
 def compare(
-    base: pd.DataFrame, new: pd.DataFrame, features: Sequence[str], *, confidence: float = 0.95, limit: float = 0.2
+    base: pd.DataFrame,
+    new: pd.DataFrame,
+    features: Sequence[str],
+    *,
+    confidence: float = CONFIDENCE,
+    limit: float = 0.2,
 ) -> list[Drift]:
     """Compare each feature of two samples; features that either side lacks are left out.
 
@@ -79,75 +134,28 @@ def compare_slices(
     columns: Sequence[str],
     features: Sequence[str],
     *,
-    confidence: float = 0.95,
     limit: float = 0.2,
-    min_groups: int = 30,
 ) -> list[SliceDrift]:
-    """Compare within each value of each slice column that both samples hold with at least `min_groups` groups.
+    """Compare within each value of each slice column that both samples hold with at least 30 groups.
 
-    A column of more than 200 values names screenshots rather than kinds of them, and is left out.
-
-    A row is a group where there is no column `group`. The confidence is over all of it; the surest drifts come first.
+    A column of more than 200 values names screenshots rather than kinds of them, and is left out. A row is a group
+    where there is no column `group`. The confidence is over all of it; the surest drifts come first.
     """
     parts = [
         (column, value, base[in_base], new[in_new])
-        for column in dict.fromkeys(columns)
+        for column in columns
         if column in base and column in new and new[column].nunique() <= _MOST_VALUES
         for value in sorted(set(base[column].dropna()) & set(new[column].dropna()), key=str)
         for in_base, in_new in [(base[column] == value, new[column] == value)]
-        if min(_groups(base[in_base]), _groups(new[in_new])) >= min_groups
+        if min(_groups(base[in_base]), _groups(new[in_new])) >= _LEAST_GROUPS
     ]
-    each = 1 - (1 - confidence) / max(1, len(parts))
+    each = 1 - (1 - CONFIDENCE) / max(1, len(parts))
     found = [
         SliceDrift(column, str(value), drift)
         for column, value, ours, theirs in parts
         for drift in compare(ours, theirs, [f for f in features if f != column], confidence=each, limit=limit)
     ]
     return sorted(found, key=lambda slice_: (-slice_.drift.lower, -slice_.drift.distance))
-
-
-def classifier_two_sample(
-    base: npt.NDArray[np.floating],
-    new: npt.NDArray[np.floating],
-    base_groups: npt.ArrayLike | None = None,
-    new_groups: npt.ArrayLike | None = None,
-    *,
-    confidence: float = 0.95,
-    limit: float = 0.2,
-    seed: int = 17,
-) -> Drift:
-    """Compare two samples of embeddings, float [n, d] and [m, d], by how well a classifier tells them apart.
-
-    Lopez-Paz and Oquab (2017): a logistic regression learns from half of the groups (of the rows, where no groups are
-    given) and is judged on one row of each other group, so that its trials are independent. The distance is
-    2 x balanced accuracy - 1, its bound made of a Clopper-Pearson bound for each sample. With fewer than two groups on
-    a side nothing is known: distance and bound are 0. Raises ValueError for shapes that do not fit and for values that
-    are not finite.
-    """
-    if base.ndim != 2 or new.ndim != 2 or base.shape[1] != new.shape[1]:  # noqa: PLR2004 - rows and columns
-        raise ValueError(f"embeddings of shapes {base.shape} and {new.shape}: [n, d] and [m, d] are wanted")
-    values = np.concatenate([base, new]).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("embeddings hold NaN or infinity: leave those screenshots out")
-    side = np.repeat([0, 1], [len(base), len(new)])
-    group = _joint_groups(base_groups, new_groups, len(base), len(new))
-    rng = np.random.default_rng(seed)
-    learns = _half_of_groups(group, side, rng)
-    judged = _one_of_each(group, side, np.flatnonzero(~learns), rng)
-    trials = [int((side[judged] == at).sum()) for at in (0, 1)]
-    if min(trials) == 0 or len(np.unique(side[learns])) < 2:  # noqa: PLR2004 - both samples
-        return Drift("embedding", "embedding", 0.0, 0.0, trials[0], trials[1], limit)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=_REGULARISATION, class_weight="balanced"))
-    with warnings.catch_warnings():
-        # A classifier that has not converged is judged all the same, and its bound holds.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(values[learns], side[learns])
-    right = model.predict(values[judged]) == side[judged]
-    hits = [int(right[side[judged] == at].sum()) for at in (0, 1)]
-    each = 1 - (1 - confidence) / 2
-    lower = sum(clopper_pearson(hit, trial, each)[0] for hit, trial in zip(hits, trials, strict=True)) - 1
-    distance = sum(hit / trial for hit, trial in zip(hits, trials, strict=True)) - 1
-    return Drift("embedding", "embedding", max(0.0, distance), max(0.0, lower), trials[0], trials[1], limit)
 
 
 def numeric_margin(n: int, risk: float) -> float:
@@ -172,13 +180,13 @@ def category_margin(n: int, categories: int, risk: float) -> float:
 def _compare_feature(
     name: str, base: pd.DataFrame, new: pd.DataFrame, *, counts: tuple[int, int], risk: float, limit: float
 ) -> Drift:
-    numeric = all(_is_number(frame[name]) for frame in (base, new))
+    numeric = all(is_number(frame[name]) for frame in (base, new))
     n_base, n_new = counts
     if numeric and (base[name].hasnans or new[name].hasnans):
         base, new = base[base[name].notna()], new[new[name].notna()]
         n_base, n_new = _effective(base), _effective(new)
     if not (n_base and n_new):
-        return Drift(name, "numeric" if numeric else "category", 0.0, 0.0, n_base, n_new, limit)
+        return Drift(name, 0.0, 0.0, n_base, n_new, limit)
     # Half of the risk for each sample.
     if numeric:
         distance = _kolmogorov_smirnov(base[name].to_numpy(np.float64), new[name].to_numpy(np.float64))
@@ -187,11 +195,10 @@ def _compare_feature(
         shares = _shares(base[name], new[name])
         distance = float(np.abs(shares[0] - shares[1]).sum() / 2)
         margins = [category_margin(n, shares.shape[1], risk / 2) for n in (n_base, n_new)]
-    lower = max(0.0, distance - sum(margins))
-    return Drift(name, "numeric" if numeric else "category", distance, lower, n_base, n_new, limit)
+    return Drift(name, distance, max(0.0, distance - sum(margins)), n_base, n_new, limit)
 
 
-def _is_number(values: pd.Series) -> bool:
+def is_number(values: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
@@ -208,8 +215,8 @@ def _shares(base: pd.Series, new: pd.Series) -> npt.NDArray[np.float64]:
     The bound grows with the number of categories: those that are not among the most frequent count as one, which can
     only bring the samples nearer.
     """
-    texts = [values.astype(object).where(values.notna(), MISSING).astype(str) for values in (base, new)]
-    counts = pd.DataFrame({at: text.value_counts(normalize=True) for at, text in enumerate(texts)}).fillna(0.0)
+    samples = enumerate((base, new))
+    counts = pd.DataFrame({at: text_of(one).value_counts(normalize=True) for at, one in samples}).fillna(0.0)
     table = counts.sort_index().to_numpy(np.float64)
     order = np.argsort(-table.sum(axis=1), kind="stable")
     kept, rest = table[order[:_CATEGORIES]], table[order[_CATEGORIES:]]
@@ -230,38 +237,3 @@ def _effective(frame: pd.DataFrame) -> int:
 
 def _groups(frame: pd.DataFrame) -> int:
     return len(frame) if GROUP not in frame else frame[GROUP].nunique() + int(frame[GROUP].isna().sum())
-
-
-def _joint_groups(
-    base: npt.ArrayLike | None, new: npt.ArrayLike | None, n_base: int, n_new: int
-) -> npt.NDArray[np.int64]:
-    """Return the numbers of the groups of both samples, int64 [n_base + n_new]: an app in both has one number."""
-    names = [
-        [f"{at}:{row}" for row in range(count)] if given is None else np.asarray(given, object).tolist()
-        for at, (given, count) in enumerate([(base, n_base), (new, n_new)])
-    ]
-    if (len(names[0]), len(names[1])) != (n_base, n_new):
-        raise ValueError(f"{len(names[0])} and {len(names[1])} groups for {n_base} and {n_new} embeddings")
-    return pd.factorize(np.array(names[0] + names[1], object), use_na_sentinel=False)[0].astype(np.int64)
-
-
-def _half_of_groups(
-    group: npt.NDArray[np.int64], side: npt.NDArray[np.int64], rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
-    """Tell which rows to learn from: half of the groups, drawn apart among those of one sample, the other and both."""
-    groups = np.arange(int(group.max(initial=-1)) + 1)
-    held = np.stack([np.isin(groups, group[side == at]) for at in (0, 1)])
-    learns = np.zeros(len(groups), bool)
-    for pattern in ((True, False), (False, True), (True, True)):
-        members = groups[(held[0] == pattern[0]) & (held[1] == pattern[1])]
-        learns[rng.permutation(members)[::2]] = True
-    return learns[group]
-
-
-def _one_of_each(
-    group: npt.NDArray[np.int64], side: npt.NDArray[np.int64], rows: npt.NDArray[np.intp], rng: np.random.Generator
-) -> npt.NDArray[np.intp]:
-    """Return one row, drawn at random, of each group and sample among `rows`."""
-    drawn = rng.permutation(rows)
-    first = np.unique(2 * group[drawn] + side[drawn], return_index=True)[1]
-    return drawn[first]

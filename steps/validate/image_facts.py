@@ -22,16 +22,14 @@ from steps.core.common.files import replacing
 from steps.core.dataset.plan import FACTS_FILE, THUMBNAILS_FILE
 from steps.core.tiles.decode import ImageFacts, ImageRefusedError, decode_image, read_bytes
 from steps.core.tiles.resize import halve
-from steps.validate.appearance import Look, look_of
+from steps.validate.appearance import LOOK_COLUMNS, Look, look_of
 from steps.validate.perceptual_hash import THUMBNAIL_SIDE, perceptual_hash, thumbnail
 
-FACTS, THUMBNAILS = FACTS_FILE, THUMBNAILS_FILE
 _LONG_SIDE = 240
 _PICTURE_QUALITY = 80
 _UNKNOWN = ImageFacts(width=0, height=0, format="")
-_LOOKS = tuple(field.name for field in fields(Look))
 _IMAGE_FACTS = tuple(field.name for field in fields(ImageFacts))
-_COLUMNS = ("id", "problem", "refusal", *_IMAGE_FACTS, "bytes", "phash", "thumb", *_LOOKS)
+_COLUMNS = ("id", "problem", "refusal", *_IMAGE_FACTS, "bytes", "phash", "thumb", *LOOK_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ def picture_of(pixels: npt.NDArray[np.uint8]) -> bytes:
 def write_facts(folder: Path, inspections: Sequence[Inspection]) -> None:
     """Write both tables of a part, sorted by id."""
     ordered = sorted(inspections, key=lambda inspection: inspection.id)
-    nothing = dict.fromkeys(_LOOKS, np.nan)
+    nothing = dict.fromkeys(LOOK_COLUMNS, np.nan)
     frame = pd.DataFrame(
         [
             {
@@ -117,9 +115,9 @@ def write_facts(folder: Path, inspections: Sequence[Inspection]) -> None:
             for seen in ordered
         ]
     )
-    frame = frame.astype({"phash": "uint64", **dict.fromkeys(_LOOKS, "float32")})
+    frame = frame.astype({"phash": "uint64", **dict.fromkeys(LOOK_COLUMNS, "float32")})
     pictures = pd.DataFrame({"id": [s.id for s in ordered], "picture": [s.picture for s in ordered]})
-    for name, table in ((THUMBNAILS, pictures), (FACTS, frame)):
+    for name, table in ((THUMBNAILS_FILE, pictures), (FACTS_FILE, frame)):
         with replacing(folder / name) as beside:
             table.to_parquet(beside, index=False)
 
@@ -130,7 +128,7 @@ def read_facts(folders: Iterable[Path], *, thumbs: bool = True) -> pd.DataFrame:
     Raises UserError that names the part.
     """
     wanted = _COLUMNS if thumbs else tuple(name for name in _COLUMNS if name != "thumb")
-    tables = [_read(folder / FACTS, wanted) for folder in folders]
+    tables = [_read(folder / FACTS_FILE, wanted) for folder in folders]
     if not tables:
         raise UserError("the snapshot holds no image: add a batch with screenshots first")
     return pd.concat(tables, ignore_index=True).set_index("id")
@@ -141,7 +139,7 @@ def read_pictures(folders: Iterable[Path], wanted: Iterable[str]) -> dict[str, b
     ids = sorted(set(wanted))
     found: dict[str, bytes] = {}
     for folder in folders if ids else ():
-        table = _read(folder / THUMBNAILS, ("id", "picture"), filters=[("id", "in", ids)])
+        table = _read(folder / THUMBNAILS_FILE, ("id", "picture"), filters=[("id", "in", ids)])
         found |= {i: picture for i, picture in zip(table["id"], table["picture"], strict=True) if picture}
     return found
 

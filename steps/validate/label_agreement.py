@@ -5,7 +5,6 @@ shares screenshots with a bad labeller looks bad as well: the one who explains m
 first, and the rest is compared again without them.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,29 +14,11 @@ from steps.core.dataset.tables import SLICE_PREFIX
 from steps.core.gate.statistics import clopper_pearson
 
 AGREEMENT_LIMIT = 0.8
-LABELLER_COLUMNS = ("labeller", "worker", "annotator", "by")
+# The columns that say who labelled; where a row has several, the first one counts.
+LABELLER_COLUMNS = tuple(SLICE_PREFIX + name for name in ("labeller", "worker", "annotator"))
 # Two contradictions out of two would be below the limit at 95 %, and among many labellers they are an accident.
 MIN_COMPARED = 10
 _CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Labeller:
-    """How often a labeller's labels equal what the others, or a reviewer, say of the same screenshots.
-
-    compared: screenshots for which the others say one thing; agreed: of those, the equal ones. `upper` is the
-    one-sided 95 % Clopper-Pearson bound of the rate of agreement, 1 if nothing could be compared.
-    """
-
-    name: str
-    compared: int
-    agreed: int
-    upper: float
-    flagged: bool
-
-    @property
-    def rate(self) -> float | None:
-        return self.agreed / self.compared if self.compared else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,43 +30,50 @@ class Changes:
     n_before: int
 
 
-def labeller_columns(columns: Iterable[str]) -> list[str]:
-    """Return the columns that say who labelled, as slices or plain: labeller, worker, annotator, by."""
-    found = frozenset(columns)
-    tried = (prefix + name for name in LABELLER_COLUMNS for prefix in (SLICE_PREFIX, ""))
-    return [column for column in tried if column in found]
+def labeller_agreement(rows: pd.DataFrame) -> pd.DataFrame:
+    """Compare every labeller with the others; indexed by name, sorted.
 
-
-def labeller_agreement(
-    rows: pd.DataFrame, *, column: str = "labeller", limit: float = AGREEMENT_LIMIT
-) -> list[Labeller]:
-    """Compare every labeller with the others, by name.
-
-    rows: one for each label given, in the order of giving, label 0 or 1, `column` the labeller's name. What is
-    compared is the `cluster`, if there is such a column, else the `id`. Rows with `is_review`, where there is such a
-    column, are a reviewer's and count as the truth, the last one first; nobody judges reviewers. Elsewhere the truth is
-    the majority of the others, and a tie is none. Of several labels by one labeller the last counts; rows without a
+    rows: one for each label given, in the order of giving, with columns id, label (0 or 1), `labeller` (the name) and
+    `is_review`. A reviewer's rows count as the truth, the last one first; nobody judges reviewers. Elsewhere the truth
+    is the majority of the others, and a tie is none. Of several labels by one labeller the last counts; rows without a
     name or a label are left out.
+
+    Columns: compared, the screenshots for which the others, or a reviewer, say one thing; agreed, those of them with
+    the same label; upper, the one-sided 95 % Clopper-Pearson bound of the rate of agreement, 1 if nothing could be
+    compared; flagged (bool).
     """
-    unit = "cluster" if "cluster" in rows else "id"
-    review = rows["is_review"].fillna(value=False).astype(bool) if "is_review" in rows else pd.Series(False, rows.index)
-    labelled = rows["label"].notna()
-    truth = rows[labelled & review].drop_duplicates(unit, keep="last").set_index(unit)["label"].astype(float)
-    given = rows[labelled & ~review & rows[column].notna()].drop_duplicates([unit, column], keep="last")
+    rows = rows[rows["label"].notna()]
+    truth = rows[rows["is_review"]].drop_duplicates("id", keep="last").set_index("id")["label"].astype(float)
+    given = rows[~rows["is_review"] & rows["labeller"].notna()].drop_duplicates(["id", "labeller"], keep="last")
     votes = pd.DataFrame(
-        {"name": given[column].astype(str), "unit": given[unit], "label": given["label"].astype("int64")}
+        {"name": given["labeller"].astype(str), "id": given["id"], "label": given["label"].astype("int64")}
     )
-    votes["truth"] = votes["unit"].map(truth)
-    found: list[Labeller] = []
-    while len(votes):
-        compared = _compare(votes, limit)
-        flagged = [labeller for labeller in compared if labeller.flagged]
-        excess = {labeller.name: limit * labeller.compared - labeller.agreed for labeller in flagged}
+    votes["truth"] = votes["id"].map(truth)
+    found: list[pd.DataFrame] = []
+    while True:
+        table = _compare(votes)
+        flagged = table[table["flagged"]]
+        if flagged.empty:
+            return pd.concat([*found, table]).sort_index()
         # Equal ones are two who contradict each other: nothing tells which of them is wrong.
-        worst = [labeller for labeller in flagged if excess[labeller.name] == max(excess.values())]
-        found += worst or compared
-        votes = votes[~votes["name"].isin([labeller.name for labeller in worst or compared])]
-    return sorted(found, key=lambda labeller: labeller.name)
+        excess = AGREEMENT_LIMIT * flagged["compared"] - flagged["agreed"]
+        worst = flagged[excess == excess.max()]
+        found.append(worst)
+        votes = votes[~votes["name"].isin(worst.index)]
+
+
+def _compare(votes: pd.DataFrame) -> pd.DataFrame:
+    same = votes.groupby("id")["label"]
+    others = same.transform("size") - 1
+    balance = 2 * (same.transform("sum") - votes["label"]) - others
+    majority = pd.Series(np.sign(balance), votes.index).map({-1: 0.0, 1: 1.0})
+    truth = votes["truth"].fillna(majority)
+    seen = pd.DataFrame({"name": votes["name"], "compared": truth.notna(), "agreed": truth == votes["label"]})
+    table = seen.groupby("name")[["compared", "agreed"]].sum().astype("int64")
+    counts = zip(table["agreed"].tolist(), table["compared"].tolist(), strict=True)
+    table["upper"] = [clopper_pearson(agreed, compared, _CONFIDENCE)[1] for agreed, compared in counts]
+    table["flagged"] = (table["compared"] >= MIN_COMPARED) & (table["upper"] < AGREEMENT_LIMIT)
+    return table
 
 
 def label_changes(
@@ -101,18 +89,3 @@ def label_changes(
     changed = common[before.loc[common].to_numpy() != after.loc[common].to_numpy()]
     lost = contested.intersection(before.index).difference(after.index)
     return Changes(tuple(sorted(map(str, changed))), tuple(sorted(lost)), len(before))
-
-
-def _compare(votes: pd.DataFrame, limit: float) -> Sequence[Labeller]:
-    by_unit = votes.groupby("unit")["label"]
-    others = by_unit.transform("size") - 1
-    balance = 2 * (by_unit.transform("sum") - votes["label"]) - others
-    majority = pd.Series(np.sign(balance), votes.index).map({-1: 0.0, 1: 1.0})
-    truth = votes["truth"].fillna(majority)
-    seen = pd.DataFrame({"name": votes["name"], "compared": truth.notna(), "agreed": truth == votes["label"]})
-    table = seen.groupby("name")[["compared", "agreed"]].sum()
-    found = []
-    for name, compared, agreed in zip(table.index, table["compared"], table["agreed"], strict=True):
-        upper = clopper_pearson(int(agreed), int(compared), _CONFIDENCE)[1]
-        found.append(Labeller(str(name), int(compared), int(agreed), upper, compared >= MIN_COMPARED and upper < limit))
-    return found

@@ -7,9 +7,9 @@ does not depend on the order either.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import cast
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -24,7 +24,6 @@ _Found = tuple[Positions, Positions, npt.NDArray[np.uint8]]
 
 RADIUS = 3
 _BITS = 64
-_LEAST_BUCKET = 16
 _MAX_BUCKET = 8192
 # Grey levels that a cell may differ by, and all cells on average, after a shift by a quarter of a cell is granted.
 _CELL_LIMIT, _MEAN_LIMIT = 20, 1.0
@@ -38,48 +37,38 @@ _CROWD = 32
 _MOST_COMPARED = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class NearPairs:
-    """Positions `a` < `b`, int64 [pairs], sorted by (a, b); no pair twice; `distance` in bits, uint8 [pairs]."""
-
-    a: Positions
-    b: Positions
-    distance: npt.NDArray[np.uint8]
-
-
-def pairs_within(hashes: Hashes, radius: int = RADIUS, max_bucket: int = _MAX_BUCKET) -> NearPairs:
-    """Find the pairs among `hashes`, uint64 [n], that differ in at most `radius` bits, 0 to 3.
+def pairs_within(hashes: Hashes, max_bucket: int = _MAX_BUCKET) -> pd.DataFrame:
+    """Find the pairs among `hashes`, uint64 [n], that differ in at most 3 bits.
 
     Equal hashes stand for each other: each is paired with the first of its kind alone, and only the first ones are
     paired with other hashes; all of these pairs are found. Two hashes that differ in r bits agree in one of r + 1 bands
     of bits (pigeonhole), so only hashes that share a band are compared, and where more than `max_bucket` share one,
-    the bits that are left are split into bands again. Takes memory for the hashes and for the pairs found. Raises
-    ValueError for a larger radius or a bucket below 16: crowds would be split again and again, at four times the work.
+    the bits that are left are split into bands again. Takes memory for the hashes and for the pairs found.
+
+    Columns: positions a < b (int64) and distance in bits (uint8), sorted by (a, b); no pair twice.
     """
-    if not 0 <= radius <= RADIUS or max_bucket < _LEAST_BUCKET:
-        raise ValueError(f"radius {radius}, bucket {max_bucket}: 0 to {RADIUS} and at least {_LEAST_BUCKET} are wanted")
     values, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     leader = first[which]
     equal = np.flatnonzero(leader != np.arange(len(hashes)))
     found = [(leader[equal], equal, np.zeros(len(equal), np.uint8))]
-    found += [(first[a], first[b], bits) for a, b, bits in _join(values, radius, max_bucket)]
+    found += [(first[a], first[b], bits) for a, b, bits in _join(values, max_bucket)]
     return _sorted_pairs(found)
 
 
-def _sorted_pairs(found: Sequence[_Found]) -> NearPairs:
+def _sorted_pairs(found: Sequence[_Found]) -> pd.DataFrame:
     a, b, distance = (np.concatenate(part) for part in zip(*found, strict=True))
     a, b = np.minimum(a, b), np.maximum(a, b)
     order = np.lexsort((b, a))
-    return NearPairs(a[order], b[order], distance[order])
+    return pd.DataFrame({"a": a[order], "b": b[order], "distance": distance[order]})
 
 
-def _join(values: Hashes, radius: int, max_bucket: int) -> Iterator[_Found]:
+def _join(values: Hashes, max_bucket: int) -> Iterator[_Found]:
     """Yield (one, other, distance) of different `values`, each pair once."""
     # Of each: positions that agree in the bits `agreed`, and bands that a pair has to differ in, or it came up there.
     waiting: list[tuple[Positions, int, tuple[int, ...]]] = [(np.arange(len(values)), 0, ())]
     while waiting:
         members, agreed, before = waiting.pop()
-        bands = _bands(agreed, radius + 1)
+        bands = _bands(agreed, RADIUS + 1)
         for number, band in enumerate(bands):
             mask, tried = agreed | band, (*before, *bands[:number])
             keys = values[members] & np.uint64(mask)
@@ -87,7 +76,7 @@ def _join(values: Hashes, radius: int, max_bucket: int) -> Iterator[_Found]:
             starts = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]]))
             lengths = np.diff(starts, append=len(keys))
             # With no more bits left than may differ, all of a bucket are near each other.
-            limit = max_bucket if _BITS - mask.bit_count() > radius else len(keys)
+            limit = max_bucket if _BITS - mask.bit_count() > RADIUS else len(keys)
             # A bucket in which nobody differs in a band tried before has no new pair, however often its bits are split.
             kin = values[members[order]]
             spread = np.bitwise_or.reduceat(kin ^ np.repeat(kin[starts], lengths), starts)
@@ -96,7 +85,7 @@ def _join(values: Hashes, radius: int, max_bucket: int) -> Iterator[_Found]:
                 hopeful &= (spread & np.uint64(earlier)) != 0
             of_each = np.repeat(np.where(hopeful, lengths, 0), lengths)
             small = (of_each > 0) & (of_each <= limit)
-            for one, other, differ in _compare(values, members[order[small]], of_each[small], mask, radius):
+            for one, other, differ in _compare(values, members[order[small]], of_each[small], mask):
                 new = np.ones(len(one), np.bool_)
                 for earlier in tried:
                     new &= (differ & np.uint64(earlier)) != 0
@@ -112,7 +101,7 @@ def _bands(agreed: int, count: int) -> list[int]:
 
 
 def _compare(
-    values: Hashes, members: Positions, lengths: Positions, mask: int, radius: int
+    values: Hashes, members: Positions, lengths: Positions, mask: int
 ) -> Iterator[tuple[Positions, Positions, Hashes]]:
     """Yield (one, other, differing bits) of near pairs within runs of `members`, which agree in the bits of `mask`.
 
@@ -126,7 +115,7 @@ def _compare(
     for apart in range(1, int(lengths[0]) if len(lengths) else 0):
         active = int(np.searchsorted(-lengths, -apart, side="left"))
         differ = hashes[: active - apart] ^ hashes[apart:active]
-        near = np.flatnonzero(np.bitwise_count(differ) <= radius)
+        near = np.flatnonzero(np.bitwise_count(differ) <= RADIUS)
         near = near[(differ[near] & np.uint64(mask)) == 0]
         if near.size:
             yield members[near], members[near + apart], differ[near]
@@ -165,14 +154,8 @@ def _confirm_block(a: Thumbs, b: Thumbs) -> npt.NDArray[np.bool_]:
 
 def _unexplained(seen: Thumbs, other: Thumbs) -> npt.NDArray[np.int16]:
     """Return, in quarters of a level, by how much `seen` leaves what a shift of `other` allows, int16 [32, 32, n]."""
-    low, high = other.copy(), other.copy()
-    for reach, choose in ((low, np.minimum), (high, np.maximum)):
-        was = reach.copy()
-        choose(reach[1:], was[:-1], out=reach[1:])
-        choose(reach[:-1], was[1:], out=reach[:-1])
-        was = reach.copy()
-        choose(reach[:, 1:], was[:, :-1], out=reach[:, 1:])
-        choose(reach[:, :-1], was[:, 1:], out=reach[:, :-1])
+    around = np.ones((3, 3), np.uint8)
+    low, high = (reach(other, around).reshape(other.shape) for reach in (cv2.erode, cv2.dilate))
     away = seen.astype(np.int16) * _SHIFT - other.astype(np.int16) * (_SHIFT - 1)
     return cast("npt.NDArray[np.int16]", np.maximum(np.maximum(low - away, away - high), 0))
 
@@ -180,15 +163,15 @@ def _unexplained(seen: Thumbs, other: Thumbs) -> npt.NDArray[np.int16]:
 def near_duplicates(hashes: Hashes, thumbs: Thumbs) -> pd.DataFrame:
     """Find pairs of near-duplicates among screenshots, with `hashes` uint64 [n] and `thumbs` uint8 [n, 32, 32].
 
-    Columns: positions a < b (int64) and distance (uint8, at most 3 bits), sorted; each pair is confirmed by its
-    thumbnails. Of pictures that are equal to the pixel, all are paired with the first alone. Otherwise all pairs are
-    there, but for crowds, neighbourhoods of more than 32 candidates a picture, which have as many as connect them. So
-    what hangs together (`clusters`) is always complete; to see what contradicts what, `complete` the clusters that do.
+    Columns are those of `pairs_within`; each pair is confirmed by its thumbnails. Of pictures that are equal to the
+    pixel, all are paired with the first alone. Otherwise all pairs are there, but for crowds, neighbourhoods of more
+    than 32 candidates a picture, which have as many as connect them. So what hangs together (`clusters`) is always
+    complete; to see what contradicts what, `complete` the clusters that do.
     """
     values, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    near = pairs_within(values)
+    edges = edges_of(pairs_within(values))
     company = counts > 1
-    company[near.a] = company[near.b] = True
+    company[edges] = True
     rows = np.flatnonzero(company[which])
     # `transform` gives each row the first one that is equal to the pixel.
     digests = [hashlib.blake2b(thumbs[row].tobytes(), digest_size=16).digest() for row in rows.tolist()]
@@ -199,9 +182,9 @@ def near_duplicates(hashes: Hashes, thumbs: Thumbs) -> pd.DataFrame:
     pictures = pictures[np.argsort(which[pictures], kind="stable")]
     size = np.bincount(which[pictures], minlength=len(values))
     begin = np.cumsum(size) - size
-    one = np.concatenate([near.a, np.flatnonzero(size > 1)])
-    other = np.concatenate([near.b, np.flatnonzero(size > 1)])
-    place = clusters(len(values), np.stack([near.a, near.b], axis=1))
+    one = np.concatenate([edges[:, 0], np.flatnonzero(size > 1)])
+    other = np.concatenate([edges[:, 1], np.flatnonzero(size > 1)])
+    place = clusters(len(values), edges)
     candidates = np.bincount(place[one], size[one] * size[other], minlength=len(values))
     crowded = (candidates > _CROWD * np.bincount(place, size, minlength=len(values)))[place]
     for a, b in _products(begin, size, one[~crowded[one]], other[~crowded[one]]):
@@ -209,8 +192,7 @@ def near_duplicates(hashes: Hashes, thumbs: Thumbs) -> pd.DataFrame:
     crowd = pictures[crowded[which[pictures]]]
     for members in _together(crowd, place[which[crowd]]):
         found += _connect(np.sort(members), hashes, thumbs)
-    pairs = _sorted_pairs(found)
-    return pd.DataFrame({"a": pairs.a, "b": pairs.b, "distance": pairs.distance})
+    return _sorted_pairs(found)
 
 
 def complete(near: pd.DataFrame, mixed: npt.NDArray[np.bool_], hashes: Hashes, thumbs: Thumbs) -> pd.DataFrame:
@@ -219,7 +201,7 @@ def complete(near: pd.DataFrame, mixed: npt.NDArray[np.bool_], hashes: Hashes, t
     mixed: bool [n], true for all members of those clusters. Where more than 2,000 hang together, everyone is instead
     paired with the first of them, near or not: what is mixed up in such a crowd is nobody's to sort by program.
     """
-    place = clusters(len(mixed), near[["a", "b"]].to_numpy(np.int64))
+    place = clusters(len(mixed), edges_of(near))
     members = np.flatnonzero(mixed)
     found = [(near["a"].to_numpy(np.int64), near["b"].to_numpy(np.int64), near["distance"].to_numpy(np.uint8))]
     for together in _together(members, place[members]):
@@ -230,9 +212,7 @@ def complete(near: pd.DataFrame, mixed: npt.NDArray[np.bool_], hashes: Hashes, t
         one, other = (together[at] for at in np.triu_indices(len(together), 1))
         close = np.bitwise_count(hashes[one] ^ hashes[other]) <= RADIUS
         found.append(_confirmed(one[close], other[close], hashes, thumbs))
-    pairs = _sorted_pairs(found)
-    table = pd.DataFrame({"a": pairs.a, "b": pairs.b, "distance": pairs.distance})
-    return table.drop_duplicates(["a", "b"], ignore_index=True)
+    return _sorted_pairs(found).drop_duplicates(["a", "b"], ignore_index=True)
 
 
 def _products(
@@ -282,6 +262,11 @@ def _connect(members: Positions, hashes: Hashes, thumbs: Thumbs) -> Iterator[_Fo
             yield pairs
             reached += pairs[1].tolist()
             left = np.setdiff1d(left, pairs[1], assume_unique=True)
+
+
+def edges_of(pairs: pd.DataFrame) -> Positions:
+    """Return the positions of pairs, int64 [pairs, 2]."""
+    return pairs[["a", "b"]].to_numpy(np.int64)
 
 
 def clusters(n: int, pairs: npt.NDArray[np.int64]) -> Positions:

@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from steps.core.tiles.resize import halve
+
 THUMBNAIL_SIDE = 32
 _LOW = 8
 # Halving an odd side blurs the edges of cells: by at most 7 grey levels on 99 % of real screenshots from this size on.
@@ -35,11 +37,9 @@ def thumbnail(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     Luma is that of ITU-R BT.601, 0 to 255. Exact halvings come first while both sides keep 256 pixels, at the cost of
     an odd last row or column, because an area average of all of a screenshot takes five times as long.
     """
-    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    height, width = luma.shape
-    while min(height, width) >= 2 * _SMALLEST_HALF:
-        height, width = height // 2, width // 2
-        luma = cv2.resize(luma[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    luma = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+    while min(luma.shape) >= 2 * _SMALLEST_HALF:
+        luma = halve(luma)
     small = cv2.resize(luma, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
     return cast("npt.NDArray[np.uint8]", small)
 

@@ -1,14 +1,15 @@
 """A rule that labelled data have to pass: one object that holds everything that is said and done about it."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-from steps.validate.remedy import Remedy
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from steps.validate.subject import Subject
+
+WHO = "--by NAME --reason TEXT"
 
 
 class Severity(StrEnum):
@@ -17,6 +18,32 @@ class Severity(StrEnum):
     NOTE = "note"
     QUARANTINE = "quarantine"
     STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What mends a refused row: `text` in a sentence, `means` the command for it, if one is made for the row.
+
+    decide: a person settles the label. readmit: the row comes back corrected, with `options`. Data that were named with
+    `--data` lie in no batch of the catalogue: their folder itself is to be mended.
+    """
+
+    text: str
+    means: Literal["decide", "readmit", ""] = ""
+    options: str = ""
+
+    def command(self, place: str, sha256: str, classes: tuple[str, str]) -> str:
+        """Return what to type for the row `place` (batch:row) of a screenshot, "" where nothing is to be typed."""
+        if self.means == "decide" and sha256:
+            return decision(sha256, "|".join(classes))
+        if self.means == "readmit":
+            return " ".join(filter(None, ["tilegate data readmit", place, self.options, WHO]))
+        return ""
+
+
+def decision(sha256: str, label: str) -> str:
+    """Return what to type to settle the label of a screenshot."""
+    return f"tilegate data decide {sha256[:12]} {shlex.quote(label)} {WHO}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +68,8 @@ Check = Callable[["Rule", "Subject"], Finding]
 class Rule:
     """`check` holds a set against the rule, `limit` is the number that it compares with, 0 where it is all or nothing.
 
-    gallery: heading and note of the pictures that the page shows of the rule, if it shows any. Only a rule that
-    quarantines rows has a `remedy` and `raised_in`, the module that refuses them; `harmless` rows say nothing against
-    their batch. Raises ValueError or TypeError, as soon as it is imported, if the parts do not fit together.
+    Rules that quarantine rows, and no others, have a `remedy`; `harmless` rows say nothing against their batch. Raises
+    ValueError, as soon as it is imported, if the parts do not fit together.
     """
 
     name: str
@@ -52,19 +78,12 @@ class Rule:
     check: Check
     limit: float = 0.0
     unit: str = ""
-    gallery: tuple[str, str] | None = None
     remedy: Remedy | None = None
-    raised_in: str = ""
     harmless: bool = False
 
     def __post_init__(self) -> None:
-        if not callable(self.check):
-            raise TypeError(f"the rule {self.name!r} has no check, and would never fire")
-        quarantines = self.severity is Severity.QUARANTINE
-        if quarantines and not (self.remedy and self.raised_in):
-            raise ValueError(f"the rule {self.name!r} quarantines rows: a remedy, and where it is raised, are wanted")
-        if not quarantines and (self.remedy or self.raised_in or self.harmless):
-            raise ValueError(f"the rule {self.name!r} quarantines no row: it has no remedy, nor is it raised anywhere")
+        if (self.severity is Severity.QUARANTINE) != (self.remedy is not None):
+            raise ValueError(f"the rule {self.name!r}: a remedy is wanted where rows are quarantined, and only there")
 
     @property
     def shown_limit(self) -> str:
@@ -81,13 +100,11 @@ class Chapter:
         self.severity = severity
         self.rules: list[Rule] = []
 
-    def rule(
-        self, name: str, title: str, *, limit: float = 0.0, unit: str = "", gallery: tuple[str, str] | None = None
-    ) -> Callable[[Check], Rule]:
+    def rule(self, name: str, title: str, *, limit: float = 0.0, unit: str = "") -> Callable[[Check], Rule]:
         """Make a rule of the check that is decorated, and take it in."""
 
         def declare(check: Check) -> Rule:
-            self.rules.append(Rule(name, self.severity, title, check, limit, unit, gallery))
+            self.rules.append(Rule(name, self.severity, title, check, limit, unit))
             return self.rules[-1]
 
         return declare

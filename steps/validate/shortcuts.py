@@ -4,7 +4,7 @@ A label that follows from the size of a picture, its colours or its file says th
 sources; a model that learns it looks good here and fails on phones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +17,13 @@ from steps.core.gate.statistics import clopper_pearson
 from steps.validate.appearance import LOOK_COLUMNS
 
 MISSING = "(missing)"
-PURE_COLUMNS = ("column", "value", "label", "n", "share", "groups")
 PURE_SHARE = 0.05
+_LEAST_ROWS, _LEAST_GROUPS = 20, 3
 _FOLDS = 5
 _MAX_ROWS = 5_000
 _TREES = 30
 _DRAWS = 200
+_SEED = 17
 _CONFIDENCE = 0.95
 _FREQUENT, _MOST_VALUES = 5, 30
 
@@ -50,7 +51,7 @@ def size_names(frame: pd.DataFrame) -> pd.Series:
 def feature_sets(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the trivial facts in three sets: "size" (with orientation), "colour" (with brightness) and "file".
 
-    Columns: width, height (pixels), format, those of `Look` and, where known, bytes (the file's size).
+    Columns: width, height (pixels), format, bytes (the file's size) and those of `Look`.
     """
     pixels = frame["width"].astype("float64") * frame["height"]
     size = pd.DataFrame(
@@ -62,15 +63,11 @@ def feature_sets(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
             "size": size_names(frame),
         }
     )
-    file = frame[["format"]].astype(object)
-    if "bytes" in frame:
-        file = file.assign(bytes=frame["bytes"], density=frame["bytes"] / pixels)
+    file = frame[["format", "bytes"]].assign(density=frame["bytes"] / pixels)
     return {"size": size, "colour": frame[list(LOOK_COLUMNS)], "file": file}
 
 
-def probe(
-    features: pd.DataFrame, labels: npt.ArrayLike, groups: npt.ArrayLike | pd.Series, *, seed: int = 17
-) -> Probe | None:
+def probe(features: pd.DataFrame, labels: npt.ArrayLike, groups: npt.ArrayLike) -> Probe | None:
     """Predict labels (0 or 1) from a few columns by cross-validation in which no group is on both sides.
 
     Numbers are taken as they are (NaN is a value of its own), of any other column the 30 most frequent values. Five
@@ -79,7 +76,7 @@ def probe(
     none was better on sizes and none as good on colours.
     """
     target, group = np.asarray(labels, np.int64), pd.factorize(np.asarray(groups, object), use_na_sentinel=False)[0]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     if len(target) > _MAX_ROWS:
         rows = _sample_groups(group, rng)
         features, target, group = features.iloc[rows], target[rows], group[rows]
@@ -92,11 +89,11 @@ def probe(
     if not table.shape[1]:
         return Probe(0.5, 0.5, 0.5, count)
     scores = np.zeros(len(target))
-    for train, test in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(table, target, group):
+    for train, test in StratifiedGroupKFold(folds, shuffle=True, random_state=_SEED).split(table, target, group):
         if len(np.unique(target[train])) == 1:
             continue
         # Balanced, or else a fold with more of one class has all its scores shifted against the other folds.
-        model = ExtraTreesClassifier(_TREES, min_samples_leaf=3, class_weight="balanced", random_state=seed, n_jobs=1)
+        model = ExtraTreesClassifier(_TREES, min_samples_leaf=3, class_weight="balanced", random_state=_SEED, n_jobs=1)
         scores[test] = model.fit(table[train], target[train]).predict_proba(table[test])[:, 1]
     members = np.unique(group, return_inverse=True)[1]
     draws = rng.multinomial(count, np.full(count, 1 / count), size=_DRAWS)
@@ -105,51 +102,33 @@ def probe(
     return Probe(float(aucs[0]), float(lower), float(upper), count)
 
 
-def pure_values(
-    frame: pd.DataFrame,
-    columns: Sequence[str],
-    labels: npt.ArrayLike,
-    *,
-    min_count: int = 20,
-    min_groups: int = 3,
-) -> pd.DataFrame:
+def pure_values(columns: Mapping[str, pd.Series], labels: npt.ArrayLike, groups: npt.ArrayLike) -> pd.DataFrame:
     """Return the values of `columns` that occur with (nearly) one label only, the most frequent first.
 
-    A value is pure if at most 5 % of its rows have the other label and if that is no chance: of the groups with the
-    value, those with the other label are fewer than elsewhere by more than their one-sided 95 % Clopper-Pearson bounds.
-    The column `group` of the frame says which rows belong together; without it each row stands for itself. Missing
-    values count as a value, "(missing)". Result: column, value (text), label (0 or 1, the one it occurs with), n
-    (rows), share (of that label, 0 to 1), groups.
+    A value is pure if at most 5 % of its rows have the other label and if that is no chance: it has at least 20 rows
+    and 3 groups, and of its groups those with the other label are fewer than elsewhere by more than their one-sided
+    95 % Clopper-Pearson bounds. Missing values count as a value, "(missing)". Result: column, value (text), label (0 or
+    1, the one it occurs with), n (rows), share (of that label, 0 to 1), groups.
     """
     target = np.asarray(labels, np.int64)
-    own = frame["group"] if "group" in frame else pd.Series(range(len(frame)))
-    group = pd.factorize(own.to_numpy(object), use_na_sentinel=False)[0]
-    found = [
-        (column, value, *facts)
-        for column in columns
-        if column != "group"
-        for value, facts in _pure_of(frame[column], target, group, min_count, min_groups)
-    ]
-    table = pd.DataFrame(found, columns=list(PURE_COLUMNS))
+    group = pd.factorize(np.asarray(groups, object), use_na_sentinel=False)[0]
+    found = [(name, *facts) for name, values in columns.items() for facts in _pure_of(values, target, group)]
+    table = pd.DataFrame(found, columns=["column", "value", "label", "n", "share", "groups"])
     return table.sort_values("n", ascending=False, kind="stable", ignore_index=True)
 
 
 def _pure_of(
-    values: pd.Series,
-    target: npt.NDArray[np.int64],
-    group: npt.NDArray[np.int64],
-    min_count: int,
-    min_groups: int,
-) -> list[tuple[str, tuple[int, int, float, int]]]:
-    code, names = pd.factorize(_text(values).to_numpy(object))
+    values: pd.Series, target: npt.NDArray[np.int64], group: npt.NDArray[np.int64]
+) -> Iterator[tuple[str, int, int, float, int]]:
+    """Yield (value, label, rows, share, groups) of the pure values of a column."""
+    code, names = pd.factorize(text_of(values).to_numpy(object))
     rows = _table(code, target, len(names))
     groups = int(group.max(initial=0)) + 1
     # As one number each: to sort rows of three takes thirty times as long.
     pairs = np.unique((code * groups + group) * 2 + target)
     with_label = _table(pairs // (2 * groups), pairs % 2, len(names))
     members = np.bincount(np.unique(pairs // 2) // groups, minlength=len(names))
-    found = []
-    for at in np.flatnonzero((rows.sum(axis=1) >= min_count) & (members >= min_groups)):
+    for at in np.flatnonzero((rows.sum(axis=1) >= _LEAST_ROWS) & (members >= _LEAST_GROUPS)):
         label = int(rows[at].argmax())
         n, share = int(rows[at].sum()), float(rows[at, label] / rows[at].sum())
         elsewhere = code != at
@@ -159,8 +138,7 @@ def _pure_of(
         other_label = len(np.unique(group[elsewhere & (target != label)]))
         here = clopper_pearson(int(with_label[at, 1 - label]), int(members[at]), _CONFIDENCE)[1]
         if here < clopper_pearson(other_label, others, _CONFIDENCE)[0]:
-            found.append((str(names[at]), (label, n, share, int(members[at]))))
-    return found
+            yield str(names[at]), label, n, share, int(members[at])
 
 
 def _table(code: npt.NDArray[np.int64], target: npt.NDArray[np.int64], values: int) -> npt.NDArray[np.int64]:
@@ -168,7 +146,8 @@ def _table(code: npt.NDArray[np.int64], target: npt.NDArray[np.int64], values: i
     return np.bincount(2 * code + target, minlength=2 * values).reshape(-1, 2)
 
 
-def _text(values: pd.Series) -> pd.Series:
+def text_of(values: pd.Series) -> pd.Series:
+    """Return values as text, missing ones as one text."""
     return values.astype(object).where(values.notna(), MISSING).astype(str)
 
 
@@ -181,7 +160,7 @@ def _numbers(features: pd.DataFrame) -> npt.NDArray[np.float32]:
             number = values.to_numpy(np.float32, na_value=np.nan)
             columns.append(np.where(np.isfinite(number), number, np.nan))
         else:
-            text = _text(values)
+            text = text_of(values)
             counts = text.value_counts()
             frequent = counts[counts >= _FREQUENT].sort_index().nlargest(_MOST_VALUES, keep="first").index
             columns += [(text == value).to_numpy(np.float32) for value in frequent]

@@ -22,13 +22,12 @@ from steps.core.dataset.splits import DEVELOPMENT
 from steps.core.dataset.tables import SLICE_PREFIX, VALIDATION, write_dataset, write_quarantine
 from steps.network.weights import pretrained_weights
 from steps.validate.admission import Validation, validate
-from steps.validate.checks import drift
-from steps.validate.drift_comparison import Comparison, compare_screenshots
-from steps.validate.examination import Circumstances, Examination, examine
+from steps.validate.drift import Comparison, compare_screenshots
 from steps.validate.image_facts import Inspection, inspect, read_facts, read_pictures, write_facts
 from steps.validate.page import write_page
-from steps.validate.report import compose, wanted_pictures
-from steps.validate.rules import RULES, Rule
+from steps.validate.page.content import compose
+from steps.validate.rules import RULES, Examination, examine
+from steps.validate.subject import Circumstances
 from steps.validate.summary import summary
 
 
@@ -69,7 +68,7 @@ def validate_data(args: argparse.Namespace) -> None:
     write_json(args.report / VALIDATION, summary(examined, subject))
     since = (plan.previous.name, sorted(before)) if plan.previous else None
     page = compose(examined, data.batches, data.rows, since=since, subject=subject)
-    write_page(args.report, page, read_pictures(folders, wanted_pictures(examined)))
+    write_page(args.report, page, read_pictures(folders, page.screenshots))
     # Where the run ends here, nothing else of it is published.
     write_quarantine(args.report, validation.quarantined)
     _tell(examined)
@@ -128,9 +127,8 @@ class _Data:
 def _tell(examined: Examination) -> None:
     accepted = examined.subject.accepted
     print(f"Accepted {len(accepted):,} screenshots of {accepted['group'].nunique():,} groups")
-    for finding in examined.findings:
-        if finding.fired:
-            print(f"{finding.rule.severity}: {finding.rule.title}: {finding.measured}")
+    for finding in examined.fired:
+        print(f"{finding.rule.severity}: {finding.rule.title}: {finding.measured}")
 
 
 class _Comparing:
@@ -148,19 +146,19 @@ class _Comparing:
         facts = read_facts(folders, thumbs=False)
         base = settle_labels(theirs.rows).rows.set_index("id").join(facts[facts["problem"] == ""], how="inner")
         new = self._accepted[~self._accepted.index.isin(base.index)]
-        slices = [str(c) for c in new.columns if str(c).startswith(SLICE_PREFIX) and c in base.columns]
+        slices = [str(c) for c in new.columns if str(c).startswith(SLICE_PREFIX)]
         against = f"the champion's training data ({champion.name})"
-        return self._compared(drift.champion, against, base, new, folders=folders, slices=slices)
+        return self._compared("drift-champion", against, base, new, folders=folders, slices=slices)
 
     def with_production(self, facts: pd.DataFrame) -> list[Comparison]:
         """Compare all accepted screenshots with the reference sample, if there is one."""
         base = facts[facts.index.isin(self._data.reference()) & (facts["problem"] == "")]
         against = "the production reference sample"
-        return self._compared(drift.reference, against, base, self._accepted, folders=self._folders, slices=[])
+        return self._compared("drift-reference", against, base, self._accepted, folders=self._folders, slices=[])
 
     def _compared(
         self,
-        rule: Rule,
+        rule: str,
         against: str,
         base: pd.DataFrame,
         new: pd.DataFrame,
@@ -171,20 +169,21 @@ class _Comparing:
         """Compare two samples, indexed by id; `folders` are those of the base's facts."""
         if base.empty or new.empty:
             return []
-        comparison = compare_screenshots(rule.name, against, base, new, slices, limit=rule.limit)
+        limit = RULES[rule].limit
+        comparison = compare_screenshots(rule, against, base, new, slices, limit=limit)
         if self._weights is None:
             return [comparison]
         from steps.validate.embedding_drift import embedding_drift, sample_by_group
 
-        base_groups, new_groups = _groups(base), _groups(new)
+        base_groups, new_groups = sample_by_group(_groups(base)), sample_by_group(_groups(new))
         embedded = embedding_drift(
-            read_pictures(folders, sample_by_group(base_groups)),
-            read_pictures(self._folders, sample_by_group(new_groups)),
+            read_pictures(folders, base_groups),
+            read_pictures(self._folders, new_groups),
             base_groups,
             new_groups,
             weights=self._weights,
             backbone=self._args.backbone,
-            limit=rule.limit,
+            limit=limit,
         )
         return [replace(comparison, drifts=[*comparison.drifts, embedded])]
 

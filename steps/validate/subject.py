@@ -1,4 +1,4 @@
-"""What the rules are held against: an admitted snapshot, its circumstances, and figures that several rules share."""
+"""The subject of the rules: an admitted snapshot, its circumstances, and figures that several rules share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from steps.core.dataset.labels import CLASS_NAME
 from steps.core.dataset.tables import SLICE_PREFIX
 from steps.core.gate.provable import Provable
 from steps.validate.admission import Validation
-from steps.validate.drift_comparison import Comparison
+from steps.validate.drift import CATEGORIES, Comparison, features_of
 from steps.validate.label_agreement import Changes, label_changes
-from steps.validate.shortcuts import Probe, feature_sets, probe, pure_values, size_names
+from steps.validate.shortcuts import Probe, feature_sets, probe, pure_values
 
 _VALUES_OF_A_SLICE, _MOST_VALUES = 50, 500
 
@@ -62,27 +62,20 @@ class Subject:
     @cached_property
     def columns(self) -> Mapping[str, "pd.Series[str]"]:
         """The columns whose values may give the label away: size, orientation, format, and the slices."""
-        accepted = self.accepted
-        wide = accepted["width"] > accepted["height"]
-        shown = {
-            "size": size_names(accepted),
-            "orientation": pd.Series(np.where(wide, "landscape", "portrait"), accepted.index),
-            "format": accepted["format"],
-        }
+        accepted, features = self.accepted, features_of(self.accepted)
         slices = {str(c).removeprefix(SLICE_PREFIX): accepted[c] for c in accepted if str(c).startswith(SLICE_PREFIX)}
-        # What the data call a label is the label.
-        slices.pop(CLASS_NAME, None)
+        # A slice may have any name: what was measured goes before what the data say of themselves. And what they call
+        # a label is the label.
+        own = {name: values for name, values in slices.items() if name not in {*CATEGORIES, "group", CLASS_NAME}}
         # Near as many values as screenshots: a name or a number of each, not a slice.
         few = min(max(_VALUES_OF_A_SLICE, len(accepted) // 20), _MOST_VALUES)
-        # A slice may have any name: what was measured goes before what the data say of themselves.
-        own = {name: values for name, values in slices.items() if name not in {*shown, "group"}}
-        return shown | {name: values for name, values in own.items() if 1 < values.nunique() <= few}
+        few_valued = {name: values for name, values in own.items() if 1 < values.nunique() <= few}
+        return {name: features[name] for name in CATEGORIES} | few_valued
 
     @cached_property
     def pure(self) -> pd.DataFrame:
         """The values that give the label away."""
-        frame = self.accepted.assign(**self.columns)
-        return pure_values(frame, list(self.columns), self.labels)
+        return pure_values(self.columns, self.labels, self.accepted["group"])
 
     @cached_property
     def probes(self) -> Mapping[str, Probe]:
@@ -102,5 +95,4 @@ class Subject:
         before = self.given.previous
         if before is None:
             return None
-        after = self.accepted.set_index("id")["label"]
-        return label_changes(before, after, self.given.contested)
+        return label_changes(before, self.accepted.set_index("id")["label"], self.given.contested)

@@ -9,14 +9,7 @@ import pandas as pd
 from steps.core.dataset.labels import CLASS_NAME
 from steps.core.dataset.splits import Split
 from steps.core.dataset.tables import SLICE_PREFIX
-from steps.validate.examination import Examination
-from steps.validate.page import Verdict
-
-
-def verdict_of(examined: Examination) -> Verdict:
-    if examined.stops:
-        return "stopped"
-    return "good, with notes" if any(finding.fired for finding in examined.findings) else "good"
+from steps.validate.rules import Examination
 
 
 def summary(examined: Examination, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,8 +21,8 @@ def summary(examined: Examination, about: Mapping[str, Any]) -> dict[str, Any]:
     called = accepted[column] if column in accepted else pd.Series(pd.NA, accepted.index)
     return {
         "version": 2,
-        "verdict": verdict_of(examined),
-        "rows": len(accepted) + len(quarantined) + subject.validation.decisions,
+        "verdict": examined.verdict,
+        "rows": subject.validation.rows,
         "accepted": len(accepted),
         "quarantined": len(quarantined),
         "decisions": subject.validation.decisions,
@@ -69,16 +62,5 @@ def summary(examined: Examination, about: Mapping[str, Any]) -> dict[str, Any]:
             }
             for comparison in subject.given.comparisons
         },
-        "drifted_slices": [
-            {
-                "rule": comparison.rule,
-                "column": found.column,
-                "value": found.value,
-                "feature": found.drift.feature,
-                "lower": found.drift.lower,
-            }
-            for comparison in subject.given.comparisons
-            for found in comparison.drifted_slices
-        ],
         "subject": dict(about),
     }

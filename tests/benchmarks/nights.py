@@ -25,12 +25,10 @@ from pipelines.storage.folder import FolderObjects
 from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import ObjectInfo
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES, Plan
+from steps.core.dataset.plan import FACTS, FACTS_FILE, FEATURES, INSPECTOR, THUMBNAILS_FILE, TILES, Plan
 from steps.core.dataset.tables import TILES as TILES_FILE
 from steps.core.tiles.features import features_file
 from steps.core.tiles.spec import PreprocessingSpec, part_key
-from steps.validate.image_facts import FACTS as FACTS_FILE
-from steps.validate.image_facts import THUMBNAILS
 
 BUCKET, KEY = "tilegate-local", "0123456789abcdef"
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -118,7 +116,7 @@ def know(folder: Path) -> None:
         for part in ledger.parts:
             if part.digest not in plan.cut:
                 continue
-            for name in (FACTS_FILE, THUMBNAILS):
+            for name in (FACTS_FILE, THUMBNAILS_FILE):
                 source.put(f"{FACTS}/{INSPECTOR}/{part.digest}/{name}", b"")
             key = part_key(spec, part.digest)
             shards = [f"{key}/tiles-{number:016x}.tfrecord" for number in range(-(-part.images // 512))]

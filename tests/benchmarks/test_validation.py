@@ -12,8 +12,9 @@ from steps.core.dataset.rows import read_rows
 from steps.core.dataset.snapshot import Batch
 from steps.validate.admission import validate
 from steps.validate.appearance import LOOK_COLUMNS
-from steps.validate.examination import Circumstances, examine
-from steps.validate.report import compose
+from steps.validate.page.content import compose
+from steps.validate.rules import examine
+from steps.validate.subject import Circumstances
 from steps.validate.summary import summary
 from tests.benchmarks.figures import cpu_seconds
 from tests.benchmarks.labelled_rows import listing, records, write_manifest
@@ -29,7 +30,9 @@ def facts(ids):
     thumbs[-100:], hashes[-100:] = thumbs[:100], hashes[:100]
     frame = pd.DataFrame({name: rng.random(len(ids), dtype=np.float32) for name in LOOK_COLUMNS})
     frame = frame.assign(problem="", refusal="", width=1080, height=2400, format="PNG", mode="RGBA", frames=1)
-    frame = frame.assign(orientation=1, bytes=100_000, phash=hashes, thumb=[row.tobytes() for row in thumbs])
+    frame = frame.assign(
+        orientation=1, camera=False, bytes=100_000, phash=hashes, thumb=[row.tobytes() for row in thumbs]
+    )
     return frame.set_index(pd.Index(ids, name="id"))
 
 

@@ -12,10 +12,10 @@ from steps.core.dataset.classes import Classes
 from steps.core.dataset.rows import no_rows, read_rows
 from steps.core.dataset.snapshot import Batch
 from steps.validate.admission import validate
-from steps.validate.drift_comparison import compare_screenshots
-from steps.validate.examination import Circumstances, examine
+from steps.validate.drift import compare_screenshots
 from steps.validate.image_facts import inspect, read_facts, write_facts
-from steps.validate.rules import RULES
+from steps.validate.rules import RULES, examine
+from steps.validate.subject import Circumstances
 
 CLASSES = Classes("other", "game")
 SIZE = (48, 96)

@@ -1,1 +1,1 @@
-"""The rules, a module for each kind: severity, limit, title, check and sentences of a rule stand together."""
+"""The rules, a module for each severity: limit, title, check and sentences of a rule stand together."""

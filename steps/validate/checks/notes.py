@@ -1,33 +1,97 @@
-"""The other rules for a person to read: odd pictures, rare classes, uneven splits, large groups, unused files."""
+"""The rules for a person to read: drift, shortcuts, odd pictures, rare classes, uneven splits, large groups."""
 
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from steps.core.common.text import printable
 from steps.core.dataset.splits import Split
-from steps.validate.appearance import is_blurry, is_dark, is_low_information, not_phone_reasons
+from steps.core.dataset.tables import SLICE_PREFIX
+from steps.validate.appearance import BLURRY_BELOW, DARK_BELOW, LITTLE_INFORMATION_BELOW, not_phone_reasons
 from steps.validate.rule import Chapter, Finding, Rule, Severity, counted
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from steps.validate.subject import Subject
 
 NOTES = Chapter(Severity.NOTE)
 
 
-@NOTES.rule(
-    "not-phone",
-    "Pictures that are hardly phone screenshots",
-    gallery=("Hardly phone screenshots", "The model will meet phone screenshots only."),
-)
+@NOTES.rule("drift-champion", "New data are unlike the champion's", limit=0.2)
+def champion_drift(rule: Rule, subject: "Subject") -> Finding:
+    return _drift(rule, subject, missing="no approved model yet")
+
+
+@NOTES.rule("drift-reference", "Data are unlike what phones in production show", limit=0.2)
+def reference_drift(rule: Rule, subject: "Subject") -> Finding:
+    return _drift(rule, subject, missing="no production reference sample")
+
+
+def _drift(rule: Rule, subject: "Subject", *, missing: str) -> Finding:
+    comparison = next((found for found in subject.given.comparisons if found.rule == rule.name), None)
+    if comparison is None:
+        return Finding(rule, False, "-", f"Not compared: {missing}, or nothing is new since.")
+    drifted, slices, text = comparison.drifted, comparison.drifted_slices, comparison.text
+    if drifted:
+        worst = max(drifted, key=lambda drift: drift.lower)
+        text += (
+            f" {counted(len(drifted), 'feature')} differ beyond doubt, most {worst.feature}: distance "
+            f"{worst.distance:.2f}, at least {worst.lower:.2f} at 95 %."
+        )
+    if slices:
+        within = slices[0]
+        name = f"{within.column.removeprefix(SLICE_PREFIX)} {printable(within.value, 60)}"
+        text += (
+            f" Within slices {counted(len(slices), 'feature')} differ, most {within.drift.feature} of "
+            f"{name}: at least {within.drift.lower:.2f}."
+        )
+    measured = counted(len(drifted) + len(slices), "feature")
+    return Finding(rule, bool(drifted or slices), measured, text)
+
+
+@NOTES.rule("pure-value", "Values that occur with one label only", limit=0.05, unit="%")
+def pure_value(rule: Rule, subject: "Subject") -> Finding:
+    said, ids = [], []
+    for row in subject.pure.to_dict("records"):
+        share = "all of them" if row["share"] == 1 else f"{row['share']:.0%}"
+        said.append(
+            f"{row['column']} {row['value']}: {row['n']} screenshots of {row['groups']} groups, "
+            f"{subject.names[row['label']]} {share}"
+        )
+        ids += list(subject.accepted.loc[subject.columns[row["column"]] == row["value"], "id"].head(1))
+    text = f"Whoever knows the value knows the label. {'; '.join(said)}." if said else "None."
+    return Finding(rule, bool(said), counted(len(said), "value"), text, tuple(ids))
+
+
+def _shortcut(rule: Rule, subject: "Subject") -> Finding:
+    found = subject.probes.get(rule.name)
+    if found is None:
+        return Finding(rule, False, "-", "Too few groups of both classes to measure it.")
+    text = (
+        f"A small model that sees nothing else reaches an AUC of {found.auc:.2f} ({found.lower:.2f} to "
+        f"{found.upper:.2f} by group) on groups that it has not seen; 0.5 is chance."
+    )
+    fired = found.auc > rule.limit
+    if fired:
+        text += " A classifier may learn this instead of what the pictures show: report such slices apart."
+    return Finding(rule, fired, f"AUC {found.auc:.2f}", text)
+
+
+for _name, _title, _limit in (
+    ("size", "Size and orientation alone predict the label", 0.6),
+    ("colour", "Colour and brightness alone predict the label", 0.7),
+    ("file", "Format and file size alone predict the label", 0.6),
+):
+    NOTES.rule(f"shortcut-{_name}", _title, limit=_limit, unit="AUC")(_shortcut)
+
+
+@NOTES.rule("not-phone", "Pictures that are hardly phone screenshots")
 def not_phone(rule: Rule, subject: "Subject") -> Finding:
     reasons = not_phone_reasons(subject.accepted).dropna()
     ids = subject.accepted["id"].loc[reasons.index]
     odd = dict(zip(ids.tolist(), reasons.tolist(), strict=True))
     kinds = Counter(reason.split(": ", 1)[-1] for reason in odd.values())
     most = "; ".join(f"{kind} ({count})" for kind, count in kinds.most_common(3))
-    return _odd(rule, subject, odd, f" Most: {most}." if odd else "")
+    return _odd(rule, subject, odd, f" The model will meet phone screenshots only. Most: {most}." if odd else "")
 
 
 @NOTES.rule("class-balance", "A class that is rare", limit=0.1, unit="%")
@@ -98,23 +162,19 @@ def near_duplicates(rule: Rule, subject: "Subject") -> Finding:
     return Finding(rule, len(shared) > 0, measured, text, tuple(ids.tolist()))
 
 
-@NOTES.rule("dark", "Dark pictures", gallery=("Darkest", "Even their brightest parts are dark."))
+@NOTES.rule("dark", "Pictures whose brightest parts are dark")
 def dark(rule: Rule, subject: "Subject") -> Finding:
-    return _worst(rule, subject, is_dark(subject.accepted), "dark_quantile", "brightest parts {:.2f}")
+    return _below(rule, subject, "dark_quantile", DARK_BELOW, "brightest parts {:.2f}")
 
 
-@NOTES.rule("blurry", "Blurry pictures", gallery=("Blurry", "No crisp edge: scaled up, or photographed."))
+@NOTES.rule("blurry", "Pictures without a crisp edge: scaled up, or photographed")
 def blurry(rule: Rule, subject: "Subject") -> Finding:
-    return _worst(rule, subject, is_blurry(subject.accepted), "sharpness", "sharpness {:.2f}")
+    return _below(rule, subject, "sharpness", BLURRY_BELOW, "sharpness {:.2f}")
 
 
-@NOTES.rule(
-    "low-information",
-    "Pictures that show next to nothing",
-    gallery=("Next to nothing to see", "Nearly one colour: is the label in the picture at all?"),
-)
+@NOTES.rule("low-information", "Pictures that show next to nothing")
 def low_information(rule: Rule, subject: "Subject") -> Finding:
-    return _worst(rule, subject, is_low_information(subject.accepted), "entropy", "{:.2f} bits of information")
+    return _below(rule, subject, "entropy", LITTLE_INFORMATION_BELOW, "{:.2f} bits of information")
 
 
 @NOTES.rule("unused-files", "Files that no usable row names")
@@ -123,13 +183,14 @@ def unused_files(rule: Rule, subject: "Subject") -> Finding:
     return Finding(rule, subject.given.unused_files > 0, measured, f"{measured} that no usable row names.")
 
 
-def _worst(rule: Rule, subject: "Subject", odd: "pd.Series[bool]", column: str, caption: str) -> Finding:
-    """Report the odd pictures by what is measured in `column`, the smallest first."""
-    worst = subject.accepted.loc[odd.to_numpy(bool), ["id", column]].sort_values(column, kind="stable")
+def _below(rule: Rule, subject: "Subject", column: str, limit: float, caption: str) -> Finding:
+    """Report the pictures whose `column` is below a limit, the smallest first; what is not measured is not odd."""
+    worst = subject.accepted.loc[subject.accepted[column] < limit, ["id", column]].sort_values(column, kind="stable")
     captions = map(caption.format, worst[column].tolist())
     return _odd(rule, subject, dict(zip(worst["id"].tolist(), captions, strict=True)))
 
 
 def _odd(rule: Rule, subject: "Subject", captions: Mapping[str, str], more: str = "") -> Finding:
+    """Report odd pictures, with a caption for each by its id."""
     share, measured = len(captions) / max(len(subject.accepted), 1), counted(len(captions), "screenshot")
-    return Finding(rule, share > rule.limit, measured, f"{measured} ({share:.1%}).{more}", tuple(captions), captions)
+    return Finding(rule, bool(captions), measured, f"{measured} ({share:.1%}).{more}", tuple(captions), captions)

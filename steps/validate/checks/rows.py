@@ -1,17 +1,17 @@
-"""The rules that keep a row out, each with what mends the row and the module that refuses it."""
+"""The rules that keep a row out, each with what mends the row; the module that refuses it raises the rule's name."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from steps.validate.label_agreement import AGREEMENT_LIMIT
-from steps.validate.remedy import How, Remedy
-from steps.validate.rule import Finding, Rule, Severity, counted
+from steps.validate.rule import Finding, Remedy, Rule, Severity, counted
 
 if TYPE_CHECKING:
     from steps.validate.subject import Subject
 
 
 def _refused(rule: Rule, subject: "Subject") -> Finding:
-    """Count the rows that were refused by the rule's name: what is wrong with each is told where it is refused."""
+    """Count the rows that were refused by the rule's name, with what was said where they were refused."""
     rows = [row for row in subject.validation.quarantined if row.reason == rule.name]
     measured = counted(len(rows), "row")
     if not rows:
@@ -20,110 +20,40 @@ def _refused(rule: Rule, subject: "Subject") -> Finding:
     return Finding(rule, True, measured, text, tuple(dict.fromkeys(row.sha256 for row in rows if row.sha256)))
 
 
-def _rule(
-    name: str,
-    title: str,
-    raised_in: str,
-    remedy: Remedy,
-    *,
-    limit: float = 0.0,
-    unit: str = "",
-    gallery: tuple[str, str] | None = None,
-    harmless: bool = False,
-) -> Rule:
-    return Rule(name, Severity.QUARANTINE, title, _refused, limit, unit, gallery, remedy, raised_in, harmless)
+def _rule(name: str, title: str, remedy: Remedy, *, harmless: bool = False) -> Rule:
+    return Rule(name, Severity.QUARANTINE, title, _refused, remedy=remedy, harmless=harmless)
 
 
-_ANEW = Remedy(
-    How.ADD, "Write the row anew, with its place in a column `replaces`, and `tilegate data add --kind review` it."
-)
-_OTHER_FILE = Remedy(How.READMIT, "Give the right file.", "--file FILE")
+_ANEW = Remedy("Write the row anew, with its place in a column `replaces`, and `tilegate data add --kind review` it.")
+_OTHER_FILE = Remedy("Give the right file.", "readmit", "--file FILE")
+_WITHOUT_COLUMNS = Remedy("Take it without the columns that cannot be right.", "readmit")
+_ANY_FILE = "Give the right file, or without --file take the one that is there."
+_OF_PICTURES = "Decide on the label, or type --waive near-conflict instead of one."
+_OF_LABELLERS = Remedy("Decide on the label, or type --waive labeller instead of one.", "decide")
+_SAME = Remedy("Nothing is lost: another row brings the same bytes with the same label.")
+_OVERRULED = Remedy("Nothing is lost: a reviewer has decided otherwise.")
+_LEAK = Remedy("It stays out, so that no split sees what is in another.")
+_UNKNOWN = Remedy("`tilegate data add` the batch that holds the screenshot.")
+_REPLACED = Remedy("Mended already: a later batch replaces the row.")
 
 RULES = (
     # Rows, before any image is opened.
-    _rule("manifest-line", "Rows that are no rows", "steps.core.dataset.label_files", _ANEW),
-    _rule(
-        "label",
-        "Labels that are none of the classes",
-        "steps.core.dataset.classes",
-        Remedy(How.READMIT, "Give the right label.", "--label LABEL"),
-    ),
-    _rule("formula", "Cells that a spreadsheet would run", "steps.core.dataset.label_files", _ANEW),
-    _rule(
-        "schema",
-        "Columns with impossible values",
-        "steps.core.dataset.rows",
-        Remedy(How.READMIT, "Take it without the columns that cannot be right."),
-    ),
-    _rule("path", "Paths that leave the batch", "steps.core.dataset.paths", _OTHER_FILE),
-    _rule("missing-file", "Rows without their file", "steps.core.dataset.paths", _OTHER_FILE),
+    _rule("manifest-line", "Rows that are no rows", _ANEW),
+    _rule("label", "Labels that are none of the classes", Remedy("Give the right label.", "readmit", "--label LABEL")),
+    _rule("formula", "Cells that a spreadsheet would run", _ANEW),
+    _rule("schema", "Columns with impossible values", _WITHOUT_COLUMNS),
+    _rule("path", "Paths that leave the batch", _OTHER_FILE),
+    _rule("missing-file", "Rows without their file", _OTHER_FILE),
     # Images.
-    _rule(
-        "image",
-        "Files that are no usable image",
-        "steps.validate.image_facts",
-        Remedy(How.READMIT, "Give a file that opens.", "--file FILE"),
-    ),
-    _rule(
-        "checksum",
-        "Files that are not the bytes they are said to be",
-        "steps.validate.admission",
-        Remedy(How.READMIT, "Give the right file, or without --file take the one that is there.", "--file FILE"),
-    ),
+    _rule("image", "Files that are no usable image", Remedy("Give a file that opens.", "readmit", "--file FILE")),
+    _rule("checksum", "Files that are not the bytes they are said to be", Remedy(_ANY_FILE, "readmit", "--file FILE")),
     # Screenshots against each other.
-    _rule(
-        "duplicate",
-        "The same bytes again",
-        "steps.core.dataset.label_resolution",
-        Remedy(How.NOTHING, "Nothing is lost: another row brings the same bytes with the same label."),
-        harmless=True,
-    ),
-    _rule(
-        "superseded",
-        "Labels that a reviewer overruled",
-        "steps.core.dataset.label_resolution",
-        Remedy(How.NOTHING, "Nothing is lost: a reviewer has decided otherwise."),
-        harmless=True,
-    ),
-    _rule(
-        "label-conflict",
-        "The same bytes with contradicting labels",
-        "steps.core.dataset.label_resolution",
-        Remedy(How.DECIDE, "Decide on the label."),
-        gallery=("Contradicting labels", "The same bytes, labelled both ways: a reviewer decides."),
-    ),
-    _rule(
-        "near-conflict",
-        "Nearly the same picture with contradicting labels",
-        "steps.validate.admission",
-        Remedy(How.DECIDE, "Decide on the label, or type --waive near-conflict instead of one."),
-        gallery=("Contradicting labels", "Nearly the same picture, labelled both ways: a reviewer decides."),
-    ),
-    _rule(
-        "split-leak",
-        "Nearly the same picture as one in another split",
-        "steps.validate.admission",
-        Remedy(How.NOTHING, "It stays out, so that no split sees what is in another."),
-    ),
-    _rule(
-        "labeller",
-        "Labellers who contradict the others",
-        "steps.validate.admission",
-        Remedy(How.DECIDE, "Decide on the label, or type --waive labeller instead of one."),
-        limit=AGREEMENT_LIMIT,
-        unit="%",
-    ),
-    _rule(
-        "unknown-id",
-        "Decisions about screenshots that are not there",
-        "steps.validate.admission",
-        Remedy(How.ADD, "`tilegate data add` the batch that holds the screenshot."),
-    ),
-    _rule(
-        "replaced",
-        "Refused rows that were mended in a later batch",
-        "steps.validate.admission",
-        Remedy(How.NOTHING, "Mended already: a later batch replaces the row."),
-        harmless=True,
-    ),
+    _rule("duplicate", "The same bytes again", _SAME, harmless=True),
+    _rule("superseded", "Labels that a reviewer overruled", _OVERRULED, harmless=True),
+    _rule("label-conflict", "The same bytes with contradicting labels", Remedy("Decide on the label.", "decide")),
+    _rule("near-conflict", "Nearly the same picture with contradicting labels", Remedy(_OF_PICTURES, "decide")),
+    _rule("split-leak", "Nearly the same picture as one in another split", _LEAK),
+    replace(_rule("labeller", "Labellers who contradict the others", _OF_LABELLERS), limit=AGREEMENT_LIMIT, unit="%"),
+    _rule("unknown-id", "Decisions about screenshots that are not there", _UNKNOWN),
+    _rule("replaced", "Refused rows that were mended in a later batch", _REPLACED, harmless=True),
 )

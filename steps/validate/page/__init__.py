@@ -4,124 +4,76 @@ One HTML file that needs no network and no JavaScript: its own policy forbids bo
 strangers' manifests.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from steps.core.common.files import write_text
 from steps.core.html import environment
 from steps.core.html.album import Album
-from steps.validate.page.model import (
-    BatchCount,
-    Changes,
-    Comparison,
-    Composition,
-    Counts,
-    Example,
-    Feature,
-    Finding,
-    Gallery,
-    LabelChange,
-    Page,
-    Pair,
-    Probe,
-    QuarantinedRow,
-    Relation,
-    SliceDrift,
-    Tally,
-    Verdict,
-)
+from steps.validate.drift import CATEGORIES, Comparison, Drift, is_number
+from steps.validate.page.content import LIMITS, Page
 from steps.validate.page.plots import histogram
+from steps.validate.rule import Finding, decision
 from steps.validate.rules import RULES, Severity
-
-__all__ = [
-    "FILE_NAME",
-    "BatchCount",
-    "Changes",
-    "Comparison",
-    "Composition",
-    "Counts",
-    "Example",
-    "Feature",
-    "Finding",
-    "Gallery",
-    "LabelChange",
-    "Page",
-    "Pair",
-    "Probe",
-    "QuarantinedRow",
-    "Relation",
-    "SliceDrift",
-    "Tally",
-    "Verdict",
-    "write_page",
-]
 
 FILE_NAME = "report.html"
 # Characters of pictures; the rest of a page, lists at their limits and plots included, stays far below a megabyte.
 _PICTURES = 3_800_000
 _SEVERITIES = (Severity.STOP, Severity.QUARANTINE, Severity.NOTE)
-_RELATIONS = ("labels contradict", "across splits", "same label")
-# How many of each kind a person may want to look at; lists beyond say what they leave out.
-_LIMITS = {
-    "examples": 8,
-    "galleries": 16,
-    "gallery": 12,
-    "pairs": 12,
-    "plots": 8,
-    "bars": 6,
-    "features": 40,
-    "slices": 10,
-    "batches": 30,
-    "columns": 30,
-    "tallies": 12,
-    "quarantine": 40,
-    "names": 12,
-}
 
 
 def write_page(folder: Path, page: Page, pictures: Mapping[str, bytes]) -> None:
-    """Write `report.html`; `pictures` are small JPEGs by the keys that the page's examples name."""
+    """Write `report.html`; `pictures` are small JPEGs by id, as many of the page's screenshots as have one."""
     templates = environment(
         "steps.validate.page",
         picture=Album(pictures, _PICTURES),
         histogram=histogram,
         rule_title=lambda reason: RULES[reason].title if reason in RULES else reason,
-        place=_place,
+        commands=_commands,
         plotted=_plotted,
-        most=_LIMITS,
+        most=LIMITS,
     )
     html = templates.get_template("page.html.j2").render(
         page=page,
-        fired=sorted((f for f in page.findings if f.fired), key=lambda f: _SEVERITIES.index(f.severity)),
+        fired=sorted((f for f in page.findings if f.fired), key=lambda f: _SEVERITIES.index(f.rule.severity)),
         fine=[f for f in page.findings if not f.fired],
-        pairs=sorted(page.duplicates, key=lambda pair: _RELATIONS.index(pair.what)),
+        measured=[name for name in CATEGORIES if name in page.tables],
+        slices=[name for name in page.tables if name not in CATEGORIES],
     )
     write_text(folder / FILE_NAME, html)
 
 
-def _plotted(features: Sequence[Feature]) -> list[dict[str, Any]]:
-    """Return the drifted features, or if none has drifted the three most distant, with what a plot of each needs."""
-    ordered = sorted(features, key=lambda f: (not f.drifted, -f.lower))
-    chosen = [f for f in ordered if f.drifted][: _LIMITS["plots"]] or ordered[:3]
-    out: list[dict[str, Any]] = []
-    for feature in sorted(chosen, key=lambda f: isinstance(f.base, Mapping)):  # of one kind side by side
-        bars = _bars(feature)
-        out.append({"feature": feature, "bars": bars, "longest": max((max(b[1:]) for b in bars or ()), default=1)})
-    return out
+def _commands(finding: Finding, classes: tuple[str, str]) -> list[str]:
+    """Return what a reviewer types to decide on the first screenshot of a contradiction, a command for each class."""
+    remedy = finding.rule.remedy
+    decides = remedy is not None and remedy.means == "decide" and finding.ids
+    return [decision(finding.ids[0], name) for name in classes] if decides else []
 
 
-def _place(auc: float) -> str:
-    """Return where an AUC lies on an axis from 0.4 to 1, in percent of its length."""
-    return f"{100 * min(max((auc - 0.4) / 0.6, 0), 1):.2f}"
+def _plotted(comparison: Comparison) -> list[tuple[Drift, list[Any], list[Any]]]:
+    """Return the drifted features, or if none has drifted the three most distant; those drawn as bars come last.
+
+    With each come the samples of a histogram, or (value, share of the base, share of the new) of its bars; neither for
+    an embedding.
+    """
+    ordered = sorted(comparison.drifts, key=lambda drift: (not drift.drifted, -drift.lower))
+    chosen = [drift for drift in ordered if drift.drifted][: LIMITS["plots"]] or ordered[:3]
+    plots: list[tuple[Drift, list[Any], list[Any]]] = []
+    for drift in chosen:
+        columns = [frame[drift.feature] for frame in (comparison.base, comparison.new) if drift.feature in frame]
+        if columns and not is_number(columns[0]):
+            plots.append((drift, [], _bars(*columns)))
+        else:
+            plots.append((drift, [column.to_numpy(float) for column in columns], []))
+    return sorted(plots, key=lambda plot: bool(plot[2]))
 
 
-def _bars(feature: Feature) -> list[tuple[str, float, float]] | None:
-    """Return (value, share of the base, share of the new) of the values that differ most; None for numbers."""
-    base, new = feature.base, feature.new
-    if not isinstance(base, Mapping) or not isinstance(new, Mapping):
-        return None
-    totals = [max(sum(counts.values()), 1) for counts in (base, new)]
-    bars = [(value, base.get(value, 0) / totals[0], new.get(value, 0) / totals[1]) for value in sorted({*base, *new})]
-    bars = [bar for bar in bars if max(bar[1:])]
-    return sorted(bars, key=lambda bar: -abs(bar[1] - bar[2]))[: _LIMITS["bars"]]
+def _bars(base: pd.Series, new: pd.Series) -> list[tuple[str, float, float]]:
+    """Return the values whose shares differ most."""
+    counts = [values.value_counts(normalize=True) for values in (base, new)]
+    of_base, of_new = ({str(value): share for value, share in shares.items()} for shares in counts)
+    bars = [(value, of_base.get(value, 0.0), of_new.get(value, 0.0)) for value in sorted({*of_base, *of_new})]
+    return sorted(bars, key=lambda bar: -abs(bar[1] - bar[2]))[: LIMITS["bars"]]

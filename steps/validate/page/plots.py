@@ -7,7 +7,6 @@ from markupsafe import Markup
 from steps.core.html.drawing import PAGE, style, svg
 
 _BINS = 30
-_WIDE_RANGE = 100
 
 
 def histogram(name: str, base: npt.NDArray[np.float64], new: npt.NDArray[np.float64]) -> Markup:
@@ -19,34 +18,27 @@ def histogram(name: str, base: npt.NDArray[np.float64], new: npt.NDArray[np.floa
     import matplotlib.ticker
 
     samples = [sample[np.isfinite(sample)] for sample in (base, new)]
-    bins, scale = _bins(np.concatenate(samples))
+    bins = _bins(np.concatenate(samples))
     with style(PAGE, name):
         figure = matplotlib.figure.Figure(figsize=(3.4, 1.7), layout="constrained")
         axes = figure.subplots()
-        axes.set_xscale(scale)
         shares = [_shares(sample, bins) for sample in samples]
         axes.stairs(shares[0], bins, fill=True, color=PAGE["base"], alpha=0.45)
         axes.stairs(shares[1], bins, color=PAGE["new"], linewidth=1.4)
         axes.set(xlim=(bins[0], bins[-1]), ylim=(0, None))
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
         axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
-        if scale == "linear":
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
-            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
         return svg(figure)
 
 
-def _bins(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], str]:
-    """Return the edges of the bins and the name of the axis' scale."""
+def _bins(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     if not len(values):
-        return np.linspace(0, 1, 2), "linear"
+        return np.linspace(0, 1, 2)
     low, high = np.percentile(values, [0.5, 99.5])
-    if low == high:
-        reach = max(abs(low), 1) / 2
-        return np.linspace(low - reach, high + reach, _BINS), "linear"
-    if low > 0 and high / low > _WIDE_RANGE:
-        return np.geomspace(low, high, _BINS + 1), "log"
-    return np.linspace(low, high, _BINS + 1), "linear"
+    reach = max(abs(low), 1) / 2 if low == high else 0
+    return np.linspace(low - reach, high + reach, _BINS + 1)
 
 
 def _shares(sample: npt.NDArray[np.float64], bins: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

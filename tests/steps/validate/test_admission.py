@@ -189,6 +189,12 @@ def test_a_screenshot_of_unknown_origin_joins_the_group_of_its_near_duplicate(da
     assert row["cluster"] != again or (check(data).accepted["cluster"] == again).sum() == 2
 
 
+def refused_for_their_labeller(validation):
+    """Return the rows that are out because of who labelled them: their picture, and the labeller."""
+    rows = [row for row in validation.quarantined if row.reason == "labeller"]
+    return [(row.source_ref, row.detail.partition(" screenshots ")[0]) for row in rows]
+
+
 def test_rows_of_a_labeller_who_contradicts_the_others_stay_out(data, check):
     for number in range(30):
         name = f"shared{number}.png"
@@ -200,9 +206,7 @@ def test_rows_of_a_labeller_who_contradicts_the_others_stay_out(data, check):
     data.draw("fine.png", 3001)
     data.label("fine.png", 1, worker="ann", app="fine")
     validation = check(data)
-    assert [labeller.name for labeller in validation.labellers if labeller.flagged] == ["mal"]
-    by_reason = [row.source_ref for row in validation.quarantined if row.reason == "labeller"]
-    assert by_reason == ["alone.png"]
+    assert refused_for_their_labeller(validation) == [("alone.png", "mal agrees with the others on 0 of 30")]
     assert "fine.png" in validation.accepted["source_ref"].tolist()
 
 
@@ -344,7 +348,9 @@ def test_a_labeller_does_not_escape_by_another_column(data, check, tmp_path):
         data.draw(name, 2000 + number)
         for worker in ("ann", "bob", "mal"):
             data.label(name, (number + (worker == "mal")) % 2, worker=worker, app=f"s{number}")
-    assert [labeller.name for labeller in check(data).labellers if labeller.flagged] == ["mal"]
+    data.draw("alone.png", 3000)
+    data.label("alone.png", 1, worker="mal", app="alone")
+    assert refused_for_their_labeller(check(data)) == [("alone.png", "mal agrees with the others on 0 of 30")]
 
 
 def test_only_a_reviewers_used_row_mends_another(data, check, tmp_path):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from steps.validate.drift import category_margin, classifier_two_sample, compare, compare_slices, numeric_margin
+from steps.validate.drift import category_margin, compare, compare_slices, numeric_margin
+from steps.validate.embedding_drift import classifier_two_sample
 
 FEATURES = ["brightness", "entropy", "format", "landscape"]
 
@@ -57,7 +58,6 @@ def test_screenshots_of_few_apps_do_not_count_as_independent():
 def test_a_shift_is_found_in_the_features_that_have_it():
     drifts = of(compare(sample(1), sample(2, shift=1.5, png=0.1), FEATURES))
     assert [name for name in FEATURES if drifts[name].drifted] == ["brightness", "format"]
-    assert [drifts[name].kind for name in FEATURES] == ["numeric", "numeric", "category", "category"]
 
 
 def test_a_tiny_shift_is_no_drift_however_many_rows_show_it():
@@ -193,13 +193,18 @@ def vectors(seed, rows=300, *, shift=0.0):
     return np.random.default_rng(seed).normal(shift, 1, (rows, 8)).astype(np.float32)
 
 
+def told_apart(base, new, **options):
+    """Compare embeddings in which each row is a group of its own."""
+    return classifier_two_sample(base, new, range(len(base)), range(-len(new), 0), **options)
+
+
 def test_a_classifier_hardly_ever_tells_equal_embeddings_apart():
-    alarms = [classifier_two_sample(vectors(2 * n, 60), vectors(2 * n + 1, 60), limit=0.0).drifted for n in range(60)]
+    alarms = [told_apart(vectors(2 * n, 60), vectors(2 * n + 1, 60), limit=0.0).drifted for n in range(60)]
     assert np.mean(alarms) <= 0.05
 
 
 def test_a_classifier_tells_shifted_embeddings_apart_and_its_bound_holds():
-    drift = classifier_two_sample(vectors(1, 2000), vectors(2, 500, shift=0.5))
+    drift = told_apart(vectors(1, 2000), vectors(2, 500, shift=0.5))
     true = 2 * stats.norm.cdf(0.5 * np.sqrt(8) / 2) - 1
     assert drift.drifted
     assert drift.lower < true
@@ -212,7 +217,7 @@ def test_a_classifier_that_knows_apps_by_heart_finds_no_drift():
     group = np.repeat(np.arange(60), 30)
     value = rng.normal(0, 1, (60, 48))[group] + rng.normal(0, 0.01, (1800, 48))
     first = group < 30
-    alone = classifier_two_sample(value[first], value[~first])
+    alone = told_apart(value[first], value[~first])
     assert alone.drifted
     grouped = classifier_two_sample(value[first], value[~first], group[first], group[~first])
     assert (grouped.drifted, grouped.n_base, grouped.n_new) == (False, 15, 15)
@@ -226,21 +231,16 @@ def test_an_app_in_both_samples_stays_on_one_side_of_the_classifier():
 
 
 def test_the_classifier_gives_the_same_answer_again():
-    assert classifier_two_sample(vectors(1), vectors(2)) == classifier_two_sample(vectors(1), vectors(2))
+    assert told_apart(vectors(1), vectors(2)) == told_apart(vectors(1), vectors(2))
 
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_the_classifier_says_nothing_of_one_row(rows):
-    drift = classifier_two_sample(vectors(1), vectors(2, rows, shift=9))
+    drift = told_apart(vectors(1), vectors(2, rows, shift=9))
     assert (drift.distance, drift.lower, drift.drifted) == (0, 0, False)
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((3, 7)), np.zeros(8), np.full((3, 8), np.nan)])
 def test_embeddings_that_do_not_fit_are_refused(wrong):
-    with pytest.raises(ValueError, match="embeddings"):
-        classifier_two_sample(vectors(1), wrong)
-
-
-def test_groups_of_another_length_are_refused():
-    with pytest.raises(ValueError, match="2 and 300 groups for 300 and 300"):
-        classifier_two_sample(vectors(1), vectors(2), ["a", "b"], np.arange(300))
+    with pytest.raises(ValueError, match=r"dimension|NaN"):
+        told_apart(vectors(1), wrong)

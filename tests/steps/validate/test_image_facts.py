@@ -12,11 +12,10 @@ from PIL import Image
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
+from steps.core.dataset.plan import FACTS_FILE, THUMBNAILS_FILE
 from steps.core.tiles.decode import MAX_BYTES, ImageFacts
 from steps.validate.appearance import LOOK_COLUMNS, look_of
 from steps.validate.image_facts import (
-    FACTS,
-    THUMBNAILS,
     Inspection,
     inspect,
     picture_of,
@@ -144,7 +143,7 @@ def test_a_part_without_a_readable_image_has_facts_of_the_same_types(tmp_path, p
 def test_the_same_inspections_make_the_same_bytes_in_any_order(tmp_path, part):
     folder, seen = part
     write_facts(tmp_path, seen[::-1])
-    for name in (FACTS, THUMBNAILS):
+    for name in (FACTS_FILE, THUMBNAILS_FILE):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
@@ -186,7 +185,7 @@ def spoil(path, how):
 @pytest.mark.parametrize("how", ["gone", "empty", "cut", "text", "other table"])
 def test_tables_that_cannot_be_read_are_one_sentence(tmp_path, how):
     write_facts(tmp_path, [Inspection("a" * 64, "image", "no")])
-    for name, read in ((FACTS, read_facts), (THUMBNAILS, lambda folders: read_pictures(folders, ["a" * 64]))):
+    for name, read in ((FACTS_FILE, read_facts), (THUMBNAILS_FILE, lambda folders: read_pictures(folders, ["a" * 64]))):
         spoil(tmp_path / name, how)
         with pytest.raises(UserError, match=rf"{name}: what is known of a part cannot be read .*; plan the run again"):
             read([tmp_path])

@@ -10,14 +10,14 @@ import pytest
 
 from steps.core.dataset.snapshot import Batch
 from steps.core.dataset.splits import Split, split_of
-from steps.validate.examination import Circumstances, Examination
 from steps.validate.image_facts import read_facts, read_pictures
-from steps.validate.page import FILE_NAME, Page, write_page
-from steps.validate.report import compose, wanted_pictures
-from steps.validate.rules import RULES, Severity
-from steps.validate.subject import Subject
+from steps.validate.page import FILE_NAME, write_page
+from steps.validate.page.content import LIMITS, Page, compose
+from steps.validate.rules import RULES, Examination, Severity
+from steps.validate.subject import Circumstances, Subject
 from steps.validate.summary import summary
 from tests.steps.drawn import CLASSES, Drawn, compared, examined, picture, validated
+from tests.steps.reading import Reader
 
 QUARANTINE = {name for name, rule in RULES.items() if rule.severity is Severity.QUARANTINE}
 
@@ -164,8 +164,8 @@ def test_the_figures_are_strict_json_and_add_up(cases, name):
 def test_the_page_of_any_set_is_written(cases, name, tmp_path):
     case = cases[name]
     found = case.page(since=("version 1", []))
-    assert [finding.rule for finding in found.findings] == list(RULES)
-    write_page(tmp_path, found, read_pictures([case.facts], wanted_pictures(case.examined)))
+    assert [finding.rule.name for finding in found.findings] == list(RULES)
+    write_page(tmp_path, found, read_pictures([case.facts], found.screenshots))
     assert ("Stopped" in (tmp_path / FILE_NAME).read_text()) == (found.verdict == "stopped") == (name != "ordinary")
 
 
@@ -173,8 +173,8 @@ def test_nothing_accepted_is_stopped_and_says_why(cases):
     page = cases["nothing_accepted"].page()
     assert page.verdict == "stopped"
     assert page.message.startswith("There is no usable screenshot at all.")
-    assert page.counts.per_class == (0, 0)
-    assert [(row.row, row.reason, row.image) for row in page.quarantine] == [(1, "missing-file", "")]
+    assert page.per_class == (0, 0)
+    assert [(row.row, row.reason, row.sha256) for row in page.quarantine] == [(1, "missing-file", "")]
 
 
 def test_the_verdict_follows_from_what_fired(cases):
@@ -190,66 +190,69 @@ def test_the_verdict_follows_from_what_fired(cases):
 def test_every_reason_of_quarantine_is_counted_and_shown(cases):
     case = cases["everything_refused"]
     page = case.page()
-    assert set(page.counts.quarantined) == QUARANTINE
-    assert set(summary(case.examined, {})["quarantined_by_reason"]) == QUARANTINE
-    assert sum(page.counts.quarantined.values()) == len(case.examined.subject.validation.quarantined)
-    refused = {finding.rule for finding in page.findings if finding.fired} & QUARANTINE
-    assert refused == QUARANTINE
+    counts = summary(case.examined, {})["quarantined_by_reason"]
+    assert set(counts) == QUARANTINE
+    refused = {finding.rule.name: finding.measured for finding in page.findings if finding.fired}
+    assert {name: int(refused[name].split()[0]) for name in QUARANTINE} == counts
+    assert sum(counts.values()) == len(page.quarantine) == len(case.examined.subject.validation.quarantined)
 
 
 def test_batches_are_counted_each_for_itself(cases):
     case = cases["everything_refused"]
-    batches = {batch.name: batch for batch in case.page(since=("version 1", ["b-1"])).counts.batches}
+    batches = {count.batch.name: count for count in case.page(since=("version 1", ["b-1"])).batches}
     assert [batch.new for batch in batches.values()] == [False, True, True]
     assert (batches["b-2"].accepted, batches["b-2"].quarantined) == (1, 1)
     assert (batches["b-3"].accepted, batches["b-3"].quarantined) == (1, 0)
-    assert all(batch.rows == batch.accepted + batch.quarantined for batch in batches.values())
-    rows = sum(batch.rows for batch in batches.values()) + case.examined.subject.validation.decisions
-    assert rows == case.page().counts.rows
+    rows = sum(batch.accepted + batch.quarantined for batch in batches.values())
+    assert rows + case.examined.subject.validation.decisions == case.page().rows
 
 
 def test_a_screenshot_that_no_batch_holds_is_shown_with_the_decision_about_it(cases):
-    finding = next(f for f in cases["everything_refused"].page().findings if f.rule == "unknown-id")
-    shown = finding.examples[0]
+    page = cases["everything_refused"].page()
+    finding = next(f for f in page.findings if f.rule.name == "unknown-id")
+    shown = page.screenshots[finding.ids[0]]
     assert (shown.id, shown.label, shown.batch, shown.row, shown.group) == ("0" * 64, "game", "b-2", 16, "")
 
 
-def test_contradictions_have_a_gallery_with_the_commands_that_decide_them(cases):
+def test_contradictions_are_shown_with_the_commands_that_decide_them(cases, tmp_path):
     case = cases["everything_refused"]
-    galleries = [g for g in case.page().galleries if g.heading == "Contradicting labels"]
-    assert [gallery.total for gallery in galleries] == [5, 2]
-    ids = [one.id for one in galleries[1].examples]
-    assert set(ids) == {case.ids["left.png"], case.ids["right.png"]}
-    assert galleries[1].commands == [
-        f"tilegate data decide {ids[0][:12]} {name} --by NAME --reason TEXT" for name in ("other", "game")
-    ]
-    assert {(one.batch, one.group) for one in galleries[1].examples} == {("b-1", "pair")}
+    page = case.page()
+    conflict, near = (f for f in page.findings if f.rule.name in ("label-conflict", "near-conflict"))
+    assert (len(conflict.ids), len(near.ids)) == (5, 2)
+    assert set(near.ids) == {case.ids["left.png"], case.ids["right.png"]}
+    assert {(page.screenshots[one].batch, page.screenshots[one].group) for one in near.ids} == {("b-1", "pair")}
+    write_page(tmp_path, page, {})
+    text = (tmp_path / FILE_NAME).read_text()
+    for finding in (conflict, near):
+        for name in ("other", "game"):
+            assert f"<pre>tilegate data decide {finding.ids[0][:12]} {name} --by NAME --reason TEXT</pre>" in text
 
 
 def test_pairs_are_shown_with_what_they_are_to_each_other_the_worst_first(cases):
     page = cases["everything_refused"].page()
-    assert [pair.what for pair in page.duplicates] == ["labels contradict", "across splits"]
-    assert page.duplicates_total == 2
-    assert {page.duplicates[0].a.label, page.duplicates[0].b.label} == {"other", "game"}
+    assert [pair["what"] for pair in page.pairs] == ["labels contradict", "across splits"]
+    assert page.pairs_total == 2
+    assert {page.screenshots[page.pairs[0][side]].label for side in ("a", "b")} == {"other", "game"}
 
 
-def test_every_picture_that_the_page_names_is_wanted(cases):
+def test_every_screenshot_that_the_page_names_is_known(cases):
     for case in cases.values():
-        page, wanted = case.page(), wanted_pictures(case.examined)
-        named = {one.image for finding in page.findings for one in finding.examples}
-        named |= {one.image for gallery in page.galleries for one in gallery.examples}
-        named |= {one.image for pair in page.duplicates for one in (pair.a, pair.b)}
-        assert named | {row.image for row in page.quarantine if row.image} <= wanted
-        assert wanted <= {*read_facts([case.facts]).index, "0" * 64}
+        page = case.page()
+        named = {one for finding in page.findings for one in finding.ids[: LIMITS["examples"]]}
+        named |= {pair[side] for pair in page.pairs for side in ("a", "b")}
+        named |= {row.sha256 for row in page.quarantine[: LIMITS["quarantine"]] if row.sha256}
+        assert named == set(page.screenshots)
+        assert named <= {*read_facts([case.facts]).index, "0" * 64}
 
 
 def test_changed_labels_are_shown_as_they_were_and_as_they_are(cases):
     case = cases["ordinary"]
-    changes = case.page(since=("version 1", ["b-1"])).changes
+    page = case.page(since=("version 1", ["b-1"]))
+    changes = page.changes
     now = {case.ids["0.png"]: "other", case.ids["1.png"]: "game", case.ids["2.png"]: "other"}
-    assert {one.example.id: one.after for one in changes.relabelled} == now
-    assert all({one.before, one.after} == {"other", "game"} for one in changes.relabelled)
-    assert all(one.example.label == one.after for one in changes.relabelled)
+    assert {screenshot: after for screenshot, _, after in changes.relabelled} == now
+    assert all({before, after} == {"other", "game"} for _, before, after in changes.relabelled)
+    assert all(page.screenshots[screenshot].label == after for screenshot, _, after in changes.relabelled)
     assert (changes.since, changes.relabelled_total, list(changes.batches)) == ("version 1", 3, [])
     assert (changes.added, changes.groups, changes.quarantined) == ((0, 0), 0, {})
 
@@ -263,9 +266,10 @@ def test_what_new_batches_bring_is_counted(cases):
 
 
 def test_an_example_is_shown_as_it_was_settled_and_not_as_its_row_said(cases):
-    shown = next(f for f in cases["one_class"].page().findings if f.rule == "not-phone").examples
-    assert len(shown) == 5
-    assert all(one.group == one.id for one in shown)
+    page = cases["one_class"].page()
+    finding = next(f for f in page.findings if f.rule.name == "not-phone")
+    assert len(finding.ids) == 5
+    assert all(page.screenshots[one].group == one for one in finding.ids)
 
 
 def test_a_first_snapshot_has_no_changes(cases):
@@ -273,36 +277,34 @@ def test_a_first_snapshot_has_no_changes(cases):
 
 
 def test_a_value_that_gives_the_label_away_is_marked(cases):
-    composition = cases["ordinary"].page().composition
-    tallies = {tally.value: (tally.negative, tally.positive, tally.pure) for tally in composition.columns["theme"]}
+    page = cases["ordinary"].page()
+    tallies = {tally.value: (tally.negative, tally.positive, tally.pure) for tally in page.tables["theme"]}
     assert tallies == {"dark": (0, 25, True), "light": (30, 5, False)}
-    assert [tally.value for tally in composition.columns["theme"]] == ["light", "dark"]
-    assert set(composition.tables) == {"size", "orientation", "format"}
-    assert [len(values) for values in composition.brightness] == [30, 30]
+    assert [tally.value for tally in page.tables["theme"]] == ["light", "dark"]
+    assert list(page.tables) == ["size", "orientation", "format", "theme"]
+    assert [len(values) for values in page.brightness] == [30, 30]
 
 
-def test_probes_and_comparisons_have_their_figures(cases):
+def test_probes_and_comparisons_have_their_figures(cases, tmp_path):
     case = cases["ordinary"]
     page, figures = case.page(), summary(case.examined, {})
-    assert {probe.name for probe in page.composition.probes} == {
-        "size and orientation",
-        "colour and brightness",
-        "file",
-    }
     assert set(figures["shortcuts"]) == {"shortcut-size", "shortcut-colour", "shortcut-file"}
     theirs, production = page.drift
-    assert (theirs.n_base, theirs.n_new, theirs.against) == (60, 60, "theirs")
-    drifted = {feature.feature for feature in theirs.features if feature.drifted}
+    assert (len(theirs.base), len(theirs.new), theirs.against) == (60, 60, "theirs")
+    drifted = {drift.feature for drift in theirs.drifts if drift.drifted}
     assert drifted == {name for name, drift in figures["drift"]["drift-champion"].items() if drift["drifted"]}
     assert "size" in drifted
-    size = next(feature for feature in theirs.features if feature.feature == "size")
-    assert (size.base, size.new) == ({"24 x 96": 60}, {"48 x 96": 60})
-    assert not any(feature.drifted for feature in production.features)
-    assert {(s.slice, s.value) for s in theirs.slices} == {("slice:theme", "light")}
+    assert not any(drift.drifted for drift in production.drifts)
+    assert {(s.column, s.value) for s in theirs.drifted_slices} == {("slice:theme", "light")}
+    write_page(tmp_path, page, {})
+    text = Reader((tmp_path / FILE_NAME).read_text()).text
+    assert "24 x 96 100 % 0 %" in text
+    assert "48 x 96 0 % 100 %" in text
+    assert "slice:theme: light" in text
 
 
 def test_the_limit_that_a_run_was_given_is_the_one_shown(cases):
     case = cases["ordinary"]
     rule = replace(RULES["label-changes"], limit=0.5)
     page = case.page(findings=[rule.check(rule, case.examined.subject)])
-    assert [finding.limit for finding in page.findings] == ["50%"]
+    assert [finding.rule.shown_limit for finding in page.findings] == ["50%"]

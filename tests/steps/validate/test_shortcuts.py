@@ -126,9 +126,11 @@ def test_the_sets_of_features_hold_what_a_lazy_model_would_use():
     assert sets["size"]["landscape"].tolist() == [False, True]
     assert sets["file"]["density"].tolist() == [72 / 720 / 1600, 0.001]
     assert list(sets["colour"]) == list(LOOK_COLUMNS)
-    assert list(feature_sets(frame.drop(columns="bytes").assign(**dict.fromkeys(LOOK_COLUMNS, 0.5)))["file"]) == [
-        "format"
-    ]
+    assert list(sets["file"]) == ["format", "bytes", "density"]
+
+
+def pure_of(frame, columns, label):
+    return pure_values({name: frame[name] for name in columns}, label, frame["group"])
 
 
 def slices(pure, *, others=100, groups=12, wrong=0):
@@ -141,7 +143,7 @@ def slices(pure, *, others=100, groups=12, wrong=0):
 
 def test_a_value_with_one_label_only_is_found():
     frame, label = slices(52)
-    found = pure_values(frame, ["size", "group"], label)
+    found = pure_of(frame, ["size"], label)
     assert found.to_dict("records") == [
         {"column": "size", "value": "320 x 466", "label": 1, "n": 52, "share": 1.0, "groups": 12}
     ]
@@ -149,45 +151,45 @@ def test_a_value_with_one_label_only_is_found():
 
 def test_a_value_with_nearly_one_label_is_found_and_with_one_in_ten_it_is_not():
     frame, label = slices(98, wrong=2, groups=50)
-    assert pure_values(frame, ["size"], label)["share"].tolist() == [0.98]
+    assert pure_of(frame, ["size"], label)["share"].tolist() == [0.98]
     frame, label = slices(90, wrong=10, groups=50)
-    assert pure_values(frame, ["size"], label).empty
+    assert pure_of(frame, ["size"], label).empty
 
 
 @pytest.mark.parametrize(("count", "groups"), [(19, 12), (52, 2), (52, 3)])
 def test_few_rows_or_few_groups_prove_nothing(count, groups):
-    assert pure_values(*((s := slices(count, groups=groups))[0], ["size"], s[1])).empty
+    assert pure_of(*((s := slices(count, groups=groups))[0], ["size"], s[1])).empty
 
 
 def test_where_the_other_label_is_rare_everywhere_no_value_is_pure():
     label = np.zeros(1000, int)
     label[:5] = 1
-    frame = pd.DataFrame({"size": np.where(np.arange(1000) < 500, "a", "b")})
-    assert pure_values(frame, ["size"], label).empty
+    frame = pd.DataFrame({"size": np.where(np.arange(1000) < 500, "a", "b"), "group": np.arange(1000)})
+    assert pure_of(frame, ["size"], label).empty
 
 
 def test_a_value_that_has_all_of_a_label_is_pure_and_so_is_what_is_left():
     frame, _ = slices(52)
     odd = frame["size"] == "320 x 466"
-    found = pure_values(frame.assign(store=np.where(odd, "play", "web")), ["store"], np.where(odd, 1, 0))
+    found = pure_of(frame.assign(store=np.where(odd, "play", "web")), ["store"], np.where(odd, 1, 0))
     assert set(found["value"]) == {"play", "web"}
 
 
 def test_a_set_of_one_label_has_no_pure_value():
     frame, label = slices(52)
-    assert pure_values(frame, ["size"], np.ones_like(label)).empty
+    assert pure_of(frame, ["size"], np.ones_like(label)).empty
 
 
 def test_missing_values_count_as_a_value():
     frame, label = slices(52)
     frame["device"] = frame["size"].map({"720 x 1600": "pixel"})
-    assert pure_values(frame, ["device"], label)["value"].tolist() == [MISSING]
+    assert pure_of(frame, ["device"], label)["value"].tolist() == [MISSING]
 
 
-def test_without_groups_each_row_stands_for_itself():
+def test_a_row_may_be_a_group_of_its_own():
     frame, label = slices(52, groups=2)
-    assert len(pure_values(frame.drop(columns="group"), ["size"], label)) == 1
+    assert len(pure_of(frame.assign(group=range(len(frame))), ["size"], label)) == 1
 
 
 def test_no_rows_have_no_values():
-    assert pure_values(pd.DataFrame({"size": []}), ["size"], []).empty
+    assert pure_of(pd.DataFrame({"size": [], "group": []}), ["size"], []).empty

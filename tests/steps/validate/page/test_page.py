@@ -3,36 +3,23 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps.core.dataset.snapshot import Batch
+from steps.core.dataset.tables import Quarantined
 from steps.core.html.text import share, short
-from steps.validate.page import (
-    FILE_NAME,
-    BatchCount,
-    Changes,
-    Comparison,
-    Composition,
-    Counts,
-    Example,
-    Feature,
-    Finding,
-    Gallery,
-    LabelChange,
-    Page,
-    Pair,
-    Probe,
-    QuarantinedRow,
-    SliceDrift,
-    Tally,
-    write_page,
-)
+from steps.validate.drift import Comparison, Drift, SliceDrift
+from steps.validate.page import FILE_NAME, write_page
+from steps.validate.page.content import BatchCount, Changes, Page, Screenshot, Tally
+from steps.validate.rule import Finding, Remedy, Rule
 from steps.validate.rules import RULES, Severity
 from tests.steps.reading import HOSTILE, Reader
 
-NOTHING = Counts(rows=0, accepted=0, groups=0, per_class=(0, 0), quarantined={}, splits=(), batches=())
+EMPTY = Page("good", "Nothing was found.", ("other", "game"), [])
 
 
 def jpeg(height=48, width=27, *, noise=0):
@@ -40,66 +27,77 @@ def jpeg(height=48, width=27, *, noise=0):
     return simplejpeg.encode_jpeg(pixels, quality=95)
 
 
-def example(text="brightness 0.03", image="p"):
-    return Example(id="ab" * 32, caption=text, label=text, batch=text, row=7, group=text, image=image)
+def screenshots(*ids, text="plain"):
+    return {one: Screenshot(one, text, text, 7, text) for one in ids}
 
 
-def finding(rule="dark", severity=Severity.NOTE, *, fired=True, examples=(), **words):
-    shown = {"title": f"title of {rule}", "text": f"text of {rule};", "measured": f"measured {rule}", "limit": "0"}
-    return Finding(rule=rule, severity=severity, fired=fired, examples=examples, **(shown | words))
+def finding(rule="dark", severity=Severity.NOTE, *, fired=True, ids=(), captions=None, **words):
+    shown = {"title": f"title of {rule}", "text": f"text of {rule};", "measured": f"measured {rule}"} | words
+    remedy = Remedy("Decide.", "decide") if severity is Severity.QUARANTINE else None
+    declared = Rule(rule, severity, shown["title"], lambda *_: None, 0.5, shown.get("unit", ""), remedy)
+    return Finding(declared, fired, shown["measured"], shown["text"], ids, captions or {})
+
+
+def comparison(drifts, base, new, slices=(), against="a sample"):
+    return Comparison("drift-champion", against, pd.DataFrame(base), pd.DataFrame(new), drifts, slices)
+
+
+def drift(feature, distance=0.5, lower=0.4, limit=0.2):
+    return Drift(feature, distance, lower, 100, 50, limit)
 
 
 def full(text, count=3):
     """A page that has every part, `count` of each, with one text wherever a stranger's can stand."""
-    examples = [example(text, f"p{number}") for number in range(count)]
+    ids = [f"p{number}" for number in range(count)]
     tallies = [Tally(text, number, 3, pure=number == 0) for number in range(count)]
-    categories, numbers = {text: 3, "other": 1}, np.linspace(0, 1, 50)
-    features = [
-        Feature(text, 0.5, 0.4, 0.2, drifted=True, base=categories, new={"third": 2}),
-        Feature("brightness", 0.5, 0.3, 0.2, drifted=True, base=numbers, new=numbers**2),
-    ]
+    numbers = np.linspace(0, 1, 50)
+    base = {"format": pd.Series([text] * 38 + ["other"] * 12, dtype=object), "brightness": numbers}
+    new = {"format": ["third"] * 50, "brightness": numbers**2}
+    drifts = [drift(text), drift("format"), drift("brightness", lower=0.3)]
     return Page(
-        title=text,
         verdict="stopped",
         message=text,
         classes=(text, "game"),
         findings=[
-            finding(text, severity, fired=fired, examples=examples, title=text, text=text, measured=text, limit=text)
+            finding(
+                text,
+                severity,
+                fired=fired,
+                ids=ids,
+                captions=dict.fromkeys(ids, text),
+                title=text,
+                text=text,
+                measured=text,
+                unit=text,
+            )
             for severity in Severity
             for fired in (True, False)
         ],
-        counts=Counts(
-            rows=10 * count,
-            accepted=9 * count,
-            groups=2 * count,
-            per_class=(4 * count, 5 * count),
-            quarantined={text: count},
-            splits=tallies,
-            batches=[BatchCount(text, text, text, 10, 9, 1, new=True) for _ in range(count)],
-        ),
+        rows=10 * count,
+        accepted=9 * count,
+        groups=2 * count,
+        per_class=(4 * count, 5 * count),
+        splits=tallies,
+        batches=[BatchCount(Batch(text, text, "0" * 64, text, text), 9, 1, new=True) for _ in range(count)],
         changes=Changes(
             since=text,
             batches=[text] * count,
             added=(1, 2),
             groups=3,
             quarantined={text: 1},
-            relabelled=[LabelChange(one, text, "game") for one in examples],
+            relabelled=[(one, text, "game") for one in ids],
             relabelled_total=count,
         ),
         drift=[
-            Comparison(f"{number} {text}", text, 100, 50, features, [SliceDrift(text, text, text, 0.4, 0.3)] * count)
+            comparison(drifts, base, new, [SliceDrift(text, text, drift(text))] * count, f"{number} {text}")
             for number in range(2)
         ],
-        composition=Composition(
-            tables={text: tallies},
-            columns={f"{text} {number}": tallies for number in range(count)},
-            brightness=(numbers, numbers),
-            probes=[Probe(text, 0.8, 0.7, 0.9, 0.6, text)],
-        ),
-        duplicates=[Pair(one, one, 2, "across splits") for one in examples],
-        duplicates_total=count,
-        galleries=[Gallery(text, text, examples, count, [text]) for _ in range(count)],
-        quarantine=[QuarantinedRow(text, number, text, text, text, "p") for number in range(count)],
+        tables=dict.fromkeys(("size", *(f"{text} {number}" for number in range(count))), tallies),
+        brightness=(numbers, numbers),
+        pairs=[{"a": one, "b": one, "distance": 2, "what": "across splits"} for one in ids],
+        pairs_total=count,
+        quarantine=[Quarantined(text, text, number, text, "p0", text, text) for number in range(count)],
+        screenshots=screenshots(*ids, text=text),
         subject={text: text},
     )
 
@@ -113,9 +111,6 @@ def read(tmp_path):
         return Reader((tmp_path / FILE_NAME).read_text(encoding="utf-8"))
 
     return written
-
-
-EMPTY = Page("Labelled data", "good", "Nothing was found.", ("other", "game"), [], NOTHING)
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +133,9 @@ def test_any_text_gives_a_valid_page(tmp_path_factory, texts):
     folder = tmp_path_factory.mktemp("page")
     page = replace(
         EMPTY,
-        title=texts[0],
-        findings=[finding(text, title=text) for text in texts],
-        galleries=[Gallery(text, text, [example(text)], 1) for text in texts],
+        message=texts[0],
+        findings=[finding(text, title=text, ids=["p"], captions={"p": text}) for text in texts],
+        screenshots=screenshots("p", text=texts[0]),
     )
     write_page(folder, page, {})
     assert Reader((folder / FILE_NAME).read_text(encoding="utf-8")).all("html")
@@ -160,8 +155,8 @@ def test_links_lead_to_sections_that_are_there(read, plain):
 
 
 def test_every_fired_finding_is_on_the_page_the_severest_first(read):
-    findings = [finding(name, rule.severity, examples=[example()]) for name, rule in RULES.items()]
-    text = read(replace(EMPTY, findings=findings)).text
+    findings = [finding(name, rule.severity, ids=["p"]) for name, rule in RULES.items()]
+    text = read(replace(EMPTY, findings=findings, screenshots=screenshots("p"))).text
     places = {name: text.index(f"text of {name};") for name in RULES}
     order = [RULES[name].severity for name in sorted(places, key=places.__getitem__)]
     assert order == sorted(order, key=["stop", "quarantine", "note"].index)
@@ -180,8 +175,9 @@ def test_what_did_not_fire_is_listed_as_fine(read):
 
 
 def test_verdict_message_findings_and_counts_come_first(read):
-    counts = replace(NOTHING, rows=1105, accepted=1088, groups=581, per_class=(572, 516), quarantined={"image": 17})
-    text = read(replace(EMPTY, verdict="good, with notes", counts=counts, findings=[finding("dark")])).text
+    refused = [Quarantined("b-1", "m.manifest", row, "x.png", "", "image", "broken") for row in range(17)]
+    counts = {"rows": 1105, "accepted": 1088, "groups": 581, "per_class": (572, 516), "quarantine": refused}
+    text = read(replace(EMPTY, verdict="good, with notes", findings=[finding("dark")], **counts)).text
     wanted = ["Good, with notes", "Nothing was found.", "1,105", "1,088", "17", "572", "516", "title of dark", "Counts"]
     places = [text.index(word) for word in wanted]
     assert places == sorted(places)
@@ -195,9 +191,13 @@ def test_a_page_of_nothing_says_so(read):
     assert "Quarantine " not in text
 
 
+def pictured(*ids, **captions):
+    """A page with one finding that shows these screenshots."""
+    return replace(EMPTY, findings=[finding(ids=ids, captions=captions)], screenshots=screenshots(*ids))
+
+
 def test_a_missing_picture_is_a_grey_place_with_its_caption(read):
-    gallery = Gallery("Darkest", "", [example("is there", "p"), example("is not", "q"), example("is broken", "r")], 3)
-    page = read(replace(EMPTY, galleries=[gallery]), {"p": jpeg(), "r": b"not a JPEG"})
+    page = read(pictured("p", "q", "r", p="is there", q="is not", r="is broken"), {"p": jpeg(), "r": b"not a JPEG"})
     assert [attributes["alt"] for attributes in page.all("img")] == ["is there"]
     assert page.text.count("no picture") == 2
     assert "is not" in page.text
@@ -205,22 +205,21 @@ def test_a_missing_picture_is_a_grey_place_with_its_caption(read):
 
 
 def test_a_screenshot_without_a_row_shows_no_row(read):
-    unknown = replace(example("seen in production"), label="", batch="", row=0, group="")
-    page = read(replace(EMPTY, galleries=[Gallery("Odd", "", [unknown, example()], 2)]))
+    known, unknown = "ab" * 32, "cd" * 32
+    shown = screenshots(known) | {unknown: Screenshot(unknown)}
+    page = read(replace(pictured(known, unknown), screenshots=shown))
     assert page.text.count("row ") == 1
-    assert page.text.count("ababababab") == 2
+    assert page.text.count("ababababab") == page.text.count("cdcdcdcdcd") == 1
 
 
 def test_a_landscape_picture_gets_more_room(read):
-    gallery = Gallery("Darkest", "", [example(image="p"), example(image="q")], 2)
-    page = read(replace(EMPTY, galleries=[gallery]), {"p": jpeg(48, 27), "q": jpeg(27, 48)})
+    page = read(pictured("p", "q"), {"p": jpeg(48, 27), "q": jpeg(27, 48)})
     assert [attributes.get("class") for attributes in page.all("figure")] == [None, "landscape"]
 
 
 def test_the_page_says_how_much_it_leaves_out(read):
-    gallery = Gallery("Darkest", "Mean luma.", [example()] * 20, 340)
-    page = read(replace(EMPTY, galleries=[gallery]))
-    assert "12 of 340 are shown" in page.text
+    page = read(pictured(*(f"p{number}" for number in range(340))))
+    assert "12 of 340 to look at" in page.text
     assert len(page.all("figure")) == 12
 
 
@@ -238,30 +237,27 @@ def test_the_same_page_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a" / FILE_NAME).read_bytes() == (tmp_path / "b" / FILE_NAME).read_bytes()
 
 
-def test_contradicting_pairs_come_before_the_others(read):
-    what = ("same label", "across splits", "labels contradict")
-    pairs = [Pair(example(), example(), 1, relation) for relation in what]
-    text = read(replace(EMPTY, duplicates=pairs, duplicates_total=3)).text
-    assert text.index("labels contradict") < text.index("across splits") < text.index("same label")
-
-
 def test_a_changed_label_shows_both_classes(read):
-    changes = Changes("5f0b2a91", ["b-2"], (1, 2), 3, {}, [LabelChange(example(), "game", "other")], 45)
-    text = read(replace(EMPTY, changes=changes)).text
+    changes = Changes("5f0b2a91", ["b-2"], (1, 2), 3, {}, [("p", "game", "other")], 45)
+    text = read(replace(EMPTY, changes=changes, screenshots=screenshots("p"))).text
     assert "game → other" in text
     assert "1 of 45" in text
 
 
 def test_drifted_features_are_drawn_and_the_others_listed(read):
-    numbers = np.linspace(0, 1, 100)
-    features = [
-        Feature(f"feature {n}", 0.5, 0.4 - n / 100, 0.2, drifted=n < 10, base=numbers, new=numbers**2)
-        for n in range(12)
-    ]
-    page = read(replace(EMPTY, drift=[Comparison("the champion's training data", "text", 100, 100, features)]))
+    names = [f"feature {n}" for n in range(12)]
+    drifts = [drift(name, lower=0.4 - n / 100, limit=0.305) for n, name in enumerate(names)]
+    base, new = ({name: np.linspace(0, 1, 100) ** power for name in names} for power in (1, 2))
+    page = read(replace(EMPTY, drift=[comparison(drifts, base, new)]))
     assert len(page.all("svg")) == 8
     assert "All 12 features" in page.text
-    assert "feature 11 0.50 0.29 0.20" in page.text
+    assert "feature 11 0.50 0.29 0.30" in page.text
+
+
+def test_a_feature_that_nobody_can_draw_has_its_figures_alone(read):
+    page = read(replace(EMPTY, drift=[comparison([drift("embedding")], {"x": [1.0]}, {"x": [1.0]})]))
+    assert not page.all("svg")
+    assert "embedding drifted distance 0.50, at least 0.40; limit 0.20" in page.text
 
 
 @pytest.mark.parametrize(
@@ -269,42 +265,34 @@ def test_drifted_features_are_drawn_and_the_others_listed(read):
     [([], []), ([1], []), ([0.5] * 9, [0.5]), ([np.nan, np.inf], [1, 2]), ([1e-3, 1, 1e6], [1, 10, 100]), ([-3], [3])],
 )
 def test_odd_samples_can_be_drawn(read, base, new):
-    feature = Feature("bytes", np.nan, np.nan, 0.2, drifted=True, base=np.array(base, float), new=np.array(new, float))
-    page = read(replace(EMPTY, drift=[Comparison("a sample", "text", 3, 3, [feature])]))
+    samples = ({"bytes": np.array(values, float)} for values in (base, new))
+    page = read(replace(EMPTY, drift=[comparison([drift("bytes", np.nan, np.nan)], *samples)]))
     assert len(page.all("svg")) == 1
     assert "distance \N{EN DASH}" in page.text
 
 
 def test_plots_take_their_colours_from_the_page(tmp_path):
     numbers = np.linspace(0, 1, 100)
-    write_page(tmp_path, replace(EMPTY, composition=Composition(brightness=(numbers, numbers))), {})
+    write_page(tmp_path, replace(EMPTY, brightness=(numbers, numbers)), {})
     drawing = (tmp_path / FILE_NAME).read_text().partition("<svg")[2].partition("</svg>")[0]
     assert all(f"var(--{name})" in drawing for name in ("soft", "base", "new"))
     assert "#0102" not in drawing
 
 
 def test_paired_bars_show_the_values_that_differ_most(read):
-    base = {"1080 x 1920": 90} | {f"size {n}": 1 for n in range(10)}
-    feature = Feature("size", 0.9, 0.8, 0.2, drifted=True, base=base, new={"320 x 466": 50})
-    text = read(replace(EMPTY, drift=[Comparison("a sample", "text", 100, 50, [feature])])).text
+    base = ["1080 x 1920"] * 90 + [f"size {n}" for n in range(10)]
+    samples = {"size": base}, {"size": ["320 x 466"] * 50}
+    text = read(replace(EMPTY, drift=[comparison([drift("size", 0.9, 0.8)], *samples)])).text
     assert "320 x 466 0 % 100 %" in text
     assert "1080 x 1920 90 % 0 %" in text
     assert "size 9" not in text
 
 
 def test_pure_values_are_marked_and_counted(read):
-    columns = {"capture": [Tally("store", 187, 178), Tally("emulator-gif", 0, 52, pure=True)]}
-    text = read(replace(EMPTY, composition=Composition(columns=columns))).text
+    tables = {"capture": [Tally("store", 187, 178), Tally("emulator-gif", 0, 52, pure=True)]}
+    text = read(replace(EMPTY, tables=tables)).text
     assert "1 of their values occurs with one label only" in text
     assert "emulator-gif one label 0 52 100 %" in text
-
-
-def test_a_probe_that_could_not_be_measured_has_no_dot(read):
-    nan = float("nan")
-    probes = [Probe("size", 0.65, 0.61, 0.69, 0.6, "above"), Probe("colour", nan, nan, nan, 0.7, "not measured")]
-    page = read(replace(EMPTY, composition=Composition(probes=probes)))
-    assert [attributes.get("class") for attributes in page.all("i")].count("dot") == 1
-    assert "\N{EN DASH} (\N{EN DASH} to \N{EN DASH}) not measured" in page.text
 
 
 @given(text=st.text(), length=st.integers(1, 80))

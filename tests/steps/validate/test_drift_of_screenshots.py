@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.validate.appearance import LOOK_COLUMNS
-from steps.validate.drift_comparison import CATEGORIES, NUMBERS, features_of
+from steps.validate.drift import CATEGORIES, NUMBERS, features_of
 from steps.validate.rules import RULES
 from tests.steps.drawn import compared
 
