@@ -1,9 +1,6 @@
 """The folder of a run: its identity, its lock, its state, and the list of all runs."""
 
 import contextlib
-import fcntl
-import hashlib
-import os
 import secrets
 import string
 import time
@@ -13,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.files import read_json, replacing, walk_files
+from pipelines.executor.files import read_json
+from pipelines.locks import exclusive, is_held
 
 _ALPHABET = string.digits + string.ascii_lowercase
+# Somebody who lists the runs holds one for an instant; another executor holds it for good.
 _LOCK_PATIENCE_SECONDS = 1.0
-MANIFEST = "MANIFEST.sha256"
 INTERRUPTED = "Interrupted"
 
 
@@ -66,14 +64,14 @@ def existing_run(home: Path, execution_id: str) -> tuple[Path, Mapping[str, Any]
 
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the run; raises DefinitionError if another process does. The kernel lets go of it when we are killed."""
-    with (run_dir / "lock").open("ab") as stream:
-        deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
-        while not _try_lock(stream.fileno(), fcntl.LOCK_EX):
-            # Somebody who lists the runs holds it for an instant; another executor holds it for good.
-            if time.monotonic() > deadline:
-                raise DefinitionError(f"the run {run_dir.name} is executing in another process: wait for it or stop it")
-            time.sleep(0.02)
+    """Hold the run; raises DefinitionError if another process does."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(exclusive(run_dir / "lock", wait_seconds=_LOCK_PATIENCE_SECONDS))
+        except TimeoutError:
+            raise DefinitionError(
+                f"the run {run_dir.name} is executing in another process: wait for it or stop it"
+            ) from None
         yield
 
 
@@ -86,7 +84,7 @@ def load_runs(home: Path) -> list[RunSummary]:
             continue
         status, seconds = state["status"], state["seconds"]
         if status == "Executing":
-            if _held(folder):
+            if is_held(folder / "lock"):
                 seconds += time.time() - state["resumed"]
             else:
                 status = INTERRUPTED
@@ -105,39 +103,3 @@ def load_runs(home: Path) -> list[RunSummary]:
             )
         )
     return found
-
-
-def write_manifest(run_dir: Path) -> None:
-    """Write the hashes of what tells the story of a run (not of the jobs' own files), for `sha256sum -c`."""
-    lines = []
-    for key, path in walk_files_outside_jobs(run_dir):
-        with path.open("rb") as stream:
-            lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {key}\n")
-    with replacing(run_dir / MANIFEST) as beside:
-        beside.write_text("".join(lines), encoding="utf-8")
-
-
-def walk_files_outside_jobs(run_dir: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the definition, the state, and the logs and results of steps and trials."""
-    for key, path in walk_files(run_dir, skip="opt/ml"):
-        if path.suffix in {".json", ".txt"}:
-            yield key, path
-
-
-def _try_lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _held(run_dir: Path) -> bool:
-    try:
-        descriptor = os.open(run_dir / "lock", os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _try_lock(descriptor, fcntl.LOCK_SH)
-    finally:
-        os.close(descriptor)

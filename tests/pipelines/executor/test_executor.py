@@ -1,7 +1,6 @@
 """How a whole run behaves: order, parallelism, branches, failures, events, and what it leaves behind."""
 
 import json
-import subprocess
 import time
 
 import pytest
@@ -109,22 +108,11 @@ def test_a_fail_step_fails_the_execution_with_its_evaluated_message(kit):
     assert (decided.outcome, decided.text) == (False, "Limit (0.05) is at most 1")
 
 
-def test_a_run_leaves_a_verifiable_folder(kit):
-    """definition, state, logs and results are there, and `sha256sum -c` agrees with the manifest."""
+def test_a_run_leaves_its_story_in_its_folder(kit):
+    """definition, state, logs and results are there."""
     result = kit.run(kit.writes("A"), code_note="abc1234")
-    check = subprocess.run(
-        ["sha256sum", "-c", "--strict", "MANIFEST.sha256"],
-        cwd=result.run_dir,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert {line.partition(":")[0] for line in check.stdout.splitlines()} == {
-        "definition.json",
-        "state.json",
-        "steps/A/log.txt",
-        "steps/A/result.json",
-    }
+    for name in ("definition.json", "steps/A/log.txt", "steps/A/result.json"):
+        assert (result.run_dir / name).is_file()
     state = json.loads((result.run_dir / "state.json").read_text())
     assert (state["status"], state["code_note"]) == ("Succeeded", "abc1234")
     (run,) = load_runs(kit.home)

@@ -88,7 +88,6 @@ def test_hosts_of_a_training_know_each_others_addresses_and_the_first_ones_metri
         "import json, os, socket\n"
         "config = json.load(open('../input/config/resourceconfig.json'))\n"
         "me, hosts = config['current_host'], config['hosts']\n"
-        "assert os.environ['SM_CURRENT_HOST'] == me and json.loads(os.environ['SM_HOSTS']) == hosts\n"
         "number = hosts.index(me)\n"
         "server = socket.create_server(('127.0.0.1', int(me.partition(':')[2])))\n"
         "print(f'score={number};')\n"
