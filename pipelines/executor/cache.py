@@ -58,18 +58,24 @@ class Record(Outcome):
 
 
 class Cache:
-    """The records of one step of a pipeline, a file each, named by the digest of its components."""
+    """The records of one step of a pipeline, a file each, named by the digest of its components.
 
-    def __init__(self, folder: Path, store: LocalStore, execution_id: str, expire_seconds: float | None) -> None:
+    Unless it is `shared`, an execution finds its own records only.
+    """
+
+    def __init__(
+        self, folder: Path, store: LocalStore, execution_id: str, *, shared: bool, expire_seconds: float | None
+    ) -> None:
         self._folder = folder
         self._store = store
         self._execution_id = execution_id
+        self._shared = shared
         self._expire_seconds = expire_seconds
 
     def find(self, components: Components) -> tuple[Record | None, str]:
         """Return a usable record, or None, and why: one has not expired, and its outputs are as they were."""
         record = _read(self._path(components))
-        if record is None:
+        if record is None or not (self._shared or record.execution_id == self._execution_id):
             known = [earlier for path in self._folder.glob("*.json") if (earlier := _read(path)) is not None]
             newest = max(known, key=lambda earlier: earlier.created, default=None)
             return None, "; ".join(_differences(newest.components, components)) if newest else NO_EARLIER_RUN
@@ -91,10 +97,6 @@ class Cache:
             details=outcome.details,
         )
         write_json(self._path(components), asdict(record))
-
-    def is_own(self, record: Record) -> bool:
-        """Tell whether a record is of the execution that this cache is used by."""
-        return record.execution_id == self._execution_id
 
     def _path(self, components: Components) -> Path:
         canonical = json.dumps(components, sort_keys=True, separators=(",", ":"), default=str)

@@ -7,25 +7,10 @@ from pipelines.executor import conditions
 from pipelines.executor.definition import Definition, Step
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.expressions import references
-from pipelines.executor.ranges import parse_ranges
+from pipelines.executor.search import parse_ranges
 from pipelines.executor.stopping import AUTO, OFF
 from pipelines.executor.training import CHECKPOINTS, metric_definitions
 
-_TRAINING = ("AlgorithmSpecification.TrainingImage", "OutputDataConfig.S3OutputPath")
-_TUNING = "HyperParameterTuningJobConfig"
-_REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "Processing": ("AppSpecification.ImageUri",),
-    "Training": _TRAINING,
-    "Tuning": (
-        f"{_TUNING}.Strategy",
-        f"{_TUNING}.HyperParameterTuningJobObjective",
-        f"{_TUNING}.ResourceLimits",
-        f"{_TUNING}.ParameterRanges",
-        f"{_TUNING}.RandomSeed",
-        *(f"TrainingJobDefinition.{path}" for path in _TRAINING),
-    ),
-    "Condition": ("Conditions",),
-}
 # Where a value changes what a job does: those that run here as in SageMaker. Of a key without any, none does.
 _SUPPORTED: Mapping[str, tuple[str, ...]] = {
     "S3DataType": ("S3Prefix", "ManifestFile"),
@@ -61,12 +46,6 @@ def check(definition: Definition) -> None:
 
 
 def _check_step(step: Step, types: Mapping[str, str]) -> None:
-    for path in _REQUIRED.get(step.type, ()):
-        value: Any = step.arguments
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if value is None:
-            raise DefinitionError(f"its {step.type} arguments lack {path}")
     if step.type == "Condition":
         for condition in step.arguments["Conditions"]:
             conditions.check(condition)
@@ -82,15 +61,11 @@ def _check_step(step: Step, types: Mapping[str, str]) -> None:
 
 def _check_places(arguments: Mapping[str, Any]) -> None:
     """Refuse places that nothing rewrites in the job's arguments: it would write to the real folder of this machine."""
-    for item in arguments.get("ProcessingInputs") or ():
-        _check_place(item["S3Input"]["LocalPath"])
-    for item in (arguments.get("ProcessingOutputConfig") or {}).get("Outputs") or ():
-        _check_place(item["S3Output"]["LocalPath"])
-
-
-def _check_place(place: Any) -> None:
-    if not str(place).startswith("/opt/ml/"):
-        raise DefinitionError(f"the LocalPath {place!r} is outside of /opt/ml/processing, where SageMaker wants it")
+    inputs = [item["S3Input"] for item in arguments.get("ProcessingInputs") or ()]
+    outputs = [item["S3Output"] for item in (arguments.get("ProcessingOutputConfig") or {}).get("Outputs") or ()]
+    for place in (item["LocalPath"] for item in inputs + outputs):
+        if not str(place).startswith("/opt/ml/"):
+            raise DefinitionError(f"the LocalPath {place!r} is outside of /opt/ml/processing, where SageMaker wants it")
 
 
 def _check_training(request: Mapping[str, Any]) -> None:
@@ -103,11 +78,13 @@ def _check_training(request: Mapping[str, Any]) -> None:
 
 
 def _check_tuning(arguments: Mapping[str, Any]) -> None:
-    config = arguments[_TUNING]
+    config = arguments["HyperParameterTuningJobConfig"]
+    if "RandomSeed" not in config:
+        raise DefinitionError("its search has no RandomSeed: give it one, for a resumed run to go on where it was")
     # Bounds may be pipeline variables; then the step itself checks them when it runs.
     if next(references(config["ParameterRanges"]), None) is None:
         parse_ranges(config["ParameterRanges"])
-    names = [metric.name for metric in metric_definitions(arguments["TrainingJobDefinition"])]
+    names = metric_definitions(arguments["TrainingJobDefinition"])
     kind, name = (config["HyperParameterTuningJobObjective"][key] for key in ("Type", "MetricName"))
     if kind != "Maximize":
         raise DefinitionError(f"its objective is of type {kind!r}, which does not run on one machine: use Maximize")

@@ -18,18 +18,23 @@ class ExecutionStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class StepStarted:
-    """`reason` says why the step runs; `arguments` are evaluated: no reference is left in them."""
+class StepEvent:
+    """What happens to the step of this name."""
 
     step: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted(StepEvent):
+    """`reason` says why the step runs; `arguments` are evaluated: no reference is left in them."""
+
     step_type: str
     reason: str
     arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class StepReused:
-    step: str
+class StepReused(StepEvent):
     step_type: str
     reason: str
     execution_id_of_origin: str
@@ -38,21 +43,19 @@ class StepReused:
 
 
 @dataclass(frozen=True, slots=True)
-class StepProgress:
+class StepProgress(StepEvent):
     """The newest line a job of the step printed, at most two a second."""
 
-    step: str
     line: str
 
 
 @dataclass(frozen=True, slots=True)
-class StepMetric:
+class StepMetric(StepEvent):
     """One match of a MetricDefinitions regex; `index` counts the lines of that job that have a match, from 0.
 
     So metrics of one line lie on one place of the axis, of a training that prints a line an epoch on that of the epoch.
     """
 
-    step: str
     trial: str | None
     name: str
     value: float
@@ -60,20 +63,18 @@ class StepMetric:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialStarted:
-    step: str
+class TrialStarted(StepEvent):
     trial_name: str
     hyperparameters: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class TrialFinished:
+class TrialFinished(StepEvent):
     """`status` is Completed, Stopped (early) or Failed; `objective` is None when the trial has none.
 
     `reason` says why it failed or was stopped.
     """
 
-    step: str
     trial_name: str
     hyperparameters: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -85,10 +86,9 @@ class TrialFinished:
 
 
 @dataclass(frozen=True, slots=True)
-class StepRetried:
+class StepRetried(StepEvent):
     """`attempt` is the number of the attempt that follows (2 is the first retry), `of` the most there may be."""
 
-    step: str
     attempt: int
     of: int
     reason: str
@@ -96,16 +96,14 @@ class StepRetried:
 
 
 @dataclass(frozen=True, slots=True)
-class StepSucceeded:
-    step: str
+class StepSucceeded(StepEvent):
     step_type: str
     result: StepResult
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class StepFailedEvent:
-    step: str
+class StepFailedEvent(StepEvent):
     reason: str
     exit_code: int | None
     log_path: Path | None
@@ -113,14 +111,12 @@ class StepFailedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class StepSkipped:
-    step: str
+class StepSkipped(StepEvent):
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class ConditionDecided:
-    step: str
+class ConditionDecided(StepEvent):
     outcome: bool
     text: str
 
@@ -135,19 +131,5 @@ class ExecutionFinished:
     seconds: float
 
 
-Event = (
-    ExecutionStarted
-    | StepStarted
-    | StepReused
-    | StepProgress
-    | StepMetric
-    | TrialStarted
-    | TrialFinished
-    | StepRetried
-    | StepSucceeded
-    | StepFailedEvent
-    | StepSkipped
-    | ConditionDecided
-    | ExecutionFinished
-)
+Event = ExecutionStarted | StepEvent | ExecutionFinished
 Listener = Callable[[Event], None]

@@ -33,11 +33,14 @@ from pipelines.executor.parameters import Value, bind
 from pipelines.executor.process import Watchdog
 from pipelines.executor.results import ExecutionResult, StepResult
 from pipelines.executor.runner import Machine
-from pipelines.executor.runs import existing_run, locked, new_run
+from pipelines.executor.runs import LOCK, existing_run, new_run
 from pipelines.executor.steps import FirstTrials, Register, Stepper, read_property_file
 from pipelines.executor.store import LocalStore
+from pipelines.locks import exclusive
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,255}")
+# Somebody who lists the runs holds one for an instant; another executor holds it for good.
+_LOCK_PATIENCE_SECONDS = 1.0
 _Done = tuple[str, StepResult | BaseException]
 
 
@@ -112,10 +115,10 @@ class Executor:
     def run(self) -> ExecutionResult:
         """Run to the end and return how it ended; SIGINT and SIGTERM stop it. Failures are results, not exceptions.
 
-        Raises DefinitionError if the run is executing in another process.
+        Raises TimeoutError if the run is executing in another process.
         """
         run_dir = self._run_dir or new_run(self._home)
-        with locked(run_dir), self._signals():
+        with exclusive(run_dir / LOCK, wait_seconds=_LOCK_PATIENCE_SECONDS), self._signals():
             began, earlier = time.time(), self._resumed or {}
             state = {
                 "execution_id": run_dir.name,
@@ -134,7 +137,7 @@ class Executor:
             write_json(run_dir / "definition.json", self._document)
             write_json(run_dir / "state.json", state)
             self._emit(ExecutionStarted(run_dir.name, self._name, self._parameters, self._definition.digest, run_dir))
-            with Watchdog() as watchdog:
+            with contextlib.closing(Watchdog()) as watchdog:
                 self._schedule(self._stepper(run_dir, watchdog), state)
             failure, seconds = self._failure, time.time() - began
             state["seconds"] += seconds
@@ -164,13 +167,12 @@ class Executor:
                 "resume it with its own definition.json, or start a new run"
             )
         stored: Mapping[str, Value] = state["parameters"]
-        asked = bind(self._definition.parameters, {**stored, **given})
-        changed = sorted(name for name in given if asked[name] != stored[name])
-        if changed:
-            raise DefinitionError(
-                f"the run {state['execution_id']} has {changed[0]} = {stored[changed[0]]!r}, which a resumed run "
-                "keeps: leave the parameter out, or start a new run"
-            )
+        for name, value in bind(self._definition.parameters, {**stored, **given}).items():
+            if value != stored[name]:
+                raise DefinitionError(
+                    f"the run {state['execution_id']} has {name} = {stored[name]!r}, which a resumed run keeps: leave "
+                    "the parameter out, or start a new run"
+                )
         return stored
 
     def _stepper(self, run_dir: Path, watchdog: Watchdog) -> Stepper:

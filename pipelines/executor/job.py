@@ -38,14 +38,6 @@ ImageResolver = Callable[[str, tuple[str, ...]], Image]
 
 
 @dataclass(frozen=True, slots=True)
-class MetricDefinition:
-    """The first group of a match is the value; without a group, the whole match."""
-
-    name: str
-    regex: re.Pattern[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Mount:
     """Objects that a job reads at a LocalPath.
 
@@ -64,6 +56,7 @@ class Job:
     """A job as SageMaker would start it on the host number `host`: every path in it is one inside the container.
 
     `environment` is what the request says, `contract` what the platform adds; only the former is part of a cache key.
+    Of a match of a metric the first group is the value, without a group all of it.
     `config` are JSON files by their paths; the one at `hosts_file` names the `hosts`. `kept` is a folder in
     `/opt/ml` that a job which begins again in the same place finds as it left it.
     """
@@ -79,7 +72,7 @@ class Job:
     hosts: tuple[str, ...]
     hosts_file: str
     host: int = 0
-    metrics: tuple[MetricDefinition, ...] = ()
+    metrics: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     max_seconds: float | None = None
     contract: Mapping[str, str] = field(default_factory=dict)
     kept: str | None = None

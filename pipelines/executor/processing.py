@@ -1,5 +1,6 @@
 """Processing steps: objects in, a command, objects out."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class Processing:
         image = machine.image(step, application["ImageUri"], entrypoint + words)
         outputs = (arguments.get("ProcessingOutputConfig") or {}).get("Outputs") or ()
         self._outputs: dict[str, Mapping[str, Any]] = {item["OutputName"]: item["S3Output"] for item in outputs}
-        self._inputs = {item["InputName"]: item for item in arguments.get("ProcessingInputs") or ()}
+        inputs = {item["InputName"]: item["S3Input"] for item in arguments.get("ProcessingInputs") or ()}
         cluster = (arguments.get("ProcessingResources") or {}).get("ClusterConfig") or {}
         places = {name: output["LocalPath"] for name, output in self._outputs.items()}
         self._job = Job(
@@ -37,9 +38,7 @@ class Processing:
             image=image,
             command=(entrypoint or image.entrypoint) + words,
             environment=arguments.get("Environment") or {},
-            inputs=tuple(
-                mount_of(name, item["S3Input"], item["S3Input"]["LocalPath"]) for name, item in self._inputs.items()
-            ),
+            inputs=tuple(mount_of(name, source, source["LocalPath"]) for name, source in inputs.items()),
             folders=tuple(places.values()),
             config={f"{_CONFIG}/processingjobconfig.json": {**arguments, "ProcessingJobName": job_name}},
             message_file="/opt/ml/output/message",
@@ -58,16 +57,17 @@ class Processing:
             Runner(self._machine, self._step).run(self._job, root)
         except StepFailed as failure:
             for name, output in self._outputs.items():
-                if output.get("S3UploadMode") == "Continuous" and self._is_whole(output, root):
-                    published = self._publish(output, root)
-                    if published.keys is None:  # not a prefix that others write to
-                        failure.uris[name] = published.uri
+                # Why the job failed matters more than that an output cannot be stored.
+                with contextlib.suppress(DefinitionError):
+                    if output.get("S3UploadMode") == "Continuous":
+                        published = self._publish(output, root)
+                        if published.keys is None:  # not a prefix that others write to
+                            failure.uris[name] = published.uri
             raise
         outputs = {name: self._publish(output, root) for name, output in self._outputs.items()}
         properties = {
             **self._arguments,
             "ProcessingJobName": self._job.name,
-            "ProcessingInputs": self._inputs,
             "ProcessingOutputConfig": {"Outputs": {name: {"S3Output": out} for name, out in self._outputs.items()}},
         }
         return Outcome(properties, outputs)
@@ -78,14 +78,6 @@ class Processing:
         shared = self._execution not in uri
         keys = store.commit(gather(self._job, root, output["LocalPath"]), uri, keep_others=shared)
         return StoredOutput(uri, store.digest_or_empty(uri, keys if shared else None), keys if shared else None)
-
-    def _is_whole(self, output: Mapping[str, Any], root: Path) -> bool:
-        """Tell whether an output can be stored: why its job failed matters more than that it cannot."""
-        try:
-            gather(self._job, root, output["LocalPath"])
-        except DefinitionError:
-            return False
-        return True
 
 
 def mount_of(name: str, source: Mapping[str, Any], place: str) -> Mount:

@@ -1,6 +1,5 @@
 """The run of one job on its hosts: staged, started, watched, and its end as a result or a classified failure."""
 
-import errno
 import math
 import re
 import threading
@@ -11,15 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.executor import process
-from pipelines.executor.errors import (
-    ALGORITHM_ERROR,
-    CAPACITY_ERROR,
-    INTERNAL_ERROR,
-    RESOURCE_LIMIT,
-    DefinitionError,
-    RunStopped,
-    StepFailed,
-)
+from pipelines.executor.errors import INTERNAL_ERROR, DefinitionError, RunStopped, StepFailed
 from pipelines.executor.events import Event, StepMetric, StepProgress
 from pipelines.executor.files import output_files
 from pipelines.executor.job import (
@@ -37,8 +28,6 @@ from pipelines.executor.store import LocalStore
 _PROGRESS_SECONDS = 0.5
 # What C++ libraries (in glog's form) and Python's root logger say: it stays in the log, but is no progress.
 _CHATTER = re.compile(r"[IWEF]\d{4} \d\d:\d\d:|(WARNING|INFO): (All log messages before|Created )|(WARNING|INFO):root:")
-_CAPACITY = {errno.ENOSPC, errno.EDQUOT}
-_RESOURCES = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 Enough = Callable[[str, Sequence[float]], bool]
 """Given each metric of a job with all of its values so far, says whether the job may be stopped."""
 
@@ -168,10 +157,10 @@ class Runner:
                 )
             finally:
                 launched.after()
-        except DefinitionError as error:
-            raise StepFailed(step, str(error)) from error
-        except (OSError, ValueError) as error:  # a NUL in a word or in the environment among them
-            raise StepFailed(step, f"the job could not be started: {error}", kind=kind_of(error)) from error
+        except DefinitionError:
+            raise
+        except ValueError as error:  # a NUL in a word or in the environment
+            raise DefinitionError(f"the job could not be started: {error}") from error
         if watch.cut:  # however it ended then
             return Printed(watch.metrics, watch.curves, stopped=True)
         if ended.stopped:
@@ -211,15 +200,6 @@ def gather(job: Job, root: Path, folder: str) -> Path:
     return whole
 
 
-def kind_of(error: OSError | ValueError) -> str:
-    """Return the exception type, as RetryPolicies name it, of an error of the machine itself, or of the request."""
-    if isinstance(error, ValueError):
-        return ALGORITHM_ERROR
-    if error.errno in _CAPACITY:
-        return CAPACITY_ERROR
-    return RESOURCE_LIMIT if error.errno in _RESOURCES else INTERNAL_ERROR
-
-
 class _Watch:
     """Turns the lines of a job into metrics, each as it is printed, and others into progress, at most two a second."""
 
@@ -235,9 +215,9 @@ class _Watch:
 
     def line(self, line: str) -> None:
         found = [
-            self._metric(metric.name, match.group(1) if metric.regex.groups else match.group())
-            for metric in (self._job.metrics if line and not self.cut else ())
-            for match in metric.regex.finditer(line)
+            self._metric(name, match.group(1) if regex.groups else match.group())
+            for name, regex in (self._job.metrics.items() if line and not self.cut else ())
+            for match in regex.finditer(line)
         ]
         self._lines += any(found)
         if line.strip() and not found and not _CHATTER.match(line):

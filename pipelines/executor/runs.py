@@ -2,20 +2,17 @@
 
 import contextlib
 import secrets
-import string
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.files import read_json
-from pipelines.locks import exclusive, is_held
+from pipelines.locks import is_held
 
-_ALPHABET = string.digits + string.ascii_lowercase
-# Somebody who lists the runs holds one for an instant; another executor holds it for good.
-_LOCK_PATIENCE_SECONDS = 1.0
+LOCK = "lock"
 INTERRUPTED = "Interrupted"
 
 
@@ -41,11 +38,9 @@ def runs_folder(home: Path) -> Path:
 
 def new_run(home: Path) -> Path:
     """Make the folder of a new run; its name, the execution id, sorts by time (to a millisecond) and is unique."""
-    base = len(_ALPHABET)
     while True:
         now = time.time()
-        high, low = divmod(int(now % 1 * base * base), base)
-        tail = _ALPHABET[high] + _ALPHABET[low] + "".join(secrets.choice(_ALPHABET) for _ in range(2))
+        tail = f"{int(now % 1 * 1000):03d}{secrets.token_hex(1)}"
         folder = runs_folder(home) / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{tail}"
         with contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True)
@@ -62,19 +57,6 @@ def existing_run(home: Path, execution_id: str) -> tuple[Path, Mapping[str, Any]
     return folder, state
 
 
-@contextlib.contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the run; raises DefinitionError if another process does."""
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(exclusive(run_dir / "lock", wait_seconds=_LOCK_PATIENCE_SECONDS))
-        except TimeoutError:
-            raise DefinitionError(
-                f"the run {run_dir.name} is executing in another process: wait for it or stop it"
-            ) from None
-        yield
-
-
 def load_runs(home: Path) -> list[RunSummary]:
     """Return every run of a home, the oldest first."""
     found = []
@@ -84,7 +66,7 @@ def load_runs(home: Path) -> list[RunSummary]:
             continue
         status, seconds = state["status"], state["seconds"]
         if status == "Executing":
-            if is_held(folder / "lock"):
+            if is_held(folder / LOCK):
                 seconds += time.time() - state["resumed"]
             else:
                 status = INTERRUPTED

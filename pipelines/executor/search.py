@@ -6,17 +6,59 @@ within its night, best to worst, and a night's level says nothing about another'
 """
 
 import bisect
+import hashlib
+import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.ranges import Range
-from pipelines.executor.warm import Night
+from pipelines.executor.files import read_json
 
 _LEAST_STARTUP, _MOST_STARTUP = 3, 10
+OBJECTIVE = "FinalHyperParameterTuningJobObjectiveMetric"
 Tried = tuple[Mapping[str, Any], float | None]
 """A point in the optimiser's own terms, and the objective, higher is better; None for a job that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One parameter's bounds, both included."""
+
+    name: str
+    low: float
+    high: float
+    whole: bool
+    logarithmic: bool
+
+    def read(self, text: str) -> float | None:
+        """Return a value from a job's text, None if it is none of the range."""
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        if not self.low <= number <= self.high or (self.whole and not number.is_integer()):
+            return None
+        return int(number) if self.whole else number
+
+    def distribution(self, kinds: Any) -> Any:
+        """Return the range in the optimiser's terms; `kinds` is optuna.distributions."""
+        if self.whole:
+            return kinds.IntDistribution(int(self.low), int(self.high), log=self.logarithmic)
+        return kinds.FloatDistribution(self.low, self.high, log=self.logarithmic)
+
+
+class EarlierTrial(NamedTuple):
+    """Hyperparameters that were tried, as text, and the objective that they reached on the data of their time."""
+
+    tuned: Mapping[str, str]
+    objective: float
+
+
+Night = tuple[EarlierTrial, ...]
 
 
 class Search:
@@ -101,3 +143,46 @@ def _import_optuna() -> Any:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna
+
+
+def earlier_night(runs: Path, name: str) -> Night:
+    """Return the trials of a tuning job in the folder of runs; raises DefinitionError if it is not there."""
+    # A job's name holds the id of the execution that ran it, which is the name of its folder.
+    for run in (folder for folder in runs.iterdir() if folder.name in name):
+        for path in run.glob("steps/*/result.json"):
+            properties = (read_json(path) or {}).get("properties") or {}
+            if properties.get("HyperParameterTuningJobName") == name:
+                jobs = [job for job in properties["TrainingJobSummaries"] if OBJECTIVE in job]
+                return tuple(EarlierTrial(job["TunedHyperParameters"], job[OBJECTIVE]["Value"]) for job in jobs)
+    raise DefinitionError(f"the parent tuning job {name!r} is not in {runs}: name one that succeeded on this machine")
+
+
+def nights_digest(nights: Sequence[Night]) -> str:
+    """Return what a cache compares: what was tried and what it reached, not by which job."""
+    return hashlib.sha256(json.dumps(nights, sort_keys=True).encode()).hexdigest()
+
+
+def parse_ranges(document: Mapping[str, Any]) -> tuple[Range, ...]:
+    """Read ParameterRanges, whose bounds are text; raises DefinitionError for one that spans nothing."""
+    ranges = [_range(item, whole=False) for item in document.get("ContinuousParameterRanges") or ()]
+    ranges += [_range(item, whole=True) for item in document.get("IntegerParameterRanges") or ()]
+    if not ranges:
+        raise DefinitionError("the tuning has no ParameterRanges: nothing would differ between its jobs")
+    return tuple(ranges)
+
+
+def _range(item: Mapping[str, Any], *, whole: bool) -> Range:
+    name, logarithmic = item.get("Name", "?"), item.get("ScalingType") == "Logarithmic"
+    try:
+        low, high = float(item["MinValue"]), float(item["MaxValue"])
+    except (KeyError, TypeError, ValueError):
+        raise DefinitionError(
+            f"the tuned parameter {name} needs numbers as MinValue and MaxValue, got {item}"
+        ) from None
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise DefinitionError(f"the tuned parameter {name} ranges from {low:g} to {high:g}: wanted a lower one first")
+    if whole and not (low.is_integer() and high.is_integer()):
+        raise DefinitionError(f"the tuned parameter {name} is whole but ranges from {low:g} to {high:g}")
+    if logarithmic and low <= 0:
+        raise DefinitionError(f"the tuned parameter {name} starts at {low:g}: Logarithmic needs a bound above 0")
+    return Range(name, low, high, whole, logarithmic)

@@ -11,14 +11,14 @@ from typing import Any
 from pipelines.executor import conditions
 from pipelines.executor.cache import Cache
 from pipelines.executor.definition import Step
-from pipelines.executor.errors import DefinitionError, RunStopped, StepFailed
+from pipelines.executor.errors import INTERNAL_ERROR, DefinitionError, RunStopped, StepFailed
 from pipelines.executor.events import ConditionDecided, StepRetried, StepReused, StepStarted, StepSucceeded
 from pipelines.executor.expressions import Path as JsonPath
 from pipelines.executor.expressions import Scope, parse_path, walk
 from pipelines.executor.files import read_json, write_json
 from pipelines.executor.processing import Processing
 from pipelines.executor.results import Outcome, StepResult
-from pipelines.executor.runner import Machine, Runner, kind_of
+from pipelines.executor.runner import Machine, Runner
 from pipelines.executor.store import LocalStore
 from pipelines.executor.training import Training
 from pipelines.executor.tuning import Tuning
@@ -116,14 +116,15 @@ class Stepper:
             arguments,
             machine,
             trials=self._cache(step, "trials"),
-            caching=step.cached,
             runs=self.run_dir.parent,
             first=self.first_trials.get(step.name, ()),
         )
 
     def _cache(self, step: Step, *parts: str) -> Cache:
         folder = self.cache_dir.joinpath(step.name, *parts)
-        return Cache(folder, self.machine.store, self.execution_id, step.expire_seconds)
+        return Cache(
+            folder, self.machine.store, self.execution_id, shared=step.cached, expire_seconds=step.expire_seconds
+        )
 
     def _attempts(self, step: Step, work: Callable[[Path], Outcome]) -> Outcome:
         """Run a job until it succeeds or no policy allows another attempt; raises the last StepFailed.
@@ -194,7 +195,7 @@ def _failures_of(step: Step) -> Iterator[None]:
     except DefinitionError as error:
         raise StepFailed(step.name, str(error)) from error
     except OSError as error:
-        raise StepFailed(step.name, f"this machine failed: {error}", kind=kind_of(error)) from error
+        raise StepFailed(step.name, f"this machine failed: {error}", kind=INTERNAL_ERROR) from error
 
 
 def read_property_file(

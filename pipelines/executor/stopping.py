@@ -36,9 +36,6 @@ class MedianRule:
         return None
 
 
-NEVER = MedianRule(())
-
-
 def _medians(curves: Sequence[Sequence[float]]) -> list[float]:
     """Return the medians of the means up to each value but the last; a shorter curve stays at its whole mean."""
     means = [[total / count for count, total in enumerate(accumulate(curve), 1)] for curve in curves]

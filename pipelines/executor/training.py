@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.executor.cache import components_of
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.files import output_files, replacing
-from pipelines.executor.job import Job, MetricDefinition, host_path
+from pipelines.executor.job import Job, host_path
 from pipelines.executor.processing import host_names, longest_run, mount_of
 from pipelines.executor.results import Outcome, StoredOutput
 from pipelines.executor.runner import Runner, gather
@@ -80,7 +80,7 @@ class Training:
             step_type="Training",
             outputs={},
             hyperparameters=self._hyperparameters,
-            settings={f"metric {metric.name}": metric.regex.pattern for metric in metrics},
+            settings={f"metric {name}": regex.pattern for name, regex in metrics.items()},
         )
 
     def run(self, root: Path) -> Outcome:
@@ -106,17 +106,17 @@ class Training:
         return Outcome(properties, outputs, asdict(printed))
 
 
-def metric_definitions(arguments: Mapping[str, Any]) -> tuple[MetricDefinition, ...]:
+def metric_definitions(arguments: Mapping[str, Any]) -> dict[str, re.Pattern[str]]:
     """Compile the MetricDefinitions of a training request; raises DefinitionError for a pattern that is none."""
-    definitions = []
+    definitions = {}
     for item in arguments["AlgorithmSpecification"].get("MetricDefinitions") or ():
         try:
-            definitions.append(MetricDefinition(item["Name"], re.compile(item["Regex"])))
+            definitions[item["Name"]] = re.compile(item["Regex"])
         except re.error as error:
             raise DefinitionError(
                 f"the metric {item['Name']} has the regex {item['Regex']!r}, which is not one: {error}"
             ) from None
-    return tuple(definitions)
+    return definitions
 
 
 def _addresses(hosts: tuple[str, ...]) -> tuple[str, ...]:

@@ -40,16 +40,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """Runs the trials of one tuning; each may be run from a thread of its own.
-
-    They are kept in `cache`, that of the step's trials; without `caching` only those of this execution are used again.
-    """
+    """Runs the trials of one tuning, which `cache` remembers; each may be run from a thread of its own."""
 
     machine: Machine
     step: str
     metric: str
     cache: Cache
-    caching: bool
 
     def run(self, training: Training, trial: Trial, folder: Path, rule: MedianRule) -> Trial:
         """Bring a trial to its end; a job that fails is a trial that failed. Raises RunStopped."""
@@ -86,7 +82,7 @@ class Trials:
     def _earlier(self, training: Training, trial: Trial, rule: MedianRule) -> Trial | None:
         """Return the trial as it ended in an earlier execution, or in this one before it was killed."""
         record, _ = self.cache.find(training.components)
-        if record is None or not (self.caching or self.cache.is_own(record)):
+        if record is None:
             return None
         if record.details["stopped"] and rule.stops_at(record.details["curves"][self.metric]) is None:
             return None  # now it would go on

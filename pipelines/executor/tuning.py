@@ -7,21 +7,19 @@ from typing import Any
 
 from pipelines.executor.cache import Cache
 from pipelines.executor.errors import DefinitionError, StepFailed
-from pipelines.executor.ranges import parse_ranges
 from pipelines.executor.results import Outcome
 from pipelines.executor.runner import Enough, Machine, Runner
-from pipelines.executor.search import Search
-from pipelines.executor.stopping import AUTO, NEVER, OFF, MedianRule
+from pipelines.executor.search import OBJECTIVE, Search, earlier_night, nights_digest, parse_ranges
+from pipelines.executor.stopping import AUTO, OFF, MedianRule
 from pipelines.executor.training import Training
 from pipelines.executor.trials import COMPLETED, FAILED, STOPPED, Trial, Trials
-from pipelines.executor.warm import OBJECTIVE, earlier_night, nights_digest
 
 
 class Tuning:
     """One evaluated CreateHyperParameterTuningJob request, ready to run.
 
-    `trials` is the cache of the step's trials, used across executions with `caching`; `runs` is the folder of all runs.
-    `first` are hyperparameters to try before those that the search proposes, for which the request has no place.
+    `trials` remembers the step's trials; `runs` is the folder of all runs. `first` are hyperparameters to try before
+    those that the search proposes, for which the request has no place.
     """
 
     def __init__(
@@ -32,7 +30,6 @@ class Tuning:
         machine: Machine,
         *,
         trials: Cache,
-        caching: bool,
         runs: Path,
         first: Sequence[Mapping[str, str]],
     ) -> None:
@@ -55,7 +52,7 @@ class Tuning:
         if self._nights and self._nights[0]:
             # What was best last night is worth a trial on tonight's data.
             self._first.append(dict(max(self._nights[0], key=lambda trial: trial.objective).tuned))
-        self._trials = Trials(machine, step, self._metric, trials, caching)
+        self._trials = Trials(machine, step, self._metric, trials)
         training = self._training_of(0, {}).components
         self.components = {
             **training,
@@ -80,7 +77,7 @@ class Tuning:
         while len(trials) < self._jobs:
             proposals = search.ask(min(self._parallel, self._jobs - len(trials)))
             curves = [trial.curves.get(self._metric, ()) for trial in trials]
-            rule = MedianRule(curves) if self._stops else NEVER
+            rule = MedianRule(curves if self._stops else ())
             with ThreadPoolExecutor(len(proposals)) as pool:
                 # A stop or an executor's own error in one trial surfaces here; failures of jobs are results.
                 jobs = [

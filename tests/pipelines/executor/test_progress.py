@@ -3,8 +3,7 @@
 import io
 import re
 
-from pipelines.executor.event_text import duration
-from pipelines.executor.progress import ConsoleProgress
+from pipelines.executor.progress import ConsoleProgress, duration
 
 
 class Terminal(io.StringIO):

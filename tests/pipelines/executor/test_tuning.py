@@ -3,8 +3,7 @@
 import json
 import random
 
-from pipelines.executor.ranges import parse_ranges
-from pipelines.executor.search import Search
+from pipelines.executor.search import Search, parse_ranges
 
 RANGES = {
     "ContinuousParameterRanges": [

@@ -5,9 +5,7 @@ import random
 import pytest
 
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.ranges import parse_ranges
-from pipelines.executor.search import Search
-from pipelines.executor.warm import EarlierTrial
+from pipelines.executor.search import EarlierTrial, Search, parse_ranges
 
 RANGES = {
     "ContinuousParameterRanges": [
