@@ -111,7 +111,7 @@ def _read(path: Path) -> Record | None:
 
 
 def _differences(old: Components, new: Components) -> list[str]:
-    """Name what differs between two components, the most telling first, at most three."""
+    """Name what differs between two components, the likeliest cause first, at most three."""
     found = list(_changes(old, new)) or ["the request changed"]
     more = len(found) - _MOST_DIFFERENCES
     return found[:_MOST_DIFFERENCES] + ([f"and {more} more"] if more > 0 else [])

@@ -50,7 +50,7 @@ class Executor:
     definition: what `Pipeline.definition()` returns, parsed.
     home: where store, runs and cache live.
     name: the pipeline's name, which the definition does not contain; caches are kept apart by it.
-    images: tells how to start a container image here, and which code it stands for.
+    images: resolves a container image to what is started here, and to the digest of its code.
     launch: starts a job, by default as a process of this machine; but a container's command line will do as well.
     parameters: values over the definition's defaults, as text or in their own type.
     register: the effect of RegisterModel, which fails without one.

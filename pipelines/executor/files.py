@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        error.filename = error.filename or str(path)  # a full disk tells no name by itself
+        error.filename = error.filename or str(path)  # the error of a full disk has none
         raise
     except BaseException:
         beside.unlink(missing_ok=True)

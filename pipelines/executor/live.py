@@ -82,7 +82,7 @@ class LiveTable:
             row.seconds = time.monotonic() - row.began
         words = event.line if isinstance(event, StepProgress) else step_words(event)
         if words:
-            # The state column says "done"; the last line of a job that is over tells nobody anything.
+            # The state column says "done"; the last line of a job that is over adds nothing.
             row.words = (
                 "" if isinstance(event, StepSucceeded) else words.removeprefix("FAILED: ").removeprefix("skipped: ")
             )

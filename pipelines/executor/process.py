@@ -1,4 +1,4 @@
-"""A job's process: its output to the log and to whoever listens, and its end, whoever brings it about."""
+"""The process of a job: its output to the log and to a listener, and its end, by itself, on request or in time."""
 
 import contextlib
 import os

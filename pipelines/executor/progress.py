@@ -34,7 +34,7 @@ class ConsoleProgress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._live: LiveTable | None = None
-        self._told_progress = time.monotonic()
+        self._progress_at = time.monotonic()
         self._reasons: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
@@ -47,12 +47,12 @@ class ConsoleProgress:
         if isinstance(event, ExecutionFinished):
             self.close()
         if isinstance(event, StepProgress):
-            if self._live is None and time.monotonic() - self._told_progress >= _PROGRESS_SECONDS:
-                self._told_progress = time.monotonic()
+            if self._live is None and time.monotonic() - self._progress_at >= _PROGRESS_SECONDS:
+                self._progress_at = time.monotonic()
                 self._write(f"{event.step:<{_NAME_WIDTH}} ... {event.line}")
             return
         if isinstance(event, StepStarted) and event.step_type not in _DECIDED_AT_ONCE:
-            self._reasons[event.step] = event.reason  # told when it has ended: one line a step
+            self._reasons[event.step] = event.reason  # written when it has ended: one line a step
             return
         # The table shows how the steps stand; what stays on the terminal is the beginning and the end.
         if self._live is None and (line := line_of(event)):
@@ -70,7 +70,7 @@ class ConsoleProgress:
 
 
 def line_of(event: Event) -> str | None:
-    """Return an event in one line, None for one that is not worth a line of its own."""
+    """Return an event in one line, None for one without a line of its own."""
     if isinstance(event, ExecutionStarted):
         return f"run {event.execution_id} of {event.pipeline_name} in {event.run_dir}"
     if isinstance(event, ExecutionFinished):
@@ -82,7 +82,7 @@ def line_of(event: Event) -> str | None:
 
 
 def step_words(event: Event) -> str | None:  # noqa: PLR0911 (one answer for each kind of event)
-    """Return what happened to a step, without its name; None for what another event tells better."""
+    """Return what happened to a step, without its name; None for what another event says."""
     match event:
         case StepStarted() | StepSucceeded() if event.step_type in _DECIDED_AT_ONCE:
             return None

@@ -1,11 +1,9 @@
 """The results of a run: what a step leaves, how it ended, and how the execution ended."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-
-from pipelines.executor.expressions import parse_path, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +38,6 @@ class StepResult:
     reason: str | None = None
     outputs: Mapping[str, StoredOutput] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "StepResult":
         known = {item.name: document[item.name] for item in fields(cls)}
@@ -61,14 +56,6 @@ class ExecutionResult:
     steps: Mapping[str, StepResult]
     run_dir: Path
     seconds: float
-
-    def properties(self, step: str, path: str = "") -> Any:
-        """Return the properties of a step, or what lies at `path` in them (`ModelArtifacts.S3ModelArtifacts`).
-
-        Raises KeyError if the step has no result, DefinitionError if nothing lies at the path.
-        """
-        properties = self.steps[step].properties
-        return walk(properties, parse_path(path), f"Steps.{step}.{path}") if path else properties
 
 
 def outputs_from_json(document: Mapping[str, Any]) -> dict[str, StoredOutput]:

@@ -178,7 +178,7 @@ class Runner:
             raise StepFailed(
                 step,
                 f"the job changed its input {changed.name} in place, which is a link to {changed}: copy a file before "
-                "changing it, and bring back the object (a cached step that wrote it runs again by itself)",
+                "changing it, and restore the object (a cached step that wrote it runs again by itself)",
             )
         return Printed(watch.metrics, watch.curves)
 
@@ -232,7 +232,7 @@ class _Watch:
             self._pending = ""
 
     def _metric(self, name: str, text: str | None) -> bool:
-        """Take in a value; tell whether it was one."""
+        """Take in a value; return whether it was one."""
         try:
             value = float(text or "")
         except ValueError:
@@ -242,6 +242,6 @@ class _Watch:
         self.metrics[name] = value
         runner = self._runner
         runner.machine.emit(StepMetric(runner.step, runner.trial, name, value, self._lines))
-        # Acted on when the line has been read to its end: what it tells besides belongs to the job as well.
+        # Acted on when the line has been read to its end: its other metrics belong to the job as well.
         self._ending = self._ending or (runner.enough is not None and runner.enough(name, curve))
         return True

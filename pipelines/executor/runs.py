@@ -32,16 +32,12 @@ class RunSummary:
     run_dir: Path
 
 
-def runs_folder(home: Path) -> Path:
-    return home / "runs"
-
-
 def new_run(home: Path) -> Path:
     """Make the folder of a new run; its name, the execution id, sorts by time (to a millisecond) and is unique."""
     while True:
         now = time.time()
         tail = f"{int(now % 1 * 1000):03d}{secrets.token_hex(1)}"
-        folder = runs_folder(home) / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{tail}"
+        folder = home / "runs" / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{tail}"
         with contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True)
             return folder
@@ -49,7 +45,7 @@ def new_run(home: Path) -> Path:
 
 def existing_run(home: Path, execution_id: str) -> tuple[Path, Mapping[str, Any]]:
     """Return the folder and the state of a run to go on with; raises DefinitionError if there is none."""
-    folder = runs_folder(home) / execution_id
+    folder = home / "runs" / execution_id
     state = read_json(folder / "state.json") if execution_id and "/" not in execution_id else None
     if state is None:
         known = ", ".join(run.id for run in load_runs(home)[-3:]) or "none"
@@ -60,7 +56,7 @@ def existing_run(home: Path, execution_id: str) -> tuple[Path, Mapping[str, Any]
 def load_runs(home: Path) -> list[RunSummary]:
     """Return every run of a home, the oldest first."""
     found = []
-    for folder in sorted(runs_folder(home).glob("*")):
+    for folder in sorted(home.glob("runs/*")):
         state = read_json(folder / "state.json")
         if state is None:
             continue

@@ -1,4 +1,4 @@
-"""The order in which a tuning tries its hyperparameters: asked in rounds, told in order, so a seed repeats it.
+"""The search of a tuning: rounds of proposals, their objectives told in order, so that a seed repeats it.
 
 A Bayesian search learns from its own trials and, started warm, from those of earlier nights. Objectives of different
 data do not compare: the same hyperparameters score otherwise on other screenshots. So every trial counts by its rank

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Stepper:
         return self.run_dir / "steps" / step.name
 
     def write(self, step: Step, result: StepResult, **more: Any) -> None:
-        document = {"step": step.name, "type": step.type, **result.as_json(), **more}
+        document = {"step": step.name, "type": step.type, **asdict(result), **more}
         write_json(self.folder(step) / RESULT, document)
 
     def taken_over(self, step: Step) -> StepResult | None:

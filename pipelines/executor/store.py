@@ -16,7 +16,7 @@ from pipelines.executor.files import PART, READ_ONLY, link_or_copy, output_files
 from pipelines.locks import exclusive, is_held
 
 _DAY_SECONDS = 86_400
-_UNHELD = ".new-"  # between its making and its holding, which takes no time
+_UNHELD = ".new-"  # after it was made and before it is held, which takes no time
 Files = list[tuple[str, Path]]
 
 
@@ -64,7 +64,7 @@ class LocalStore:
                 link_or_copy(source, target)
             except FileExistsError:
                 raise DefinitionError(
-                    f"two inputs bring a file to {target.name} in the same folder {dest.name} (one is {uri}): "
+                    f"two inputs have a file {target.name} in the same folder {dest.name} (one is {uri}): "
                     "give each input a LocalPath of its own"
                 ) from None
         return [source for _, source in objects]

@@ -63,7 +63,7 @@ class Training:
             hosts_file=f"{_CONFIG}/resourceconfig.json",
             metrics=metrics,
             max_seconds=longest_run(arguments),
-            # Of the variables of SageMaker's images those that tell places and means; a program may do without.
+            # Of the variables of SageMaker's training images those of places and CPUs; a program must do without them.
             contract={
                 "TRAINING_JOB_NAME": job_name,
                 "SM_INPUT_CONFIG_DIR": _CONFIG,

@@ -50,7 +50,7 @@ class Tuning:
         self._nights = [earlier_night(runs, name) for name in parents]
         self._first = [dict(tuned) for tuned in first]
         if self._nights and self._nights[0]:
-            # What was best last night is worth a trial on tonight's data.
+            # The best of last night is tried on tonight's data as well.
             self._first.append(dict(max(self._nights[0], key=lambda trial: trial.objective).tuned))
         self._trials = Trials(machine, step, self._metric, trials)
         training = self._training_of(0, {}).components

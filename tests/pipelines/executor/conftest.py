@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.executor.executor import Executor
+from pipelines.executor.expressions import parse_path, walk
 from pipelines.executor.job import Image
 from pipelines.executor.store import LocalStore
 
@@ -22,6 +23,12 @@ exec(os.environ['CODE'])
 
 def here(_uri, _command):
     return Image(("python3",), "sha256:one")
+
+
+def properties(result, step, path=""):
+    """Return the properties of a step, or what lies at `path` in them (`ModelArtifacts.S3ModelArtifacts`)."""
+    found = result.steps[step].properties
+    return walk(found, parse_path(path), path) if path else found
 
 
 @dataclass

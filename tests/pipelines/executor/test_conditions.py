@@ -4,13 +4,14 @@ import pytest
 
 from pipelines.executor.conditions import decide
 from pipelines.executor.expressions import Scope
+from tests.pipelines.executor.conftest import properties
 
 NAN = float("nan")
 
 
 def outcome(kit, *conditions):
     result = kit.run(kit.condition("Gate", *conditions, then=[], otherwise=[]))
-    return result.properties("Gate", "Outcome") if result.status == "Succeeded" else result.reason
+    return properties(result, "Gate", "Outcome") if result.status == "Succeeded" else result.reason
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from pipelines.executor.runs import load_runs
+from tests.pipelines.executor.conftest import properties
 
 
 def test_outputs_of_a_step_are_inputs_of_the_next(kit):
@@ -24,7 +25,7 @@ def test_outputs_of_a_step_are_inputs_of_the_next(kit):
         ),
     )
     assert result.status == "Succeeded"
-    uri = result.properties("B", "ProcessingOutputConfig.Outputs['out'].S3Output.S3Uri")
+    uri = properties(result, "B", "ProcessingOutputConfig.Outputs['out'].S3Output.S3Uri")
     assert uri == f"s3://b/runs/{result.execution_id}/B/out"
     assert (kit.store.path(uri) / "copy.txt").read_text() == "HELLO"
 
@@ -174,8 +175,8 @@ def test_registering_gives_a_version_and_the_model_must_exist(kit):
     model = kit.join(kit.output_of("A"), "file.txt")
     for version in (1, 2):
         result = kit.run(kit.writes("A"), kit.register("Register", model))
-        assert result.properties("Register", "ModelPackageVersion") == version
-    arn = result.properties("Register", "ModelPackageArn")
+        assert properties(result, "Register", "ModelPackageVersion") == version
+    arn = properties(result, "Register", "ModelPackageArn")
     assert arn.endswith("model-package/foreign-models/2")
     missing = kit.run(kit.writes("A"), kit.register("Register", kit.join(kit.output_of("A"), "nothing")))
     assert missing.status == "Failed"
@@ -192,7 +193,7 @@ def test_a_registry_of_ones_own_is_called_with_request_and_file(kit):
 
     steps = (kit.writes("A"), kit.register("Register", kit.join(kit.output_of("A"), "file.txt")))
     result = kit.run(*steps, register=register)
-    assert result.properties("Register", "ModelPackageArn") == "arn:mine"
+    assert properties(result, "Register", "ModelPackageArn") == "arn:mine"
     assert calls == [("foreign-models", "hello")]
 
     def refuse(arguments, model_data):

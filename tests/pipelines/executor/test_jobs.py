@@ -8,6 +8,7 @@ import tarfile
 import pytest
 
 from pipelines.executor.job import Image
+from tests.pipelines.executor.conftest import properties
 
 
 def test_a_processing_job_finds_everything_under_its_own_opt_ml(kit):
@@ -261,7 +262,7 @@ def test_a_training_job_gets_channels_hyperparameters_and_variables(kit, trainer
     assert seen["data"] == "tiles"
     env = seen["env"]
     assert env["SM_NUM_CPUS"] == str(os.cpu_count())
-    assert env["TRAINING_JOB_NAME"] == result.properties("Train", "TrainingJobName")
+    assert env["TRAINING_JOB_NAME"] == properties(result, "Train", "TrainingJobName")
 
 
 def test_a_training_job_leaves_a_model_archive_and_its_last_metrics(kit, trainer):
@@ -269,12 +270,12 @@ def test_a_training_job_leaves_a_model_archive_and_its_last_metrics(kit, trainer
     kit.store.put_bytes(b"tiles", "s3://b/tiles/a.txt")
     step = kit.training("Train", PROGRAM, channels={"train": "s3://b/tiles"}, metrics=("loss", "other"))
     first, second = kit.run(step, images=trainer), kit.run(step, images=trainer)
-    final = {item["MetricName"]: item["Value"] for item in first.properties("Train", "FinalMetricDataList")}
+    final = {item["MetricName"]: item["Value"] for item in properties(first, "Train", "FinalMetricDataList")}
     assert final == {"loss": pytest.approx(1 / 3)}
     told = [(event.index, event.value) for event in kit.told("StepMetric")]
     assert told == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
     archives = [
-        kit.store.path(result.properties("Train", "ModelArtifacts.S3ModelArtifacts")).read_bytes()
+        kit.store.path(properties(result, "Train", "ModelArtifacts.S3ModelArtifacts")).read_bytes()
         for result in (first, second)
     ]
     assert archives[0] == archives[1]
@@ -283,7 +284,7 @@ def test_a_training_job_leaves_a_model_archive_and_its_last_metrics(kit, trainer
             "deep/spec.json": (0, 0),
             "weights.bin": (0, 0),
         }
-    uri = first.properties("Train", "ModelArtifacts.S3ModelArtifacts")
+    uri = properties(first, "Train", "ModelArtifacts.S3ModelArtifacts")
     assert uri == f"s3://b/models/pipelines-{first.execution_id}-Train/output/model.tar.gz"
 
 

@@ -16,7 +16,7 @@ from pipelines.executor.errors import ALGORITHM_ERROR, DefinitionError, StepFail
 from pipelines.executor.job import Launched
 from pipelines.executor.process import Watchdog, run
 from pipelines.executor.runs import load_runs
-from tests.pipelines.executor.conftest import TRAINS
+from tests.pipelines.executor.conftest import TRAINS, properties
 
 DIES_TWICE = """
 import os, pathlib, signal, sys
@@ -258,7 +258,7 @@ def test_a_resumed_run_registers_once(kit):
     first = kit.run(*steps)
     (first.run_dir / "steps" / "Register" / "result.json").unlink()
     again = kit.run(*steps, resume=first.execution_id)
-    assert again.properties("Register", "ModelPackageVersion") == 1
+    assert properties(again, "Register", "ModelPackageVersion") == 1
     assert len(kit.registered) == 1
 
 
@@ -279,7 +279,7 @@ def test_a_killed_tuning_goes_on_from_its_finished_trials(kit, tmp_path):
     result = kit.run(step, **options, resume=load_runs(kit.home)[0].id)
     assert result.status == "Succeeded"
     assert (tmp_path / "trained").read_text() == "12334"
-    assert result.properties("Tune", "BestTrainingJob.TunedHyperParameters") == {"a": "4"}
+    assert properties(result, "Tune", "BestTrainingJob.TunedHyperParameters") == {"a": "4"}
 
 
 def test_half_written_files_are_never_taken_for_whole(kit):

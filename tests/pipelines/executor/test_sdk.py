@@ -11,6 +11,7 @@ import pytest
 from pipelines.executor.executor import Executor
 from pipelines.executor.job import Image
 from pipelines.executor.store import LocalStore
+from tests.pipelines.executor.conftest import properties
 
 pytestmark = pytest.mark.integration
 
@@ -68,11 +69,11 @@ def test_a_definition_of_the_sdk_runs_end_to_end(wine):
     statuses = {name: step.status for name, step in result.steps.items()}
     assert statuses.pop("Reject") == "Skipped"
     assert set(statuses.values()) == {"Succeeded"}
-    tuned = result.properties("Tune", "BestTrainingJob.TunedHyperParameters['sugar']")
-    fitted = LocalStore(home / "store").path(result.properties("Fit", "ModelArtifacts.S3ModelArtifacts"))
+    tuned = properties(result, "Tune", "BestTrainingJob.TunedHyperParameters['sugar']")
+    fitted = LocalStore(home / "store").path(properties(result, "Fit", "ModelArtifacts.S3ModelArtifacts"))
     with tarfile.open(fitted) as tar:
         assert tar.extractfile("wine.txt").read().decode() == f"{float(tuned)} 2 8"
-    assert result.properties("Publish", "ModelPackageVersion") == 1
+    assert properties(result, "Publish", "ModelPackageVersion") == 1
     assert [request["ModelApprovalStatus"] for request in asked] == ["PendingManualApproval"]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.stopping import MedianRule
+from tests.pipelines.executor.conftest import properties
 
 # Each job prints its number and a tenth more with every epoch; one below 5 never ends by itself after its second.
 CODE = """
@@ -35,7 +36,7 @@ def ends(kit):
 
 
 def statuses(result):
-    return [job["TrainingJobStatus"] for job in result.properties("Tune", "TrainingJobSummaries")]
+    return [job["TrainingJobStatus"] for job in properties(result, "Tune", "TrainingJobSummaries")]
 
 
 def curve(kit, trial):
@@ -72,10 +73,10 @@ def test_a_bad_trial_is_stopped_and_keeps_the_best_that_it_had_reached(kit):
     assert [ends(kit)[name][0] for name in ("9", "8", "7", "6", "10")] == ["Completed"] * 5
     told = next(e.reason for e in kit.told("TrialFinished") if e.status == "Stopped")
     assert told.startswith("stopped early: value 2 of score, 1.1, is worse than 7.55, the median")
-    summaries = result.properties("Tune", "TrainingJobSummaries")
+    summaries = properties(result, "Tune", "TrainingJobSummaries")
     assert summaries[-1]["TrainingJobStatus"] == "Stopped"
     assert summaries[-1]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == 1.1
-    assert result.properties("Tune", "BestTrainingJob.TunedHyperParameters") == {"a": "10"}
+    assert properties(result, "Tune", "BestTrainingJob.TunedHyperParameters") == {"a": "10"}
     assert statuses(result) == ["Completed"] * 5 + ["Stopped"]
     assert set(result.steps["Tune"].outputs) == {job["TrainingJobName"] for job in summaries[:-1]}
 
@@ -91,7 +92,7 @@ for epoch in range(4):
 """
     result = run(kit, [9, 8, 7, 6, 1], code=code)
     assert ends(kit)["1"] == ("Stopped", 99.0, False)
-    assert result.properties("Tune", "BestTrainingJob.TunedHyperParameters") == {"a": "9"}
+    assert properties(result, "Tune", "BestTrainingJob.TunedHyperParameters") == {"a": "9"}
 
 
 def test_nothing_is_stopped_unless_the_definition_says_so(kit):

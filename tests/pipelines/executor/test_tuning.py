@@ -4,6 +4,7 @@ import json
 import random
 
 from pipelines.executor.search import Search, parse_ranges
+from tests.pipelines.executor.conftest import properties
 
 RANGES = {
     "ContinuousParameterRanges": [
@@ -24,7 +25,7 @@ print('score=' + h.get('units', h.get('a', '')))
 
 
 def proposals(result, step="Tune"):
-    jobs = result.properties(step, "TrainingJobSummaries")
+    jobs = properties(result, step, "TrainingJobSummaries")
     return [job["TunedHyperParameters"] for job in sorted(jobs, key=lambda job: job["TrainingJobName"])]
 
 
@@ -46,11 +47,11 @@ def test_the_same_seed_proposes_the_same_trials_whatever_the_timing(kit, trainer
 def test_the_best_trial_comes_first(kit):
     step, options = kit.listed("Tune", CODE, POINTS, parallel=3)
     result = kit.run(step, **options)
-    summaries = result.properties("Tune", "TrainingJobSummaries")
+    summaries = properties(result, "Tune", "TrainingJobSummaries")
     values = [job["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for job in summaries]
     assert values == [3, 3, 2, 2, 1, 1]
     assert proposals(result) == POINTS
-    assert result.properties("Tune", "BestTrainingJob") == summaries[0]
+    assert properties(result, "Tune", "BestTrainingJob") == summaries[0]
 
 
 def test_the_best_trial_can_be_referred_to(kit):
@@ -93,7 +94,7 @@ def test_failed_silent_and_nan_trials_are_failed_ones(kit):
     step, options = kit.listed("Tune", code, [{"a": a} for a in "0123"])
     result = kit.run(step, **options)
     assert result.status == "Succeeded", result.reason
-    best, *failed = result.properties("Tune", "TrainingJobSummaries")
+    best, *failed = properties(result, "Tune", "TrainingJobSummaries")
     assert (best["TrainingJobStatus"], best["TunedHyperParameters"]) == ("Completed", {"a": "3"})
     reasons = {job["TunedHyperParameters"]["a"]: job["FailureReason"] for job in failed}
     assert reasons["0"] == "the job printed no score: the objective must be a finite number in its log"

@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.search import EarlierTrial, Search, parse_ranges
+from tests.pipelines.executor.conftest import properties
 
 RANGES = {
     "ContinuousParameterRanges": [
@@ -32,12 +33,12 @@ def warm(step, *parents, kind="TransferLearning"):
 
 
 def tried(result, step="Tune"):
-    jobs = result.properties(step, "TrainingJobSummaries")
+    jobs = properties(result, step, "TrainingJobSummaries")
     return [job["TunedHyperParameters"] for job in sorted(jobs, key=lambda job: job["TrainingJobName"])]
 
 
 def job_name(result, step="Tune"):
-    return result.properties(step, "HyperParameterTuningJobName")
+    return properties(result, step, "HyperParameterTuningJobName")
 
 
 def asked(search, rounds=1, count=2, objective=lambda _: 0.0):
@@ -113,7 +114,7 @@ def test_the_best_of_last_night_is_tried_after_what_comes_first_and_the_rest_is_
     step = kit.tuning("Tune", CODE, ranges=RANGES, jobs=4)
     parent = kit.run(step, images=trainer, first_trials={"Tune": [FIRST]})
     assert tried(parent)[0]["units"] == "48"
-    best = parent.properties("Tune", "BestTrainingJob.TunedHyperParameters")
+    best = properties(parent, "Tune", "BestTrainingJob.TunedHyperParameters")
     child = kit.run(
         warm(kit.tuning("Tune", CODE, ranges=RANGES, jobs=2), job_name(parent)),
         images=trainer,

@@ -85,7 +85,7 @@ def test_two_runs_are_tracked_the_second_reusing_the_first(played):
     assert runs["EvaluateModel"].data.tags["tilegate.reused_from"] == results[0].execution_id
     versions = registry.versions("screenshots")
     assert [version.execution_id for version in versions] == [results[0].execution_id]
-    registered = results[1].properties("RegisterModel")
+    registered = results[1].steps["RegisterModel"].properties
     assert registered["ModelPackageVersion"] == versions[0].version
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
