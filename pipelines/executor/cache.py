@@ -16,6 +16,13 @@ from pipelines.executor.store import LocalStore
 NO_EARLIER_RUN = "no earlier run"
 _MOST_DIFFERENCES = 3
 _LONGEST_VALUE = 60
+_PARTS = {
+    "command": "argument",
+    "hyperparameters": "hyperparameter",
+    "environment": "environment",
+    "settings": "setting",
+    "outputs": "output",
+}
 Components = Mapping[str, Any]
 """All that a step's result can depend on, as JSON."""
 
@@ -125,18 +132,8 @@ def _changes(old: Components, new: Components) -> Iterator[str]:
             yield f"input {name!r} is {'new' if before is None else 'gone'}"
         else:
             yield f"input {name!r} changed" if before[0] != after[0] else f"input {name!r} moved to {after[1]}"
-    arguments = [_named_arguments(components["command"]) for components in (old, new)]
-    if old["command"] != new["command"] and arguments[0] == arguments[1]:
-        yield "the order of the arguments changed"
-    parts = {
-        "argument": arguments,
-        "hyperparameter": [components["hyperparameters"] for components in (old, new)],
-        "environment": [components["environment"] for components in (old, new)],
-        "setting": [components["settings"] for components in (old, new)],
-        "output": [components["outputs"] for components in (old, new)],
-    }
-    for what, (earlier, later) in parts.items():
-        for name, before, after in _differing(earlier, later):
+    for part, what in _PARTS.items():
+        for name, before, after in _differing(_named(old[part]), _named(new[part])):
             yield f"{what} {name}: {_short(before)} -> {_short(after)}"
 
 
@@ -146,11 +143,13 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple
             yield name, old.get(name), new.get(name)
 
 
-def _named_arguments(command: Sequence[str]) -> dict[str, str]:
-    """Read a command as options with their values, and the rest by position."""
+def _named(part: Mapping[str, Any] | Sequence[str]) -> Mapping[str, Any]:
+    """Return a part of the components by name; a command as its options with their values, and the rest by position."""
+    if isinstance(part, Mapping):
+        return part
     named: dict[str, str] = {}
     option = None
-    for position, word in enumerate(command):
+    for position, word in enumerate(part):
         if word.startswith("--"):
             option, _, value = word.partition("=")
             named[option] = value

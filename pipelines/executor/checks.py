@@ -52,7 +52,10 @@ def _check_step(step: Step, types: Mapping[str, str]) -> None:
     if step.type in {"Processing", "Training", "Tuning"}:
         request = step.arguments["TrainingJobDefinition"] if step.type == "Tuning" else step.arguments
         _check_settings(step.arguments)
-        _check_places(request) if step.type == "Processing" else _check_training(request)
+        if step.type == "Processing":
+            _check_places(request)
+        else:
+            _check_training(request)
         if step.type == "Tuning":
             _check_tuning(step.arguments)
         for where, value in _texts(request):

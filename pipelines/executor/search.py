@@ -136,10 +136,8 @@ def _ranks(values: Sequence[float | None]) -> list[float | None]:
 
 
 def _import_optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise DefinitionError("a tuning needs optuna: install tilegate[local]") from error
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna
