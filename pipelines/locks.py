@@ -18,7 +18,7 @@ def exclusive(path: Path, *, wait_seconds: float = 60.0) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_seconds
-    descriptor = os.open(path, os.O_RDONLY | (0 if path.is_dir() else os.O_CREAT), 0o666)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
         while not _try_lock(descriptor, fcntl.LOCK_EX):
             if time.monotonic() >= deadline:

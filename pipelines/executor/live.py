@@ -24,8 +24,10 @@ from pipelines.executor.events import (
     StepSkipped,
     StepStarted,
     StepSucceeded,
+    duration,
+    line_of,
+    step_words,
 )
-from pipelines.executor.progress import duration, line_of, step_words
 
 _STYLES = {
     "waiting": "dim",

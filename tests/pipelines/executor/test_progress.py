@@ -3,7 +3,8 @@
 import io
 import re
 
-from pipelines.executor.progress import ConsoleProgress, duration
+from pipelines.executor.events import duration
+from pipelines.executor.progress import ConsoleProgress
 
 
 class Terminal(io.StringIO):
