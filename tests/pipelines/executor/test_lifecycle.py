@@ -1,6 +1,7 @@
 """Retries, stops, kills and resumes: a run ends as its policies say, and nothing half-done is taken for whole."""
 
 import contextlib
+import errno
 import json
 import select
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.executor.errors import ALGORITHM_ERROR, DefinitionError, StepFailed
-from pipelines.executor.job import Launched
+from pipelines.executor.job import Launched, stage
 from pipelines.executor.process import Watchdog, run
 from pipelines.executor.runs import load_runs
 from tests.pipelines.executor.conftest import TRAINS, properties
@@ -70,6 +71,23 @@ def test_an_error_of_the_algorithm_is_never_tried_again(kit, tmp_path):
     kit.run(kit.processing("A", "raise SystemExit(137)", outputs=(), RetryPolicies=[everything]))
     assert not kit.told("StepRetried")
     assert StepFailed("A", "why").kind == ALGORITHM_ERROR
+
+
+def test_an_error_of_the_machine_is_tried_again(kit, monkeypatch):
+    """A full disk, for one, is SageMaker.JOB_INTERNAL_ERROR here: nothing of the program's own doing."""
+    errors = [OSError(errno.ENOSPC, "No space left on device")]
+
+    def failing(*args):
+        if errors:
+            raise errors.pop()
+        return stage(*args)
+
+    monkeypatch.setattr("pipelines.executor.runner.stage", failing)
+    step = kit.processing("A", "", outputs=(), RetryPolicies=[policy("SageMaker.JOB_INTERNAL_ERROR")])
+    assert kit.run(step).status == "Succeeded"
+    assert [event.reason for event in kit.told("StepRetried")] == [
+        f"this machine failed: [Errno {errno.ENOSPC}] No space left on device"
+    ]
 
 
 # -- another process runs the executor, and dies -------------------------------------------------------------------
