@@ -1,6 +1,7 @@
 """One writer at a time across threads and processes: SQLite serialises statements, not read-check-write sequences."""
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,22 +12,41 @@ _POLL_SECONDS = 0.02
 
 @contextmanager
 def exclusive(path: Path, *, wait_seconds: float = 60.0) -> Iterator[None]:
-    """Hold an exclusive lock on `path`; the kernel drops it if the holder dies.
+    """Hold an exclusive lock on `path`, a file that is made or a folder; the kernel drops it if the holder dies.
 
     Raises TimeoutError with one clear sentence if somebody else holds it for all of `wait_seconds`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_seconds
-    with path.open("ab") as stream:
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise TimeoutError(
-                        f"{path} was held by another process for {wait_seconds:g} s: let that process end, or stop it, "
-                        "and try again"
-                    ) from None
-                time.sleep(_POLL_SECONDS)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        while not _try_lock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() >= deadline:
+                raise TimeoutError(
+                    f"{path} was held by another process for {wait_seconds:g} s: let that process end, or stop it, "
+                    "and try again"
+                )
+            time.sleep(_POLL_SECONDS)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether somebody holds `path` exclusively; False if it is not there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _try_lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

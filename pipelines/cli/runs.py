@@ -14,7 +14,7 @@ from pipelines.cli.environment import environment_options
 from pipelines.cli.home import home_option
 from pipelines.cli.output import json_option, open_page, percent, print_json, print_table
 from pipelines.environment import LOCAL
-from pipelines.executor.event_text import duration
+from pipelines.executor.events import duration
 
 if TYPE_CHECKING:
     from pipelines.executor.runs import RunSummary

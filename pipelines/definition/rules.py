@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipelines.executor.durations import seconds_of
+from pipelines.executor.definition import seconds_of
 from pipelines.executor.errors import DefinitionError
 
 Step = Mapping[str, Any]

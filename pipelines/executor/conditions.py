@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.expressions import Scope, name_of, to_text
 
-# What is compared, and what is told of it when it holds and when it does not.
+# What is compared, and its words when it is true and when it is not.
 _COMPARISONS: Mapping[str, tuple[Callable[[Any, Any], bool], str, str]] = {
     "Equals": (operator.eq, "is", "is not"),
     "GreaterThan": (operator.gt, "is above", "is at most"),
@@ -16,7 +16,6 @@ _COMPARISONS: Mapping[str, tuple[Callable[[Any, Any], bool], str, str]] = {
     "LessThan": (operator.lt, "is below", "is at least"),
     "LessThanOrEqualTo": (operator.le, "is at most", "is above"),
 }
-CONDITION_TYPES = (*_COMPARISONS, "In", "Not", "Or")
 
 
 def decide(conditions: Sequence[Mapping[str, Any]], scope: Scope) -> tuple[bool, str]:
@@ -32,39 +31,26 @@ def decide(conditions: Sequence[Mapping[str, Any]], scope: Scope) -> tuple[bool,
 def check(condition: Any) -> None:
     """Raise DefinitionError if a condition, or one inside of it, is not of a known type."""
     kind = condition.get("Type") if isinstance(condition, Mapping) else None
-    fields = {"In": ("QueryValue", "Values"), "Not": ("Condition",), "Or": ("Conditions",)}
-    if kind not in CONDITION_TYPES:
-        raise DefinitionError(f"the condition type {kind!r} is not known: wanted one of {', '.join(CONDITION_TYPES)}")
-    for field in fields.get(kind, ("LeftValue", "RightValue")):
+    if kind not in {*_COMPARISONS, "Or"}:
+        raise DefinitionError(
+            f"the condition type {kind!r} does not run on one machine: use one of {', '.join(_COMPARISONS)}, Or"
+        )
+    for field in ("Conditions",) if kind == "Or" else ("LeftValue", "RightValue"):
         if field not in condition:
             raise DefinitionError(f"a condition of type {kind} lacks {field}")
-    for inner in [condition["Condition"]] if kind == "Not" else condition.get("Conditions", ()):
+    for inner in condition["Conditions"] if kind == "Or" else ():
         check(inner)
 
 
 def _decide(condition: Mapping[str, Any], scope: Scope) -> tuple[bool, str]:
     """Return the outcome of a condition, and the facts that decided it."""
-    kind = condition["Type"]
-    if kind == "Not":
-        outcome, words = _decide(condition["Condition"], scope)
-        return not outcome, words
-    if kind == "Or":
+    if condition["Type"] == "Or":
         # All of them are evaluated: one that has no answer must not hide behind one that is true.
         decided = [_decide(inner, scope) for inner in condition["Conditions"]]
         outcome = any(came for came, _ in decided)
         return outcome, " and ".join(words for came, words in decided if came is outcome)
-    if kind == "In":
-        value, choices = condition["QueryValue"], scope.evaluate(condition["Values"])
-        # Every choice is compared: one of another type is an error even behind one that is equal.
-        equal = [_compare("Equals", value, choice, scope)[0] for choice in choices]
-        outcome = any(equal)
-        told = f"is {'one' if outcome else 'none'} of [{', '.join(map(_shown, choices))}]"
-        return outcome, f"{_named(value, scope.evaluate(value))} {told}"
-    return _compare(kind, condition["LeftValue"], condition["RightValue"], scope)
-
-
-def _compare(kind: str, one: Any, other: Any, scope: Scope) -> tuple[bool, str]:
-    compare, holds, fails = _COMPARISONS[kind]
+    compare, holds, fails = _COMPARISONS[condition["Type"]]
+    one, other = condition["LeftValue"], condition["RightValue"]
     left, right = scope.evaluate(one), scope.evaluate(other)
     question = f"nothing says whether {_named(one, left)} {holds} {_named(other, right)}"
     kinds = {_kind(left), _kind(right)}
@@ -75,8 +61,8 @@ def _compare(kind: str, one: Any, other: Any, scope: Scope) -> tuple[bool, str]:
         raise DefinitionError(f"{question}: it compares {types}; wanted two numbers, texts or booleans")
     outcome = compare(left, right)
     # The right side says the value already.
-    told = name_of(one) if kind == "Equals" and outcome and not name_of(other) else ""
-    return outcome, f"{told or _named(one, left)} {holds if outcome else fails} {_named(other, right)}"
+    name = name_of(one) if condition["Type"] == "Equals" and outcome and not name_of(other) else ""
+    return outcome, f"{name or _named(one, left)} {holds if outcome else fails} {_named(other, right)}"
 
 
 def _kind(value: Any) -> str | None:

@@ -1,17 +1,24 @@
 """A pipeline definition, read and checked before anything of it runs."""
 
+import graphlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.executor.durations import seconds_of
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.expressions import references
 
 STEP_TYPES = ("Processing", "Training", "Tuning", "Condition", "Fail", "RegisterModel")
 BRANCHES = ("IfSteps", "ElseSteps")
+_DURATION = re.compile(
+    r"P?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
+    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?",
+    re.IGNORECASE,
+)
+_SECONDS = {"weeks": 604_800, "days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +29,12 @@ class PropertyFile:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Up to `max_attempts` retries of a failure of one of these kinds, none once `expire_seconds` have passed."""
+    """Up to `max_attempts` retries of a failure of one of these kinds."""
 
     kinds: frozenset[str]
     interval_seconds: float
     backoff_rate: float
     max_attempts: int
-    expire_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,10 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`depends_on` holds the names of DependsOn, of each reference and of the enclosing Condition."""
+    """`depends_on` holds the names of DependsOn, of each reference and of the enclosing Condition.
+
+    `arguments` are those of the step itself: without the steps of a Condition's branches.
+    """
 
     name: str
     type: str
@@ -71,6 +80,19 @@ def parse(document: Mapping[str, Any]) -> Definition:
         raise DefinitionError("the definition is nested more deeply than any pipeline is: give another") from None
 
 
+def seconds_of(text: str) -> int:
+    """Return the seconds of an ISO 8601 duration, as CacheConfig.ExpireAfter has them; raises DefinitionError.
+
+    As in SageMaker the P may be missing and the letters small: 30dT5h. Years and months have no fixed length and are
+    refused.
+    """
+    match = _DURATION.fullmatch(str(text))
+    parts = {unit: int(count) for unit, count in match.groupdict().items() if count} if match else {}
+    if not parts:
+        raise DefinitionError(f"the duration {text!r} is not readable: write days, hours or minutes as P30D or PT12H")
+    return sum(_SECONDS[unit] * count for unit, count in parts.items())
+
+
 def _parse(document: Mapping[str, Any]) -> Definition:
     if not isinstance(document.get("Steps"), list) or not document["Steps"]:
         raise DefinitionError("the definition has no list of Steps: give the JSON that Pipeline.definition() returns")
@@ -81,7 +103,11 @@ def _parse(document: Mapping[str, Any]) -> Definition:
         steps[step.name] = step
     parameters = tuple(document.get("Parameters") or ())
     _check_references(steps, {str(parameter.get("Name")) for parameter in parameters})
-    _check_cycles(steps)
+    try:
+        graphlib.TopologicalSorter({name: step.depends_on for name, step in steps.items()}).prepare()
+    except graphlib.CycleError as error:
+        circle = _listed(set(error.args[1]))
+        raise DefinitionError(f"the steps {circle} wait for each other in a circle: remove one dependency") from None
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return Definition(steps, parameters, hashlib.sha256(canonical.encode()).hexdigest())
 
@@ -90,9 +116,9 @@ def _steps(documents: list[Any], branch: Branch | None) -> Iterator[Step]:
     for document in documents:
         step = _step(document, branch)
         yield step
-        if step.type == "Condition":
-            for key in BRANCHES:
-                yield from _steps(step.arguments.get(key) or [], Branch(step.name, key == "IfSteps"))
+        for key in BRANCHES if step.type == "Condition" else ():
+            inside = (document.get("Arguments") or {}).get(key) or []
+            yield from _steps(inside, Branch(step.name, key == "IfSteps"))
 
 
 def _step(document: Mapping[str, Any], branch: Branch | None) -> Step:
@@ -104,16 +130,21 @@ def _step(document: Mapping[str, Any], branch: Branch | None) -> Step:
             f"the step {name} is of type {kind!r}, which does not run on one machine: supported are "
             f"{', '.join(STEP_TYPES)}"
         )
-    arguments = document.get("Arguments") or {}
-    inside = {key: value for key, value in arguments.items() if not (kind == "Condition" and key in BRANCHES)}
+    arguments = {
+        key: value
+        for key, value in (document.get("Arguments") or {}).items()
+        if not (kind == "Condition" and key in BRANCHES)
+    }
+    cache = document.get("CacheConfig") or {}
     try:
-        named = {reference.name for reference in references(inside) if reference.kind == "Steps"}
-        cache = document.get("CacheConfig") or {}
+        needed = {reference.name for reference in references(arguments) if reference.kind == "Steps"}
         return Step(
             name=name,
             type=kind,
             arguments=arguments,
-            depends_on=frozenset({*named, *(document.get("DependsOn") or ()), *([branch.condition] if branch else ())}),
+            depends_on=frozenset(
+                {*needed, *(document.get("DependsOn") or ()), *([branch.condition] if branch else ())}
+            ),
             branch=branch,
             cached=bool(cache.get("Enabled")),
             expire_seconds=seconds_of(cache["ExpireAfter"]) if cache.get("ExpireAfter") else None,
@@ -126,55 +157,37 @@ def _step(document: Mapping[str, Any], branch: Branch | None) -> Step:
     except DefinitionError as error:
         raise DefinitionError(f"step {name}: {error}") from None
     except KeyError as error:
-        raise DefinitionError(f"step {name}: a property file lacks {error}: give it name, output and path") from None
+        raise DefinitionError(f"step {name}: a property file or retry policy lacks {error}") from None
 
 
 def _retry_policy(policy: Mapping[str, Any]) -> RetryPolicy:
-    expires = policy.get("ExpireAfterMin")
-    # A policy has either a number of attempts or a time; without the number, the time alone ends it.
     return RetryPolicy(
-        kinds=frozenset(policy.get("ExceptionType") or ()),
+        kinds=frozenset(policy["ExceptionType"]),
         interval_seconds=float(policy.get("IntervalSeconds", 1)),
         backoff_rate=float(policy.get("BackoffRate", 2.0)),
-        max_attempts=int(policy.get("MaxAttempts") or (1_000_000 if expires else 1)),
-        expire_seconds=float(expires) * 60 if expires else float("inf"),
+        max_attempts=int(policy["MaxAttempts"]),
     )
 
 
 def _check_references(steps: Mapping[str, Step], parameters: set[str]) -> None:
     for step in steps.values():
-        for reference in references(_own_arguments(step)):
+        for name in sorted(step.depends_on - steps.keys()):
+            raise DefinitionError(
+                f"step {step.name} depends on {name!r}, which is no step of the definition: it has {_listed(steps)}"
+            )
+        for reference in references(step.arguments):
             if reference.kind == "Parameters" and reference.name not in parameters:
                 raise DefinitionError(
                     f"step {step.name} refers to the parameter {reference.name!r}, which the definition does not "
                     f"declare: it has {_listed(parameters)}"
                 )
-            if reference.kind == "Steps" and reference.name in steps and reference.path[0] == "PropertyFiles":
-                wanted = ".".join(map(str, reference.path[1:]))
+            if reference.kind == "Steps" and reference.path[0] == "PropertyFiles":
+                wanted = ".".join(reference.path[1:])
                 if wanted not in steps[reference.name].property_files:
                     raise DefinitionError(
                         f"step {step.name} reads the property file {wanted!r} of {reference.name}, which has "
                         f"{_listed(steps[reference.name].property_files)}: declare it in that step's PropertyFiles"
                     )
-        for name in sorted(step.depends_on - steps.keys()):
-            raise DefinitionError(
-                f"step {step.name} depends on {name!r}, which is no step of the definition: it has {_listed(steps)}"
-            )
-
-
-def _own_arguments(step: Step) -> Mapping[str, Any]:
-    return {key: value for key, value in step.arguments.items() if not (step.type == "Condition" and key in BRANCHES)}
-
-
-def _check_cycles(steps: Mapping[str, Step]) -> None:
-    waiting = {name: set(step.depends_on) for name, step in steps.items()}
-    while free := [name for name, needs in waiting.items() if not needs]:
-        for name in free:
-            del waiting[name]
-        for needs in waiting.values():
-            needs.difference_update(free)
-    if waiting:
-        raise DefinitionError(f"the steps {_listed(waiting)} wait for each other in a circle: remove one dependency")
 
 
 def _listed(names: Any) -> str:

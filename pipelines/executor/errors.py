@@ -2,8 +2,6 @@
 
 ALGORITHM_ERROR = "AlgorithmError"
 INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"
-CAPACITY_ERROR = "SageMaker.CAPACITY_ERROR"
-RESOURCE_LIMIT = "SageMaker.RESOURCE_LIMIT"
 
 
 class DefinitionError(ValueError):

@@ -1,4 +1,4 @@
-"""Running a pipeline definition on this machine: which step is ready, and how it all ends."""
+"""The run of a pipeline definition on this machine: which step is ready, and how it all ends."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.executor import checks
 from pipelines.executor.definition import Step, parse
@@ -28,18 +28,19 @@ from pipelines.executor.events import (
 )
 from pipelines.executor.expressions import Scope
 from pipelines.executor.files import write_json
-from pipelines.executor.images import ImageResolver
+from pipelines.executor.job import ImageResolver, Launch, as_subprocess
 from pipelines.executor.parameters import Value, bind
+from pipelines.executor.process import Watchdog
 from pipelines.executor.results import ExecutionResult, StepResult
-from pipelines.executor.retries import Sleep
-from pipelines.executor.runs import MANIFEST, existing_run, locked, new_run, write_manifest
-
-if TYPE_CHECKING:
-    from pipelines.executor.launch import Launch
-    from pipelines.executor.steps import FirstTrials, Register, Stepper
-    from pipelines.executor.watchdog import Watchdog
+from pipelines.executor.runner import Machine
+from pipelines.executor.runs import LOCK, existing_run, new_run
+from pipelines.executor.steps import FirstTrials, Register, Stepper, read_property_file
+from pipelines.executor.store import LocalStore
+from pipelines.locks import exclusive
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,255}")
+# Somebody who lists the runs holds one for an instant; another executor holds it for good.
+_LOCK_PATIENCE_SECONDS = 1.0
 _Done = tuple[str, StepResult | BaseException]
 
 
@@ -49,16 +50,14 @@ class Executor:
     definition: what `Pipeline.definition()` returns, parsed.
     home: where store, runs and cache live.
     name: the pipeline's name, which the definition does not contain; caches are kept apart by it.
-    images: tells how to start a container image here, and which code it stands for.
+    images: resolves a container image to what is started here, and to the digest of its code.
     launch: starts a job, by default as a process of this machine; but a container's command line will do as well.
     parameters: values over the definition's defaults, as text or in their own type.
     register: the effect of RegisterModel, which fails without one.
     first_trials: hyperparameters (text by name) that a tuning step tries before any other, by the step's name.
     max_parallel: how many jobs run at the same time, by default as many as there are cores.
-    environment: variables for every job, on top of all others; not part of what the cache compares.
     resume: the id of an execution of this definition that goes on where it ended.
     code_note: what to remember of the code that runs, for people (a revision).
-    sleep: waits between attempts; by default until the time is over or the run is stopped.
 
     Raises DefinitionError.
     """
@@ -70,21 +69,17 @@ class Executor:
         home: Path,
         name: str = "pipeline",
         images: ImageResolver,
-        launch: "Launch | None" = None,
+        launch: Launch = as_subprocess,
         parameters: Mapping[str, Value] | None = None,
         listeners: Sequence[Listener] = (),
-        register: "Register | None" = None,
-        first_trials: "FirstTrials | None" = None,
+        register: Register | None = None,
+        first_trials: FirstTrials | None = None,
         max_parallel: int | None = None,
-        environment: Mapping[str, str] | None = None,
         resume: str | None = None,
         code_note: str = "",
-        sleep: Sleep | None = None,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise DefinitionError(f"the pipeline is called {name!r}: wanted letters, digits and '-', as SageMaker does")
-        if max_parallel is not None and max_parallel < 1:
-            raise DefinitionError(f"max_parallel is {max_parallel}: wanted at least 1")
         self._document = definition
         self._definition = parse(definition)
         checks.check(self._definition)
@@ -102,11 +97,9 @@ class Executor:
         self._register = register
         self._first_trials = dict(first_trials or {})
         self._max_parallel = max_parallel or os.cpu_count() or 1
-        self._environment = dict(environment or {})
         self._code_note = code_note
-        self._sleep = sleep
         self._stop = threading.Event()
-        self._telling = threading.RLock()
+        self._emitting = threading.RLock()
         self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
         self._results: dict[str, StepResult] = {}
         self._properties: dict[str, Mapping[str, Any]] = {}
@@ -122,13 +115,11 @@ class Executor:
     def run(self) -> ExecutionResult:
         """Run to the end and return how it ended; SIGINT and SIGTERM stop it. Failures are results, not exceptions.
 
-        Raises DefinitionError if the run is executing in another process.
+        Raises TimeoutError if the run is executing in another process.
         """
-        run_dir = self._run_dir = self._run_dir or new_run(self._home)
-        from pipelines.executor.watchdog import Watchdog
-
-        with locked(run_dir), self._signals():
-            began, earlier = time.time(), dict(self._resumed or {})
+        run_dir = self._run_dir or new_run(self._home)
+        with exclusive(run_dir / LOCK, wait_seconds=_LOCK_PATIENCE_SECONDS), self._signals():
+            began, earlier = time.time(), self._resumed or {}
             state = {
                 "execution_id": run_dir.name,
                 "pipeline_name": self._name,
@@ -143,37 +134,30 @@ class Executor:
                 "reason": None,
                 "steps": {},
             }
-            (run_dir / MANIFEST).unlink(missing_ok=True)
             write_json(run_dir / "definition.json", self._document)
             write_json(run_dir / "state.json", state)
             self._emit(ExecutionStarted(run_dir.name, self._name, self._parameters, self._definition.digest, run_dir))
-            with Watchdog() as watchdog:
-                self._schedule(self._stepper(run_dir, watchdog, float(state["started"])), state)
-            status = "Failed" if self._failure else "Stopped" if self._cut_short else "Succeeded"
-            seconds = time.time() - began
-            state |= {
-                "status": status,
-                "seconds": state["seconds"] + seconds,
-                "failed_step": self._failure.step if self._failure else None,
-                "reason": self._failure.reason
-                if self._failure
-                else "stopped on request"
-                if status == "Stopped"
-                else None,
-            }
-            self._write_state(state)
-            write_manifest(run_dir)
+            with contextlib.closing(Watchdog()) as watchdog:
+                self._schedule(self._stepper(run_dir, watchdog), state)
+            failure, seconds = self._failure, time.time() - began
+            state["seconds"] += seconds
+            state["status"] = "Failed" if failure else "Stopped" if self._cut_short else "Succeeded"
+            if failure:
+                state |= {"failed_step": failure.step, "reason": failure.reason}
+            elif self._cut_short:
+                state["reason"] = "stopped on request"
+            self._write_state(run_dir, state)
         result = ExecutionResult(
             execution_id=run_dir.name,
-            status=status,
+            status=state["status"],
             failed_step=state["failed_step"],
             reason=state["reason"],
-            exit_code=self._failure.exit_code if self._failure else None,
+            exit_code=failure.exit_code if failure else None,
             steps=dict(self._results),
             run_dir=run_dir,
             seconds=seconds,
         )
-        self._emit(ExecutionFinished(status, result.failed_step, result.reason, seconds))
+        self._emit(ExecutionFinished(result.status, result.failed_step, result.reason, seconds))
         return result
 
     def _check_resumed(self, state: Mapping[str, Any], given: Mapping[str, Value]) -> Mapping[str, Value]:
@@ -183,64 +167,39 @@ class Executor:
                 "resume it with its own definition.json, or start a new run"
             )
         stored: Mapping[str, Value] = state["parameters"]
-        asked = bind(self._definition.parameters, {**stored, **given})
-        changed = sorted(name for name in given if asked[name] != stored[name])
-        if changed:
-            raise DefinitionError(
-                f"the run {state['execution_id']} has {changed[0]} = {stored[changed[0]]!r}, which a resumed run "
-                "keeps: leave the parameter out, or start a new run"
-            )
+        for name, value in bind(self._definition.parameters, {**stored, **given}).items():
+            if value != stored[name]:
+                raise DefinitionError(
+                    f"the run {state['execution_id']} has {name} = {stored[name]!r}, which a resumed run keeps: leave "
+                    "the parameter out, or start a new run"
+                )
         return stored
 
-    def _stepper(self, run_dir: Path, watchdog: "Watchdog", started: float) -> "Stepper":
-        from pipelines.executor.claims import Claims
-        from pipelines.executor.launch import as_subprocess
-        from pipelines.executor.runner import Machine
-        from pipelines.executor.steps import Stepper, read_object, read_property_file
-        from pipelines.executor.store import LocalStore
-
+    def _stepper(self, run_dir: Path, watchdog: Watchdog) -> Stepper:
         store = LocalStore(self._home / "store")
         store.sweep()
         machine = Machine(
             store=store,
             images=self._images,
+            launch=self._launch,
             emit=self._emit,
             stop=self._stop,
-            slots=threading.Semaphore(self._max_parallel),
             watchdog=watchdog,
-            claims=Claims(),
-            environment=self._environment,
-            cores=os.cpu_count() or 1,
+            slots=threading.Semaphore(self._max_parallel),
             max_parallel=self._max_parallel,
-            launch=self._launch or as_subprocess,
+            cores=os.cpu_count() or 1,
         )
-        arn = f"arn:aws:sagemaker:local:000000000000:pipeline/{self._name}"
-        scope = Scope(
-            parameters=self._parameters,
-            execution={
-                "PipelineExecutionId": run_dir.name,
-                "PipelineExecutionArn": f"{arn}/execution/{run_dir.name}",
-                "PipelineName": self._name,
-                "PipelineArn": arn,
-                "StartDateTime": _timestamp(started),
-                "CurrentDateTime": _timestamp(time.time()),
-            },
-            steps=self._properties,
-            read_property_file=read_property_file(self._definition.steps, self._properties, machine),
-            read_object=read_object(machine),
-        )
+        read = read_property_file(self._definition.steps, self._properties, store)
         return Stepper(
             machine=machine,
-            scope=scope,
-            execution_id=run_dir.name,
+            scope=Scope(self._parameters, run_dir.name, self._properties, read),
             run_dir=run_dir,
             cache_dir=self._home / "cache" / self._name,
             register=self._register,
-            sleep=self._sleep,
             first_trials=self._first_trials,
         )
 
-    def _schedule(self, stepper: "Stepper", state: dict[str, Any]) -> None:
+    def _schedule(self, stepper: Stepper, state: dict[str, Any]) -> None:
         waiting = dict(self._definition.steps)
         running: dict[str, threading.Thread] = {}
         if self._resumed is not None:
@@ -253,7 +212,7 @@ class Executor:
                 del waiting[step.name]
                 running[step.name] = threading.Thread(target=self._perform, args=(stepper, step), name=step.name)
                 running[step.name].start()
-            self._write_state(state)
+            self._write_state(stepper.run_dir, state)
             if not running:
                 break
             done = self._done.get()
@@ -267,18 +226,19 @@ class Executor:
         for name in waiting:
             self._skipped(name, why)
 
-    def _take_over(self, stepper: "Stepper", waiting: dict[str, Step]) -> None:
+    def _take_over(self, stepper: Stepper, waiting: dict[str, Step]) -> None:
         """Keep the results that this execution already has; what depends on a lost one runs again."""
-        looked_at: set[str] = set()
-        while ready := [s for s in waiting.values() if s.name not in looked_at and not s.depends_on & waiting.keys()]:
+        reason = "done before this execution was resumed"
+        lost: set[str] = set()
+        while ready := [s for s in waiting.values() if s.name not in lost and not s.depends_on & waiting.keys()]:
             for step in ready:
-                looked_at.add(step.name)
                 result = stepper.taken_over(step)
-                if result is not None:
-                    del waiting[step.name]
-                    self._results[step.name], self._properties[step.name] = result, result.properties
-                    reason = "done before this execution was resumed"
-                    self._emit(StepReused(step.name, step.type, reason, stepper.execution_id, result, result.seconds))
+                if result is None:
+                    lost.add(step.name)
+                    continue
+                del waiting[step.name]
+                self._results[step.name], self._properties[step.name] = result, result.properties
+                self._emit(StepReused(step.name, step.type, reason, stepper.execution_id, result, result.seconds))
 
     def _ready(self, step: Step) -> bool:
         return all(self._status(name) == "Succeeded" for name in step.depends_on)
@@ -306,13 +266,13 @@ class Executor:
         self._results[name] = StepResult("Skipped", reason=why)
         self._emit(StepSkipped(name, why))
 
-    def _perform(self, stepper: "Stepper", step: Step) -> None:
+    def _perform(self, stepper: Stepper, step: Step) -> None:
         try:
             self._done.put((step.name, stepper.run(step)))
         except BaseException as error:  # noqa: BLE001 (a thread's error must reach the scheduler, whatever it is)
             self._done.put((step.name, error))
 
-    def _settle(self, stepper: "Stepper", step: Step, ended: StepResult | BaseException) -> None:
+    def _settle(self, stepper: Stepper, step: Step, ended: StepResult | BaseException) -> None:
         if isinstance(ended, StepResult):
             self._results[step.name], self._properties[step.name] = ended, ended.properties
         elif isinstance(ended, RunStopped):
@@ -323,24 +283,20 @@ class Executor:
                 traceback.print_exception(ended)
             self._results[step.name] = StepResult("Failed", reason=failure.reason)
             self._failure = self._failure or failure
-            folder = stepper.folder(step)
-            folder.mkdir(parents=True, exist_ok=True)
-            document = {"step": step.name, "type": step.type, **self._results[step.name].as_json()}
-            write_json(folder / "result.json", {**document, "exit_code": failure.exit_code})
-            log = folder / "log.txt"
+            stepper.write(step, self._results[step.name], exit_code=failure.exit_code)
+            log = stepper.folder(step) / "log.txt"
             found = log if log.exists() else None
             self._emit(StepFailedEvent(step.name, failure.reason, failure.exit_code, found, failure.uris))
 
-    def _write_state(self, state: dict[str, Any]) -> None:
+    def _write_state(self, run_dir: Path, state: dict[str, Any]) -> None:
         state["steps"] = {
             name: {"status": result.status, "seconds": result.seconds, "reused": result.reused, "reason": result.reason}
             for name, result in self._results.items()
         }
-        if self._run_dir is not None:
-            write_json(self._run_dir / "state.json", state)
+        write_json(run_dir / "state.json", state)
 
     def _emit(self, event: Event) -> None:
-        with self._telling:
+        with self._emitting:
             for listener in self._listeners:
                 try:
                     listener(event)
@@ -366,7 +322,3 @@ class Executor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _timestamp(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        error.filename = error.filename or str(path)  # a full disk tells no name by itself
+        error.filename = error.filename or str(path)  # the error of a full disk has none
         raise
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -58,15 +58,13 @@ def link_or_copy(source: Path, target: Path) -> None:
         target.chmod(READ_ONLY)
 
 
-def walk_files(top: Path, *, skip: str | None = None) -> Iterator[tuple[str, Path]]:
+def walk_files(top: Path) -> Iterator[tuple[str, Path]]:
     """Yield (key relative to `top` with forward slashes, path) of each file below `top`, sorted by key.
 
-    No link is followed; each is yielded itself. Where there is a folder `skip` (a/b), its first part is left out.
+    No link is followed; each is yielded itself.
     """
     found = []
     for folder, folders, names in os.walk(top):
-        if skip is not None and Path(folder, skip).is_dir():
-            folders.remove(skip.partition("/")[0])
         found += [Path(folder, name) for name in names]
         found += [path for name in folders if (path := Path(folder, name)).is_symlink()]
     keyed = ((path.relative_to(top).as_posix(), path) for path in found)

@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.executor.event_text import duration, line_of, step_words
+from pipelines.executor.definition import parse
 from pipelines.executor.events import (
     Event,
     ExecutionFinished,
@@ -24,6 +24,9 @@ from pipelines.executor.events import (
     StepSkipped,
     StepStarted,
     StepSucceeded,
+    duration,
+    line_of,
+    step_words,
 )
 
 _STYLES = {
@@ -56,7 +59,7 @@ class LiveTable:
 
     def __init__(self, run_dir: Path, stream: TextIO) -> None:
         document = json.loads((run_dir / "definition.json").read_text(encoding="utf-8"))
-        self._rows = {name: _Row() for name in _names(document["Steps"])}
+        self._rows = {name: _Row() for name in parse(document).steps}
         self._console = Console(file=stream)
         self._live = Live(
             console=self._console,
@@ -81,7 +84,7 @@ class LiveTable:
             row.seconds = time.monotonic() - row.began
         words = event.line if isinstance(event, StepProgress) else step_words(event)
         if words:
-            # The state column says "done"; the last line of a job that is over tells nobody anything.
+            # The state column says "done"; the last line of a job that is over adds nothing.
             row.words = (
                 "" if isinstance(event, StepSucceeded) else words.removeprefix("FAILED: ").removeprefix("skipped: ")
             )
@@ -105,10 +108,3 @@ class LiveTable:
             ProgressBar(total=len(self._rows), completed=ended, width=40), f"{ended} of {len(self._rows)} steps"
         )
         return Group(table, bar)
-
-
-def _names(steps: list[Any]) -> Iterator[str]:
-    for step in steps:
-        yield step["Name"]
-        for branch in ("IfSteps", "ElseSteps"):
-            yield from _names(step["Arguments"].get(branch) or [] if step["Type"] == "Condition" else [])

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.expressions import to_text
 
-Value = str | int | float | bool
+Value = str | int | float
 
 
 def bind(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Value]) -> dict[str, Value]:
@@ -32,14 +31,14 @@ def _value(name: str, parameter: Mapping[str, Any], given: Mapping[str, Value]) 
         raise DefinitionError(f"the parameter {name} is an empty text, which SageMaker refuses: leave it out")
     if raw is None:
         raise DefinitionError(f"the parameter {name} ({kind}) has no default: give it a value")
+    cast, wanted = _CASTS[kind]
     try:
-        value = _CASTS[kind](raw)
+        value = cast(raw)
     except (TypeError, ValueError):
-        raise DefinitionError(f"the parameter {name} is {raw!r}: wanted {_WANTED[kind]}") from None
-    allowed = [_CASTS[kind](choice) for choice in parameter.get("EnumValues") or ()]
-    if allowed and value not in allowed:
-        choices = ", ".join(map(to_text, allowed))
-        raise DefinitionError(f"the parameter {name} is {to_text(value)!r}: wanted one of {choices}")
+        raise DefinitionError(f"the parameter {name} is {raw!r}: wanted {wanted}") from None
+    choices = parameter.get("EnumValues") or [value]
+    if value not in choices:
+        raise DefinitionError(f"the parameter {name} is {value!r}: wanted one of {', '.join(map(str, choices))}")
     return value
 
 
@@ -56,22 +55,8 @@ def _float(raw: Any) -> float:
     return value
 
 
-def _boolean(raw: Any) -> bool:
-    text = to_text(raw).lower()
-    if text not in {"true", "false"}:
-        raise ValueError
-    return text == "true"
-
-
-_CASTS: Mapping[str, Callable[[Any], Value]] = {
-    "String": to_text,
-    "Integer": _integer,
-    "Float": _float,
-    "Boolean": _boolean,
-}
-_WANTED = {
-    "String": "text",
-    "Integer": "a whole number",
-    "Float": "a finite number",
-    "Boolean": "true or false",
+_CASTS: Mapping[str, tuple[Callable[[Any], Value], str]] = {
+    "String": (str, "text"),
+    "Integer": (_integer, "a whole number"),
+    "Float": (_float, "a finite number"),
 }

@@ -1,4 +1,4 @@
-"""Running a job's process: its output to the log and to whoever listens, and its end, whoever brings it about."""
+"""The process of a job: its output to the log and to a listener, and its end, by itself, on request or in time."""
 
 import contextlib
 import os
@@ -6,13 +6,14 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.executor.watchdog import Watchdog, dies_with_executor, kill_group
+from pipelines.executor.job import Launched
 
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 5.0
@@ -20,6 +21,17 @@ _LONGEST_LINE = 65_536
 _KEPT_LINES = 50
 _LINE_END = re.compile(rb"[\r\n]+")
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[^\[]|[\x00-\x08\x0b-\x1f\x7f]")
+_WATCHDOG = """
+import os, signal, sys
+groups = set()
+for line in sys.stdin:
+    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +44,44 @@ class Exit:
     overran: bool
 
 
+class Watchdog:
+    """Guard that no job outlives the executor, even if it is killed.
+
+    A small process waits for the executor's end of a pipe to close, then kills the process groups that were running.
+    """
+
+    def __init__(self) -> None:
+        # A session of its own: Ctrl-C in the terminal must not end the one who cleans up after it.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _WATCHDOG],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            bufsize=0,
+        )
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    @contextlib.contextmanager
+    def watching(self, group: int) -> Iterator[None]:
+        self._send(f"+{group}\n")
+        try:
+            yield
+        finally:
+            self._send(f"-{group}\n")
+
+    def _send(self, line: str) -> None:
+        with contextlib.suppress(OSError):
+            # One write of a short line is whole, whichever thread it is from.
+            if self._process.stdin is not None:
+                self._process.stdin.write(line.encode())
+
+
 def run(
-    command: list[str],
+    launched: Launched,
     *,
-    cwd: Path,
-    environment: Mapping[str, str],
     log: Path,
     on_line: Callable[[str], None],
     stopping: Callable[[], bool],
@@ -49,35 +94,28 @@ def run(
     command cannot be started.
     """
     process = subprocess.Popen(
-        dies_with_executor(command),
-        cwd=cwd,
-        env=dict(environment),
+        launched.command,
+        cwd=launched.cwd,
+        env=dict(launched.environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
         bufsize=0,
     )
-    watchdog.add(process.pid)
-    lines, last = _Lines(), deque[str](maxlen=_KEPT_LINES)
+    last = deque[str](maxlen=_KEPT_LINES)
     ending = _Ending(process.pid, stopping, max_seconds)
-    try:
-        with log.open("ab", buffering=0) as sink:
-            for chunk in _output(process, ending):
-                sink.write(chunk)
-                for line in lines.feed(chunk):
-                    last.append(line)
+    with watchdog.watching(process.pid):
+        try:
+            with log.open("ab", buffering=0) as sink:
+                for line in _lines(_output(process, ending), sink.write):
+                    if line:
+                        last.append(line)
                     on_line(line)
-                if not chunk:
-                    on_line("")
-            for line in lines.rest():
-                last.append(line)
-                on_line(line)
-    finally:
-        # Whatever of its session is left must not write into outputs that are about to be published.
-        kill_group(process.pid, signal.SIGKILL)
-        process.wait()
-        watchdog.remove(process.pid)
+        finally:
+            # Whatever of its session is left must not write into outputs that are about to be published.
+            _kill_group(process.pid, signal.SIGKILL)
+            process.wait()
     return Exit(process.returncode, tuple(last), ending.stopped, ending.overran)
 
 
@@ -130,30 +168,36 @@ class _Ending:
             self.stopped, self.overran = self._stopping(), now > self._deadline
             if self.stopped or self.overran:
                 self._kill_at = now + _GRACE_SECONDS
-                kill_group(self._group, signal.SIGTERM)
+                _kill_group(self._group, signal.SIGTERM)
         elif now > self._kill_at:
-            kill_group(self._group, signal.SIGKILL)
+            _kill_group(self._group, signal.SIGKILL)
 
 
-class _Lines:
-    """Cuts bytes into lines at newlines and carriage returns (progress bars), without terminal control codes."""
+def _lines(chunks: Iterator[bytes], sink: Callable[[bytes], object]) -> Iterator[str]:
+    """Cut chunks at newlines and carriage returns (progress bars), without terminal control codes; "" for an empty one.
 
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, chunk: bytes) -> Iterator[str]:
-        *whole, self._rest = _LINE_END.split(self._rest + chunk)
-        if len(self._rest) > _LONGEST_LINE:
-            whole, self._rest = [*whole, self._rest], b""
-        return (_clean(line) for line in whole if line)
-
-    def rest(self) -> Iterator[str]:
-        if self._rest:
-            yield _clean(self._rest)
+    Each chunk also goes to `sink` as it is.
+    """
+    rest = b""
+    for chunk in chunks:
+        sink(chunk)
+        *whole, rest = _LINE_END.split(rest + chunk)
+        if len(rest) > _LONGEST_LINE:
+            whole, rest = [*whole, rest], b""
+        yield from (_clean(line) for line in whole if line)
+        if not chunk:
+            yield ""
+    if rest:
+        yield _clean(rest)
 
 
 def _clean(line: bytes) -> str:
     return _CONTROL.sub("", line.decode("utf-8", errors="replace"))
+
+
+def _kill_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
 
 
 def signal_name(number: int) -> str:

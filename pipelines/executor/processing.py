@@ -1,25 +1,21 @@
 """Processing steps: objects in, a command, objects out."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.executor.cache import Components, Record
+from pipelines.executor.cache import components_of
 from pipelines.executor.errors import DefinitionError, StepFailed
-from pipelines.executor.hosts import Cluster, cluster_of, gather, run_on_hosts
 from pipelines.executor.job import Job, Mount
-from pipelines.executor.results import StoredOutput
-from pipelines.executor.runner import Machine
-from pipelines.executor.work import Outcome, as_recorded
+from pipelines.executor.results import Outcome, StoredOutput
+from pipelines.executor.runner import Machine, Runner, gather
 
-SHARDED = "ShardedByS3Key"
 _CONFIG = "/opt/ml/config"
 
 
 class Processing:
     """One evaluated CreateProcessingJob request, ready to run."""
-
-    step_type = "Processing"
 
     def __init__(
         self, step: str, job_name: str, arguments: Mapping[str, Any], machine: Machine, execution: str
@@ -32,116 +28,70 @@ class Processing:
         entrypoint = tuple(application.get("ContainerEntrypoint") or ())
         words = tuple(application.get("ContainerArguments") or ())
         image = machine.image(step, application["ImageUri"], entrypoint + words)
-        self._outputs: list[Mapping[str, Any]] = (arguments.get("ProcessingOutputConfig") or {}).get("Outputs") or []
+        outputs = (arguments.get("ProcessingOutputConfig") or {}).get("Outputs") or ()
+        self._outputs: dict[str, Mapping[str, Any]] = {item["OutputName"]: item["S3Output"] for item in outputs}
+        inputs = {item["InputName"]: item["S3Input"] for item in arguments.get("ProcessingInputs") or ()}
         cluster = (arguments.get("ProcessingResources") or {}).get("ClusterConfig") or {}
-        self._cluster = cluster_of(cluster, f"{_CONFIG}/resourceconfig.json")
+        places = {name: output["LocalPath"] for name, output in self._outputs.items()}
         self._job = Job(
             name=job_name,
             image=image,
             command=(entrypoint or image.entrypoint) + words,
             environment=arguments.get("Environment") or {},
-            inputs=tuple(_mount(item) for item in arguments.get("ProcessingInputs") or ()),
-            folders=tuple(output["S3Output"]["LocalPath"] for output in self._outputs),
-            config={
-                f"{_CONFIG}/processingjobconfig.json": {**arguments, "ProcessingJobName": job_name},
-            },
+            inputs=tuple(mount_of(name, source, source["LocalPath"]) for name, source in inputs.items()),
+            folders=tuple(places.values()),
+            config={f"{_CONFIG}/processingjobconfig.json": {**arguments, "ProcessingJobName": job_name}},
             message_file="/opt/ml/output/message",
+            hosts=host_names(cluster),
+            hosts_file=f"{_CONFIG}/resourceconfig.json",
             max_seconds=longest_run(arguments),
         )
         self.components = components_of(
-            self._job,
-            machine,
-            step_type=self.step_type,
-            outputs={output["OutputName"]: output["S3Output"]["LocalPath"] for output in self._outputs},
-            settings=hosts_setting(self._cluster),
+            self._job, machine.store, step_type="Processing", outputs=places, hyperparameters={}, settings={}
         )
 
     def run(self, root: Path) -> Outcome:
-        for output in self._outputs:
-            self._machine.claims.take(self._step, output["OutputName"], output["S3Output"]["S3Uri"])
+        for name, output in self._outputs.items():
+            self._machine.claims.take(self._step, name, output["S3Uri"])
         try:
-            run_on_hosts(self._machine, self._cluster, self._job, root, step=self._step)
+            Runner(self._machine, self._step).run(self._job, root)
         except StepFailed as failure:
-            for output in self._outputs:
-                if output["S3Output"].get("S3UploadMode") == "Continuous" and self._is_whole(output["S3Output"], root):
-                    published = self._publish(output["S3Output"], root)
-                    if published.keys is None:  # not a prefix that others write to
-                        failure.uris[output["OutputName"]] = published.uri
+            for name, output in self._outputs.items():
+                # Why the job failed matters more than that an output cannot be stored.
+                with contextlib.suppress(DefinitionError):
+                    if output.get("S3UploadMode") == "Continuous":
+                        published = self._publish(output, root)
+                        if published.keys is None:  # not a prefix that others write to
+                            failure.uris[name] = published.uri
             raise
-        outputs = {}
-        for output in self._outputs:
-            outputs[output["OutputName"]] = self._publish(output["S3Output"], root)
-        return Outcome(self._properties(), outputs)
-
-    def adopt(self, record: Record) -> Outcome:
-        return as_recorded(record)
+        outputs = {name: self._publish(output, root) for name, output in self._outputs.items()}
+        properties = {
+            **self._arguments,
+            "ProcessingJobName": self._job.name,
+            "ProcessingOutputConfig": {"Outputs": {name: {"S3Output": out} for name, out in self._outputs.items()}},
+        }
+        return Outcome(properties, outputs)
 
     def _publish(self, output: Mapping[str, Any], root: Path) -> StoredOutput:
         uri, store = output["S3Uri"], self._machine.store
         # A prefix that other executions write to as well is not this one's to replace.
         shared = self._execution not in uri
-        keys = store.commit(gather(self._cluster, root, output["LocalPath"]), uri, give_up=True, keep_others=shared)
+        keys = store.commit(gather(self._job, root, output["LocalPath"]), uri, keep_others=shared)
         return StoredOutput(uri, store.digest_or_empty(uri, keys if shared else None), keys if shared else None)
 
-    def _is_whole(self, output: Mapping[str, Any], root: Path) -> bool:
-        """Tell whether an output can be stored: why its job failed matters more than that it cannot."""
-        try:
-            gather(self._cluster, root, output["LocalPath"])
-        except DefinitionError:
-            return False
-        return True
 
-    def _properties(self) -> dict[str, Any]:
-        inputs = self._arguments.get("ProcessingInputs") or []
-        return {
-            **self._arguments,
-            "ProcessingJobName": self._job.name,
-            "ProcessingJobArn": f"arn:aws:sagemaker:local:000000000000:processing-job/{self._job.name}",
-            "ProcessingJobStatus": "Completed",
-            "ExitMessage": "",
-            "ProcessingInputs": {item["InputName"]: item for item in inputs},
-            "ProcessingOutputConfig": {"Outputs": {output["OutputName"]: output for output in self._outputs}},
-        }
-
-
-def _mount(item: Mapping[str, Any]) -> Mount:
-    source = item["S3Input"]
+def mount_of(name: str, source: Mapping[str, Any], place: str) -> Mount:
+    """Return what a job reads of S3: `source` is an S3Input or an S3DataSource."""
     listed = source.get("S3DataType") == "ManifestFile"
-    sharded = source.get("S3DataDistributionType") == SHARDED
-    return Mount(item["InputName"], source["S3Uri"], source["LocalPath"], listed=listed, sharded=sharded)
+    sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
+    return Mount(name, source["S3Uri"], place, listed, sharded)
 
 
-def hosts_setting(cluster: Cluster) -> dict[str, str]:
-    """Return the number of hosts for the cache key: not every program's result is independent of it."""
-    return {"InstanceCount": str(cluster.count)} if cluster.count > 1 else {}
-
-
-def input_digest(mount: Mount, machine: Machine) -> str:
-    return machine.store.digest(mount.uri, listed=mount.listed)
+def host_names(resources: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the hosts that a request wants, as SageMaker gives them."""
+    return tuple(f"algo-{number + 1}" for number in range(int(resources.get("InstanceCount", 1))))
 
 
 def longest_run(arguments: Mapping[str, Any]) -> float | None:
     seconds = (arguments.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds")
     return None if seconds is None else float(seconds)
-
-
-def components_of(
-    job: Job,
-    machine: Machine,
-    *,
-    step_type: str,
-    outputs: Mapping[str, str],
-    hyperparameters: Mapping[str, str] | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> Components:
-    """Return what a job's result depends on; raises DefinitionError if an input does not exist."""
-    return Components(
-        step_type=step_type,
-        image=job.image.digest,
-        command=job.command,
-        environment=job.environment,
-        inputs={mount.name: (input_digest(mount, machine), mount.local_path) for mount in job.inputs},
-        outputs=outputs,
-        hyperparameters=hyperparameters or {},
-        settings=settings or {},
-    )

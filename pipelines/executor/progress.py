@@ -4,14 +4,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from pipelines.executor.event_text import DECIDED_AT_ONCE, NAME_WIDTH, line_of
 from pipelines.executor.events import (
+    DECIDED_AT_ONCE,
+    NAME_WIDTH,
     Event,
     ExecutionFinished,
     ExecutionStarted,
     StepProgress,
     StepStarted,
     StepSucceeded,
+    line_of,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class ConsoleProgress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._live: LiveTable | None = None
-        self._told_progress = time.monotonic()
+        self._progress_at = time.monotonic()
         self._reasons: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
@@ -39,12 +41,12 @@ class ConsoleProgress:
         if isinstance(event, ExecutionFinished):
             self.close()
         if isinstance(event, StepProgress):
-            if self._live is None and time.monotonic() - self._told_progress >= _PROGRESS_SECONDS:
-                self._told_progress = time.monotonic()
+            if self._live is None and time.monotonic() - self._progress_at >= _PROGRESS_SECONDS:
+                self._progress_at = time.monotonic()
                 self._write(f"{event.step:<{NAME_WIDTH}} ... {event.line}")
             return
         if isinstance(event, StepStarted) and event.step_type not in DECIDED_AT_ONCE:
-            self._reasons[event.step] = event.reason  # told when it has ended: one line a step
+            self._reasons[event.step] = event.reason  # written when it has ended: one line a step
             return
         # The table shows how the steps stand; what stays on the terminal is the beginning and the end.
         if self._live is None and (line := line_of(event)):

@@ -1,11 +1,9 @@
-"""The results of a run: of each step, and of the execution."""
+"""The results of a run: what a step leaves, how it ended, and how the execution ended."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-
-from pipelines.executor.expressions import parse_path, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +15,16 @@ class StoredOutput:
 
     uri: str
     digest: str
-    keys: tuple[str, ...] | None = None
+    keys: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step leaves: its properties, its objects, and what else its own type needs to take it over."""
+
+    properties: Mapping[str, Any]
+    outputs: Mapping[str, StoredOutput]
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +38,10 @@ class StepResult:
     reason: str | None = None
     outputs: Mapping[str, StoredOutput] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "status": self.status,
-            "properties": self.properties,
-            "seconds": self.seconds,
-            "reused": self.reused,
-            "reason": self.reason,
-            "outputs": outputs_as_json(self.outputs),
-        }
-
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "StepResult":
-        return cls(
-            status=document["status"],
-            properties=document["properties"],
-            seconds=document["seconds"],
-            reused=document["reused"],
-            reason=document["reason"],
-            outputs=outputs_from_json(document["outputs"]),
-        )
+        known = {item.name: document[item.name] for item in fields(cls)}
+        return cls(**{**known, "outputs": outputs_from_json(document["outputs"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +57,6 @@ class ExecutionResult:
     run_dir: Path
     seconds: float
 
-    def properties(self, step: str, path: str = "") -> Any:
-        """Return the properties of a step, or what lies at `path` in them (`ModelArtifacts.S3ModelArtifacts`).
-
-        Raises KeyError if the step has no result, DefinitionError if nothing lies at the path.
-        """
-        properties = self.steps[step].properties
-        return walk(properties, parse_path(path), f"Steps.{step}.{path}") if path else properties
-
-
-def outputs_as_json(outputs: Mapping[str, StoredOutput]) -> dict[str, Any]:
-    return {
-        name: {"uri": output.uri, "digest": output.digest, **({} if output.keys is None else {"keys": output.keys})}
-        for name, output in outputs.items()
-    }
-
 
 def outputs_from_json(document: Mapping[str, Any]) -> dict[str, StoredOutput]:
-    return {
-        name: StoredOutput(output["uri"], output["digest"], tuple(output["keys"]) if "keys" in output else None)
-        for name, output in document.items()
-    }
+    return {name: StoredOutput(**output) for name, output in document.items()}

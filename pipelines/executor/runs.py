@@ -1,23 +1,18 @@
 """The folder of a run: its identity, its lock, its state, and the list of all runs."""
 
 import contextlib
-import fcntl
-import hashlib
-import os
 import secrets
-import string
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.files import read_json, replacing, walk_files
+from pipelines.executor.files import read_json
+from pipelines.locks import is_held
 
-_ALPHABET = string.digits + string.ascii_lowercase
-_LOCK_PATIENCE_SECONDS = 1.0
-MANIFEST = "MANIFEST.sha256"
+LOCK = "lock"
 INTERRUPTED = "Interrupted"
 
 
@@ -37,18 +32,12 @@ class RunSummary:
     run_dir: Path
 
 
-def runs_folder(home: Path) -> Path:
-    return home / "runs"
-
-
 def new_run(home: Path) -> Path:
     """Make the folder of a new run; its name, the execution id, sorts by time (to a millisecond) and is unique."""
-    base = len(_ALPHABET)
     while True:
         now = time.time()
-        high, low = divmod(int(now % 1 * base * base), base)
-        tail = _ALPHABET[high] + _ALPHABET[low] + "".join(secrets.choice(_ALPHABET) for _ in range(2))
-        folder = runs_folder(home) / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{tail}"
+        tail = f"{int(now % 1 * 1000):03d}{secrets.token_hex(1)}"
+        folder = home / "runs" / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{tail}"
         with contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True)
             return folder
@@ -56,7 +45,7 @@ def new_run(home: Path) -> Path:
 
 def existing_run(home: Path, execution_id: str) -> tuple[Path, Mapping[str, Any]]:
     """Return the folder and the state of a run to go on with; raises DefinitionError if there is none."""
-    folder = runs_folder(home) / execution_id
+    folder = home / "runs" / execution_id
     state = read_json(folder / "state.json") if execution_id and "/" not in execution_id else None
     if state is None:
         known = ", ".join(run.id for run in load_runs(home)[-3:]) or "none"
@@ -64,29 +53,16 @@ def existing_run(home: Path, execution_id: str) -> tuple[Path, Mapping[str, Any]
     return folder, state
 
 
-@contextlib.contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the run; raises DefinitionError if another process does. The kernel lets go of it when we are killed."""
-    with (run_dir / "lock").open("ab") as stream:
-        deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
-        while not _try_lock(stream.fileno(), fcntl.LOCK_EX):
-            # Somebody who lists the runs holds it for an instant; another executor holds it for good.
-            if time.monotonic() > deadline:
-                raise DefinitionError(f"the run {run_dir.name} is executing in another process: wait for it or stop it")
-            time.sleep(0.02)
-        yield
-
-
 def load_runs(home: Path) -> list[RunSummary]:
     """Return every run of a home, the oldest first."""
     found = []
-    for folder in sorted(runs_folder(home).glob("*")):
+    for folder in sorted(home.glob("runs/*")):
         state = read_json(folder / "state.json")
         if state is None:
             continue
         status, seconds = state["status"], state["seconds"]
         if status == "Executing":
-            if _held(folder):
+            if is_held(folder / LOCK):
                 seconds += time.time() - state["resumed"]
             else:
                 status = INTERRUPTED
@@ -105,39 +81,3 @@ def load_runs(home: Path) -> list[RunSummary]:
             )
         )
     return found
-
-
-def write_manifest(run_dir: Path) -> None:
-    """Write the hashes of what tells the story of a run (not of the jobs' own files), for `sha256sum -c`."""
-    lines = []
-    for key, path in walk_files_outside_jobs(run_dir):
-        with path.open("rb") as stream:
-            lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {key}\n")
-    with replacing(run_dir / MANIFEST) as beside:
-        beside.write_text("".join(lines), encoding="utf-8")
-
-
-def walk_files_outside_jobs(run_dir: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the definition, the state, and the logs and results of steps and trials."""
-    for key, path in walk_files(run_dir, skip="opt/ml"):
-        if path.suffix in {".json", ".txt"}:
-            yield key, path
-
-
-def _try_lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _held(run_dir: Path) -> bool:
-    try:
-        descriptor = os.open(run_dir / "lock", os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _try_lock(descriptor, fcntl.LOCK_SH)
-    finally:
-        os.close(descriptor)

@@ -1,82 +1,103 @@
-"""The order in which a tuning tries its hyperparameters: asked in rounds, told in order, so a seed repeats it.
+"""The search of a tuning: rounds of proposals, their objectives told in order, so that a seed repeats it.
 
 A Bayesian search learns from its own trials and, started warm, from those of earlier nights. Objectives of different
 data do not compare: the same hyperparameters score otherwise on other screenshots. So every trial counts by its rank
 within its night, best to worst, and a night's level says nothing about another's.
 """
 
+import bisect
+import hashlib
+import json
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.ranges import Range
-from pipelines.executor.warm import Night
+from pipelines.executor.files import read_json
 
-STRATEGIES = ("Bayesian", "Random")
-_MOST_STARTUP = 10
-
-
-def startup_trials(jobs: int) -> int:
-    """Return how many of `jobs` are drawn at random before the Bayesian search models anything: a fifth, 3 to 10.
-
-    optuna's default is 10, which would leave nothing to model in the few jobs that one machine can afford. Trials of
-    earlier nights count.
-    """
-    return min(_MOST_STARTUP, max(3, jobs // 5))
+_LEAST_STARTUP, _MOST_STARTUP = 3, 10
+OBJECTIVE = "FinalHyperParameterTuningJobObjectiveMetric"
+Tried = tuple[Mapping[str, Any], float | None]
+"""A point in the optimiser's own terms, and the objective, higher is better; None for a job that failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Tried:
-    """A point in the optimiser's own terms, and the objective, higher is better; None for a job that failed."""
+class Range:
+    """One parameter's bounds, both included."""
 
-    point: Mapping[str, Any]
-    value: float | None
+    name: str
+    low: float
+    high: float
+    whole: bool
+    logarithmic: bool
+
+    def read(self, text: str) -> float | None:
+        """Return a value from a job's text, None if it is none of the range."""
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        if not self.low <= number <= self.high or (self.whole and not number.is_integer()):
+            return None
+        return int(number) if self.whole else number
+
+    def distribution(self, kinds: Any) -> Any:
+        """Return the range in the optimiser's terms; `kinds` is optuna.distributions."""
+        if self.whole:
+            return kinds.IntDistribution(int(self.low), int(self.high), log=self.logarithmic)
+        return kinds.FloatDistribution(self.low, self.high, log=self.logarithmic)
+
+
+class EarlierTrial(NamedTuple):
+    """Hyperparameters that were tried, as text, and the objective that they reached on the data of their time."""
+
+    tuned: Mapping[str, str]
+    objective: float
+
+
+Night = tuple[EarlierTrial, ...]
 
 
 class Search:
-    """Proposes rounds of hyperparameters and learns from what came of them.
+    """Proposes rounds of hyperparameters and learns what each has reached.
 
     `first` are tried before anything else, whatever of them lies within the ranges; `nights` are earlier searches. The
-    study is made anew for each round, because the ranks of trials change with every one that joins them. Raises
-    DefinitionError for a strategy that is not supported.
+    study is made anew for each round, because the ranks of trials change with every one that joins them.
     """
 
     def __init__(
         self,
-        strategy: str,
         ranges: Sequence[Range],
         *,
         jobs: int,
-        maximize: bool,
         seed: int,
         first: Sequence[Mapping[str, str]] = (),
         nights: Sequence[Night] = (),
     ) -> None:
-        if strategy not in STRATEGIES:
-            raise DefinitionError(
-                f"the tuning strategy {strategy!r} does not run on one machine: use {' or '.join(STRATEGIES)}"
-            )
         self._optuna = _import_optuna()
-        self._sign = 1.0 if maximize else -1.0
-        samplers = self._optuna.samplers
+        # optuna's default is 10, which would leave nothing to model in the few jobs that one machine can afford: a
+        # fifth of them is drawn at random before anything is modelled, trials of earlier nights included.
+        startup = min(_MOST_STARTUP, max(_LEAST_STARTUP, jobs // 5))
         # One sampler for all rounds: it goes on where its random numbers are.
-        self._sampler = (
-            samplers.RandomSampler(seed=seed)
-            if strategy == "Random"
-            else samplers.TPESampler(
-                seed=seed, multivariate=True, constant_liar=True, n_startup_trials=startup_trials(jobs)
-            )
+        self._sampler = self._optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, constant_liar=True, n_startup_trials=startup
         )
         self._ranges = ranges
         self._distributions = {item.name: item.distribution(self._optuna.distributions) for item in ranges}
         self._first = [point for point in map(self._point, first) if point]
-        self._earlier = [self._night(night) for night in nights]
-        self._tonight: list[_Tried] = []
+        # Of earlier trials those that this search could have tried as well: all of its parameters, within its ranges.
+        points = [[(self._point(trial.tuned), trial.objective) for trial in night] for night in nights]
+        self._earlier: list[list[Tried]] = [
+            [tried for tried in night if len(tried[0]) == len(self._ranges)] for night in points
+        ]
+        self._tonight: list[Tried] = []
         self._round: list[Any] = []
 
     def ask(self, count: int) -> list[dict[str, str]]:
-        """Return `count` proposals."""
+        """Return `count` proposals, values as SageMaker would send them to the job: text."""
         study = self._optuna.create_study(direction="maximize", sampler=self._sampler)
         # The oldest first: the model gives what is long ago less weight.
         for night in (*reversed(self._earlier), self._tonight):
@@ -84,51 +105,82 @@ class Search:
         for point in self._first[:count]:
             study.enqueue_trial(dict(point))
         self._first = self._first[count:]
-        self._round = [study.ask() for _ in range(count)]
-        return [{item.name: item.draw(trial) for item in self._ranges} for trial in self._round]
+        self._round = [study.ask(self._distributions) for _ in range(count)]
+        return [{name: str(value) for name, value in trial.params.items()} for trial in self._round]
 
     def tell(self, objectives: Sequence[float | None]) -> None:
         """Give the objectives of the last round in its order, None for a job that failed."""
-        for trial, objective in zip(self._round, objectives, strict=True):
-            value = None if objective is None else self._sign * objective
-            self._tonight.append(_Tried(dict(trial.params), value))
+        self._tonight += zip([trial.params for trial in self._round], objectives, strict=True)
 
     def _point(self, tuned: Mapping[str, str]) -> dict[str, Any]:
         read = {item.name: item.read(tuned[item.name]) for item in self._ranges if item.name in tuned}
         return {name: value for name, value in read.items() if value is not None}
 
-    def _night(self, night: Night) -> list[_Tried]:
-        """Return the trials that this search could have tried as well: all of its parameters, within its ranges."""
-        tried = [_Tried(self._point(trial.tuned), self._sign * trial.objective) for trial in night]
-        return [item for item in tried if len(item.point) == len(self._ranges)]
-
-    def _add(self, study: Any, night: Sequence[_Tried]) -> None:
+    def _add(self, study: Any, night: Sequence[Tried]) -> None:
         states, make = self._optuna.trial.TrialState, self._optuna.trial.create_trial
-        for item, rank in zip(night, _ranks([item.value for item in night]), strict=True):
-            told = {"state": states.FAIL} if rank is None else {"value": rank}
-            study.add_trial(make(params=dict(item.point), distributions=self._distributions, **told))
+        for (point, _), rank in zip(night, _ranks([value for _, value in night]), strict=True):
+            end = {"state": states.FAIL} if rank is None else {"value": rank}
+            study.add_trial(make(params=dict(point), distributions=self._distributions, **end))
 
 
 def _ranks(values: Sequence[float | None]) -> list[float | None]:
     """Return the share of the other trials that each is better than, 0 to 1, a tie counting half."""
-    known = [value for value in values if value is not None]
+    known = sorted(value for value in values if value is not None)
 
     def rank(value: float) -> float:
         if len(known) == 1:
             return 0.5
-        below = sum(other < value for other in known) + (sum(other == value for other in known) - 1) / 2
-        return below / (len(known) - 1)
+        return (bisect.bisect_left(known, value) + bisect.bisect_right(known, value) - 1) / 2 / (len(known) - 1)
 
     return [None if value is None else rank(value) for value in values]
 
 
 def _import_optuna() -> Any:
-    import warnings
+    import optuna
 
-    try:
-        import optuna
-    except ImportError as error:
-        raise DefinitionError("a tuning needs optuna: install tilegate[local]") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna
+
+
+def earlier_night(runs: Path, name: str) -> Night:
+    """Return the trials of a tuning job in the folder of runs; raises DefinitionError if it is not there."""
+    # A job's name holds the id of the execution that ran it, which is the name of its folder.
+    for run in (folder for folder in runs.iterdir() if folder.name in name):
+        for path in run.glob("steps/*/result.json"):
+            properties = (read_json(path) or {}).get("properties") or {}
+            if properties.get("HyperParameterTuningJobName") == name:
+                jobs = [job for job in properties["TrainingJobSummaries"] if OBJECTIVE in job]
+                return tuple(EarlierTrial(job["TunedHyperParameters"], job[OBJECTIVE]["Value"]) for job in jobs)
+    raise DefinitionError(f"the parent tuning job {name!r} is not in {runs}: name one that succeeded on this machine")
+
+
+def nights_digest(nights: Sequence[Night]) -> str:
+    """Return what a cache compares: what was tried and what it reached, not by which job."""
+    return hashlib.sha256(json.dumps(nights, sort_keys=True).encode()).hexdigest()
+
+
+def parse_ranges(document: Mapping[str, Any]) -> tuple[Range, ...]:
+    """Read ParameterRanges, whose bounds are text; raises DefinitionError for one that spans nothing."""
+    ranges = [_range(item, whole=False) for item in document.get("ContinuousParameterRanges") or ()]
+    ranges += [_range(item, whole=True) for item in document.get("IntegerParameterRanges") or ()]
+    if not ranges:
+        raise DefinitionError("the tuning has no ParameterRanges: nothing would differ between its jobs")
+    return tuple(ranges)
+
+
+def _range(item: Mapping[str, Any], *, whole: bool) -> Range:
+    name, logarithmic = item.get("Name", "?"), item.get("ScalingType") == "Logarithmic"
+    try:
+        low, high = float(item["MinValue"]), float(item["MaxValue"])
+    except (KeyError, TypeError, ValueError):
+        raise DefinitionError(
+            f"the tuned parameter {name} needs numbers as MinValue and MaxValue, got {item}"
+        ) from None
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise DefinitionError(f"the tuned parameter {name} ranges from {low:g} to {high:g}: wanted a lower one first")
+    if whole and not (low.is_integer() and high.is_integer()):
+        raise DefinitionError(f"the tuned parameter {name} is whole but ranges from {low:g} to {high:g}")
+    if logarithmic and low <= 0:
+        raise DefinitionError(f"the tuned parameter {name} starts at {low:g}: Logarithmic needs a bound above 0")
+    return Range(name, low, high, whole, logarithmic)

@@ -2,30 +2,28 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.executor import conditions, retries
-from pipelines.executor.cache import Cache, Lookup, Record
+from pipelines.executor import conditions
+from pipelines.executor.cache import Cache
 from pipelines.executor.definition import Step
-from pipelines.executor.errors import DefinitionError, StepFailed
+from pipelines.executor.errors import INTERNAL_ERROR, DefinitionError, RunStopped, StepFailed
 from pipelines.executor.events import ConditionDecided, StepRetried, StepReused, StepStarted, StepSucceeded
 from pipelines.executor.expressions import Path as JsonPath
-from pipelines.executor.expressions import Scope, parse_get, walk
+from pipelines.executor.expressions import Scope, parse_path, walk
 from pipelines.executor.files import read_json, write_json
-from pipelines.executor.metrics import metric_definitions
 from pipelines.executor.processing import Processing
-from pipelines.executor.results import StepResult
-from pipelines.executor.runner import Machine, kind_of
-from pipelines.executor.training import Training, TrainingRequest
-from pipelines.executor.trials import TrialMemory
+from pipelines.executor.results import Outcome, StepResult
+from pipelines.executor.runner import Machine, Runner
+from pipelines.executor.store import LocalStore
+from pipelines.executor.training import Training
 from pipelines.executor.tuning import Tuning
-from pipelines.executor.work import Outcome, Work
 
 RESULT = "result.json"
-CACHING_OFF = "caching is off for this step"
 _LONGEST_JOB_NAME = 63
 Register = Callable[[Mapping[str, Any], Path], Mapping[str, Any]]
 """Given the evaluated CreateModelPackage request and the model's file, return ModelPackageArn and -Version."""
@@ -39,15 +37,21 @@ class Stepper:
 
     machine: Machine
     scope: Scope
-    execution_id: str
     run_dir: Path
     cache_dir: Path
     register: Register | None
-    sleep: retries.Sleep | None
     first_trials: FirstTrials
+
+    @property
+    def execution_id(self) -> str:
+        return self.run_dir.name
 
     def folder(self, step: Step) -> Path:
         return self.run_dir / "steps" / step.name
+
+    def write(self, step: Step, result: StepResult, **more: Any) -> None:
+        document = {"step": step.name, "type": step.type, **asdict(result), **more}
+        write_json(self.folder(step) / RESULT, document)
 
     def taken_over(self, step: Step) -> StepResult | None:
         """Return the result that this execution already has of a step, if it is whole and its objects are there."""
@@ -64,149 +68,117 @@ class Stepper:
 
     def run(self, step: Step) -> StepResult:
         """Bring a step to its result; raises StepFailed or RunStopped."""
-        kinds: Mapping[str, Callable[[Step, Scope], StepResult]] = {
-            "Condition": self._condition,
-            "Fail": self._fail,
-            "RegisterModel": self._register,
-        }
-        try:
-            scope = self.scope.for_job(self._job_name(step))
+        kinds = {"Condition": self._condition, "Fail": self._fail, "RegisterModel": self._register}
+        with _failures_of(step):
             self.folder(step).mkdir(parents=True, exist_ok=True)
-            result = kinds.get(step.type, self._work)(step, scope)
-            write_json(self.folder(step) / RESULT, {"step": step.name, "type": step.type, **result.as_json()})
-        except DefinitionError as error:
-            raise StepFailed(step.name, str(error)) from error
-        except OSError as error:
-            raise StepFailed(step.name, f"this machine failed: {error}", kind=kind_of(error)) from error
+            began = time.monotonic()
+            result = kinds.get(step.type, self._job)(step)
+            if not result.reused:
+                result = replace(result, seconds=time.monotonic() - began)
+                self.machine.emit(StepSucceeded(step.name, step.type, result, result.seconds))
+            self.write(step, result)
         return result
 
-    def _work(self, step: Step, scope: Scope) -> StepResult:
-        arguments = scope.evaluate(step.arguments)
-        cache = Cache(self.cache_dir / step.name, self.machine.store)
+    def _started(self, step: Step, reason: str, arguments: Mapping[str, Any]) -> None:
+        self.machine.emit(StepStarted(step.name, step.type, reason, arguments))
+
+    def _job(self, step: Step) -> StepResult:
+        arguments = self.scope.evaluate(step.arguments)
+        cache = self._cache(step)
         try:
             work = self._prepared(step, arguments)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, DefinitionError):
                 raise
             raise StepFailed(step.name, f"its {step.type} arguments are malformed: {error!r}") from error
-        found = cache.find(work.components, step.expire_seconds) if step.cached else Lookup(None, CACHING_OFF)
-        if found.record is not None:
-            outcome = work.adopt(found.record)
-            result = _result(outcome, found.record.seconds, found.reason, reused=True)
-            origin = found.record
-            self.machine.emit(
-                StepReused(step.name, step.type, found.reason, origin.execution_id, result, origin.seconds)
-            )
+        found, reason = cache.find(work.components) if step.cached else (None, "caching is off for this step")
+        if found is not None:
+            result = StepResult("Succeeded", found.properties, found.seconds, True, reason, found.outputs)
+            self.machine.emit(StepReused(step.name, step.type, reason, found.execution_id, result, found.seconds))
             return result
-        self.machine.emit(StepStarted(step.name, step.type, found.reason, arguments))
+        self._started(step, reason, arguments)
         began = time.monotonic()
-        outcome = self._attempts(step, work)
-        result = _result(outcome, time.monotonic() - began, found.reason, reused=False)
+        outcome = self._attempts(step, work.run)
         if step.cached:
-            cache.add(work.components, self._record(work, outcome, result.seconds))
-        self.machine.emit(StepSucceeded(step.name, step.type, result, result.seconds))
-        return result
+            cache.add(work.components, outcome, time.monotonic() - began)
+        return StepResult("Succeeded", outcome.properties, reason=reason, outputs=outcome.outputs)
 
-    def _attempts(self, step: Step, work: Work) -> Outcome:
+    def _prepared(self, step: Step, arguments: Mapping[str, Any]) -> Processing | Training | Tuning:
+        name, machine = self._job_name(step), self.machine
+        if step.type == "Processing":
+            return Processing(step.name, name, arguments, machine, self.execution_id)
+        if step.type == "Training":
+            hyperparameters = arguments.get("HyperParameters") or {}
+            return Training(Runner(machine, step.name), name, arguments, hyperparameters, machine.cores)
+        return Tuning(
+            step.name,
+            name,
+            arguments,
+            machine,
+            trials=self._cache(step, "trials"),
+            runs=self.run_dir.parent,
+            first=self.first_trials.get(step.name, ()),
+        )
+
+    def _cache(self, step: Step, *parts: str) -> Cache:
+        folder = self.cache_dir.joinpath(step.name, *parts)
+        return Cache(
+            folder, self.machine.store, self.execution_id, shared=step.cached, expire_seconds=step.expire_seconds
+        )
+
+    def _attempts(self, step: Step, work: Callable[[Path], Outcome]) -> Outcome:
+        """Run a job until it succeeds or no policy allows another attempt; raises the last StepFailed.
+
+        The first policy that names the failure's kind decides; each policy counts its own attempts.
+        """
         root = self.folder(step)
-
-        def once() -> Outcome:
+        used = dict.fromkeys(step.retry_policies, 0)
+        while True:
             log = root / "log.txt"
             if log.exists():
                 log.rename(root / f"log.{sum(1 for _ in root.glob('log.*.txt')) + 1}.txt")
             try:
-                return work.run(root)
-            except DefinitionError as error:
-                raise StepFailed(step.name, str(error)) from error
-            except OSError as error:
-                raise StepFailed(step.name, f"this machine failed: {error}", kind=kind_of(error)) from error
+                with _failures_of(step):
+                    return work(root)
+            except StepFailed as error:
+                policy = next((policy for policy in step.retry_policies if error.kind in policy.kinds), None)
+                if policy is None or used[policy] >= policy.max_attempts:
+                    raise
+                wait = policy.interval_seconds * policy.backoff_rate ** used[policy]
+                used[policy] += 1
+                number, most = sum(used.values()) + 1, policy.max_attempts + 1
+                self.machine.emit(StepRetried(step.name, number, most, error.reason, wait))
+            if self.machine.stop.wait(wait):
+                raise RunStopped
 
-        return retries.attempt(
-            once,
-            step.retry_policies,
-            on_retry=lambda *told: self.machine.emit(StepRetried(step.name, *told)),
-            sleep=self.sleep,
-            stop=self.machine.stop,
-        )
-
-    def _prepared(self, step: Step, arguments: Mapping[str, Any]) -> Work:
-        name = self._job_name(step)
-        if step.type == "Processing":
-            return Processing(step.name, name, arguments, self.machine, self.execution_id)
-        if step.type == "Tuning":
-            trials = Cache(self.cache_dir / step.name / "trials", self.machine.store) if step.cached else None
-            memory = TrialMemory(self.execution_id, trials, step.expire_seconds, self.run_dir.parent)
-            first = self.first_trials.get(step.name, ())
-            return Tuning(step.name, name, arguments, self.machine, memory, first=first)
-        request = TrainingRequest(
-            step=step.name,
-            job_name=name,
-            arguments=arguments,
-            hyperparameters=arguments.get("HyperParameters") or {},
-            metrics=metric_definitions(arguments),
-            cores=self.machine.cores,
-        )
-        return Training(request, self.machine)
-
-    def _record(self, work: Work, outcome: Outcome, seconds: float) -> Record:
-        return Record(
-            execution_id=self.execution_id,
-            created=time.time(),
-            seconds=seconds,
-            components=work.components.as_json(),
-            properties=outcome.properties,
-            outputs=outcome.outputs,
-            details=outcome.details,
-        )
-
-    def _condition(self, step: Step, scope: Scope) -> StepResult:
-        self.machine.emit(StepStarted(step.name, step.type, "conditions are decided in each run", {}))
-        outcome, text = conditions.decide(step.arguments["Conditions"], scope)
+    def _condition(self, step: Step) -> StepResult:
+        self._started(step, "conditions are decided in each run", {})
+        outcome, text = conditions.decide(step.arguments["Conditions"], self.scope)
         self.machine.emit(ConditionDecided(step.name, outcome, text))
-        result = StepResult("Succeeded", {"Outcome": outcome}, reason=text)
-        self.machine.emit(StepSucceeded(step.name, step.type, result, 0.0))
-        return result
+        return StepResult("Succeeded", {"Outcome": outcome}, reason=text)
 
-    def _fail(self, step: Step, scope: Scope) -> StepResult:
-        arguments = scope.evaluate(step.arguments)
-        self.machine.emit(StepStarted(step.name, step.type, "the pipeline came to this step", arguments))
+    def _fail(self, step: Step) -> StepResult:
+        arguments = self.scope.evaluate(step.arguments)
+        self._started(step, "the pipeline came to this step", arguments)
         raise StepFailed(step.name, str(arguments.get("ErrorMessage", "")))
 
-    def _register(self, step: Step, scope: Scope) -> StepResult:
-        arguments = scope.evaluate(step.arguments)
-        self.machine.emit(StepStarted(step.name, step.type, "a registration is done in each run", arguments))
-        began = time.monotonic()
+    def _register(self, step: Step) -> StepResult:
+        arguments = self.scope.evaluate(step.arguments)
+        self._started(step, "a registration is done in each run", arguments)
         # CreateModelPackage's own idempotency token: a run killed between the two writes registers once.
         token = hashlib.sha256(f"{self.execution_id}/{step.name}".encode()).hexdigest()[:32]
         arguments = {"ClientToken": token, **arguments}
-        model_data = self._model_data(step, arguments)
+        containers = (arguments.get("InferenceSpecification") or {}).get("Containers") or [{}]
+        uri, store = str(containers[0].get("ModelDataUrl")), self.machine.store
+        if not store.exists(uri):
+            raise StepFailed(step.name, f"its model {uri} does not exist: no step wrote {store.path(uri)}")
         if self.register is None:
             raise StepFailed(step.name, "this executor has no registry: give it a `register`")
         try:
-            answer = self.register(arguments, model_data)
+            answer = self.register(arguments, store.path(uri))
         except Exception as error:
             raise StepFailed(step.name, f"the registry refused the model: {error}") from error
-        result = StepResult("Succeeded", {**arguments, **answer}, time.monotonic() - began)
-        self.machine.emit(StepSucceeded(step.name, step.type, result, result.seconds))
-        return result
-
-    def _model_data(self, step: Step, arguments: Mapping[str, Any]) -> Path:
-        containers = (arguments.get("InferenceSpecification") or {}).get("Containers") or []
-        uris = [
-            str(
-                container.get("ModelDataUrl")
-                or ((container.get("ModelDataSource") or {}).get("S3DataSource") or {}).get("S3Uri")
-            )
-            for container in containers
-        ]
-        if not uris:
-            raise StepFailed(step.name, "it has no InferenceSpecification.Containers: there is no model to register")
-        for uri in uris:
-            if not self.machine.store.exists(uri):
-                raise StepFailed(
-                    step.name, f"its model {uri} does not exist: no step wrote {self.machine.store.path(uri)}"
-                )
-        return self.machine.store.path(uris[0])
+        return StepResult("Succeeded", {**arguments, **answer})
 
     def _job_name(self, step: Step) -> str:
         name = f"pipelines-{self.execution_id}-{step.name}"
@@ -215,31 +187,30 @@ class Stepper:
         return name[: _LONGEST_JOB_NAME - 7] + "-" + hashlib.sha256(step.name.encode()).hexdigest()[:6]
 
 
-def _result(outcome: Outcome, seconds: float, reason: str, *, reused: bool) -> StepResult:
-    return StepResult("Succeeded", outcome.properties, seconds, reused, reason, outcome.outputs)
+@contextmanager
+def _failures_of(step: Step) -> Iterator[None]:
+    """Turn what the definition or this machine does wrong into the failure of a step."""
+    try:
+        yield
+    except DefinitionError as error:
+        raise StepFailed(step.name, str(error)) from error
+    except OSError as error:
+        raise StepFailed(step.name, f"this machine failed: {error}", kind=INTERNAL_ERROR) from error
 
 
 def read_property_file(
-    steps: Mapping[str, Step], properties: Mapping[str, Mapping[str, Any]], machine: Machine
+    steps: Mapping[str, Step], properties: Mapping[str, Mapping[str, Any]], store: LocalStore
 ) -> Callable[[str, str, JsonPath], Any]:
-    """Return what answers Std:JsonGet of a property file: it reads the step's committed output."""
+    """Return what answers Std:JsonGet: it reads the step's committed output, and names what is not there."""
 
     def read(step: str, name: str, path: JsonPath) -> Any:
         wanted = steps[step].property_files[name]
         if step not in properties:
             raise DefinitionError(f"the property file {name!r} is of {step}, which did not run in this execution")
-        where = f"Steps.{step}.ProcessingOutputConfig.Outputs['{wanted.output}'].S3Output.S3Uri"
-        uri = walk(properties[step], parse_get(where).path, where)
-        return read_object(machine)(f"{uri.rstrip('/')}/{wanted.file_path.lstrip('/')}", path)
-
-    return read
-
-
-def read_object(machine: Machine) -> Callable[[str, JsonPath], Any]:
-    """Return what answers Std:JsonGet of an object: it names the object and the path when either is not there."""
-
-    def read(uri: str, path: JsonPath) -> Any:
-        file = machine.store.path(uri)
+        where = f"ProcessingOutputConfig.Outputs['{wanted.output}'].S3Output.S3Uri"
+        folder = walk(properties[step], parse_path(where), f"Steps.{step}.{where}")
+        uri = f"{folder.rstrip('/')}/{wanted.file_path.lstrip('/')}"
+        file = store.path(uri)
         if not file.is_file():
             raise DefinitionError(f"JsonGet wants {uri}, which no step wrote: {file} does not exist")
         document = read_json(file)

@@ -1,6 +1,6 @@
 """Stopping a training job early: the median rule that SageMaker documents for TrainingJobEarlyStoppingType "Auto".
 
-A job is stopped when a value of the objective is worse than the median, over the earlier jobs, of their mean up to the
+A job is stopped when a value of the objective is below the median, over the earlier jobs, of their mean up to the
 same value. Three things are ours. The earlier jobs are those of completed rounds, so that the same seed stops the same
 jobs whatever the timing. The rule waits for four of them, and for a job's second value. And it is silent at the last
 value of the longest job: to stop there saves nothing.
@@ -18,11 +18,10 @@ _LEAST_JOBS = 4
 class MedianRule:
     """What a job's objective, value by value, has to reach; `curves` are those of the earlier jobs."""
 
-    def __init__(self, curves: Sequence[Sequence[float]], *, maximize: bool) -> None:
+    def __init__(self, curves: Sequence[Sequence[float]]) -> None:
         finite = [[value for value in curve if math.isfinite(value)] for curve in curves]
-        told = [curve for curve in finite if curve]
-        self._maximize = maximize
-        self._medians = _medians(told) if len(told) >= _LEAST_JOBS else []
+        known = [curve for curve in finite if curve]
+        self._medians = _medians(known) if len(known) >= _LEAST_JOBS else []
 
     def threshold(self, index: int) -> float | None:
         """Return what the value number `index` must not be worse than, None if any will do."""
@@ -32,12 +31,9 @@ class MedianRule:
         """Return the index of the value at which the rule stops a job, None if it does not."""
         for index, value in enumerate(curve):
             threshold = self.threshold(index)
-            if threshold is not None and (value < threshold if self._maximize else value > threshold):
+            if threshold is not None and value < threshold:
                 return index
         return None
-
-
-NEVER = MedianRule((), maximize=True)
 
 
 def _medians(curves: Sequence[Sequence[float]]) -> list[float]:

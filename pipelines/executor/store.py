@@ -1,6 +1,5 @@
 """A folder that stands for S3: `s3://bucket/key` is `<root>/<bucket>/<key>`; objects are read-only files."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,9 +13,11 @@ from pathlib import Path
 from pipelines.executor.digests import FileDigests
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.files import PART, READ_ONLY, link_or_copy, output_files, replacing, walk_files
+from pipelines.locks import exclusive, is_held
 
 _DAY_SECONDS = 86_400
-_UNHELD = ".new-"  # between its making and its holding, which takes no time
+_UNHELD = ".new-"  # after it was made and before it is held, which takes no time
+Files = list[tuple[str, Path]]
 
 
 class LocalStore:
@@ -47,35 +48,30 @@ class LocalStore:
         """Tell whether there is an object at `uri` or under it."""
         return bool(self._files(uri))
 
-    def fetch(
-        self, uri: str, dest: Path, *, copy: bool = False, listed: bool = False, share: tuple[int, int] = (0, 1)
-    ) -> list[Path]:
-        """Bring one object to `dest/<its name>`, or a prefix's tree to `dest`, as S3Prefix does.
+    def fetch(self, uri: str, dest: Path, *, listed: bool = False, share: tuple[int, int] = (0, 1)) -> list[Path]:
+        """Link one object to `dest/<its name>`, or a prefix's tree to `dest`, as S3Prefix does.
 
-        Files are hard links where possible; `copy` makes writable copies of one's own. With `listed`, `uri` is a
-        ManifestFile, and the objects that it lists are brought. Of several hosts each gets the `share` (its number,
-        from 0, and how many there are) of the sorted keys. Returns the files of the store that were brought.
+        Where links are not possible files are copied. With `listed`, `uri` is a ManifestFile, and the objects that it
+        lists are fetched. Of several hosts each gets the `share` (its number, from 0, and how many there are) of the
+        sorted keys. Returns the files of the store that were fetched.
         """
         number, hosts = share
-        objects = (self._listed(uri) if listed else self._objects(uri))[number::hosts]
+        objects = self._objects(uri, listed=listed)[number::hosts]
         for key, source in objects:
             target = dest / key
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                if copy:
-                    shutil.copyfile(source, target)
-                else:
-                    link_or_copy(source, target)
+                link_or_copy(source, target)
             except FileExistsError:
                 raise DefinitionError(
-                    f"two inputs bring a file to {target.name} in the same folder {dest.name} (one is {uri}): "
+                    f"two inputs have a file {target.name} in the same folder {dest.name} (one is {uri}): "
                     "give each input a LocalPath of its own"
                 ) from None
         return [source for _, source in objects]
 
     def digest(self, uri: str, *, listed: bool = False) -> str:
         """Return the content digest: sha256 over the sorted (key, sha256 of the bytes); the URI is not part of it."""
-        return self._digest(self._listed(uri) if listed else self._objects(uri))
+        return self._digest(self._objects(uri, listed=listed))
 
     def digest_or_empty(self, uri: str, keys: Sequence[str] | None = None) -> str:
         """Like `digest`, but that of an empty tree if there is nothing at `uri`.
@@ -87,44 +83,34 @@ class LocalStore:
         files = ((key, self.path(f"{uri.rstrip('/')}/{key}")) for key in sorted(keys))
         return self._digest([(key, file) for key, file in files if file.is_file()])
 
-    def commit(self, src_dir: Path, uri: str, *, give_up: bool = False, keep_others: bool = False) -> tuple[str, ...]:
+    def commit(self, src_dir: Path, uri: str, *, keep_others: bool = False) -> tuple[str, ...]:
         """Publish the files of a folder under `uri`, all of them at once, and return their keys.
 
         An equal tree is left as it is, a different one is replaced. With `keep_others` what lies there stays and
-        objects are put one by one in the order of their keys, as S3 does. `give_up` promises that the caller writes
-        to its files no more, so that they can be linked instead of copied. Empty folders are not kept, as in S3; links
-        are refused.
+        objects are put one by one in the order of their keys, as S3 does. The caller writes to its files no more, so
+        that they can be linked. Empty folders are not kept, as in S3; links are refused.
         """
         files = output_files(src_dir)
-        keys = tuple(key for key, _ in files)
         target = self.path(uri)
-        if not files:
-            return keys
         if keep_others:
-            for key, source in sorted(files):
-                self._put(source, target / key, give_up=give_up)
-            return keys
-        with self.scratch() as staged:
             for key, source in files:
-                beside = staged / key
-                beside.parent.mkdir(parents=True, exist_ok=True)
-                _take(source, beside, give_up=give_up)
-            self._publish(staged, target, uri)
-        return keys
+                self._put(source, target / key)
+        elif files:
+            with self.scratch() as staged:
+                for key, source in files:
+                    (staged / key).parent.mkdir(parents=True, exist_ok=True)
+                    _take(source, staged / key)
+                self._publish(staged, target, uri)
+        return tuple(key for key, _ in files)
 
-    def put_file(self, path: Path, uri: str, *, give_up: bool = False) -> None:
-        """Copy a file to an object, whole or not at all; `give_up` as in `commit`."""
-        self._put(path, self._object_path(uri), give_up=give_up)
+    def put_file(self, path: Path, uri: str) -> None:
+        """Make a file an object, whole or not at all; the caller writes to it no more."""
+        self._put(path, self._object_path(uri))
 
     def put_bytes(self, data: bytes, uri: str) -> None:
         with replacing(self._object_path(uri)) as beside:
             beside.write_bytes(data)
             beside.chmod(READ_ONLY)
-
-    def link(self, source_uri: str, uri: str) -> None:
-        """Make the object at `source_uri` an object at `uri` as well."""
-        with replacing(self._object_path(uri)) as beside:
-            link_or_copy(self.path(source_uri), beside)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -132,7 +118,7 @@ class LocalStore:
         folder = self._staging / f"{time.time_ns()}-{secrets.token_hex(6)}"
         unheld = folder.with_name(f"{_UNHELD}{folder.name}")
         unheld.mkdir(parents=True)
-        with _held(unheld):
+        with exclusive(unheld):
             unheld.rename(folder)
             try:
                 yield folder
@@ -142,26 +128,26 @@ class LocalStore:
     def abandoned(self) -> list[Path]:
         """Return what killed processes left half-staged: the kernel has let go of it."""
         left = sorted(self._staging.iterdir()) if self._staging.is_dir() else []
-        return [path for path in left if not _is_held(path)]
+        return [path for path in left if not (is_held(path) or _is_new(path))]
 
     def sweep(self) -> None:
         """Remove what killed processes left half-staged."""
         for left in self.abandoned():
             shutil.rmtree(left, ignore_errors=True)
 
-    def _files(self, uri: str) -> list[tuple[str, Path]]:
+    def _files(self, uri: str) -> Files:
         path = self.path(uri)
         if path.is_file():
             return [(path.name, path)]
         return [item for item in walk_files(path) if not item[0].endswith(PART)]
 
-    def _objects(self, uri: str) -> list[tuple[str, Path]]:
-        files = self._files(uri)
-        if not files:
+    def _objects(self, uri: str, *, listed: bool) -> Files:
+        files = self._listed(uri) if listed else self._files(uri)
+        if not (files or listed):
             raise DefinitionError(f"no objects under {uri}: nothing lies at {self.path(uri)}")
         return files
 
-    def _listed(self, uri: str) -> list[tuple[str, Path]]:
+    def _listed(self, uri: str) -> Files:
         """Return what a ManifestFile lists: `[{"prefix": "s3://bucket/key/"}, "relative key", …]`."""
         path = self.path(uri)
         try:
@@ -177,7 +163,7 @@ class LocalStore:
                 raise DefinitionError(f"{uri} lists {key}, and there is no object {prefix}/{key}")
         return files
 
-    def _digest(self, files: list[tuple[str, Path]]) -> str:
+    def _digest(self, files: Files) -> str:
         whole = hashlib.sha256()
         for (key, _), digest in zip(files, self._digests.sha256(path for _, path in files), strict=True):
             whole.update(os.fsencode(key) + b"\0" + digest.encode() + b"\n")
@@ -191,30 +177,28 @@ class LocalStore:
             raise DefinitionError(f"{uri!r} is a prefix that holds objects: an object of that name cannot be put there")
         return path
 
-    def _put(self, source: Path, target: Path, *, give_up: bool) -> None:
+    def _put(self, source: Path, target: Path) -> None:
         with replacing(target) as beside:
-            _take(source, beside, give_up=give_up)
+            _take(source, beside)
 
     def _publish(self, staged: Path, target: Path, uri: str) -> None:
+        if target.is_file():
+            raise DefinitionError(f"{uri} is one object already: a tree cannot be stored under the same name")
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir() and any(target.iterdir()):
-            if self._digest(list(walk_files(target))) == self._digest(list(walk_files(staged))):
-                return
+        if not (target.is_dir() and any(target.iterdir())):
+            staged.rename(target)
+        elif self._digest(list(walk_files(target))) != self._digest(list(walk_files(staged))):
             with self.scratch() as bin_:
                 target.rename(bin_ / "replaced")
                 staged.rename(target)
-        elif target.is_file():
-            raise DefinitionError(f"{uri} is one object already: a tree cannot be stored under the same name")
-        else:
-            staged.rename(target)
 
 
-def _take(source: Path, target: Path, *, give_up: bool) -> None:
-    """Put `source` at `target` read-only; a link if it is given up (then `source` becomes read-only too).
+def _take(source: Path, target: Path) -> None:
+    """Put `source` at `target` read-only, as a link, by which `source` becomes read-only too.
 
     A file that has another name already, which may lie anywhere, is copied.
     """
-    if give_up and source.lstat().st_nlink == 1:
+    if source.lstat().st_nlink == 1:
         source.chmod(READ_ONLY)
         link_or_copy(source, target)
     else:
@@ -222,30 +206,10 @@ def _take(source: Path, target: Path, *, give_up: bool) -> None:
         target.chmod(READ_ONLY)
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder; the kernel lets go of it when this process dies."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _is_new(folder: Path) -> bool:
+    """Tell whether a folder is about to be held, or gone."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _is_held(folder: Path) -> bool:
-    """Tell whether somebody holds a folder, or may be about to."""
-    try:
-        if folder.name.startswith(_UNHELD) and time.time() - folder.stat().st_mtime < _DAY_SECONDS:
-            return True
-        descriptor = os.open(folder, os.O_RDONLY)
+        age = time.time() - folder.stat().st_mtime
     except FileNotFoundError:
         return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
+    return folder.name.startswith(_UNHELD) and age < _DAY_SECONDS

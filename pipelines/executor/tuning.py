@@ -1,33 +1,26 @@
 """Tuning steps: rounds of training jobs whose hyperparameters a search proposes, and the best of them."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.executor.cache import Record
+from pipelines.executor.cache import Cache
 from pipelines.executor.errors import DefinitionError, StepFailed
-from pipelines.executor.metrics import metric_definitions
-from pipelines.executor.ranges import parse_ranges
-from pipelines.executor.results import StoredOutput
-from pipelines.executor.runner import Machine
-from pipelines.executor.search import Search
-from pipelines.executor.stopping import AUTO, NEVER, OFF, MedianRule
-from pipelines.executor.training import MODEL_ARCHIVE, Training, TrainingRequest, output_path
-from pipelines.executor.trials import COMPLETED, FAILED, STOPPED, Trial, TrialMemory, Trials
-from pipelines.executor.warm import earlier_nights, nights_digest, parent_names
-from pipelines.executor.work import Outcome
+from pipelines.executor.results import Outcome
+from pipelines.executor.runner import Enough, Machine, Runner
+from pipelines.executor.search import OBJECTIVE, Search, earlier_night, nights_digest, parse_ranges
+from pipelines.executor.stopping import AUTO, OFF, MedianRule
+from pipelines.executor.training import Training
+from pipelines.executor.trials import COMPLETED, FAILED, STOPPED, Trial, Trials
 
 
 class Tuning:
     """One evaluated CreateHyperParameterTuningJob request, ready to run.
 
-    `first` are hyperparameters to try before those that the search proposes, for which the request has no place.
+    `trials` remembers the step's trials; `runs` is the folder of all runs. `first` are hyperparameters to try before
+    those that the search proposes, for which the request has no place.
     """
-
-    step_type = "Tuning"
 
     def __init__(
         self,
@@ -35,9 +28,10 @@ class Tuning:
         job_name: str,
         arguments: Mapping[str, Any],
         machine: Machine,
-        memory: TrialMemory,
         *,
-        first: Sequence[Mapping[str, str]] = (),
+        trials: Cache,
+        runs: Path,
+        first: Sequence[Mapping[str, str]],
     ) -> None:
         self._step = step
         self._job_name = job_name
@@ -45,62 +39,45 @@ class Tuning:
         self._machine = machine
         config, self._training = arguments["HyperParameterTuningJobConfig"], arguments["TrainingJobDefinition"]
         limits = config["ResourceLimits"]
-        objective = config["HyperParameterTuningJobObjective"]
-        self._ranges = parse_ranges(config.get("ParameterRanges") or {})
-        self._strategy = config["Strategy"]
-        self._jobs = whole_number(limits.get("MaxNumberOfTrainingJobs", 1), "MaxNumberOfTrainingJobs")
-        self._parallel = whole_number(limits.get("MaxParallelTrainingJobs", 1), "MaxParallelTrainingJobs")
-        self._metric = objective["MetricName"]
-        self._maximize = objective["Type"] == "Maximize"
-        self._metrics = metric_definitions(self._training)
-        if self._metric not in [metric.name for metric in self._metrics]:
-            raise DefinitionError(
-                f"the objective {self._metric!r} is in no MetricDefinitions, so no job could report it: "
-                "define its regex"
-            )
-        # Without a seed each execution searches elsewhere, but a resumed one where it began.
-        seed = config.get("RandomSeed")
-        self._seed = (
-            int(seed) if seed is not None else int(hashlib.sha256(memory.execution_id.encode()).hexdigest()[:8], 16)
-        )
+        self._ranges = parse_ranges(config["ParameterRanges"])
+        self._jobs = _whole_number(limits, "MaxNumberOfTrainingJobs")
+        self._parallel = _whole_number(limits, "MaxParallelTrainingJobs")
+        self._metric = config["HyperParameterTuningJobObjective"]["MetricName"]
+        self._seed = int(config["RandomSeed"])
         self._stops = config.get("TrainingJobEarlyStoppingType", OFF) == AUTO
-        self._nights = earlier_nights(memory.runs, parent_names(arguments.get("WarmStartConfig")))
+        warm = arguments.get("WarmStartConfig") or {}
+        parents = [parent["HyperParameterTuningJobName"] for parent in warm.get("ParentHyperParameterTuningJobs") or ()]
+        self._nights = [earlier_night(runs, name) for name in parents]
         self._first = [dict(tuned) for tuned in first]
         if self._nights and self._nights[0]:
-            # What was best last night is worth a trial on tonight's data.
-            best = (max if self._maximize else min)(self._nights[0], key=lambda trial: trial.objective)
-            self._first.append(dict(best.tuned))
-        self._trials = Trials(step, self._metric, maximize=self._maximize, machine=machine, memory=memory)
-        self._static = dict(self._training.get("StaticHyperParameters") or {})
-        settings = {
-            "Strategy": self._strategy,
-            "MaxNumberOfTrainingJobs": self._jobs,
-            "MaxParallelTrainingJobs": self._parallel,
-            "Objective": f"{objective['Type']} {self._metric}",
-            "RandomSeed": seed,
-            "TrainingJobEarlyStoppingType": AUTO if self._stops else OFF,
-            "trials of earlier nights": nights_digest(self._nights)[:12] if self._nights else "none",
-            **{f"first trial {number}": str(tuned) for number, tuned in enumerate(self._first, 1)},
-            **{f"range {item.name}": str(item) for item in self._ranges},
+            # The best of last night is tried on tonight's data as well.
+            self._first.append(dict(max(self._nights[0], key=lambda trial: trial.objective).tuned))
+        self._trials = Trials(machine, step, self._metric, trials)
+        training = self._training_of(0, {}).components
+        self.components = {
+            **training,
+            "type": "Tuning",
+            "settings": {
+                **training["settings"],
+                "Strategy": config["Strategy"],
+                "MaxNumberOfTrainingJobs": self._jobs,
+                "MaxParallelTrainingJobs": self._parallel,
+                "Objective": self._metric,
+                "RandomSeed": self._seed,
+                "TrainingJobEarlyStoppingType": AUTO if self._stops else OFF,
+                "trials of earlier nights": nights_digest(self._nights)[:12] if self._nights else "none",
+                **{f"first trial {number}": str(tuned) for number, tuned in enumerate(self._first, 1)},
+                **{f"range {item.name}": str(item) for item in self._ranges},
+            },
         }
-        base = Training(self._request(0, {}), machine).components
-        self.components = replace(base, step_type=self.step_type, settings={**base.settings, **settings})
 
     def run(self, root: Path) -> Outcome:
-        search = Search(
-            self._strategy,
-            self._ranges,
-            jobs=self._jobs,
-            maximize=self._maximize,
-            seed=self._seed,
-            first=self._first,
-            nights=self._nights,
-        )
+        search = Search(self._ranges, jobs=self._jobs, seed=self._seed, first=self._first, nights=self._nights)
         trials: list[Trial] = []
         while len(trials) < self._jobs:
             proposals = search.ask(min(self._parallel, self._jobs - len(trials)))
-            curves = [trial.curve(self._metric) for trial in trials]
-            rule = MedianRule(curves, maximize=self._maximize) if self._stops else NEVER
+            curves = [trial.curves.get(self._metric, ()) for trial in trials]
+            rule = MedianRule(curves if self._stops else ())
             with ThreadPoolExecutor(len(proposals)) as pool:
                 # A stop or an executor's own error in one trial surfaces here; failures of jobs are results.
                 jobs = [
@@ -112,70 +89,42 @@ class Tuning:
             trials += done
         return self._outcome(trials)
 
-    def adopt(self, record: Record) -> Outcome:
-        """Take over an earlier tuning; its archives are linked to where this request's S3OutputPath wants them."""
-        here, outputs = output_path(self._training), {}
-        for name, output in record.outputs.items():
-            uri = f"{here}/{name}/output/{MODEL_ARCHIVE}"
-            if uri != output.uri:
-                self._machine.store.link(output.uri, uri)
-            outputs[name] = StoredOutput(uri, output.digest)
-        properties = {**record.properties, "TrainingJobDefinition": self._training}
-        return Outcome(properties, outputs, record.details)
-
     def _one(self, root: Path, index: int, tuned: Mapping[str, str], rule: MedianRule) -> Trial:
-        return self._trials.run(self._request(index, tuned), tuned, root / "trials" / self._name(index), rule)
+        def enough(metric: str, curve: Sequence[float]) -> bool:
+            return metric == self._metric and rule.stops_at(curve) is not None
 
-    def _request(self, index: int, tuned: Mapping[str, str]) -> TrainingRequest:
-        shared = min(self._parallel, self._machine.max_parallel)
-        return TrainingRequest(
-            step=self._step,
-            job_name=self._name(index),
-            arguments=self._training,
-            hyperparameters={**self._static, **tuned},
-            metrics=self._metrics,
-            cores=max(1, self._machine.cores // shared),
-            trial=self._name(index),
+        name = self._name(index)
+        training = self._training_of(index, tuned, enough)
+        return self._trials.run(training, Trial(name, tuned), root / "trials" / name, rule)
+
+    def _training_of(self, index: int, tuned: Mapping[str, str], enough: Enough | None = None) -> Training:
+        return Training(
+            Runner(self._machine, self._step, self._name(index), enough),
+            self._name(index),
+            self._training,
+            {**(self._training.get("StaticHyperParameters") or {}), **tuned},
+            self._machine.cores // min(self._parallel, self._machine.max_parallel),
         )
 
     def _name(self, index: int) -> str:
         return f"{self._job_name}-{index + 1:03d}"
 
     def _outcome(self, trials: Sequence[Trial]) -> Outcome:
-        completed, stopped = self._ranked(trials, COMPLETED), self._ranked(trials, STOPPED)
-        failed = [trial for trial in trials if trial.status == FAILED]
-        if not completed:
-            first = failed[0]
-            raise StepFailed(
-                self._step,
-                f"all {len(trials)} training jobs failed; the first: {first.reason}",
-                exit_code=first.exit_code,
-                **({"kind": first.kind} if first.kind else {}),
-            )
         # The best is one that completed: what was stopped has no model.
-        summaries = [self._summary(trial) for trial in (*completed, *stopped, *failed)]
+        best_first = sorted(trials, key=lambda trial: trial.objective or 0.0, reverse=True)
+        ranked = [trial for status in (COMPLETED, STOPPED, FAILED) for trial in best_first if trial.status == status]
+        if ranked[0].status != COMPLETED:
+            first = next(trial for trial in trials if trial.status == FAILED)
+            reason = f"all {len(trials)} training jobs failed; the first: {first.reason}"
+            raise StepFailed(self._step, reason, exit_code=first.exit_code, kind=first.kind)
+        summaries = [self._summary(trial) for trial in ranked]
         properties = {
             **self._arguments,
             "HyperParameterTuningJobName": self._job_name,
-            "HyperParameterTuningJobArn": (
-                f"arn:aws:sagemaker:local:000000000000:hyper-parameter-tuning-job/{self._job_name}"
-            ),
-            "HyperParameterTuningJobStatus": "Completed",
-            "TrainingJobStatusCounters": {
-                "Completed": len(completed),
-                "Stopped": len(stopped),
-                "NonRetryableError": len(failed),
-            },
             "TrainingJobSummaries": summaries,
             "BestTrainingJob": summaries[0],
         }
-        # All of the models that can be asked for by rank are part of the result.
-        outputs = {trial.name: trial.outputs["model"] for trial in completed}
-        return Outcome(properties, outputs)
-
-    def _ranked(self, trials: Sequence[Trial], status: str) -> list[Trial]:
-        sign = -1 if self._maximize else 1
-        return sorted((t for t in trials if t.status == status), key=lambda t: sign * (t.objective or 0.0))
+        return Outcome(properties, {trial.name: trial.outputs["model"] for trial in ranked if trial.outputs})
 
     def _summary(self, trial: Trial) -> dict[str, Any]:
         summary: dict[str, Any] = {
@@ -185,16 +134,12 @@ class Tuning:
         }
         if trial.objective is None:
             return {**summary, "FailureReason": trial.reason}
-        objective = {"MetricName": self._metric, "Value": trial.objective}
-        return {**summary, "FinalHyperParameterTuningJobObjectiveMetric": objective}
+        return {**summary, OBJECTIVE: {"MetricName": self._metric, "Value": trial.objective}}
 
 
-def whole_number(value: Any, what: str) -> int:
+def _whole_number(limits: Mapping[str, Any], name: str) -> int:
     """Return a limit, a number or the text of one; raises DefinitionError unless it is whole and at least 1."""
-    try:
-        number = int(str(value))
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise DefinitionError(f"{what} is {value!r}: wanted a whole number of at least 1")
-    return number
+    value = str(limits.get(name, 1))
+    if not value.isdecimal() or int(value) < 1:
+        raise DefinitionError(f"{name} is {value}: wanted a whole number of at least 1")
+    return int(value)

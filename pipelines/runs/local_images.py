@@ -5,7 +5,7 @@ import itertools
 from pipelines.code_digest import program_digest
 from pipelines.definition.settings import Settings
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.images import Image
+from pipelines.executor.job import Image
 
 _ENTRYPOINT = ("python3", "-m", "steps.train")
 

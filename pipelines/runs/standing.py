@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.definition.step_table import CONVERT, EVALUATE
-from pipelines.executor.event_text import duration
+from pipelines.executor.events import duration
 from pipelines.runs.sagemaker_executions import Execution, SageMakerExecutions, StepState
 from pipelines.runs.verdict import figures
 from pipelines.storage.protocol import NoSuchObject, ObjectStore

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from pipelines.executor.executor import Executor
-from pipelines.executor.images import Image
+from pipelines.executor.job import Image
 from tests.benchmarks.figures import cpu_seconds
 
 pytestmark = pytest.mark.benchmark

@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.executor.errors import DefinitionError
-from pipelines.executor.images import Image
-from pipelines.executor.job import Job
-from pipelines.executor.launch import Launched
-from pipelines.executor.prefix import CONTAINER_ROOT, host_path
+from pipelines.executor.job import CONTAINER_ROOT, Image, Job, Launched, host_path
 
 # Of the training contract the platform itself sets these; SM_* come from AWS's training toolkit, which ours lack.
 _SET_BY_PLATFORM = ("TRAINING_JOB_NAME",)
@@ -38,7 +35,7 @@ class ContainerEngine:
         (told,) = json.loads(done.stdout)
         return Image(tuple(told["Config"]["Entrypoint"] or ()), told["Id"])
 
-    def launch(self, job: Job, root: Path, extra: Mapping[str, str]) -> Launched:
+    def launch(self, job: Job, root: Path) -> Launched:
         """Start a job in a container of its own, as this machine's user, or for root as one without rights."""
         own = host_path(CONTAINER_ROOT, root)
         user, group = os.geteuid(), os.getegid()
@@ -47,7 +44,7 @@ class ContainerEngine:
             _give(own, user, group)
         name = f"tilegate-{uuid.uuid4().hex}"
         contract = {key: job.contract[key] for key in _SET_BY_PLATFORM if key in job.contract}
-        variables = {**contract, **job.environment, **extra}
+        variables = {**contract, **job.environment}
         head, *words = job.command
         options = [
             *("--rm", "--name", name, "--label", f"tilegate-job={job.name}"),

@@ -8,15 +8,27 @@ from pathlib import Path
 import pytest
 
 from pipelines.executor.executor import Executor
-from pipelines.executor.images import Image
+from pipelines.executor.expressions import parse_path, walk
+from pipelines.executor.job import Image
 from pipelines.executor.store import LocalStore
 
 IMAGE = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/foreign:1"
 OUT = "/opt/ml/processing/output"
+TRAINS = """
+import json, os
+h = json.load(open('../input/config/hyperparameters.json'))
+exec(os.environ['CODE'])
+"""
 
 
 def here(_uri, _command):
     return Image(("python3",), "sha256:one")
+
+
+def properties(result, step, path=""):
+    """Return the properties of a step, or what lies at `path` in them (`ModelArtifacts.S3ModelArtifacts`)."""
+    found = result.steps[step].properties
+    return walk(found, parse_path(path), path) if path else found
 
 
 @dataclass
@@ -155,20 +167,17 @@ class Kit:
         ranges,
         jobs=4,
         parallel=2,
-        strategy="Bayesian",
         cache=False,
         seed=7,
-        kind="Maximize",
         **options,
     ):
         request = self.training_request(code, metrics=("score",), **options)
-        seeded = {} if seed is None else {"RandomSeed": seed}
         config = {
-            "Strategy": strategy,
+            "Strategy": "Bayesian",
             "ResourceLimits": {"MaxNumberOfTrainingJobs": jobs, "MaxParallelTrainingJobs": parallel},
-            "HyperParameterTuningJobObjective": {"Type": kind, "MetricName": "score"},
+            "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
             "ParameterRanges": ranges,
-            **seeded,
+            "RandomSeed": seed,
         }
         step = {
             "Name": name,
@@ -179,9 +188,9 @@ class Kit:
 
     def listed(self, name, code, points, **options):
         """A tuning that tries these points and no others, in this order, and how to run it so."""
-        values = {key: sorted({point[key] for point in points}) for key in points[0]}
-        ranges = {"CategoricalParameterRanges": [{"Name": key, "Values": found} for key, found in values.items()]}
-        step = self.tuning(name, code, ranges=ranges, jobs=len(points), strategy="Random", **options)
+        values = {key: sorted({int(point[key]) for point in points}) for key in points[0]}
+        bounds = [{"Name": key, "MinValue": str(v[0]), "MaxValue": str(v[-1])} for key, v in values.items()]
+        step = self.tuning(name, code, ranges={"IntegerParameterRanges": bounds}, jobs=len(points), **options)
         return step, {"first_trials": {name: points}, "images": trains}
 
     @staticmethod
@@ -205,8 +214,8 @@ class Kit:
 
 
 def trains(_uri, _command):
-    """An image whose program is in $CODE; it is started with the argument `train`."""
-    return Image(("python3", "-c", "import os; exec(os.environ['CODE'])"), "sha256:trains")
+    """An image whose program is in $CODE and finds its hyperparameters in `h`; it is started with `train`."""
+    return Image(("python3", "-c", TRAINS), "sha256:trains")
 
 
 @pytest.fixture

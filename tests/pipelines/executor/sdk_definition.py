@@ -29,7 +29,7 @@ from moto import mock_aws
 telemetry._send_telemetry_request = lambda *_, **__: None
 
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
-from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
+from sagemaker.core.parameter import ContinuousParameter, IntegerParameter
 from sagemaker.core.processing import ScriptProcessor
 from sagemaker.core.shapes import (
     OutputDataConfig,
@@ -38,7 +38,7 @@ from sagemaker.core.shapes import (
     ProcessingS3Input,
     ProcessingS3Output,
 )
-from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionIn, ConditionNot
+from sagemaker.core.workflow.conditions import ConditionEquals, ConditionGreaterThanOrEqualTo, ConditionOr
 from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
@@ -56,17 +56,16 @@ from sagemaker.mlops.workflow import (
 )
 from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train import ModelTrainer
-from sagemaker.train.configs import Compute, InputData, SourceCode, StoppingCondition
+from sagemaker.train.configs import Compute, InputData, StoppingCondition
 from sagemaker.train.tuner import HyperparameterTuner
 
 BUCKET = "wine"
 IMAGE = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/wine:3"
 ROLE = "arn:aws:iam::111122223333:role/Wine"
-SOURCE = Path(__file__).parent / "sdk_source"
 
 
 def build(session):
-    """Split → (tune, train with the v3 source_code convention) → judge → publish or reject."""
+    """Split → (tune, train) → judge → publish or reject."""
     cellar = ParameterString("Cellar", default_value=f"s3://{BUCKET}/cellar")
     floor = ParameterFloat("Floor", default_value=0.5)
     rows = ParameterInteger("Rows", default_value=8)
@@ -112,7 +111,7 @@ def build(session):
         )
     ]
 
-    def trainer(out, hyperparameters, code=None):
+    def trainer(out, hyperparameters):
         return ModelTrainer(
             training_image=IMAGE,
             role=ROLE,
@@ -122,16 +121,17 @@ def build(session):
             stopping_condition=StoppingCondition(max_runtime_in_seconds=600),
             output_data_config=OutputDataConfig(s3_output_path=f"s3://{BUCKET}/{out}"),
             hyperparameters=hyperparameters,
-            source_code=code,
         )
 
-    script = {"sagemaker_program": "fit.py", "sagemaker_submit_directory": f"s3://{BUCKET}/code/fit.tar.gz"}
     tuner = HyperparameterTuner(
-        trainer("tuned", {**script, "depth": "2"}),
+        trainer("tuned", {"depth": "2"}),
         "quality",
-        {"sugar": ContinuousParameter(0.1, 0.9), "grape": CategoricalParameter(["red", "white"])},
+        {
+            "sugar": ContinuousParameter(0.1, 0.9, scaling_type="Linear"),
+            "grape": IntegerParameter(1, 2, scaling_type="Linear"),
+        },
         metric_definitions=[{"Name": "quality", "Regex": r"quality: ([0-9.]+)"}],
-        strategy="Random",
+        strategy="Bayesian",
         max_jobs=3,
         max_parallel_jobs=2,
         random_seed=3,
@@ -140,11 +140,11 @@ def build(session):
     best = tune.properties.BestTrainingJob.TunedHyperParameters
     fit = TrainingStep(
         "Fit",
-        step_args=trainer(
-            "fitted", {"sugar": best["sugar"], "depth": "2"}, SourceCode(source_dir=str(SOURCE), entry_script="fit.py")
-        ).train(input_data_config=data),
+        step_args=trainer("fitted", {"sugar": best["sugar"], "depth": "2"}).train(input_data_config=data),
         cache_config=cache,
     )
+    name = tune.properties.BestTrainingJob.TrainingJobName
+    top = Join(on="/", values=["s3:/", BUCKET, "tuned", name, "output/model.tar.gz"])
     report = PropertyFile(name="Verdict", output_name="verdict", path="deep/verdict.json")
     judge = ProcessingStep(
         "Judge",
@@ -152,17 +152,13 @@ def build(session):
             code=f"s3://{BUCKET}/code/judge.py",
             inputs=[
                 source("model", fit.properties.ModelArtifacts.S3ModelArtifacts, "/opt/ml/processing/model"),
-                source(
-                    "top",
-                    tune.get_top_model_s3_uri(top_k=0, s3_bucket=BUCKET, prefix="tuned"),
-                    "/opt/ml/processing/top",
-                ),
+                source("top", top, "/opt/ml/processing/top"),
             ],
             outputs=[place("Judge", "verdict", "/opt/ml/processing/verdict")],
         ),
         property_files=[report],
     )
-    taste = JsonGet(step_name="Judge", property_file=report, json_path="scores[1]['taste']")
+    taste = JsonGet(step_name="Judge", property_file=report, json_path="scores['of bottles'].taste")
     builder = ModelBuilder(
         image_uri=IMAGE,
         s3_model_data_url=fit.properties.ModelArtifacts.S3ModelArtifacts,
@@ -189,7 +185,7 @@ def build(session):
         "Gate",
         conditions=[
             ConditionGreaterThanOrEqualTo(left=taste, right=floor),
-            ConditionNot(ConditionIn(value=best["grape"], in_values=["cork"])),
+            ConditionOr(conditions=[ConditionEquals(left=best["grape"], right=grape) for grape in ("1", "2")]),
         ],
         if_steps=[publish],
         else_steps=[reject],

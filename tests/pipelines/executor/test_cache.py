@@ -6,7 +6,8 @@ import os
 import pytest
 
 from pipelines.executor.digests import FileDigests
-from pipelines.executor.images import Image
+from pipelines.executor.job import Image
+from tests.pipelines.executor.conftest import properties
 
 
 def images(digest):
@@ -44,7 +45,7 @@ def test_a_second_run_reuses_everything_and_tells_from_where(kit, chain):
     assert statuses(second) == {"A": True, "B": True}
     reused = kit.told("StepReused")
     assert [event.execution_id_of_origin for event in reused] == [first.execution_id] * 2
-    assert second.properties("A") == first.properties("A")
+    assert properties(second, "A") == properties(first, "A")
     assert json.loads((second.run_dir / "steps" / "A" / "result.json").read_text())["reused"] is True
 
 
@@ -84,7 +85,7 @@ def test_several_differences_are_named_up_to_three(kit, chain):
 
 def test_a_missing_or_changed_output_is_made_again(kit, chain):
     first = kit.run(*chain())
-    output = kit.store.path(first.properties("A", "ProcessingOutputConfig.Outputs['out'].S3Output.S3Uri"))
+    output = kit.store.path(properties(first, "A", "ProcessingOutputConfig.Outputs['out'].S3Output.S3Uri"))
     (output / "file.txt").unlink()
     kit.run(*chain())
     assert kit.reasons() == {"A": "its output 'out' is missing or changed"}
@@ -120,12 +121,12 @@ def test_pipelines_of_other_names_do_not_share(kit, chain):
     assert statuses(kit.run(*chain(), name="another")) == {"A": False, "B": False}
 
 
-def test_the_callers_environment_and_resources_are_no_part_of_it(kit, chain):
-    """Tracking variables and instance types may differ from run to run."""
-    kit.run(*chain(), environment={"RUN": "1"})
+def test_resources_are_no_part_of_it(kit, chain):
+    """Instance types may differ from run to run."""
+    kit.run(*chain())
     steps = chain()
     steps[0]["Arguments"]["ProcessingResources"]["ClusterConfig"]["InstanceType"] = "ml.c5.9xlarge"
-    assert statuses(kit.run(*steps, environment={"RUN": "2"})) == {"A": True, "B": True}
+    assert statuses(kit.run(*steps)) == {"A": True, "B": True}
 
 
 def test_hyperparameters_and_channels_of_a_training_count(kit, trainer):

@@ -2,8 +2,7 @@
 
 import pytest
 
-from pipelines.executor.definition import parse
-from pipelines.executor.durations import seconds_of
+from pipelines.executor.definition import parse, seconds_of
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.executor import Executor
 from pipelines.executor.expressions import parse_path, walk
@@ -22,12 +21,11 @@ def refused(kit, *steps, **options):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"Limits": "1"}, "unknown parameter Limits: the pipeline has Limit, Mode, Count, Strict"),
+        ({"Limits": "1"}, "unknown parameter Limits: the pipeline has Limit, Mode, Count"),
         ({"Limit": "much"}, "the parameter Limit is 'much': wanted a finite number"),
         ({"Limit": "nan"}, "the parameter Limit is 'nan': wanted a finite number"),
         ({"Count": "1.5"}, "the parameter Count is '1.5': wanted a whole number"),
         ({"Count": True}, "the parameter Count is True: wanted a whole number"),
-        ({"Strict": "maybe"}, "the parameter Strict is 'maybe': wanted true or false"),
         ({"Mode": ""}, "the parameter Mode is an empty text, which SageMaker refuses"),
         ({"Mode": "slow"}, "the parameter Mode is 'slow': wanted one of fast, exact"),
     ],
@@ -38,7 +36,6 @@ def test_a_wrong_parameter_is_refused(given, said):
         NUMBER,
         {"Name": "Mode", "Type": "String", "DefaultValue": "fast", "EnumValues": ["fast", "exact"]},
         {"Name": "Count", "Type": "Integer", "DefaultValue": 3},
-        {"Name": "Strict", "Type": "Boolean", "DefaultValue": True},
     ]
     with pytest.raises(DefinitionError) as caught:
         bind(declared, given)
@@ -47,9 +44,11 @@ def test_a_wrong_parameter_is_refused(given, said):
 
 def test_parameters_are_cast_from_text_by_their_type():
     """Values arrive as StartPipelineExecution sends them: as strings."""
-    declared = [{"Name": name, "Type": name} for name in ("String", "Integer", "Float", "Boolean")]
-    given = {"String": "007", "Integer": "42", "Float": "1e-3", "Boolean": "False"}
-    assert bind(declared, given) == {"String": "007", "Integer": 42, "Float": 0.001, "Boolean": False}
+    declared = [{"Name": name, "Type": name} for name in ("String", "Integer", "Float")]
+    given = {"String": "007", "Integer": "42", "Float": "1e-3"}
+    assert bind(declared, given) == {"String": "007", "Integer": 42, "Float": 0.001}
+    with pytest.raises(DefinitionError, match="Strict has the type 'Boolean': wanted one of String, Integer, Float"):
+        bind([{"Name": "Strict", "Type": "Boolean", "DefaultValue": True}], {})
 
 
 def test_a_parameter_without_default_must_be_given():
@@ -57,17 +56,11 @@ def test_a_parameter_without_default_must_be_given():
         bind([{"Name": "Uri", "Type": "String"}], {})
 
 
-@pytest.mark.parametrize("name", ["", "A=B", "A\0B"])
-def test_a_name_that_no_environment_can_have_is_refused(kit, name):
-    for step in (kit.writes("A"), kit.training("A", "")):
-        step["Arguments"]["Environment"] = {name: "x"}
-        assert "its Environment has the name" in refused(kit, step)
-
-
-def test_a_text_with_a_nul_is_refused(kit):
+@pytest.mark.parametrize(("name", "value"), [("A=B", "x"), ("A\0B", "x"), ("A", "x\0y")])
+def test_what_no_environment_can_hold_fails_the_step_in_a_sentence(kit, name, value):
     step = kit.writes("A")
-    step["Arguments"]["Environment"] = {"A": "x\0y"}
-    assert "no program can be given a text with a NUL" in refused(kit, step)
+    step["Arguments"]["Environment"] = {name: value}
+    assert "the job could not be started" in kit.run(step).reason
 
 
 def test_a_definition_that_is_nested_without_end_is_refused(kit):
@@ -105,10 +98,20 @@ def test_what_only_aws_can_do_is_refused(kit, trainer):
     outside = kit.writes("A")
     outside["Arguments"]["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["LocalPath"] = "/tmp/out"  # noqa: S108
     assert "LocalPath '/tmp/out' is outside of /opt/ml" in refused(kit, outside)
-    ranges = {"CategoricalParameterRanges": [{"Name": "x", "Values": ["1"]}]}
-    for strategy in ("Hyperband", "Grid"):
-        told = refused(kit, kit.tuning("T", "", ranges=ranges, strategy=strategy))
-        assert f"'{strategy}' does not run on one machine: use Bayesian or Random" in told
+    categories = {"CategoricalParameterRanges": [{"Name": "x", "Values": ["1"]}]}
+    ranges = {"IntegerParameterRanges": [{"Name": "x", "MinValue": "1", "MaxValue": "2"}]}
+    assert "CategoricalParameterRanges is" in refused(kit, kit.tuning("T", "", ranges=categories))
+    for key, value, instead in (
+        ("Strategy", "Grid", "use Bayesian"),
+        ("Strategy", "Random", "use Bayesian"),
+        ("HyperParameterTuningJobObjective", {"Type": "Minimize", "MetricName": "score"}, "use Maximize"),
+        ("AutoParameters", [{"Name": "x"}], "leave it out"),
+    ):
+        tuning = kit.tuning("T", "", ranges=ranges)
+        tuning["Arguments"]["HyperParameterTuningJobConfig"][key] = value
+        assert f"does not run on one machine: {instead}" in refused(kit, tuning)
+    reverse = {"IntegerParameterRanges": [{**ranges["IntegerParameterRanges"][0], "ScalingType": "ReverseLogarithmic"}]}
+    assert "ScalingType is 'ReverseLogarithmic'" in refused(kit, kit.tuning("T", "", ranges=reverse))
     blind = kit.tuning("T", "", ranges=ranges)
     blind["Arguments"]["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"] = []
     assert "'score' is in no MetricDefinitions" in refused(kit, blind)
@@ -119,6 +122,14 @@ def test_what_only_aws_can_do_is_refused(kit, trainer):
     regex = kit.training("T", "", metrics=("loss",))
     regex["Arguments"]["AlgorithmSpecification"]["MetricDefinitions"][0]["Regex"] = "("
     assert "regex '('" in refused(kit, regex)
+    script = kit.training("T", "", hyperparameters={"sagemaker_program": "train.py"})
+    assert "sagemaker_program is 'train.py', which does not run on one machine" in refused(kit, script)
+    own = kit.training("T", "")
+    own["Arguments"]["AlgorithmSpecification"]["ContainerEntrypoint"] = ["python3", "train.py"]
+    assert "its training has a command of its own" in refused(kit, own)
+    elsewhere = kit.training("T", "")
+    elsewhere["Arguments"]["CheckpointConfig"] = {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/other"}
+    assert "its checkpoints are at '/opt/ml/other'" in refused(kit, elsewhere)
 
 
 def test_numbers_where_the_api_takes_text_are_refused(kit):
@@ -132,7 +143,7 @@ def test_numbers_where_the_api_takes_text_are_refused(kit):
 
 def test_a_condition_that_cannot_be_read_is_refused(kit):
     odd = kit.condition("Gate", {"Type": "NotEquals", "LeftValue": 1, "RightValue": 2})
-    assert "condition type 'NotEquals' is not known" in refused(kit, odd)
+    assert "condition type 'NotEquals' does not run on one machine" in refused(kit, odd)
     assert "lacks RightValue" in refused(kit, kit.condition("Gate", {"Type": "Equals", "LeftValue": 1}))
 
 
@@ -159,16 +170,14 @@ def test_durations_without_a_fixed_length_are_refused(text):
         seconds_of(text)
 
 
-def test_paths_reach_maps_lists_and_named_elements():
-    """`a.b['c'][0]`, `$.a`, and the lists of the API by the name of their elements."""
-    value = {"a": {"b": {"c d": [10, {"deep": 1}]}}, "FinalMetricDataList": [{"MetricName": "loss", "Value": 0.5}]}
-    assert walk(value, parse_path("a.b['c d'][1].deep"), "it") == 1
-    assert walk(value, parse_path("$.a.b"), "it") == {"c d": [10, {"deep": 1}]}
-    assert walk(value, parse_path("FinalMetricDataList['loss'].Value"), "it") == 0.5
+def test_paths_reach_into_maps():
+    value = {"a": {"b": {"c d": {"deep": 1}}}}
+    assert walk(value, parse_path("a.b['c d'].deep"), "it") == 1
     with pytest.raises(DefinitionError, match=r"it has no 'x' at a, which holds \['b'\]"):
         walk(value, parse_path("a.x"), "it")
-    with pytest.raises(DefinitionError, match="not readable"):
-        parse_path("a[b")
+    for path in ("a[b", "", "a..b", "a[0]", "a['']"):
+        with pytest.raises(DefinitionError, match="not readable"):
+            parse_path(path)
 
 
 def test_importing_the_package_is_quick_and_needs_no_heavy_library(python):

@@ -7,7 +7,8 @@ import tarfile
 
 import pytest
 
-from pipelines.executor.images import Image
+from pipelines.executor.job import Image
+from tests.pipelines.executor.conftest import properties
 
 
 def test_a_processing_job_finds_everything_under_its_own_opt_ml(kit):
@@ -66,20 +67,15 @@ def test_a_manifest_file_brings_the_objects_that_it_lists(kit):
     assert "cannot name an object" in listing({"prefix": "s3://b/raw"}, "../../etc/passwd").reason
 
 
-def test_the_users_credentials_stay_outside(kit, monkeypatch):
-    """A job gets PATH, HOME and what image, definition and caller state; later ones win."""
+def test_the_users_credentials_stay_outside(kit, trainer, monkeypatch):
+    """A job gets PATH, HOME and what the platform and the definition state; later ones win."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "do-not-leak")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     code = "import json, os; print(json.dumps(dict(os.environ)))"
-    image = Image(("python3",), "d", {"FROM": "image", "LAYER": "image", "LAST": "image"})
-    step = kit.processing("A", code, outputs=(), env={"LAYER": "definition", "LAST": "definition"})
-    result = kit.run(step, images=lambda *_: image, environment={"LAST": "caller"})
+    step = kit.training("A", code, env={"MINE": "definition", "SM_NUM_CPUS": "definition", "LANG": "definition"})
+    result = kit.run(step, images=trainer)
     seen = json.loads(kit.log(result, "A"))
-    assert {key: seen[key] for key in ("FROM", "LAYER", "LAST")} == {
-        "FROM": "image",
-        "LAYER": "definition",
-        "LAST": "caller",
-    }
+    assert {seen[key] for key in ("MINE", "SM_NUM_CPUS", "LANG")} == {"definition"}
     assert not {name for name in seen if name.startswith("AWS_")}
     assert "PYTHONPATH" not in seen
     assert seen["HOME"] == os.environ["HOME"]
@@ -236,7 +232,6 @@ config = pathlib.Path(os.environ['SM_INPUT_CONFIG_DIR'])
 print('seen', json.dumps({
     'argv': sys.argv[1:],
     'hyperparameters': json.loads((config / 'hyperparameters.json').read_text()),
-    'channels': sorted(json.loads((config / 'inputdataconfig.json').read_text())),
     'env': {k: v for k, v in os.environ.items() if k.startswith('SM_') or k == 'TRAINING_JOB_NAME'},
     'data': pathlib.Path(os.environ['SM_CHANNEL_TRAIN'], 'a.txt').read_text(),
 }))
@@ -264,12 +259,10 @@ def test_a_training_job_gets_channels_hyperparameters_and_variables(kit, trainer
     seen = seen_by(kit, result, "Train")
     assert seen["argv"] == ["train"]
     assert seen["hyperparameters"] == hyperparameters
-    assert (seen["channels"], seen["data"]) == (["train"], "tiles")
+    assert seen["data"] == "tiles"
     env = seen["env"]
-    assert json.loads(env["SM_HPS"]) == {"learning-rate": 0.01, "mixed": True, "name": "v3"}
-    assert (env["SM_HP_LEARNING_RATE"], env["SM_HP_MIXED"], env["SM_CHANNELS"]) == ("0.01", "true", '["train"]')
     assert env["SM_NUM_CPUS"] == str(os.cpu_count())
-    assert env["TRAINING_JOB_NAME"] == result.properties("Train", "TrainingJobName")
+    assert env["TRAINING_JOB_NAME"] == properties(result, "Train", "TrainingJobName")
 
 
 def test_a_training_job_leaves_a_model_archive_and_its_last_metrics(kit, trainer):
@@ -277,11 +270,12 @@ def test_a_training_job_leaves_a_model_archive_and_its_last_metrics(kit, trainer
     kit.store.put_bytes(b"tiles", "s3://b/tiles/a.txt")
     step = kit.training("Train", PROGRAM, channels={"train": "s3://b/tiles"}, metrics=("loss", "other"))
     first, second = kit.run(step, images=trainer), kit.run(step, images=trainer)
-    assert first.properties("Train", "FinalMetricDataList['loss'].Value") == pytest.approx(1 / 3)
+    final = {item["MetricName"]: item["Value"] for item in properties(first, "Train", "FinalMetricDataList")}
+    assert final == {"loss": pytest.approx(1 / 3)}
     told = [(event.index, event.value) for event in kit.told("StepMetric")]
     assert told == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
     archives = [
-        kit.store.path(result.properties("Train", "ModelArtifacts.S3ModelArtifacts")).read_bytes()
+        kit.store.path(properties(result, "Train", "ModelArtifacts.S3ModelArtifacts")).read_bytes()
         for result in (first, second)
     ]
     assert archives[0] == archives[1]
@@ -290,37 +284,8 @@ def test_a_training_job_leaves_a_model_archive_and_its_last_metrics(kit, trainer
             "deep/spec.json": (0, 0),
             "weights.bin": (0, 0),
         }
-    uri = first.properties("Train", "ModelArtifacts.S3ModelArtifacts")
+    uri = properties(first, "Train", "ModelArtifacts.S3ModelArtifacts")
     assert uri == f"s3://b/models/pipelines-{first.execution_id}-Train/output/model.tar.gz"
-
-
-def test_script_mode_unpacks_the_source_and_passes_hyperparameters(kit, tmp_path):
-    """sagemaker_program and sagemaker_submit_directory, as the tuning API and v2 estimators use them."""
-    script = tmp_path / "train.py"
-    script.write_text(PROGRAM)
-    with tarfile.open(tmp_path / "sourcedir.tar.gz", "w:gz") as tar:
-        tar.add(script, "train.py")
-    kit.store.put_file(tmp_path / "sourcedir.tar.gz", "s3://b/code/sourcedir.tar.gz")
-    kit.store.put_bytes(b"tiles", "s3://b/tiles/a.txt")
-    hyperparameters = {
-        "epochs": "3",
-        "label": '"quoted"',
-        "sagemaker_program": "train.py",
-        "sagemaker_submit_directory": "s3://b/code/sourcedir.tar.gz",
-    }
-    result = kit.run(kit.training("Train", "", channels={"train": "s3://b/tiles"}, hyperparameters=hyperparameters))
-    assert result.status == "Succeeded", result.reason
-    assert seen_by(kit, result, "Train")["argv"] == ["--epochs", "3", "--label", "quoted"]
-
-
-def test_a_source_archive_that_leaves_its_folder_is_refused(kit, tmp_path):
-    with tarfile.open(tmp_path / "evil.tar.gz", "w:gz") as tar:
-        member = tarfile.TarInfo("../../escaped.txt")
-        tar.addfile(member, io.BytesIO(b""))
-    kit.store.put_file(tmp_path / "evil.tar.gz", "s3://b/code/evil.tar.gz")
-    code = {"sagemaker_program": "train.py", "sagemaker_submit_directory": "s3://b/code/evil.tar.gz"}
-    result = kit.run(kit.training("Train", "", hyperparameters=code))
-    assert "evil.tar.gz cannot be unpacked" in result.reason
 
 
 def test_a_failure_file_explains_a_failed_training(kit, trainer):

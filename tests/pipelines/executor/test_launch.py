@@ -2,14 +2,14 @@
 
 import sys
 
-from pipelines.executor.launch import Launched, as_subprocess
+from pipelines.executor.job import Launched, as_subprocess
 
 
 def test_what_a_launch_says_is_run_and_cleaned_up_after_even_if_the_job_fails(kit):
     after = []
 
-    def launch(started, root, extra):
-        usual = as_subprocess(started, root, extra)
+    def launch(started, root):
+        usual = as_subprocess(started, root)
         command = [sys.executable, "-c", f"print('instead of', {started.name!r}); raise SystemExit({len(after)})"]
         return Launched(command, usual.cwd, usual.environment, lambda: after.append(started.name))
 

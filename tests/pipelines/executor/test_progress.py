@@ -3,7 +3,7 @@
 import io
 import re
 
-from pipelines.executor.event_text import duration
+from pipelines.executor.events import duration
 from pipelines.executor.progress import ConsoleProgress
 
 

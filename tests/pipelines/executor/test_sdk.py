@@ -1,6 +1,5 @@
 """A pipeline of another project, compiled by the real SageMaker SDK v3 in this test, runs as it is."""
 
-import io
 import json
 import subprocess
 import sys
@@ -10,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.executor.executor import Executor
+from pipelines.executor.job import Image
 from pipelines.executor.store import LocalStore
+from tests.pipelines.executor.conftest import properties
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +30,7 @@ with tarfile.open(place / 'model' / 'model.tar.gz') as tar:
     sugar, depth, rows = tar.extractfile('wine.txt').read().decode().split()
 assert (place / 'top' / 'model.tar.gz').exists() and (depth, rows) == ('2', '8'), (depth, rows)
 (place / 'verdict' / 'deep').mkdir()
-scores = [{}, {'taste': 1 - abs(float(sugar) - 0.4)}]
+scores = {'of bottles': {'taste': 1 - abs(float(sugar) - 0.4)}}
 (place / 'verdict' / 'deep' / 'verdict.json').write_text(json.dumps({'scores': scores}))
 """
 
@@ -46,22 +47,16 @@ def wine(tmp_path_factory):
     store.put_bytes(SPLIT.encode(), "s3://wine/code/split.py")
     store.put_bytes(JUDGE.encode(), "s3://wine/code/judge.py")
     store.put_bytes(b"red,1\n", "s3://wine/cellar/bottles.csv")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        tar.add(HERE / "sdk_source" / "fit.py", "fit.py")
-    store.put_bytes(packed.getvalue(), "s3://wine/code/fit.tar.gz")
     return json.loads(definition.read_text()), home
 
 
 def unknown_image(uri, command):
-    """An image that brings a Python and nothing else: every job of this pipeline brings its code."""
-    from pipelines.executor.images import Image
-
-    return Image(("python3",), "sha256:bare")
+    """An image with the training program; processing jobs of this pipeline bring their code."""
+    return Image(("python3", str(HERE / "sdk_source" / "fit.py")), "sha256:wine")
 
 
 def test_a_definition_of_the_sdk_runs_end_to_end(wine):
-    """ScriptProcessor, tuner (script mode), ModelTrainer with source_code (sm_drivers), JsonGet, Not/In, ModelStep."""
+    """ScriptProcessor, tuner, ModelTrainer, JsonGet, conditions, ModelStep."""
     definition, home = wine
     asked = []
 
@@ -74,12 +69,11 @@ def test_a_definition_of_the_sdk_runs_end_to_end(wine):
     statuses = {name: step.status for name, step in result.steps.items()}
     assert statuses.pop("Reject") == "Skipped"
     assert set(statuses.values()) == {"Succeeded"}
-    tuned = result.properties("Tune", "BestTrainingJob.TunedHyperParameters['sugar']")
-    fitted = LocalStore(home / "store").path(result.properties("Fit", "ModelArtifacts.S3ModelArtifacts"))
+    tuned = properties(result, "Tune", "BestTrainingJob.TunedHyperParameters['sugar']")
+    fitted = LocalStore(home / "store").path(properties(result, "Fit", "ModelArtifacts.S3ModelArtifacts"))
     with tarfile.open(fitted) as tar:
         assert tar.extractfile("wine.txt").read().decode() == f"{float(tuned)} 2 8"
-    assert "Running Basic Script driver" in (result.run_dir / "steps" / "Fit" / "log.txt").read_text()
-    assert result.properties("Publish", "ModelPackageVersion") == 1
+    assert properties(result, "Publish", "ModelPackageVersion") == 1
     assert [request["ModelApprovalStatus"] for request in asked] == ["PendingManualApproval"]
 
 

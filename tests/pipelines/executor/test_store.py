@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.executor import archive
 from pipelines.executor.errors import DefinitionError
 from pipelines.executor.files import output_files, replacing
-from pipelines.executor.prefix import host_path, rewrite
+from pipelines.executor.job import host_path, rewrite
 from pipelines.executor.store import LocalStore
+from pipelines.executor.training import pack
 from steps.core.common.errors import UserError
 from steps.core.common.files import full_disk_told
 from steps.core.common.files import replacing as steps_replacing
@@ -66,9 +66,6 @@ def test_objects_are_read_only_and_fetched_as_links(tmp_path):
     assert stat.S_IMODE(store.path("s3://b/k/a.txt").stat().st_mode) == 0o400
     store.fetch("s3://b/k", tmp_path / "here")
     assert (tmp_path / "here" / "a.txt").samefile(store.path("s3://b/k/a.txt"))
-    store.fetch("s3://b/k", tmp_path / "copy", copy=True)
-    (tmp_path / "copy" / "a.txt").write_text("mine")
-    assert store.path("s3://b/k/a.txt").read_bytes() == b"x"
 
 
 def test_a_prefix_is_no_object_and_an_object_no_prefix(tmp_path):
@@ -120,9 +117,9 @@ def test_a_link_among_outputs_is_refused_and_what_it_leads_to_stays_as_it_is(tmp
     link(source, outside)
     store = LocalStore(tmp_path / "store")
     for store_it in (
-        lambda: store.commit(source, "s3://b/out", give_up=True),
-        lambda: store.commit(source, "s3://b/out", give_up=True, keep_others=True),
-        lambda: archive.pack(source, tmp_path / "packed.tar.gz"),
+        lambda: store.commit(source, "s3://b/out"),
+        lambda: store.commit(source, "s3://b/out", keep_others=True),
+        lambda: pack(source, tmp_path / "packed.tar.gz"),
     ):
         with pytest.raises(DefinitionError, match="link"):
             store_it()
@@ -153,7 +150,7 @@ def test_a_file_that_has_another_name_is_copied_and_the_other_stays_writable(tmp
     source, outside = tree(tmp_path / "source", a="1"), tree(tmp_path / "outside", mine="m")
     os.link(outside / "mine", source / "mine")
     store = LocalStore(tmp_path / "store")
-    store.commit(source, "s3://b/out", give_up=True)
+    store.commit(source, "s3://b/out")
     (outside / "mine").write_text("changed")
     assert store.path("s3://b/out/mine").read_text() == "m"
     assert store.path("s3://b/out/a").samefile(source / "a")

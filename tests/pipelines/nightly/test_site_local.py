@@ -11,8 +11,9 @@ from pipelines.data.catalogue import Catalogue
 from pipelines.data.folder_inbox import FolderInbox
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
-from pipelines.executor.runs import locked
+from pipelines.executor.runs import LOCK
 from pipelines.executor.store import LocalStore
+from pipelines.locks import exclusive
 from pipelines.nightly.decide import Rules
 from pipelines.nightly.lease import NightBusyError
 from pipelines.nightly.night import hold_night
@@ -75,7 +76,7 @@ def test_a_run_whose_folder_is_gone_has_stopped(home):
 def test_a_run_that_goes_on_is_executing_and_a_killed_one_is_not(home):
     folder = home.run("note", status="Executing")
     assert home.executions.executing() is None
-    with locked(folder):
+    with exclusive(folder / LOCK):
         assert home.executions.executing() == folder.name
         assert home.executions.outcome(folder.name).status is Status.EXECUTING
 

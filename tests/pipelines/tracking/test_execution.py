@@ -3,7 +3,7 @@
 import sys
 
 from pipelines.executor.executor import Executor
-from pipelines.executor.images import Image
+from pipelines.executor.job import Image
 from pipelines.executor.runs import load_runs
 from pipelines.executor.store import LocalStore
 from pipelines.registry.mlflow_registry import MlflowRegistry
@@ -85,14 +85,14 @@ def test_two_runs_are_tracked_the_second_reusing_the_first(played):
     assert runs["EvaluateModel"].data.tags["tilegate.reused_from"] == results[0].execution_id
     versions = registry.versions("screenshots")
     assert [version.execution_id for version in versions] == [results[0].execution_id]
-    registered = results[1].properties("RegisterModel")
+    registered = results[1].steps["RegisterModel"].properties
     assert registered["ModelPackageVersion"] == versions[0].version
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
 
 TRAIN = """
-import os, time
-a = int(os.environ["SM_HP_A"])
+import json, os, time
+a = int(json.load(open("../input/config/hyperparameters.json"))["a"])
 for epoch in range(3):
     print(f"score={a + epoch / 10}", flush=True)
     if a < 5 and epoch == 1:
@@ -104,11 +104,12 @@ open(os.environ["SM_MODEL_DIR"] + "/model", "w").write("weights")
 def tuning(values):
     """A search of five trials and more, of which those below 5 never end by themselves."""
     config = {
-        "Strategy": "Random",
+        "Strategy": "Bayesian",
         "TrainingJobEarlyStoppingType": "Auto",
         "ResourceLimits": {"MaxNumberOfTrainingJobs": len(values), "MaxParallelTrainingJobs": 2},
         "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
-        "ParameterRanges": {"CategoricalParameterRanges": [{"Name": "a", "Values": values}]},
+        "ParameterRanges": {"IntegerParameterRanges": [{"Name": "a", "MinValue": "1", "MaxValue": "9"}]},
+        "RandomSeed": 7,
     }
     training = {
         "AlgorithmSpecification": {
