@@ -7,31 +7,36 @@ CheckFalsePositiveRate, which leads to ConvertToTFLite and RegisterModel, or to 
 from collections.abc import Mapping
 from typing import Any
 
+from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.core.workflow.conditions import (
     ConditionEquals,
     ConditionGreaterThanOrEqualTo,
     ConditionLessThanOrEqualTo,
     ConditionOr,
 )
+from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.properties import PropertyFile
-from sagemaker.mlops.workflow import ConditionStep, FailStep, Pipeline
+from sagemaker.mlops.workflow import ConditionStep, FailStep, ModelStep, Pipeline
+from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train.configs import InputData
 
-from pipelines.definition.jobs import OUTPUT, Jobs, listed_channel, output_of
-from pipelines.definition.registration import conversion_and_registration
+from pipelines.definition.jobs import Jobs, listed_channel, output_of
 from pipelines.definition.settings import Settings
 from pipelines.definition.step_table import (
     CHECK,
     CHECK_DATA,
+    CONVERT,
     EVALUATE,
     INDEX,
     PREPROCESS,
+    REGISTER,
     REJECT,
     REJECT_DATA,
     VALIDATE,
 )
 from pipelines.definition.tuning_and_training import training_step, tuning_step
+from steps.convert.summary import SUMMARY, SUMMARY_FILE
 from steps.core.common.choices import YES
 from steps.core.dataset.plan import (
     CUT_OBJECTS,
@@ -115,10 +120,6 @@ def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
         },
         outputs=["screenshots", "development", "report", "new-facts"],
         arguments={
-            "output": f"{OUTPUT}/screenshots",
-            "development": f"{OUTPUT}/development",
-            "report": f"{OUTPUT}/report",
-            "new-facts": f"{OUTPUT}/new-facts",
             "classes": jobs.text("Classes"),
             "label-attribute": jobs.text("LabelAttribute"),
             "backbone": jobs.text("Backbone"),
@@ -130,7 +131,7 @@ def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
         PREPROCESS,
         inputs={"plan": plan, "images": Join(on="/", values=[plan, CUT_OBJECTS])},
         outputs=["cut"],
-        arguments={"output": f"{OUTPUT}/cut", "tile-size": jobs.text("TileSize")},
+        arguments={"tile-size": jobs.text("TileSize")},
         after=[validate],
     )
     index = jobs.processing(
@@ -144,10 +145,7 @@ def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
         },
         outputs=["tiles", "new-tiles", "new-features"],
         arguments={
-            "output": f"{OUTPUT}/tiles",
-            "new-tiles": f"{OUTPUT}/new-tiles",
             "tiles-uri": jobs.settings.uri(TILES),
-            "new-features": f"{OUTPUT}/new-features",
             "features-uri": jobs.settings.uri(FEATURES),
             "tile-size": jobs.text("TileSize"),
             "backbone": jobs.text("Backbone"),
@@ -171,12 +169,7 @@ def _check_data(jobs: Jobs, validate: Any) -> Any:
             proves(ConditionGreaterThanOrEqualTo, "min_tpr", "MinTpr"),
         ],
         if_steps=[],
-        else_steps=[
-            FailStep(
-                REJECT_DATA,
-                error_message=_told(validate, _FACTS, "provable.message"),
-            )
-        ],
+        else_steps=[FailStep(REJECT_DATA, error_message=_told(validate, _FACTS, "provable.message"))],
     )
 
 
@@ -187,13 +180,13 @@ def _told(step: Any, file: PropertyFile, path: str) -> Join:
 
 def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> list[Any]:
     """Return the gate: what judges the trained model, and the condition that leads to the rest or ends the run."""
-    limits = {flag: jobs.text(name) for flag, name in _LIMITS.items()} | {"new-ledger": f"{OUTPUT}/new-ledger"}
+    limits = {flag: jobs.text(name) for flag, name in _LIMITS.items()}
     verdict = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
     evaluate = jobs.processing(
         EVALUATE,
         inputs={**held_out, "features": features},
         outputs=["evaluation", "new-ledger"],
-        arguments={"output": f"{OUTPUT}/evaluation", **limits},
+        arguments=limits,
         files=[verdict],
     )
     check = ConditionStep(
@@ -201,9 +194,60 @@ def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> li
         conditions=[
             ConditionEquals(left=JsonGet(evaluate.name, property_file=verdict, json_path="gate.failed_checks"), right=0)
         ],
-        if_steps=conversion_and_registration(jobs, held_out, limits, evaluate),
-        else_steps=[
-            FailStep(REJECT, error_message=_told(evaluate, verdict, "gate.message")),
-        ],
+        if_steps=_conversion_and_registration(jobs, held_out, limits, evaluate),
+        else_steps=[FailStep(REJECT, error_message=_told(evaluate, verdict, "gate.message"))],
     )
     return [evaluate, check]
+
+
+def _conversion_and_registration(
+    jobs: Jobs, held_out: Mapping[str, Any], limits: Mapping[str, Any], evaluate: Any
+) -> list[Any]:
+    summary = PropertyFile(name="Summary", output_name="bundle", path=SUMMARY_FILE)
+    evaluation = output_of(evaluate, "evaluation")
+    convert = jobs.processing(
+        CONVERT,
+        inputs={**held_out, "evaluation": evaluation},
+        outputs=["bundle", "new-ledger"],
+        arguments={
+            "job": "/opt/ml/config/processingjobconfig.json",
+            "variants": jobs.text("Variants"),
+            "max-flipped": jobs.text("MaxFlipped"),
+            **limits,
+        },
+        files=[summary],
+    )
+    bundle = output_of(convert, "bundle")
+    builder = ModelBuilder(
+        image_uri=jobs.settings.model_image,
+        s3_model_data_url=Join(on="/", values=[bundle, "model.tar.gz"]),
+        role_arn=jobs.settings.role_arn,
+        sagemaker_session=jobs.session,
+    )
+    told = {key: JsonGet(convert.name, property_file=summary, json_path=key) for key in SUMMARY}
+    metrics = MetricsSource(
+        content_type="application/json",
+        content_digest=told.pop("evaluation_digest"),
+        s3_uri=Join(on="/", values=[bundle, "bundle", "evaluation.json"]),
+    )
+    register = ModelStep(
+        REGISTER,
+        step_args=builder.register(
+            model_package_group_name=jobs.settings.model_package_group,
+            content_types=["application/octet-stream"],
+            response_types=["application/json"],
+            approval_status="PendingManualApproval",
+            model_metrics=ModelMetrics(model_statistics=metrics),
+            description="Screenshot classifier, TFLite bundle",
+            customer_metadata_properties={
+                "execution": ExecutionVariables.PIPELINE_EXECUTION_ID,
+                "dataset": jobs.parameters["DatasetUri"],
+                "champion": jobs.parameters["ChampionUri"],
+                "data_image": jobs.settings.data_image,
+                "model_image": jobs.settings.model_image,
+                **told,
+            },
+        ),
+        retry_policies=[jobs.retry_call],
+    )
+    return [convert, register]

@@ -84,7 +84,7 @@ class Jobs:
         files: Sequence[PropertyFile] = (),
         after: Sequence[Any] = (),
     ) -> Any:
-        """Return a step's ProcessingStep; every path is an argument of its program."""
+        """Return a step's ProcessingStep: its program gets every path by its name, the first output's as `output`."""
         processor = Processor(
             role=self.settings.role(step.role),
             image_uri=self.settings.image(step.image),
@@ -98,11 +98,16 @@ class Jobs:
             output_kms_key=self.settings.kms_key_arn or None,
             network_config=self._network(NetworkConfig, "encrypt_inter_container_traffic"),
         )
-        paths = {**{i: f"{INPUT}/{i}" for i in inputs}, **{o: f"{OUTPUT}/{o}" for o in outputs}}
-        flags = {**{i: paths[i] for i in inputs}, "message": "/opt/ml/output/message", **arguments}
+        flags = {
+            **{name: f"{INPUT}/{name}" for name in inputs},
+            "message": "/opt/ml/output/message",
+            "output": f"{OUTPUT}/{outputs[0]}",
+            **{name: f"{OUTPUT}/{name}" for name in outputs[1:]},
+            **arguments,
+        }
         step_args = processor.run(
-            inputs=[self._input(key, uri, paths[key]) for key, uri in inputs.items()],
-            outputs=[self._output(step.name, key, paths[key]) for key in outputs],
+            inputs=[self._input(name, uri) for name, uri in inputs.items()],
+            outputs=[self._output(step.name, name) for name in outputs],
             arguments=[word for key, value in flags.items() for word in (f"--{key}", value)],
         )
         return ProcessingStep(
@@ -125,10 +130,10 @@ class Jobs:
         )
 
     @staticmethod
-    def _input(name: str, uri: Any, path: str) -> Any:
+    def _input(name: str, uri: Any) -> Any:
         source = ProcessingS3Input(
             s3_uri=uri,
-            local_path=path,
+            local_path=f"{INPUT}/{name}",
             s3_data_type="ManifestFile" if name in _LISTED else "S3Prefix",
             s3_input_mode="File",
             # Several instances get a part of the images each.
@@ -136,7 +141,7 @@ class Jobs:
         )
         return ProcessingInput(input_name=name, s3_input=source)
 
-    def _output(self, step: str, name: str, path: str) -> Any:
+    def _output(self, step: str, name: str) -> Any:
         run = [self.settings.artifact_uri("runs"), ExecutionVariables.PIPELINE_EXECUTION_ID, step, name]
         # What is named by its content belongs to every run, so that no night does an earlier one's work again.
         shared = {
@@ -149,7 +154,7 @@ class Jobs:
         # A report is wanted most when its job fails, a rejected model was looked at all the same, and at its end a
         # failed job uploads nothing.
         mode = "Continuous" if name in ("report", "new-ledger") else "EndOfJob"
-        target = ProcessingS3Output(s3_uri=uri, local_path=path, s3_upload_mode=mode)
+        target = ProcessingS3Output(s3_uri=uri, local_path=f"{OUTPUT}/{name}", s3_upload_mode=mode)
         return ProcessingOutput(output_name=name, s3_output=target)
 
     def checkpoints(self, name: str) -> Any:
