@@ -45,39 +45,32 @@ class DefinedAccess:
         """Return what the jobs of each role do, by the role's ARN."""
         found: dict[str, Access] = {}
         for step in self._steps.values():
-            arguments = step["Arguments"]
-            if step["Type"] == "Processing":
-                access = found.setdefault(arguments["RoleArn"], Access())
-                for given in arguments["ProcessingInputs"]:
-                    access.reads |= self._input(given["S3Input"])
-                for made in arguments["ProcessingOutputConfig"]["Outputs"]:
-                    access.writes.add(_location(self._resolved(made["S3Output"]["S3Uri"])))
-            if step["Type"] in ("Training", "Tuning"):
-                job = arguments.get("TrainingJobDefinition", arguments)
-                self._training(job, found.setdefault(job["RoleArn"], Access()))
+            job = step["Arguments"].get("TrainingJobDefinition", step["Arguments"])
+            if "RoleArn" not in job:
+                continue
+            access = found.setdefault(job["RoleArn"], Access())
+            sources = [given["S3Input"] for given in job.get("ProcessingInputs", ())]
+            sources += [channel["DataSource"]["S3DataSource"] for channel in job.get("InputDataConfig", ())]
+            for source in sources:
+                access.reads |= self._input(source)
+            outputs = [made["S3Output"]["S3Uri"] for made in job.get("ProcessingOutputConfig", {}).get("Outputs", ())]
+            outputs += [job["OutputDataConfig"]["S3OutputPath"]] if "OutputDataConfig" in job else []
+            access.writes |= {_location(self._resolved(uri)) for uri in outputs}
+            if "CheckpointConfig" in job:
+                checkpoints = _location(self._resolved(job["CheckpointConfig"]["S3Uri"]))
+                access.reads.add(checkpoints)
+                access.writes.add(checkpoints)
         return found
 
     def of_pipeline(self) -> Access:
         """Return what the pipeline itself reads: property files, and what it registers."""
         access = Access()
         for step in self._steps.values():
-            for properties in step.get("PropertyFiles", []):
-                output = (
-                    f"Steps.{step['Name']}.ProcessingOutputConfig.Outputs['{properties['OutputName']}'].S3Output.S3Uri"
-                )
-                access.reads.add(_location(f"{self._resolved({'Get': output})}/{properties['FilePath']}"))
+            for file in step.get("PropertyFiles", []):
+                access.reads.add(_location(f"{self._output(step['Name'], file['OutputName'])}/{file['FilePath']}"))
             if step["Type"] == "RegisterModel":
                 access.reads |= {_location(uri) for uri in self._uris(step["Arguments"])}
         return access
-
-    def _training(self, job: Mapping[str, Any], access: Access) -> None:
-        for channel in job["InputDataConfig"]:
-            access.reads |= self._input(channel["DataSource"]["S3DataSource"])
-        access.writes.add(_location(self._resolved(job["OutputDataConfig"]["S3OutputPath"])))
-        if "CheckpointConfig" in job:
-            checkpoints = _location(self._resolved(job["CheckpointConfig"]["S3Uri"]))
-            access.reads.add(checkpoints)
-            access.writes.add(checkpoints)
 
     def _input(self, source: Mapping[str, Any]) -> set[str]:
         uri = self._resolved(source["S3Uri"])
@@ -85,6 +78,10 @@ class DefinedAccess:
             return {_location(uri)}
         listed = _LISTED_BY_STEP.get(uri.rpartition("/")[2], _LISTED_BY_PLAN)
         return {_location(uri), *(_location(self._settings.uri(prefix)) for prefix in listed)}
+
+    def _output(self, step: str, name: str) -> str:
+        outputs = self._steps[step]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+        return self._resolved(next(o["S3Output"]["S3Uri"] for o in outputs if o["OutputName"] == name))
 
     def _uris(self, value: Any) -> Iterator[str]:
         """Yield every URI of S3 in a request."""
@@ -111,8 +108,7 @@ class DefinedAccess:
         if name.removeprefix("Parameters.") in self._prefixes:
             return self._prefixes[name.removeprefix("Parameters.")]
         if match := _OUTPUT.fullmatch(name):
-            outputs = self._steps[match[1]]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
-            return self._resolved(next(o["S3Output"]["S3Uri"] for o in outputs if o["OutputName"] == match[2]))
+            return self._output(match[1], match[2])
         if match := _MODEL.fullmatch(name):
             output = self._steps[match[1]]["Arguments"]["OutputDataConfig"]["S3OutputPath"]
             return f"{self._resolved(output)}/*/output/model.tar.gz"

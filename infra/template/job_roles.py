@@ -7,7 +7,7 @@ from constructs import Construct
 
 from infra.template.access import Access, DefinedAccess
 from infra.template.network import Network
-from infra.template.statements import allow, grant, objects, reading, service_role, through_s3, writing
+from infra.template.statements import allow, grant, reading, service_role, through_s3, writing
 from pipelines.definition.step_table import ROLES, images
 from pipelines.environment import Environment
 
@@ -22,33 +22,30 @@ _PLACE = (
 
 
 def add_job_roles(
-    stack: Any, environment: Environment, defined: DefinedAccess, *, network: Network, key: Any
-) -> Mapping[str, Any]:
-    """Return the roles data, training, judge and pipeline; each gets of S3 what the definition's jobs do there."""
+    stack: Any, environment: Environment, defined: DefinedAccess, *, network: Network, key_arn: str
+) -> Any:
+    """Add the roles data, training and judge, each with what the definition's jobs do in S3; return the pipeline's."""
     scope = Construct(stack, "Roles")
     accesses = defined.of_jobs()
-    roles = {}
     for duty, what in ROLES.items():
-        roles[duty] = service_role(scope, environment, duty, service="sagemaker", what=what)
         access = accesses.get(environment.role_arn(duty), Access())
         grant(
-            roles[duty],
+            service_role(scope, environment, duty, service="sagemaker", what=what),
             [
                 *reading(environment, sorted(access.reads)),
                 writing(environment, access.writes),
-                through_s3(environment, key.key_arn),
+                through_s3(environment, key_arn),
                 *_images(environment, images(duty)),
                 *_telling(environment),
-                *_volumes(key.key_arn),
-                allow("KeyOfOutputs", "kms:Encrypt", [key.key_arn]),
+                *_volumes(key_arn),
+                allow("KeyOfOutputs", "kms:Encrypt", [key_arn]),
                 allow("Place", _PLACE, ["*"]),
             ],
         )
-    roles["pipeline"] = service_role(
-        scope, environment, "pipeline", service="sagemaker", what="Runs the pipeline: creates its jobs"
-    )
-    grant(roles["pipeline"], _orchestrating(environment, defined.of_pipeline(), network, key))
-    return roles
+    what = "Runs the pipeline: creates its jobs"
+    pipeline = service_role(scope, environment, "pipeline", service="sagemaker", what=what)
+    grant(pipeline, _orchestrating(environment, defined.of_pipeline(), network, key_arn))
+    return pipeline
 
 
 def _images(environment: Environment, names: Sequence[str]) -> list[Any]:
@@ -77,17 +74,18 @@ def _volumes(key_arn: str) -> list[Any]:
     ]
 
 
-def _orchestrating(environment: Environment, access: Access, network: Network, key: Any) -> list[Any]:
+def _orchestrating(environment: Environment, access: Access, network: Network, key_arn: str) -> list[Any]:
     # The service names jobs after the execution or the step; what may be created is told by conditions, not by names.
-    jobs = [environment.arn("sagemaker", f"{kind}/*") for kind in ("processing-job", "training-job", _TUNING)]
+    kinds = ("processing-job", "training-job", "hyper-parameter-tuning-job")
+    jobs = [environment.arn("sagemaker", f"{kind}/*") for kind in kinds]
+    create, describe, stop = (
+        " ".join(f"{verb}{job}" for job in ("ProcessingJob", "TrainingJob", "HyperParameterTuningJob"))
+        for verb in ("Create", "Describe", "Stop")
+    )
     return [
-        allow("Create", _verbs("Create"), jobs, _as_we_run_jobs(network, key.key_arn)),
-        allow("Follow", f"{_verbs('Describe')} {_verbs('Stop').partition(':')[2]} AddTags ListTags", jobs),
-        allow(
-            "FollowTrials",
-            "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
-            [environment.arn("sagemaker", f"{_TUNING}/*")],
-        ),
+        allow("Create", f"sagemaker:{create}", jobs, _as_we_run_jobs(network, key_arn)),
+        allow("Follow", f"sagemaker:{describe} {stop} AddTags ListTags", jobs),
+        allow("FollowTrials", "sagemaker:ListTrainingJobsForHyperParameterTuningJob", jobs[2:]),
         allow(
             "PassToJobs",
             "iam:PassRole",
@@ -96,18 +94,9 @@ def _orchestrating(environment: Environment, access: Access, network: Network, k
         ),
         *_registering(environment),
         *reading(environment, sorted(access.reads)),
-        through_s3(environment, key.key_arn),
-        *_volumes(key.key_arn),
+        through_s3(environment, key_arn),
+        *_volumes(key_arn),
     ]
-
-
-_TUNING = "hyper-parameter-tuning-job"
-
-
-def _verbs(verb: str) -> str:
-    return "sagemaker:" + " ".join(
-        f"{verb}{job}" for job in ("ProcessingJob", "TrainingJob", "HyperParameterTuningJob")
-    )
 
 
 def _as_we_run_jobs(network: Network, key_arn: str) -> Mapping[str, Mapping[str, Any]]:
@@ -138,19 +127,3 @@ def _registering(environment: Environment) -> list[Any]:
         allow("Registered", "sagemaker:DescribeModelPackage DescribeModelPackageGroup AddTags", [packages, groups]),
         allow("KnowImage", "ecr:BatchGetImage DescribeImages", [image]),
     ]
-
-
-def mlflow_role(scope: Any, environment: Environment, key_arn: str) -> Any:
-    """Return the role under which MLflow keeps its artefacts."""
-    role = service_role(scope, environment, "mlflow", service="sagemaker", what="MLflow's artefacts")
-    places = [f"{environment.artifact_bucket}/mlflow/*"]
-    grant(
-        role,
-        [
-            *reading(environment, places),
-            writing(environment, places),
-            allow("Delete", "s3:DeleteObject", objects(environment, places)),
-            through_s3(environment, key_arn),
-        ],
-    )
-    return role

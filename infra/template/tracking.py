@@ -7,8 +7,16 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from infra.options import Options
-from infra.template.job_roles import mlflow_role
-from infra.template.statements import after_grant, allow
+from infra.template.statements import (
+    after_grant,
+    allow,
+    grant,
+    objects,
+    reading,
+    service_role,
+    through_s3,
+    writing,
+)
 from pipelines.environment import Environment
 
 # What recording does in a server; an app knows one permission for its whole API.
@@ -30,7 +38,17 @@ class Tracking:
 def add_tracking(stack: Any, environment: Environment, options: Options, key_arn: str) -> Tracking:
     """Add MLflow. Registered models are SageMaker's business: MLflow's own registry is not mirrored into it."""
     scope = Construct(stack, "Tracking")
-    role = mlflow_role(scope, environment, key_arn)
+    role = service_role(scope, environment, "mlflow", service="sagemaker", what="MLflow's artefacts")
+    places = [f"{environment.artifact_bucket}/mlflow/*"]
+    grant(
+        role,
+        [
+            *reading(environment, places),
+            writing(environment, places),
+            allow("Delete", "s3:DeleteObject", objects(environment, places)),
+            through_s3(environment, key_arn),
+        ],
+    )
     artifacts = f"s3://{environment.artifact_bucket}/mlflow"
     resource: Any
     if options.mlflow == "app":
