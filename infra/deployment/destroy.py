@@ -59,8 +59,6 @@ def destroy(deployment: "Deployment", *, tell: Tell, confirm: Callable[[str], bo
 
 def _resources(stacks: Stacks, state: StackState) -> Iterator[tuple[str, str, bool]]:
     """Yield kind and name of each resource of a stack, and whether it stays."""
-    if state.status == "REVIEW_IN_PROGRESS":
-        return
     for logical, resource in stacks.template(state.name).get("Resources", {}).items():
         properties = resource.get("Properties", {})
         name = next((properties[key] for key in _NAMES if isinstance(properties.get(key), str)), logical)

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from infra.deployment.choices import Choices
 from infra.deployment.images_in_aws import check_images, registry_of
 from infra.deployment.readiness import BAD, Check, NotReadyError, Row, rows_of
 from infra.deployment.stacks_in_aws import Sleep, Tell
-from infra.options import Images, Options
+from infra.options import Choices, Images, Options
 from pipelines.aws.session import aws_errors
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
