@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pipelines.aws.session import aws_errors
@@ -30,57 +31,30 @@ def source_of(template: Mapping[str, Any], name: str, environment: Environment, 
 
 def _ensure(s3: Any, environment: Environment) -> None:
     """Make the bucket, or put it right: each setting is written anew, so that a half-made one is completed."""
-    from botocore.exceptions import ClientError
-
     bucket, owner = environment.deploy_bucket, {"ExpectedBucketOwner": environment.account}
     location = {"CreateBucketConfiguration": {"LocationConstraint": environment.region}}
-    try:
-        s3.create_bucket(
-            Bucket=bucket,
-            ObjectOwnership="BucketOwnerEnforced",
-            **({} if environment.region == "us-east-1" else location),
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
-            raise
+    elsewhere = {} if environment.region == "us-east-1" else location
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=bucket, ObjectOwnership="BucketOwnerEnforced", **elsewhere)
     private = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(private, True), **owner)
-    s3.put_bucket_encryption(
-        Bucket=bucket,
-        ServerSideEncryptionConfiguration={
-            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
-        },
-        **owner,
-    )
-    s3.put_bucket_lifecycle_configuration(
-        Bucket=bucket,
-        LifecycleConfiguration={
-            "Rules": [
-                {
-                    "ID": "templates",
-                    "Status": "Enabled",
-                    "Filter": {"Prefix": "templates/"},
-                    "Expiration": {"Days": _DAYS_KEPT},
-                }
-            ]
-        },
-        **owner,
-    )
-    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(_over_tls_only(environment)), **owner)
-
-
-def _over_tls_only(environment: Environment) -> dict[str, Any]:
-    arn = f"arn:{environment.partition}:s3:::{environment.deploy_bucket}"
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "OverTlsOnly",
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "s3:*",
-                "Resource": [arn, f"{arn}/*"],
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-            }
-        ],
+    by_default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [by_default]}, **owner)
+    ends = {
+        "ID": "templates",
+        "Status": "Enabled",
+        "Filter": {"Prefix": "templates/"},
+        "Expiration": {"Days": _DAYS_KEPT},
     }
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [ends]}, **owner)
+    arn = f"arn:{environment.partition}:s3:::{bucket}"
+    over_tls_only = {
+        "Sid": "OverTlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [over_tls_only]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy), **owner)

@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from infra.deployment.images_in_aws import check_images, registry_of
-from infra.deployment.readiness import BAD, Check, NotReadyError, Row, rows_of
+from infra.deployment.images_in_aws import check_images, named_images
+from infra.deployment.readiness import BAD, NotReadyError, Row, check
 from infra.deployment.stacks_in_aws import Sleep, Tell
 from infra.options import Choices, Images, Options
 from pipelines.aws.session import aws_errors
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
-from pipelines.environment import Environment
 from pipelines.planning.seed import weights_sha256
 from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
@@ -46,26 +45,20 @@ def preflight(
     options are a file that this deployment uploads.
     """
     environment, options = deployment.environment, choices.options
-    images = choices.images or _named(environment)
-
-    def weights() -> str:
-        return "the given file" if has_weights else _weights(deployment, options)
-
-    allowed = functools.cache(functools.partial(_allowed, deployment))
-    checks = [
-        Check("images", lambda: _images(deployment, choices)),
-        Check("weights", weights),
-        Check("functions", lambda: _functions(deployment, template)),
-        Check("MLflow", lambda: _mlflow(deployment, options)),
-        *(
-            Check(name, functools.partial(_quota, allowed, name, number), is_needed=False)
-            for name, number in _wanted(options).items()
-        ),
-    ]
-    if not is_dry:
-        checks.append(Check("definition", lambda: _definition(deployment, images, options, sleep)))
+    row, allowed = functools.partial(check, tell), functools.cache(functools.partial(_allowed, deployment))
     tell(f"Preflight of {environment.project} in {environment.account}, {environment.region}:")
-    return rows_of(checks, tell)
+    rows = [
+        row("images", lambda: _images(deployment, choices)),
+        row("weights", lambda: "the given file" if has_weights else _weights(deployment, options)),
+        row("functions", lambda: _functions(deployment, template)),
+        row("MLflow", lambda: _mlflow(deployment, options)),
+    ]
+    for name, number in _wanted(options).items():
+        rows.append(row(name, functools.partial(_quota, allowed, name, number), is_needed=False))
+    if not is_dry:
+        images = choices.images or named_images(environment)
+        rows.append(row("definition", lambda: _definition(deployment, images, options, sleep)))
+    return rows
 
 
 def refuse(rows: list[Row]) -> None:
@@ -73,12 +66,6 @@ def refuse(rows: list[Row]) -> None:
     for row in rows:
         if row.state == BAD and row.is_needed:
             raise NotReadyError(f"nothing was changed: {row.said}")
-
-
-def _named(environment: Environment) -> Images:
-    """Return what the images will be called, before any is pushed."""
-    names = (f"{registry_of(environment)}/{environment.repository(name)}" for name in ("data", "model", "control"))
-    return Images(*(f"{name}@sha256:{'0' * 64}" for name in names))
 
 
 def _images(deployment: "Deployment", choices: Choices) -> str:
@@ -147,9 +134,8 @@ def _wanted(options: Options) -> dict[str, int]:
 
 def _allowed(deployment: "Deployment") -> dict[str, Mapping[str, Any]]:
     with aws_errors("list SageMaker's quotas"):
-        pages = (
-            deployment.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
-        )
+        paginator = deployment.client("service-quotas").get_paginator("list_service_quotas")
+        pages = paginator.paginate(ServiceCode="sagemaker")
         return {quota["QuotaName"]: quota for page in pages for quota in page["Quotas"]}
 
 

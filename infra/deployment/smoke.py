@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from infra.deployment.readiness import BAD, Check, NotReadyError, rows_of
+from infra.deployment.readiness import BAD, NotReadyError, check
 from infra.deployment.stacks_in_aws import Sleep, Tell
 from pipelines.aws.session import aws_errors
 from pipelines.data.add import add_source
@@ -43,8 +43,6 @@ _INSTANCES = {
     "TrainingInstanceCount": 1,
 }
 _NOTE = "smoke run of the embedded sample"
-_OTHER_ROLES = {CHECK_DATA: "pipeline", CHECK: "pipeline", REGISTER: "pipeline"}
-_FUNCTIONS = ("starter", "publisher", "recorder")
 # An event arrives within seconds, its function's log within a minute.
 _TRIES, _PAUSE_SECONDS = 20, 15.0
 
@@ -68,7 +66,16 @@ def smoke(deployment: "Deployment", *, tell: Tell, sleep: Sleep = time.sleep) ->
     look = functools.partial(standing, deployment)
     found = follow(look, look(execution), tell=tell, sleep=sleep)
     tell(f"What of {environment.project} works, by the execution {execution} ({found.status}):")
-    rows = rows_of(_checks(deployment, found, sleep), tell)
+    row = functools.partial(check, tell)
+    rows = [row("starter", lambda: "role starter, image control: it planned a run and started it")]
+    parts = {step.name: f"role {step.role}, image {step.image}" for step in STEPS}
+    for name, by in {**parts, **dict.fromkeys((CHECK_DATA, CHECK, REGISTER), "role pipeline")}.items():
+        rows.append(row(name, functools.partial(_step, environment.name, found, name, by)))
+    rows += [
+        row("recorder", lambda: _recorded(deployment, found.execution, sleep)),
+        row("dead letters", lambda: _no_letters(deployment)),
+        row("alerts", lambda: _listeners(deployment)),
+    ]
     tell("The version that it registered knows the sample alone. Take the sample back before your own data come:")
     tell(f'  tilegate data withdraw {batch} --env {environment.name} --by NAME --reason "smoke run"')
     return all(row.state != BAD for row in rows)
@@ -91,20 +98,6 @@ def _sample_of(deployment: "Deployment") -> str:
             return add_source(data, sample, classes=classes, note=_NOTE, by=deployment.identity, again=True).batch.name
 
 
-def _checks(deployment: "Deployment", found: Standing, sleep: Sleep) -> list[Check]:
-    environment = deployment.environment
-    steps = {step.name: f"role {step.role}, image {step.image}" for step in STEPS} | {
-        name: f"role {role}" for name, role in _OTHER_ROLES.items()
-    }
-    return [
-        Check("starter", lambda: "role starter, image control: it planned a run and started it"),
-        *(Check(name, functools.partial(_step, environment.name, found, name, by)) for name, by in steps.items()),
-        Check("recorder", lambda: _recorded(deployment, found.execution, sleep)),
-        Check("dead letters", lambda: _no_letters(deployment)),
-        Check("alerts", lambda: _listeners(deployment)),
-    ]
-
-
 def _step(environment: str, found: Standing, name: str, by: str) -> str:
     step = next((step for step in found.steps if step.name == name), None)
     if step is None:
@@ -123,11 +116,8 @@ def _recorded(deployment: "Deployment", execution: Execution, sleep: Sleep) -> s
     since = int(execution.started.timestamp() * 1000)
     with aws_errors(f"read {group}"):
         for left in reversed(range(_TRIES)):
-            pages = (
-                deployment.client("logs")
-                .get_paginator("filter_log_events")
-                .paginate(logGroupName=group, startTime=since)
-            )
+            paginator = deployment.client("logs").get_paginator("filter_log_events")
+            pages = paginator.paginate(logGroupName=group, startTime=since)
             lines = (event["message"] for page in pages for event in page["events"])
             if any(execution.id in line and '"run"' in line for line in lines):
                 return "role recorder: the event of the execution's end arrived, and MLflow took the run"
@@ -141,18 +131,16 @@ def _recorded(deployment: "Deployment", execution: Execution, sleep: Sleep) -> s
 
 def _no_letters(deployment: "Deployment") -> str:
     environment, sqs = deployment.environment, deployment.client("sqs")
-    names = [
-        f"{name}-dead-letters" for name in (*map(environment.function, _FUNCTIONS), f"{environment.project}-alerts")
-    ]
     waiting = {}
     with aws_errors("look for dead letters"):
-        for name in names:
+        for source in ("starter", "publisher", "recorder", "alerts"):
+            name = f"{environment.project}-{source}-dead-letters"
             url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
             told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
             waiting[name] = int(told["Attributes"]["ApproximateNumberOfMessages"])
     if found := [f"{n} in {name}" for name, n in waiting.items() if n]:
         raise NotReadyError(f"{', '.join(found)}: each tells what could not be delivered, and why")
-    return f"none in {len(names)} queues"
+    return f"none in {len(waiting)} queues"
 
 
 def _listeners(deployment: "Deployment") -> str:
