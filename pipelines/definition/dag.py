@@ -49,19 +49,11 @@ from steps.core.dataset.plan import (
 )
 from steps.core.dataset.tables import VALIDATION
 
-# What both judging programs are told, by their flags.
-_LIMITS = {
-    "max-fpr": "MaxFpr",
-    "min-tpr": "MinTpr",
-    "champion-rule": "ChampionRule",
-    "max-fpr-increase": "MaxFprIncrease",
-    "max-tpr-decrease": "MaxTprDecrease",
-    "phones": "Phones",
-    "screenshots-per-day": "ScreenshotsPerDay",
-    "review-seconds": "ReviewSeconds",
-}
-
-
+# What both programs of the gate get.
+_LIMITS = (
+    *("MaxFpr", "MinTpr", "ChampionRule", "MaxFprIncrease", "MaxTprDecrease"),
+    *("Phones", "ScreenshotsPerDay", "ReviewSeconds"),
+)
 _FACTS = PropertyFile(name="Validation", output_name="report", path=VALIDATION)
 
 
@@ -94,13 +86,8 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
         name=settings.name,
         parameters=list(jobs.parameters.values()),
         steps=[
-            validate,
-            _check_data(jobs, validate),
-            preprocess,
-            index,
-            tune,
-            train,
-            *_judging_steps(jobs, held_out, features),
+            *(validate, _check_data(jobs, validate), preprocess, index, tune, train),
+            *_gate_steps(jobs, held_out, features),
         ],
         # By default it would make an experiment and a trial, which the pipeline's role may not.
         pipeline_experiment_config=None,
@@ -119,19 +106,14 @@ def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
             "pretrained": jobs.parameters["PretrainedWeightsUri"],
         },
         outputs=["screenshots", "development", "report", "new-facts"],
-        arguments={
-            "classes": jobs.text("Classes"),
-            "label-attribute": jobs.text("LabelAttribute"),
-            "backbone": jobs.text("Backbone"),
-            "max-label-changes": jobs.text("MaxLabelChanges"),
-        },
+        parameters=["Classes", "LabelAttribute", "Backbone", "MaxLabelChanges"],
         files=[_FACTS],
     )
     preprocess = jobs.processing(
         PREPROCESS,
         inputs={"plan": plan, "images": Join(on="/", values=[plan, CUT_OBJECTS])},
         outputs=["cut"],
-        arguments={"tile-size": jobs.text("TileSize")},
+        parameters=["TileSize"],
         after=[validate],
     )
     index = jobs.processing(
@@ -144,12 +126,8 @@ def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
             "pretrained": jobs.parameters["PretrainedWeightsUri"],
         },
         outputs=["tiles", "new-tiles", "new-features"],
-        arguments={
-            "tiles-uri": jobs.settings.uri(TILES),
-            "features-uri": jobs.settings.uri(FEATURES),
-            "tile-size": jobs.text("TileSize"),
-            "backbone": jobs.text("Backbone"),
-        },
+        arguments={"tiles-uri": jobs.settings.uri(TILES), "features-uri": jobs.settings.uri(FEATURES)},
+        parameters=["TileSize", "Backbone"],
     )
     return validate, preprocess, index
 
@@ -178,15 +156,14 @@ def _told(step: Any, file: PropertyFile, path: str) -> Join:
     return Join(on="", values=[JsonGet(step.name, property_file=file, json_path=path)])
 
 
-def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> list[Any]:
-    """Return the gate: what judges the trained model, and the condition that leads to the rest or ends the run."""
-    limits = {flag: jobs.text(name) for flag, name in _LIMITS.items()}
+def _gate_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> list[Any]:
+    """Return the gate: EvaluateModel, and the condition that leads to the rest or ends the run."""
     verdict = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
     evaluate = jobs.processing(
         EVALUATE,
         inputs={**held_out, "features": features},
         outputs=["evaluation", "new-ledger"],
-        arguments=limits,
+        parameters=_LIMITS,
         files=[verdict],
     )
     check = ConditionStep(
@@ -194,27 +171,21 @@ def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> li
         conditions=[
             ConditionEquals(left=JsonGet(evaluate.name, property_file=verdict, json_path="gate.failed_checks"), right=0)
         ],
-        if_steps=_conversion_and_registration(jobs, held_out, limits, evaluate),
+        if_steps=_conversion_and_registration(jobs, held_out, evaluate),
         else_steps=[FailStep(REJECT, error_message=_told(evaluate, verdict, "gate.message"))],
     )
     return [evaluate, check]
 
 
-def _conversion_and_registration(
-    jobs: Jobs, held_out: Mapping[str, Any], limits: Mapping[str, Any], evaluate: Any
-) -> list[Any]:
+def _conversion_and_registration(jobs: Jobs, held_out: Mapping[str, Any], evaluate: Any) -> list[Any]:
+    """Return ConvertToTFLite, and RegisterModel with the figures and digests of what that has made."""
     summary = PropertyFile(name="Summary", output_name="bundle", path=SUMMARY_FILE)
-    evaluation = output_of(evaluate, "evaluation")
     convert = jobs.processing(
         CONVERT,
-        inputs={**held_out, "evaluation": evaluation},
+        inputs={**held_out, "evaluation": output_of(evaluate, "evaluation")},
         outputs=["bundle", "new-ledger"],
-        arguments={
-            "job": "/opt/ml/config/processingjobconfig.json",
-            "variants": jobs.text("Variants"),
-            "max-flipped": jobs.text("MaxFlipped"),
-            **limits,
-        },
+        arguments={"job": "/opt/ml/config/processingjobconfig.json"},
+        parameters=["Variants", "MaxFlipped", *_LIMITS],
         files=[summary],
     )
     bundle = output_of(convert, "bundle")

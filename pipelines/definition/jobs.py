@@ -30,7 +30,7 @@ from sagemaker.mlops.workflow import (
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import CheckpointConfig, Compute, Networking, StoppingCondition
 
-from pipelines.definition.parameters import SEED, STATIC, pipeline_parameters
+from pipelines.definition.parameters import SEED, STATIC, key_of, pipeline_parameters
 from pipelines.definition.settings import LEDGER, Settings
 from pipelines.definition.step_table import Step
 from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES
@@ -80,11 +80,15 @@ class Jobs:
         *,
         inputs: Mapping[str, Any],
         outputs: Sequence[str],
-        arguments: Mapping[str, Any],
+        arguments: Mapping[str, Any] | None = None,
+        parameters: Sequence[str] = (),
         files: Sequence[PropertyFile] = (),
         after: Sequence[Any] = (),
     ) -> Any:
-        """Return a step's ProcessingStep: its program gets every path by its name, the first output's as `output`."""
+        """Return a step's ProcessingStep.
+
+        Its program gets every path and each of the pipeline's `parameters` by its name, the first output's as `output`.
+        """
         processor = Processor(
             role=self.settings.role(step.role),
             image_uri=self.settings.image(step.image),
@@ -103,7 +107,8 @@ class Jobs:
             "message": "/opt/ml/output/message",
             "output": f"{OUTPUT}/{outputs[0]}",
             **{name: f"{OUTPUT}/{name}" for name in outputs[1:]},
-            **arguments,
+            **(arguments or {}),
+            **{key_of(name): self.text(name) for name in parameters},
         }
         step_args = processor.run(
             inputs=[self._input(name, uri) for name, uri in inputs.items()],

@@ -1,5 +1,6 @@
 """The pipeline's parameters: one table for the definition, the command line and the documentation."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +24,8 @@ from steps.validate.checks.stops import label_changes
 
 # Parameters that move the bounds of a tuned hyperparameter, by its name.
 BOUNDS = {"fine-tune-learning-rate": ("LearningRateMin", "LearningRateMax")}
-# Hyperparameters that every training job gets from a pipeline parameter.
-STATIC = {
-    "backbone": "Backbone",
-    "batch-size": "BatchSize",
-    "fine-tune-epochs": "FineTuneEpochs",
-}
+# Hyperparameters that every training job gets from a pipeline parameter, by their names.
+STATIC = {"backbone": "Backbone", "batch-size": "BatchSize", "fine-tune-epochs": "FineTuneEpochs"}
 SEED = 17
 # SageMaker starts warm from jobs with the same names of hyperparameters alone; with another seed trials are others.
 SEARCH = f"{' '.join(sorted({*STATIC, *(tuned.name for tuned in TUNED)}))} seed={SEED}"
@@ -103,6 +100,11 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
         Parameter("TrainingInstanceType", str, "ml.m5.2xlarge", "of the training jobs"),
         Parameter("TrainingInstanceCount", int, 1, "instances that share each batch of a training job"),
     )
+
+
+def key_of(name: str) -> str:
+    """Return how programs, commands and configuration files call a parameter: `max-fpr`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
 
 def warm_start_names(parents: int) -> tuple[str, ...]:

@@ -51,7 +51,6 @@ def definition(table):
             AUDIT,
             inputs={"evaluation": output_of(evaluate, "evaluation")},
             outputs=["notes", "new-ledger"],
-            arguments={},
         )
         pipeline.steps.append(audit)
         return pipeline
