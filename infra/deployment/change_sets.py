@@ -165,22 +165,18 @@ def _forget(client: Any, stack: str, called: str) -> None:
 
 def _waited(stacks: Stacks, arn: str, name: str) -> tuple[Change, ...] | None:
     """Return the changes of a change set once it is there; a change set without any is removed."""
+    paginator = stacks.client.get_paginator("describe_change_set")
     while True:
         with aws_errors(f"look at the change set of {name}"):
-            told = stacks.client.describe_change_set(ChangeSetName=arn)
-        if told["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
+            pages = list(paginator.paginate(ChangeSetName=arn))
+        if pages[0]["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
             break
         stacks.pause(_POLL_SECONDS)
-    if told["Status"] == "FAILED":
-        reason = str(told.get("StatusReason") or "")
+    if pages[0]["Status"] == "FAILED":
+        reason = str(pages[0].get("StatusReason") or "")
         with aws_errors(f"discard the change set of {name}"):
             stacks.client.delete_change_set(ChangeSetName=arn)
         if any(words in reason for words in _UNCHANGED):
             return None
         raise UserError(f"CloudFormation refuses the template of {name}: {reason}")
-    found = [Change.read(item) for item in told.get("Changes", ())]
-    while token := told.get("NextToken"):
-        with aws_errors(f"look at the change set of {name}"):
-            told = stacks.client.describe_change_set(ChangeSetName=arn, NextToken=token)
-        found += [Change.read(item) for item in told.get("Changes", ())]
-    return tuple(found)
+    return tuple(Change.read(item) for page in pages for item in page.get("Changes", ()))

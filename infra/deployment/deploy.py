@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.deployment.change_sets import Proposal, carry_out, discard, in_order, propose
 from infra.deployment.deploy_bucket import source_of
@@ -16,12 +16,9 @@ from infra.deployment.readiness import BAD
 from infra.deployment.smoke import smoke
 from infra.deployment.stacks_in_aws import Sleep, Stacks, Tell
 from infra.options import Choices, choose
-from pipelines.aws.session import aws_errors
+from pipelines.aws.session import Deployment, aws_errors
 from pipelines.planning.seed import seed, upload_weights, weights_folder
 from pipelines.storage.s3 import S3Objects
-
-if TYPE_CHECKING:
-    from pipelines.aws.session import Deployment
 
 Confirm = Callable[[str], bool]
 # What a stack is made of stands under this name in its template's metadata.
@@ -43,9 +40,7 @@ class Wanted:
     smoke: bool = False
 
 
-def deploy(
-    deployment: "Deployment", wanted: Wanted, *, tell: Tell, confirm: Confirm, sleep: Sleep = time.sleep
-) -> bool:
+def deploy(deployment: Deployment, wanted: Wanted, *, tell: Tell, confirm: Confirm, sleep: Sleep = time.sleep) -> bool:
     """Deploy, and return whether all was done and is well: False if somebody said no. Doing it again changes nothing.
 
     `confirm` is asked before something with contents is removed or replaced. Raises UserError.
@@ -87,7 +82,7 @@ def deploy(
     return smoke(deployment, tell=tell, sleep=sleep) if wanted.smoke else True
 
 
-def _chosen(deployment: "Deployment", wanted: Wanted, earlier: Mapping[str, Any]) -> Choices:
+def _chosen(deployment: Deployment, wanted: Wanted, earlier: Mapping[str, Any]) -> Choices:
     from infra.template.synth import toolkit
 
     with toolkit(validate=False):  # CDK starts its Node where it is imported first
@@ -122,7 +117,7 @@ def _decided(stacks: Stacks, proposal: Proposal, wanted: Wanted, tell: Tell, con
     return True
 
 
-def _fill(deployment: "Deployment", wanted: Wanted, tell: Tell) -> None:
+def _fill(deployment: Deployment, wanted: Wanted, tell: Tell) -> None:
     environment = deployment.environment
     artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
     with aws_errors(f"write to {environment.artifact_bucket}"):

@@ -3,16 +3,13 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.deployment.stacks_in_aws import Sleep, Stacks, StackState, Tell
-from pipelines.aws.session import aws_errors
+from pipelines.aws.session import Deployment, aws_errors
 from pipelines.environment import Environment
 from pipelines.runs.sagemaker_executions import SageMakerExecutions
 from steps.core.common.errors import UserError
-
-if TYPE_CHECKING:
-    from pipelines.aws.session import Deployment
 
 _RETAINING = ("Retain", "RetainExceptOnCreate")
 _BUCKET, _GROUP = "AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup"
@@ -20,7 +17,7 @@ _WITH_CONTENTS = (_BUCKET, _GROUP, "AWS::KMS::Key", "AWS::ECR::Repository")
 _NAMES = ("BucketName", "RepositoryName", "ModelPackageGroupName", "Description", "Name")
 
 
-def destroy(deployment: "Deployment", *, tell: Tell, confirm: Callable[[str], bool], sleep: Sleep = time.sleep) -> bool:
+def destroy(deployment: Deployment, *, tell: Tell, confirm: Callable[[str], bool], sleep: Sleep = time.sleep) -> bool:
     """Remove both stacks and the bucket of templates; return False if `confirm` said no. Raises UserError.
 
     A stack goes with its contents where its template does not keep them: buckets are emptied of all versions before.
@@ -74,7 +71,7 @@ def _resources(stacks: Stacks, state: StackState) -> Iterator[tuple[str, str, bo
         yield resource["Type"], name, resource.get("DeletionPolicy") in _RETAINING
 
 
-def _remove_contents(deployment: "Deployment", goes: list[tuple[str, str]]) -> None:
+def _remove_contents(deployment: Deployment, goes: list[tuple[str, str]]) -> None:
     for kind, name in goes:
         if kind == _BUCKET:
             _empty(deployment.client("s3"), name, deployment.environment)

@@ -5,21 +5,18 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.deployment.images_in_aws import check_images, named_images
 from infra.deployment.readiness import BAD, NotReadyError, Row, check
 from infra.deployment.stacks_in_aws import Sleep, Tell
 from infra.options import Choices, Images, Options
-from pipelines.aws.session import aws_errors
+from pipelines.aws.session import Deployment, aws_errors
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.planning.seed import weights_sha256
 from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
-
-if TYPE_CHECKING:
-    from pipelines.aws.session import Deployment
 
 # Lambda leaves so many to functions that reserve none, or refuses a reservation.
 _UNRESERVED = 100
@@ -30,7 +27,7 @@ _BUSY = ("Throttling", "ThrottlingException", "TooManyRequestsException")
 
 
 def preflight(
-    deployment: "Deployment",
+    deployment: Deployment,
     choices: Choices,
     template: Mapping[str, Any],
     *,
@@ -68,13 +65,13 @@ def refuse(rows: list[Row]) -> None:
             raise NotReadyError(f"nothing was changed: {row.said}")
 
 
-def _images(deployment: "Deployment", choices: Choices) -> str:
+def _images(deployment: Deployment, choices: Choices) -> str:
     if choices.images is None:
         raise NotReadyError("none was named yet: `tilegate deploy` makes their repositories, containers/push.sh them")
     return check_images(choices.images, deployment.environment, deployment.client("ecr"))
 
 
-def _weights(deployment: "Deployment", options: Options) -> str:
+def _weights(deployment: Deployment, options: Options) -> str:
     if options.weights == "sample":
         return "the sample's small backbone, which comes with the program and knows the sample alone"
     artifacts = S3Objects(deployment.client("s3"), deployment.environment.artifact_bucket)
@@ -86,7 +83,7 @@ def _weights(deployment: "Deployment", options: Options) -> str:
     return f"{options.weights} in {deployment.environment.artifact_bucket}"
 
 
-def _functions(deployment: "Deployment", template: Mapping[str, Any]) -> str:
+def _functions(deployment: Deployment, template: Mapping[str, Any]) -> str:
     functions = [
         r["Properties"] for r in template.get("Resources", {}).values() if r["Type"] == "AWS::Lambda::Function"
     ]
@@ -102,7 +99,7 @@ def _functions(deployment: "Deployment", template: Mapping[str, Any]) -> str:
     return f"{limit} concurrent executions allowed, {wanted} wanted"
 
 
-def _mlflow(deployment: "Deployment", options: Options) -> str:
+def _mlflow(deployment: Deployment, options: Options) -> str:
     from botocore.exceptions import ClientError
 
     client = deployment.client("sagemaker")
@@ -132,7 +129,7 @@ def _wanted(options: Options) -> dict[str, int]:
     }
 
 
-def _allowed(deployment: "Deployment") -> dict[str, Mapping[str, Any]]:
+def _allowed(deployment: Deployment) -> dict[str, Mapping[str, Any]]:
     with aws_errors("list SageMaker's quotas"):
         paginator = deployment.client("service-quotas").get_paginator("list_service_quotas")
         pages = paginator.paginate(ServiceCode="sagemaker")
@@ -152,7 +149,7 @@ def _quota(allowed: Callable[[], Mapping[str, Mapping[str, Any]]], name: str, wa
     return f"{found['Value']:.0f} allowed, {wanted} wanted"
 
 
-def _definition(deployment: "Deployment", images: Images, options: Options, sleep: Sleep) -> str:
+def _definition(deployment: Deployment, images: Images, options: Options, sleep: Sleep) -> str:
     """Let SageMaker parse the definition: as a pipeline and with a role of their own, which are removed at once."""
     from infra.template.pipeline import compile_minified, placeholder_settings
 
@@ -177,7 +174,7 @@ def _make_role(iam: Any, trial: str, name: str) -> str:
     return str(made["Role"]["Arn"])
 
 
-def _create(deployment: "Deployment", name: str, role: str, definition: str, sleep: Sleep) -> None:
+def _create(deployment: Deployment, name: str, role: str, definition: str, sleep: Sleep) -> None:
     from botocore.exceptions import ClientError
 
     for left in reversed(range(_TRIES)):
@@ -196,7 +193,7 @@ def _create(deployment: "Deployment", name: str, role: str, definition: str, sle
         return
 
 
-def _remove(deployment: "Deployment", trial: str) -> None:
+def _remove(deployment: Deployment, trial: str) -> None:
     """Remove every trial of this environment: this one, and what killed ones have left."""
     sagemaker, iam = deployment.client("sagemaker"), deployment.client("iam")
     for page in sagemaker.get_paginator("list_pipelines").paginate(PipelineNamePrefix=f"{trial}-"):

@@ -3,11 +3,11 @@
 import functools
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.deployment.readiness import BAD, NotReadyError, check
 from infra.deployment.stacks_in_aws import Sleep, Tell
-from pipelines.aws.session import aws_errors
+from pipelines.aws.session import Deployment, aws_errors
 from pipelines.data.add import add_source
 from pipelines.data.snapshots import catalogue_batches, read_card
 from pipelines.definition.step_table import CHECK, CHECK_DATA, REGISTER, STEPS
@@ -18,9 +18,6 @@ from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
 from steps.core.dataset.classes import Classes
-
-if TYPE_CHECKING:
-    from pipelines.aws.session import Deployment
 
 SCREENSHOTS = 300
 _CLASSES = "other,promotion"
@@ -47,7 +44,7 @@ _NOTE = "smoke run of the embedded sample"
 _TRIES, _PAUSE_SECONDS = 20, 15.0
 
 
-def smoke(deployment: "Deployment", *, tell: Tell, sleep: Sleep = time.sleep) -> bool:
+def smoke(deployment: Deployment, *, tell: Tell, sleep: Sleep = time.sleep) -> bool:
     """Run the sample in a deployment, tell what works and where to look, and return whether all does.
 
     Everything stays. Raises UserError where there are other data, which it would mix with.
@@ -81,7 +78,7 @@ def smoke(deployment: "Deployment", *, tell: Tell, sleep: Sleep = time.sleep) ->
     return all(row.state != BAD for row in rows)
 
 
-def _sample_of(deployment: "Deployment") -> str:
+def _sample_of(deployment: Deployment) -> str:
     """Bring the sample into the data bucket, unless it is there, and return the name of its batch."""
     environment = deployment.environment
     data = S3Objects(deployment.client("s3"), environment.data_bucket)
@@ -110,7 +107,7 @@ def _step(environment: str, found: Standing, name: str, by: str) -> str:
     return f"{by}: {step.told or (f'{seconds:.0f} s' if seconds is not None else step.status)}"
 
 
-def _recorded(deployment: "Deployment", execution: Execution, sleep: Sleep) -> str:
+def _recorded(deployment: Deployment, execution: Execution, sleep: Sleep) -> str:
     """Wait until the recorder says in its log that it has recorded the execution, which an event told it to."""
     group = f"/aws/lambda/{deployment.environment.function('recorder')}"
     since = int(execution.started.timestamp() * 1000)
@@ -129,7 +126,7 @@ def _recorded(deployment: "Deployment", execution: Execution, sleep: Sleep) -> s
     )
 
 
-def _no_letters(deployment: "Deployment") -> str:
+def _no_letters(deployment: Deployment) -> str:
     environment, sqs = deployment.environment, deployment.client("sqs")
     waiting = {}
     with aws_errors("look for dead letters"):
@@ -143,7 +140,7 @@ def _no_letters(deployment: "Deployment") -> str:
     return f"none in {len(waiting)} queues"
 
 
-def _listeners(deployment: "Deployment") -> str:
+def _listeners(deployment: Deployment) -> str:
     topic = deployment.environment.arn("sns", deployment.environment.alerts_topic)
     with aws_errors(f"look who hears of {topic}"):
         pages = deployment.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)

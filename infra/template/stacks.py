@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import aws_cdk as cdk
@@ -20,7 +21,7 @@ from infra.template.keys import add_key, add_keys, kept
 from infra.template.network import add_network
 from infra.template.pipeline import add_pipeline, compile_minified, placeholder_settings
 from infra.template.statements import allow
-from infra.template.tracking import Tracking, add_tracking
+from infra.template.tracking import add_tracking
 from pipelines.environment import Environment
 
 
@@ -73,18 +74,25 @@ def add_main_stack(app: Any, environment: Environment, images: Images, options: 
     key_arn = keys.data.key_arn
     role = add_job_roles(stack, environment, defined, network=network, key_arn=key_arn)
     add_pipeline(stack, environment, definition, network=network, key_arn=key_arn, role=role)
-    tracking = add_tracking(stack, environment, options, key_arn)
-    _control(stack, environment, images, options, keys=keys, tracking=tracking)
+    mlflow, may_record = add_tracking(stack, environment, options, key_arn)
+    roles = add_function_roles(stack, environment, keys, may_record)
+    add_people(stack, environment, options, keys)
+    _control(stack, environment, images, options, roles=roles, key=keys.operations, mlflow=mlflow)
     stack.node.find_child("Tracking").node.add_dependency(artifacts)
 
 
 def _control(
-    stack: Any, environment: Environment, images: Images, options: Options, *, keys: Any, tracking: Tracking
+    stack: Any,
+    environment: Environment,
+    images: Images,
+    options: Options,
+    *,
+    roles: Mapping[str, Any],
+    key: Any,
+    mlflow: str,
 ) -> None:
-    """Add what starts, releases and tells."""
-    roles = add_function_roles(stack, environment, keys, tracking.may_record)
-    add_people(stack, environment, options, keys)
-    add = functools.partial(add_function, stack, environment, image=images.control, key=keys.operations)
+    """Add the functions, what calls them, and the alarms."""
+    add = functools.partial(add_function, stack, environment, image=images.control, key=key)
     nights = {
         "TILEGATE_MIN_NEW_LABELS": str(options.min_new_labels),
         "TILEGATE_MAX_AGE_DAYS": str(options.max_age_days),
@@ -93,14 +101,14 @@ def _control(
     releases = {"TILEGATE_CHANNEL": options.channel, "TILEGATE_PERCENT": str(options.rollout_percent)}
     if options.trusted_keys:
         releases["TILEGATE_TRUSTED_KEYS"] = " ".join(options.trusted_keys)
-    records = {"TILEGATE_TRACKING_URI": tracking.arn}
+    records = {"TILEGATE_TRACKING_URI": mlflow}
     starter = add("starter", role=roles["starter"], at_once=1, timeout=900, memory=3008, variables=nights)
     publisher = add("publisher", role=roles["publisher"], at_once=2, timeout=300, memory=1769, variables=releases)
     recorder = add("recorder", role=roles["recorder"], at_once=1, timeout=300, memory=1769, variables=records)
-    add_schedule(stack, environment, options, starter, keys.operations)
+    add_schedule(stack, environment, options, starter, key)
     add_calls(stack, environment, publisher=publisher, recorder=recorder)
-    topic = add_topic(stack, environment, options, keys.operations)
-    letters = add_dead_letters(Construct(stack, "AlertLetters"), f"{environment.project}-alerts", keys.operations)
+    topic = add_topic(stack, environment, options, key)
+    letters = add_dead_letters(Construct(stack, "AlertLetters"), f"{environment.project}-alerts", key)
     add_alerts(stack, environment, topic.topic_arn, letters)
     functions = (starter, publisher, recorder)
     add_alarms(stack, environment, options, topic.topic_arn, functions=functions, alert_letters=letters)

@@ -1,6 +1,5 @@
 """Managed MLflow, the serverless app or a server of one's own, and the function that records executions in it."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from aws_cdk import aws_sagemaker as sagemaker
@@ -27,16 +26,11 @@ _RECORDING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Tracking:
-    """`arn` is MLflow's tracking URI as well; `may_record` is what its writer has to be allowed there."""
+def add_tracking(stack: Any, environment: Environment, options: Options, key_arn: str) -> tuple[str, Any]:
+    """Add MLflow; return its ARN, which is its tracking URI as well, and the statement that lets a role record in it.
 
-    arn: str
-    may_record: Any
-
-
-def add_tracking(stack: Any, environment: Environment, options: Options, key_arn: str) -> Tracking:
-    """Add MLflow. Registered models are SageMaker's business: MLflow's own registry is not mirrored into it."""
+    Registered models are SageMaker's business: MLflow's own registry is not mirrored into it.
+    """
     scope = Construct(stack, "Tracking")
     role = service_role(scope, environment, "mlflow", service="sagemaker", what="MLflow's artefacts")
     places = [f"{environment.artifact_bucket}/mlflow/*"]
@@ -73,4 +67,4 @@ def add_tracking(stack: Any, environment: Environment, options: Options, key_arn
         )
         arn, actions = environment.arn("sagemaker", f"mlflow-tracking-server/{environment.mlflow}"), _RECORDING
     after_grant(resource, role)
-    return Tracking(arn, allow("RecordInMlflow", actions, [arn]))
+    return arn, allow("RecordInMlflow", actions, [arn])
