@@ -46,9 +46,9 @@ class Change:
     policy: str = ""
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> "Change":
+    def read(cls, item: Mapping[str, Any]) -> "Change":
         """Read an item of a change set's `Changes`."""
-        change = told["ResourceChange"]
+        change = item["ResourceChange"]
         return cls(
             str(change["Action"]),
             str(change.get("PhysicalResourceId") or change["LogicalResourceId"]),

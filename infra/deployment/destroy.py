@@ -88,8 +88,8 @@ def _empty(s3: Any, bucket: str, environment: Environment) -> None:
             if not found:
                 continue
             batch = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
-            told = s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True}, **owner)
-            for error in told.get("Errors", ()):
+            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True}, **owner)
+            for error in answer.get("Errors", ()):
                 raise UserError(f"{bucket}/{error['Key']} cannot be removed: {error.get('Message', error['Code'])}")
 
 

@@ -62,7 +62,7 @@ def refuse(rows: list[Row]) -> None:
     """Raise NotReadyError for the first thing without which a deployment would fail."""
     for row in rows:
         if row.state == BAD and row.is_needed:
-            raise NotReadyError(f"nothing was changed: {row.said}")
+            raise NotReadyError(f"nothing was changed: {row.text}")
 
 
 def _images(deployment: Deployment, choices: Choices) -> str:
@@ -183,13 +183,13 @@ def _create(deployment: Deployment, name: str, role: str, definition: str, sleep
                 PipelineName=name, PipelineDefinition=definition, RoleArn=role
             )
         except ClientError as error:
-            told = error.response["Error"]
-            if told["Code"] != "ValidationException":
+            details = error.response["Error"]
+            if details["Code"] != "ValidationException":
                 raise
-            if left and "assume" in told["Message"].lower():
+            if left and "assume" in details["Message"].lower():
                 sleep(_PAUSE_SECONDS)
                 continue
-            raise NotReadyError(f"SageMaker refuses it: {' '.join(told['Message'].split())}") from None
+            raise NotReadyError(f"SageMaker refuses it: {' '.join(details['Message'].split())}") from None
         return
 
 

@@ -19,17 +19,17 @@ class Row:
 
     what: str
     state: str
-    said: str
+    text: str
     is_needed: bool
 
 
 def check(tell: Tell, what: str, look: Callable[[], str], *, is_needed: bool = True) -> Row:
     """Return and tell a row; `look` says what it finds, or raises."""
     try:
-        state, said = GOOD, look()
+        state, text = GOOD, look()
     except NotReadyError as error:
-        state, said = BAD, str(error)
+        state, text = BAD, str(error)
     except UserError as error:
-        state, said = UNKNOWN, str(error)
-    tell(f"  {state:<8}{what:<23} {said}")
-    return Row(what, state, said, is_needed)
+        state, text = UNKNOWN, str(error)
+    tell(f"  {state:<8}{what:<23} {text}")
+    return Row(what, state, text, is_needed)

@@ -108,7 +108,7 @@ def _step(environment: str, found: Standing, name: str, by: str) -> str:
 
 
 def _recorded(deployment: Deployment, execution: Execution, sleep: Sleep) -> str:
-    """Wait until the recorder says in its log that it has recorded the execution, which an event told it to."""
+    """Wait until the recorder says in its log that it has recorded the execution, as an event asked it to."""
     group = f"/aws/lambda/{deployment.environment.function('recorder')}"
     since = int(execution.started.timestamp() * 1000)
     with aws_errors(f"read {group}"):
@@ -133,10 +133,10 @@ def _no_letters(deployment: Deployment) -> str:
         for source in ("starter", "publisher", "recorder", "alerts"):
             name = f"{environment.project}-{source}-dead-letters"
             url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
-            told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
-            waiting[name] = int(told["Attributes"]["ApproximateNumberOfMessages"])
-    if found := [f"{n} in {name}" for name, n in waiting.items() if n]:
-        raise NotReadyError(f"{', '.join(found)}: each tells what could not be delivered, and why")
+            found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+            waiting[name] = int(found["Attributes"]["ApproximateNumberOfMessages"])
+    if letters := [f"{n} in {name}" for name, n in waiting.items() if n]:
+        raise NotReadyError(f"{', '.join(letters)}: each tells what could not be delivered, and why")
     return f"none in {len(waiting)} queues"
 
 

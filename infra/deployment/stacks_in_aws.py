@@ -48,13 +48,13 @@ class Stacks:
 
         with aws_errors(f"look at the stack {name}"):
             try:
-                told = self.client.describe_stacks(StackName=name)["Stacks"][0]
+                found = self.client.describe_stacks(StackName=name)["Stacks"][0]
             except ClientError as error:
                 if "does not exist" in str(error):
                     return None
                 raise
-        protected = told.get("EnableTerminationProtection") is True
-        return StackState(str(told["StackName"]), str(told["StackId"]), str(told["StackStatus"]), protected)
+        protected = found.get("EnableTerminationProtection") is True
+        return StackState(str(found["StackName"]), str(found["StackId"]), str(found["StackStatus"]), protected)
 
     def template(self, name: str) -> Mapping[str, Any]:
         """Return the template of a stack; nothing if there is none, or if it never came to be."""

@@ -3,9 +3,9 @@
 Its environment variables are TILEGATE_ENV (dev or prod), TILEGATE_CHANNEL and TILEGATE_PERCENT: where, and to what
 share of the installations, an approved version is published at first; and TILEGATE_TRUSTED_KEYS, the public keys that
 count beside its own. It takes EventBridge's "SageMaker Model Package State Change", and the requests of `tilegate
-release`. What a person has to mend is told and not raised, because a further delivery would not mend it: as the answer
-to a request, as metric RefusedReleases for an event. Anything else is raised, so that the event is delivered again and
-ends in the dead-letter queue.
+release`. What a person has to mend is reported and not raised, because a further delivery would not mend it: as the
+answer to a request, as metric RefusedReleases for an event. Anything else is raised, so that the event is delivered
+again and ends in the dead-letter queue.
 """
 
 import json
@@ -43,6 +43,6 @@ def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     except RefusedError as error:
         print(json.dumps(embedded(deployment, {"RefusedReleases": 1}) | {"refused": str(error)}))
         return {"error": str(error)}
-    told = str(state) if state else f"version {version} is not the last approval of its group: nothing moves"
-    print(json.dumps({"release": told}))
-    return {"state": told}
+    outcome = str(state) if state else f"version {version} is not the last approval of its group: nothing moves"
+    print(json.dumps({"release": outcome}))
+    return {"state": outcome}

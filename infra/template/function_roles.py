@@ -25,7 +25,7 @@ def add_function_roles(stack: Any, environment: Environment, keys: Any, may_reco
     artifacts, through = environment.artifact_bucket, through_s3(environment, keys.data.key_arn)
     releases, mlflow = [f"{environment.release_bucket}/*"], [f"{artifacts}/mlflow/*"]
     known = [f"{artifacts}/registry/*", f"{artifacts}/{_BUNDLE}/model.tar.gz"]
-    told = [f"{artifacts}/runs/*", f"{environment.data_bucket}/{DATASETS}/*"]
+    results = [f"{artifacts}/runs/*", f"{environment.data_bucket}/{DATASETS}/*"]
     duties = {
         "starter": ("Holds the nights: starts this one pipeline", nights(environment, keys.data.key_arn)),
         "publisher": (
@@ -41,7 +41,7 @@ def add_function_roles(stack: Any, environment: Environment, keys: Any, may_reco
         "recorder": (
             "Records executions in MLflow, after they have ended",
             [
-                *reading(environment, [*told, *mlflow]),
+                *reading(environment, [*results, *mlflow]),
                 writing(environment, mlflow),
                 through,
                 *_following(environment),
@@ -64,9 +64,9 @@ def nights(environment: Environment, key_arn: str) -> list[Any]:
     into_data = [f"{data}/{prefix}/*" for prefix in ("inbox", "labelled", "catalogue", DATASETS, "plans")]
     known = [f"{data}/{prefix}/*" for prefix in (FACTS, TILES, FEATURES, WITHDRAWN)]
     into_artifacts = [f"{artifacts}/{prefix}/*" for prefix in ("nights", CHAMPIONS, LEDGERS, "weights")]
-    told = [f"{artifacts}/{prefix}/*" for prefix in (LEDGER, "registry", "runs")]
+    results = [f"{artifacts}/{prefix}/*" for prefix in (LEDGER, "registry", "runs")]
     return [
-        *reading(environment, [*into_data, *known, *into_artifacts, *told]),
+        *reading(environment, [*into_data, *known, *into_artifacts, *results]),
         writing(environment, [*into_data, *into_artifacts]),
         allow("EmptyInbox", "s3:DeleteObject", objects(environment, [f"{data}/inbox/*"])),
         through_s3(environment, key_arn),
@@ -155,7 +155,7 @@ def add_people(stack: Any, environment: Environment, options: Options, keys: Any
         _person(scope, environment, "operator", options.operators, runs),
         [
             *nights(environment, key_arn),
-            *_taking_back(environment),
+            *_erasing(environment),
             *_recounting(environment),
             *listing(environment, [releases]),
             allow("ReadReleases", "s3:GetObject", objects(environment, [releases])),
@@ -167,22 +167,22 @@ def add_people(stack: Any, environment: Environment, options: Options, keys: Any
     )
 
 
-def _taking_back(environment: Environment) -> list[Any]:
+def _erasing(environment: Environment) -> list[Any]:
     """Allow to withdraw batches, and to erase screenshots: old versions too, and pages and tables to be less."""
     data, artifacts = environment.data_bucket, environment.artifact_bucket
     delivered = ("inbox/", "labelled/")
-    looked_at = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES]
-    looked_at += [f"{artifacts}/{prefix}*" for prefix in ARTIFACT_PREFIXES]
-    less = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES if prefix not in delivered]
-    less += [f"{artifacts}/{prefix}*.{kind}" for prefix in ARTIFACT_PREFIXES for kind in ("html", "parquet")]
-    brought = [f"{data}/{prefix}*" for prefix in delivered]
+    readable = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES]
+    readable += [f"{artifacts}/{prefix}*" for prefix in ARTIFACT_PREFIXES]
+    rewritten = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES if prefix not in delivered]
+    rewritten += [f"{artifacts}/{prefix}*.{kind}" for prefix in ARTIFACT_PREFIXES for kind in ("html", "parquet")]
+    deliveries = [f"{data}/{prefix}*" for prefix in delivered]
     pieces = [f"{artifacts}/{prefix}*.tfrecord" for prefix in ARTIFACT_PREFIXES]
     return [
         allow("Withdraw", "s3:PutObject", objects(environment, [f"{data}/{WITHDRAWN}/*"])),
-        allow("Rewrite", "s3:PutObject", objects(environment, less)),
-        allow("EraseVersions", "s3:DeleteObjectVersion", objects(environment, [*less, *pieces, *brought])),
-        allow("ReadVersions", "s3:GetObjectVersion", objects(environment, looked_at)),
-        *listing(environment, looked_at, action="ListBucketVersions"),
+        allow("Rewrite", "s3:PutObject", objects(environment, rewritten)),
+        allow("EraseVersions", "s3:DeleteObjectVersion", objects(environment, [*rewritten, *pieces, *deliveries])),
+        allow("ReadVersions", "s3:GetObjectVersion", objects(environment, readable)),
+        *listing(environment, readable, action="ListBucketVersions"),
         *listing(environment, [f"{data}/{AD_HOC.catalogue}/*"], sid="AdHoc"),
     ]
 

@@ -37,8 +37,8 @@ class Network:
 def find_s3_prefix_list(ec2_client: Any, region: str) -> str:
     """Return the id of the region's managed prefix list of S3; raises UserError if AWS knows none."""
     name = f"com.amazonaws.{region}.s3"
-    told = ec2_client.describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])
-    found = [str(item["PrefixListId"]) for item in told["PrefixLists"] if item["PrefixListName"] == name]
+    answer = ec2_client.describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])
+    found = [str(item["PrefixListId"]) for item in answer["PrefixLists"] if item["PrefixListName"] == name]
     if not found:
         raise UserError(f"{region} has no managed prefix list {name}: jobs could not reach their buckets there")
     return found[0]

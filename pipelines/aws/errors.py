@@ -59,7 +59,7 @@ def aws_errors(what: str) -> Iterator[None]:
     try:
         yield
     except exceptions.ClientError as error:
-        raise UserError(f"cannot {what}: {_said(error)}") from None
+        raise UserError(f"cannot {what}: {_sentence(error)}") from None
     except exceptions.BotoCoreError as error:
         for names, sentence in _TROUBLE.items():
             if isinstance(error, tuple(getattr(exceptions, name) for name in names)):
@@ -67,9 +67,9 @@ def aws_errors(what: str) -> Iterator[None]:
         raise
 
 
-def _said(error: Any) -> str:
-    told = error.response.get("Error", {})
-    code, message = str(told.get("Code", "")), " ".join(str(told.get("Message", "")).split())
+def _sentence(error: Any) -> str:
+    details = error.response.get("Error", {})
+    code, message = str(details.get("Code", "")), " ".join(str(details.get("Message", "")).split())
     if code in _DENIED_CODES:
         return _denied(error.operation_name, message)
     if "does not exist" in message:

@@ -35,10 +35,10 @@ class Deployment:
         name = self.environment.function(function)
         with aws_errors(f"call {name}"):
             answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(dict(request)).encode())
-            told = json.loads(answer["Payload"].read() or b"{}")
+            result = json.loads(answer["Payload"].read() or b"{}")
         if answer.get("FunctionError"):
-            raise UserError(f"{name} failed ({told.get('errorMessage', told)}); its log tells more")
-        return dict(told)
+            raise UserError(f"{name} failed ({result.get('errorMessage', result)}); its log tells more")
+        return dict(result)
 
 
 def open_environment(name: str, region: str | None = None) -> Deployment:

@@ -147,11 +147,11 @@ def _check_data(jobs: Jobs, validate: Any) -> Any:
             proves(ConditionGreaterThanOrEqualTo, "min_tpr", "MinTpr"),
         ],
         if_steps=[],
-        else_steps=[FailStep(REJECT_DATA, error_message=_told(validate, _FACTS, "provable.message"))],
+        else_steps=[FailStep(REJECT_DATA, error_message=_sentence_of(validate, _FACTS, "provable.message"))],
     )
 
 
-def _told(step: Any, file: PropertyFile, path: str) -> Join:
+def _sentence_of(step: Any, file: PropertyFile, path: str) -> Join:
     """Return a sentence that a step has written as a FailStep takes it: for that a Join is documented, no JsonGet."""
     return Join(on="", values=[JsonGet(step.name, property_file=file, json_path=path)])
 
@@ -172,7 +172,7 @@ def _gate_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> list[
             ConditionEquals(left=JsonGet(evaluate.name, property_file=verdict, json_path="gate.failed_checks"), right=0)
         ],
         if_steps=_conversion_and_registration(jobs, held_out, evaluate),
-        else_steps=[FailStep(REJECT, error_message=_told(evaluate, verdict, "gate.message"))],
+        else_steps=[FailStep(REJECT, error_message=_sentence_of(evaluate, verdict, "gate.message"))],
     )
     return [evaluate, check]
 
@@ -195,10 +195,10 @@ def _conversion_and_registration(jobs: Jobs, held_out: Mapping[str, Any], evalua
         role_arn=jobs.settings.role_arn,
         sagemaker_session=jobs.session,
     )
-    told = {key: JsonGet(convert.name, property_file=summary, json_path=key) for key in SUMMARY}
+    figures = {key: JsonGet(convert.name, property_file=summary, json_path=key) for key in SUMMARY}
     metrics = MetricsSource(
         content_type="application/json",
-        content_digest=told.pop("evaluation_digest"),
+        content_digest=figures.pop("evaluation_digest"),
         s3_uri=Join(on="/", values=[bundle, "bundle", "evaluation.json"]),
     )
     register = ModelStep(
@@ -216,7 +216,7 @@ def _conversion_and_registration(jobs: Jobs, held_out: Mapping[str, Any], evalua
                 "champion": jobs.parameters["ChampionUri"],
                 "data_image": jobs.settings.data_image,
                 "model_image": jobs.settings.model_image,
-                **told,
+                **figures,
             },
         ),
         retry_policies=[jobs.retry_call],

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.definition.requests import all_steps, check_requests, resolved_steps
-from pipelines.definition.rules import broken
+from pipelines.definition.rules import violations
 from pipelines.definition.step_table import hidden_from
 from pipelines.executor.checks import check
 from pipelines.executor.definition import parse
@@ -80,7 +80,7 @@ def _runs_on_one_machine(definition: Definition) -> Iterator[str]:
 
 def _rules_are_kept(definition: Definition) -> Iterator[str]:
     for step in resolved_steps(definition):
-        yield from broken(step)
+        yield from violations(step)
 
 
 def _steps_are_named(definition: Definition) -> Iterator[str]:

@@ -29,7 +29,7 @@ def rule(source: str) -> Callable[[Rule], Rule]:
     return add
 
 
-def broken(step: Step) -> Iterator[str]:
+def violations(step: Step) -> Iterator[str]:
     """Yield what SageMaker would refuse of a step, with the page that says so."""
     for function, source in _RULES:
         for problem in function(step):
