@@ -1,12 +1,15 @@
 """A stack brought to a template: a change set tells what would change, and what is lost, before anything does."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from infra.deployment.stacks_in_aws import Stacks, StackState
 from pipelines.aws.session import aws_errors
+from pipelines.environment import Environment
 from steps.core.common.errors import UserError
 
 # What holds something that a new one of the same name would not hold.
@@ -22,6 +25,9 @@ STATEFUL = (
 )
 _UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 _POLL_SECONDS = 2.0
+# CloudFormation takes no more with a request itself.
+_INLINE_BYTES = 51_200
+_DAYS_KEPT = 30
 # Why a stack in a state cannot be changed.
 _STUCK = {
     "UPDATE_ROLLBACK_FAILED": "hangs in a failed way back ({0}): let its rollback continue in CloudFormation (`aws "
@@ -95,6 +101,52 @@ class Proposal:
     arn: str
     is_new: bool
     changes: tuple[Change, ...]
+
+
+def source_of(template: Mapping[str, Any], name: str, environment: Environment, s3: Any) -> dict[str, str]:
+    """Return how to name a template to CloudFormation: itself, or, if it is too large, where it was uploaded to."""
+    body = json.dumps(template, separators=(",", ":"), sort_keys=True)
+    if len(body.encode()) <= _INLINE_BYTES:
+        return {"TemplateBody": body}
+    bucket = environment.deploy_bucket
+    key = f"templates/{name}/{hashlib.sha256(body.encode()).hexdigest()}.json"
+    with aws_errors(f"upload a template to {bucket}"):
+        _ensure_bucket(s3, environment)
+        # Names of buckets are the world's: only one that is ours gets what we deploy.
+        s3.put_object(Bucket=bucket, Key=key, Body=body.encode(), ExpectedBucketOwner=environment.account)
+    suffix = "amazonaws.com.cn" if environment.partition == "aws-cn" else "amazonaws.com"
+    return {"TemplateURL": f"https://{bucket}.s3.{environment.region}.{suffix}/{key}"}
+
+
+def _ensure_bucket(s3: Any, environment: Environment) -> None:
+    """Make the bucket of templates: private, encrypted, over TLS only; or put right one that was half made."""
+    bucket, owner = environment.deploy_bucket, {"ExpectedBucketOwner": environment.account}
+    location = {"CreateBucketConfiguration": {"LocationConstraint": environment.region}}
+    elsewhere = {} if environment.region == "us-east-1" else location
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=bucket, ObjectOwnership="BucketOwnerEnforced", **elsewhere)
+    private = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(private, True), **owner)
+    by_default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [by_default]}, **owner)
+    ends = {
+        "ID": "templates",
+        "Status": "Enabled",
+        "Filter": {"Prefix": "templates/"},
+        "Expiration": {"Days": _DAYS_KEPT},
+    }
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [ends]}, **owner)
+    arn = f"arn:{environment.partition}:s3:::{bucket}"
+    over_tls_only = {
+        "Sid": "OverTlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [over_tls_only]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy), **owner)
 
 
 def propose(stacks: Stacks, name: str, source: Mapping[str, str], tags: Mapping[str, str]) -> Proposal | None:

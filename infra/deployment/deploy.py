@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from infra.deployment.change_sets import Proposal, carry_out, discard, in_order, propose
-from infra.deployment.deploy_bucket import source_of
+from infra.deployment.change_sets import Proposal, carry_out, discard, in_order, propose, source_of
 from infra.deployment.images_in_aws import how_to_push
 from infra.deployment.preflight import preflight, refuse
 from infra.deployment.readiness import BAD

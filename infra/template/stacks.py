@@ -10,13 +10,12 @@ from aws_cdk import aws_ecr as ecr
 from constructs import Construct
 
 from infra.options import Images, Options, check_people
-from infra.template.access import DefinedAccess
 from infra.template.alarms import add_alarms, add_budget, add_topic
 from infra.template.buckets import add_buckets
 from infra.template.events import add_alerts, add_calls
 from infra.template.function_roles import add_function_roles, add_people
 from infra.template.functions import add_dead_letters, add_function, add_schedule
-from infra.template.job_roles import add_job_roles
+from infra.template.job_roles import DefinedAccess, add_job_roles
 from infra.template.keys import add_key, add_keys, kept
 from infra.template.network import add_network
 from infra.template.pipeline import add_pipeline, compile_minified, placeholder_settings

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from infra.template.access import DefinedAccess
+from infra.template.job_roles import DefinedAccess
 from infra.template.pipeline import placeholder_settings
 from pipelines.definition import step_table
 from pipelines.definition.compiler import compile_pipeline
