@@ -1,7 +1,11 @@
-"""The options of a deployment besides its environment: its images, and what a team may choose."""
+"""The options of a deployment besides its environment: its images, and what a team may choose.
+
+They stand in the deployed stack's own template, and stay until others are given.
+"""
 
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from pipelines.definition.parameters import pipeline_parameters
@@ -75,8 +79,6 @@ class Options:
         if not cron or len(cron[1].split()) != 6:  # noqa: PLR2004
             raise UserError(f"schedule {self.schedule!r}: cron(…) with six fields is wanted, such as cron(0 2 * * ? *)")
         self.of_runs()
-        if not 0 <= self.rollout_percent <= 100:  # noqa: PLR2004
-            raise UserError(f"rollout of {self.rollout_percent} %: 0 to 100 is wanted")
         try:
             read_keys(pem_of(key) for key in self.trusted_keys)
         except VerificationError as error:
@@ -85,8 +87,6 @@ class Options:
             ) from None
         if self.spot and self.warm_pool_seconds:
             raise UserError("spot training with a warm pool: SageMaker keeps no spot instances, choose one of the two")
-        if self.monthly_budget_usd < 1:
-            raise UserError(f"budget of {self.monthly_budget_usd} USD: at least 1 is wanted")
 
     def of_runs(self) -> dict[str, str | int | float]:
         """Return the run parameters by name, as what they are. Raises UserError for one that there is not."""
@@ -109,6 +109,33 @@ class Options:
 
     def is_scheduled(self, environment: Environment) -> bool:
         return environment.name == "prod" if self.scheduled is None else self.scheduled
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What is deployed; `images` is None as long as none was ever named."""
+
+    images: Images | None
+    options: Options
+
+    def to_dict(self) -> dict[str, Any]:
+        return (asdict(self.images) if self.images else {}) | asdict(self.options)
+
+
+def choose(given: Mapping[str, Any], earlier: Mapping[str, Any], s3_prefix_list: str) -> Choices:
+    """Return what is deployed: what is given, else what was, else the defaults. Raises UserError for a contradiction.
+
+    `given` and `earlier` hold images and options by their names; of `given`, None counts as not given.
+    """
+    chosen = {**earlier, **{name: value for name, value in given.items() if value is not None}}
+    images, options = ({f.name: chosen[f.name] for f in fields(kind) if f.name in chosen} for kind in (Images, Options))
+    missing = [f"--{field.name}-image" for field in fields(Images) if field.name not in images]
+    if images and missing:
+        raise UserError(f"one image is not enough: give {', '.join(missing)} as well, the three belong together")
+    lists = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
+    return Choices(
+        Images(**images) if images else None, Options(**{**options, **lists, "s3_prefix_list": s3_prefix_list})
+    )
 
 
 def check_people(options: Options, environment: Environment) -> None:

@@ -6,26 +6,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from infra.deployment.change_sets import Proposal, carry_out, discard, propose
-from infra.deployment.changes import in_order
-from infra.deployment.choices import Choices, choose, remembered, remembering
-from infra.deployment.deploy_bucket import source_of
+from infra.deployment.change_sets import Proposal, carry_out, discard, in_order, propose, source_of
 from infra.deployment.images_in_aws import how_to_push
 from infra.deployment.preflight import preflight, refuse
 from infra.deployment.readiness import BAD
 from infra.deployment.smoke import smoke
 from infra.deployment.stacks_in_aws import Sleep, Stacks, Tell
-from pipelines.aws.session import aws_errors
-from pipelines.environment import Environment
+from infra.options import Choices, choose
+from pipelines.aws.session import Deployment, aws_errors
 from pipelines.planning.seed import seed, upload_weights, weights_folder
 from pipelines.storage.s3 import S3Objects
 
-if TYPE_CHECKING:
-    from pipelines.aws.session import Deployment
-
 Confirm = Callable[[str], bool]
+# What a stack is made of stands under this name in its template's metadata.
+_OURS = "tilegate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +39,22 @@ class Wanted:
     smoke: bool = False
 
 
-def deploy(
-    deployment: "Deployment", wanted: Wanted, *, tell: Tell, confirm: Confirm, sleep: Sleep = time.sleep
-) -> bool:
+def deploy(deployment: Deployment, wanted: Wanted, *, tell: Tell, confirm: Confirm, sleep: Sleep = time.sleep) -> bool:
     """Deploy, and return whether all was done and is well: False if somebody said no. Doing it again changes nothing.
 
     `confirm` is asked before something with contents is removed or replaced. Raises UserError.
     """
+    from infra.template.synth import synthesise
+
     environment = deployment.environment
     stacks = Stacks(deployment.client("cloudformation"), tell, sleep)
-    choices = _chosen(deployment, wanted, stacks)
-    templates = _templates(environment, choices)
+    deployed = stacks.template(environment.project)
+    choices = _chosen(deployment, wanted, deployed.get("Metadata", {}).get(_OURS, {}))
+    templates = synthesise(environment, choices.images, choices.options)
     main = templates.get(environment.project, {})
-    if wanted.preflight or stacks.deployed(environment.project) != json.loads(json.dumps(main)):
+    if main:
+        main["Metadata"] = {**main.get("Metadata", {}), _OURS: choices.to_dict()}
+    if wanted.preflight or deployed != json.loads(json.dumps(main)):
         has_weights = wanted.weights is not None
         rows = preflight(
             deployment, choices, main, has_weights=has_weights, is_dry=wanted.dry_run, tell=tell, sleep=sleep
@@ -70,7 +69,9 @@ def deploy(
             tell(f"Stack {name}: nothing to change.")
         elif not _decided(stacks, proposal, wanted, tell, confirm):
             return False
-        _protect(stacks, environment, name, wanted)
+        state = stacks.state(name)
+        if environment.name == "prod" and state and not wanted.dry_run:
+            stacks.protect(state, protected=True)
     if wanted.dry_run:
         return True
     if choices.images is None:
@@ -80,33 +81,30 @@ def deploy(
     return smoke(deployment, tell=tell, sleep=sleep) if wanted.smoke else True
 
 
-def _chosen(deployment: "Deployment", wanted: Wanted, stacks: Stacks) -> Choices:
+def _chosen(deployment: Deployment, wanted: Wanted, earlier: Mapping[str, Any]) -> Choices:
     from infra.template.synth import toolkit
 
     with toolkit(validate=False):  # CDK starts its Node where it is imported first
         from infra.template.network import find_s3_prefix_list
-    environment = deployment.environment
     with aws_errors("ask for the addresses of S3"):
-        prefixes = find_s3_prefix_list(deployment.client("ec2"), environment.region)
-    choices = choose(wanted.given, remembered(stacks, environment), prefixes)
+        prefixes = find_s3_prefix_list(deployment.client("ec2"), deployment.environment.region)
+    choices = choose(wanted.given, earlier, prefixes)
     if wanted.weights:
         choices = replace(choices, options=replace(choices.options, weights=weights_folder(wanted.weights)))
     return choices
 
 
-def _templates(environment: Environment, choices: Choices) -> dict[str, Any]:
-    from infra.template.synth import synthesise
-
-    templates = synthesise(environment, choices.images, choices.options)
-    if environment.project in templates:
-        templates[environment.project] = remembering(templates[environment.project], choices)
-    return templates
-
-
 def _decided(stacks: Stacks, proposal: Proposal, wanted: Wanted, tell: Tell, confirm: Confirm) -> bool:
     """Show a proposal, and carry it out if it may be. Returns whether to go on."""
-    for line in _shown(proposal):
-        tell(line)
+    name, changes = proposal.stack.name, in_order(proposal.changes)
+    if proposal.is_new:
+        tell(f"Stack {name}: new, {len(changes)} resources")
+        for kind, n in sorted(Counter(change.kind for change in changes).items()):
+            tell(f"  + {n:>3} {kind}")
+    else:
+        tell(f"Stack {name}: {len(changes)} {'change' if len(changes) == 1 else 'changes'}")
+        for change in changes:
+            tell(f"  {change}")
     if wanted.dry_run:
         discard(stacks, proposal)
         return True
@@ -118,28 +116,7 @@ def _decided(stacks: Stacks, proposal: Proposal, wanted: Wanted, tell: Tell, con
     return True
 
 
-def _shown(proposal: Proposal) -> list[str]:
-    name, changes = proposal.stack.name, in_order(proposal.changes)
-    if not proposal.is_new:
-        return [
-            f"Stack {name}: {len(changes)} {'change' if len(changes) == 1 else 'changes'}",
-            *(f"  {change}" for change in changes),
-        ]
-    kinds = Counter(change.kind for change in changes)
-    return [
-        f"Stack {name}: new, {len(changes)} resources",
-        *(f"  + {n:>3} {kind}" for kind, n in sorted(kinds.items())),
-    ]
-
-
-def _protect(stacks: Stacks, environment: Environment, name: str, wanted: Wanted) -> None:
-    """Keep a stack of prod from being deleted by mistake."""
-    state = stacks.state(name)
-    if environment.name == "prod" and state and not wanted.dry_run:
-        stacks.protect(state, protected=True)
-
-
-def _fill(deployment: "Deployment", wanted: Wanted, tell: Tell) -> None:
+def _fill(deployment: Deployment, wanted: Wanted, tell: Tell) -> None:
     environment = deployment.environment
     artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
     with aws_errors(f"write to {environment.artifact_bucket}"):

@@ -10,8 +10,6 @@ from infra.options import Images
 from pipelines.aws.session import aws_errors
 from pipelines.environment import Environment
 
-_ENDS = (("data", " \\"), ("model", " \\"), ("control", ""))
-_GONE = ("ImageNotFoundException", "RepositoryNotFoundException")
 # SageMaker takes no OCI manifest, Lambda no index; BuildKit makes an index of everything it attaches a provenance to.
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _PLATFORM = ("linux", "amd64")
@@ -40,15 +38,11 @@ def check_images(images: Images, environment: Environment, ecr: Any) -> str:
 
 
 def _check(image: str, repository: str, digest: str, ecr: Any) -> None:
-    from botocore.exceptions import ClientError
-
     which = {"repositoryName": repository, "imageIds": [{"imageDigest": digest}]}
     with aws_errors(f"look at {image}"):
         try:
             (found,) = ecr.describe_images(**which)["imageDetails"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _GONE:
-                raise
+        except (ecr.exceptions.ImageNotFoundException, ecr.exceptions.RepositoryNotFoundException):
             raise NotReadyError(f"{image} is not there: push it first, and name the digest it got") from None
         again = "build and push it with containers/push.sh"
         kind = found.get("imageManifestMediaType")
@@ -69,14 +63,16 @@ def _check(image: str, repository: str, digest: str, ecr: Any) -> None:
         )
 
 
+def named_images(environment: Environment) -> Images:
+    """Return what the images will be called, before any is pushed."""
+    places = (f"{registry_of(environment)}/{environment.repository(name)}" for name in ("data", "model", "control"))
+    return Images(*(f"{place}@sha256:{'0' * 64}" for place in places))
+
+
 def how_to_push(environment: Environment) -> str:
     """Return what to do after the repositories were made."""
-    registry = registry_of(environment)
-    return "\n".join(
-        [
-            "The repositories are there. containers/push.sh builds the images, pushes them and tells their digests;",
-            "deploy again with these:",
-            f"  tilegate deploy --env {environment.name} \\",
-            *(f"    --{name}-image {registry}/{environment.repository(name)}@sha256:…{end}" for name, end in _ENDS),
-        ]
-    )
+    options = [f"    --{name}-image {uri[:-64]}…" for name, uri in asdict(named_images(environment)).items()]
+    return (
+        "The repositories are there. containers/push.sh builds the images, pushes them and tells their digests;\n"
+        f"deploy again with these:\n  tilegate deploy --env {environment.name} \\\n"
+    ) + " \\\n".join(options)

@@ -5,23 +5,18 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from infra.deployment.choices import Choices
-from infra.deployment.images_in_aws import check_images, registry_of
-from infra.deployment.readiness import BAD, Check, NotReadyError, Row, rows_of
+from infra.deployment.images_in_aws import check_images, named_images
+from infra.deployment.readiness import BAD, NotReadyError, Row, check
 from infra.deployment.stacks_in_aws import Sleep, Tell
-from infra.options import Images, Options
-from pipelines.aws.session import aws_errors
+from infra.options import Choices, Images, Options
+from pipelines.aws.session import Deployment, aws_errors
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
-from pipelines.environment import Environment
 from pipelines.planning.seed import weights_sha256
 from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
-
-if TYPE_CHECKING:
-    from pipelines.aws.session import Deployment
 
 # Lambda leaves so many to functions that reserve none, or refuses a reservation.
 _UNRESERVED = 100
@@ -32,7 +27,7 @@ _BUSY = ("Throttling", "ThrottlingException", "TooManyRequestsException")
 
 
 def preflight(
-    deployment: "Deployment",
+    deployment: Deployment,
     choices: Choices,
     template: Mapping[str, Any],
     *,
@@ -47,48 +42,36 @@ def preflight(
     options are a file that this deployment uploads.
     """
     environment, options = deployment.environment, choices.options
-    images = choices.images or _named(environment)
-
-    def weights() -> str:
-        return "the given file" if has_weights else _weights(deployment, options)
-
-    allowed = functools.cache(functools.partial(_allowed, deployment))
-    checks = [
-        Check("images", lambda: _images(deployment, choices)),
-        Check("weights", weights),
-        Check("functions", lambda: _functions(deployment, template)),
-        Check("MLflow", lambda: _mlflow(deployment, options)),
-        *(
-            Check(name, functools.partial(_quota, allowed, name, number), is_needed=False)
-            for name, number in _wanted(options).items()
-        ),
-    ]
-    if not is_dry:
-        checks.append(Check("definition", lambda: _definition(deployment, images, options, sleep)))
+    row, allowed = functools.partial(check, tell), functools.cache(functools.partial(_allowed, deployment))
     tell(f"Preflight of {environment.project} in {environment.account}, {environment.region}:")
-    return rows_of(checks, tell)
+    rows = [
+        row("images", lambda: _images(deployment, choices)),
+        row("weights", lambda: "the given file" if has_weights else _weights(deployment, options)),
+        row("functions", lambda: _functions(deployment, template)),
+        row("MLflow", lambda: _mlflow(deployment, options)),
+    ]
+    for name, number in _wanted(options).items():
+        rows.append(row(name, functools.partial(_quota, allowed, name, number), is_needed=False))
+    if not is_dry:
+        images = choices.images or named_images(environment)
+        rows.append(row("definition", lambda: _definition(deployment, images, options, sleep)))
+    return rows
 
 
 def refuse(rows: list[Row]) -> None:
     """Raise NotReadyError for the first thing without which a deployment would fail."""
     for row in rows:
         if row.state == BAD and row.is_needed:
-            raise NotReadyError(f"nothing was changed: {row.said}")
+            raise NotReadyError(f"nothing was changed: {row.text}")
 
 
-def _named(environment: Environment) -> Images:
-    """Return what the images will be called, before any is pushed."""
-    names = (f"{registry_of(environment)}/{environment.repository(name)}" for name in ("data", "model", "control"))
-    return Images(*(f"{name}@sha256:{'0' * 64}" for name in names))
-
-
-def _images(deployment: "Deployment", choices: Choices) -> str:
+def _images(deployment: Deployment, choices: Choices) -> str:
     if choices.images is None:
         raise NotReadyError("none was named yet: `tilegate deploy` makes their repositories, containers/push.sh them")
     return check_images(choices.images, deployment.environment, deployment.client("ecr"))
 
 
-def _weights(deployment: "Deployment", options: Options) -> str:
+def _weights(deployment: Deployment, options: Options) -> str:
     if options.weights == "sample":
         return "the sample's small backbone, which comes with the program and knows the sample alone"
     artifacts = S3Objects(deployment.client("s3"), deployment.environment.artifact_bucket)
@@ -100,7 +83,7 @@ def _weights(deployment: "Deployment", options: Options) -> str:
     return f"{options.weights} in {deployment.environment.artifact_bucket}"
 
 
-def _functions(deployment: "Deployment", template: Mapping[str, Any]) -> str:
+def _functions(deployment: Deployment, template: Mapping[str, Any]) -> str:
     functions = [
         r["Properties"] for r in template.get("Resources", {}).values() if r["Type"] == "AWS::Lambda::Function"
     ]
@@ -116,7 +99,7 @@ def _functions(deployment: "Deployment", template: Mapping[str, Any]) -> str:
     return f"{limit} concurrent executions allowed, {wanted} wanted"
 
 
-def _mlflow(deployment: "Deployment", options: Options) -> str:
+def _mlflow(deployment: Deployment, options: Options) -> str:
     from botocore.exceptions import ClientError
 
     client = deployment.client("sagemaker")
@@ -146,11 +129,10 @@ def _wanted(options: Options) -> dict[str, int]:
     }
 
 
-def _allowed(deployment: "Deployment") -> dict[str, Mapping[str, Any]]:
+def _allowed(deployment: Deployment) -> dict[str, Mapping[str, Any]]:
     with aws_errors("list SageMaker's quotas"):
-        pages = (
-            deployment.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
-        )
+        paginator = deployment.client("service-quotas").get_paginator("list_service_quotas")
+        pages = paginator.paginate(ServiceCode="sagemaker")
         return {quota["QuotaName"]: quota for page in pages for quota in page["Quotas"]}
 
 
@@ -167,7 +149,7 @@ def _quota(allowed: Callable[[], Mapping[str, Mapping[str, Any]]], name: str, wa
     return f"{found['Value']:.0f} allowed, {wanted} wanted"
 
 
-def _definition(deployment: "Deployment", images: Images, options: Options, sleep: Sleep) -> str:
+def _definition(deployment: Deployment, images: Images, options: Options, sleep: Sleep) -> str:
     """Let SageMaker parse the definition: as a pipeline and with a role of their own, which are removed at once."""
     from infra.template.pipeline import compile_minified, placeholder_settings
 
@@ -192,7 +174,7 @@ def _make_role(iam: Any, trial: str, name: str) -> str:
     return str(made["Role"]["Arn"])
 
 
-def _create(deployment: "Deployment", name: str, role: str, definition: str, sleep: Sleep) -> None:
+def _create(deployment: Deployment, name: str, role: str, definition: str, sleep: Sleep) -> None:
     from botocore.exceptions import ClientError
 
     for left in reversed(range(_TRIES)):
@@ -201,17 +183,17 @@ def _create(deployment: "Deployment", name: str, role: str, definition: str, sle
                 PipelineName=name, PipelineDefinition=definition, RoleArn=role
             )
         except ClientError as error:
-            told = error.response["Error"]
-            if told["Code"] != "ValidationException":
+            details = error.response["Error"]
+            if details["Code"] != "ValidationException":
                 raise
-            if left and "assume" in told["Message"].lower():
+            if left and "assume" in details["Message"].lower():
                 sleep(_PAUSE_SECONDS)
                 continue
-            raise NotReadyError(f"SageMaker refuses it: {' '.join(told['Message'].split())}") from None
+            raise NotReadyError(f"SageMaker refuses it: {' '.join(details['Message'].split())}") from None
         return
 
 
-def _remove(deployment: "Deployment", trial: str) -> None:
+def _remove(deployment: Deployment, trial: str) -> None:
     """Remove every trial of this environment: this one, and what killed ones have left."""
     sagemaker, iam = deployment.client("sagemaker"), deployment.client("iam")
     for page in sagemaker.get_paginator("list_pipelines").paginate(PipelineNamePrefix=f"{trial}-"):

@@ -1,13 +1,12 @@
 """Rows of a table of what is ready, or works: of a preflight before a deployment, of a smoke run after it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.deployment.stacks_in_aws import Tell
 from steps.core.common.errors import UserError
 
 GOOD, BAD, UNKNOWN = "ok", "NOT OK", "unknown"
-_STATE_WIDTH, _WHAT_WIDTH = 8, 23
 
 
 class NotReadyError(UserError):
@@ -15,35 +14,22 @@ class NotReadyError(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """`look` says what it finds, or raises. A deployment that goes on without what `is_needed` would fail."""
-
-    what: str
-    look: Callable[[], str]
-    is_needed: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
+    """A deployment that goes on without what `is_needed` would fail."""
+
     what: str
     state: str
-    said: str
-    is_needed: bool = True
-
-    def __str__(self) -> str:
-        return f"  {self.state:<{_STATE_WIDTH}}{self.what:<{_WHAT_WIDTH}} {self.said}"
+    text: str
+    is_needed: bool
 
 
-def rows_of(checks: Iterable[Check], tell: Tell) -> list[Row]:
-    """Look at everything, telling each row as it comes."""
-    rows = []
-    for check in checks:
-        try:
-            state, said = GOOD, check.look()
-        except NotReadyError as error:
-            state, said = BAD, str(error)
-        except UserError as error:
-            state, said = UNKNOWN, str(error)
-        rows.append(Row(check.what, state, said, check.is_needed))
-        tell(str(rows[-1]))
-    return rows
+def check(tell: Tell, what: str, look: Callable[[], str], *, is_needed: bool = True) -> Row:
+    """Return and tell a row; `look` says what it finds, or raises."""
+    try:
+        state, text = GOOD, look()
+    except NotReadyError as error:
+        state, text = BAD, str(error)
+    except UserError as error:
+        state, text = UNKNOWN, str(error)
+    tell(f"  {state:<8}{what:<23} {text}")
+    return Row(what, state, text, is_needed)

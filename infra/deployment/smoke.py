@@ -3,11 +3,11 @@
 import functools
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from infra.deployment.readiness import BAD, Check, NotReadyError, rows_of
+from infra.deployment.readiness import BAD, NotReadyError, check
 from infra.deployment.stacks_in_aws import Sleep, Tell
-from pipelines.aws.session import aws_errors
+from pipelines.aws.session import Deployment, aws_errors
 from pipelines.data.add import add_source
 from pipelines.data.snapshots import catalogue_batches, read_card
 from pipelines.definition.step_table import CHECK, CHECK_DATA, REGISTER, STEPS
@@ -18,9 +18,6 @@ from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
 from steps.core.dataset.classes import Classes
-
-if TYPE_CHECKING:
-    from pipelines.aws.session import Deployment
 
 SCREENSHOTS = 300
 _CLASSES = "other,promotion"
@@ -43,13 +40,11 @@ _INSTANCES = {
     "TrainingInstanceCount": 1,
 }
 _NOTE = "smoke run of the embedded sample"
-_OTHER_ROLES = {CHECK_DATA: "pipeline", CHECK: "pipeline", REGISTER: "pipeline"}
-_FUNCTIONS = ("starter", "publisher", "recorder")
 # An event arrives within seconds, its function's log within a minute.
 _TRIES, _PAUSE_SECONDS = 20, 15.0
 
 
-def smoke(deployment: "Deployment", *, tell: Tell, sleep: Sleep = time.sleep) -> bool:
+def smoke(deployment: Deployment, *, tell: Tell, sleep: Sleep = time.sleep) -> bool:
     """Run the sample in a deployment, tell what works and where to look, and return whether all does.
 
     Everything stays. Raises UserError where there are other data, which it would mix with.
@@ -68,13 +63,22 @@ def smoke(deployment: "Deployment", *, tell: Tell, sleep: Sleep = time.sleep) ->
     look = functools.partial(standing, deployment)
     found = follow(look, look(execution), tell=tell, sleep=sleep)
     tell(f"What of {environment.project} works, by the execution {execution} ({found.status}):")
-    rows = rows_of(_checks(deployment, found, sleep), tell)
+    row = functools.partial(check, tell)
+    rows = [row("starter", lambda: "role starter, image control: it planned a run and started it")]
+    parts = {step.name: f"role {step.role}, image {step.image}" for step in STEPS}
+    for name, by in {**parts, **dict.fromkeys((CHECK_DATA, CHECK, REGISTER), "role pipeline")}.items():
+        rows.append(row(name, functools.partial(_step, environment.name, found, name, by)))
+    rows += [
+        row("recorder", lambda: _recorded(deployment, found.execution, sleep)),
+        row("dead letters", lambda: _no_letters(deployment)),
+        row("alerts", lambda: _listeners(deployment)),
+    ]
     tell("The version that it registered knows the sample alone. Take the sample back before your own data come:")
     tell(f'  tilegate data withdraw {batch} --env {environment.name} --by NAME --reason "smoke run"')
     return all(row.state != BAD for row in rows)
 
 
-def _sample_of(deployment: "Deployment") -> str:
+def _sample_of(deployment: Deployment) -> str:
     """Bring the sample into the data bucket, unless it is there, and return the name of its batch."""
     environment = deployment.environment
     data = S3Objects(deployment.client("s3"), environment.data_bucket)
@@ -91,20 +95,6 @@ def _sample_of(deployment: "Deployment") -> str:
             return add_source(data, sample, classes=classes, note=_NOTE, by=deployment.identity, again=True).batch.name
 
 
-def _checks(deployment: "Deployment", found: Standing, sleep: Sleep) -> list[Check]:
-    environment = deployment.environment
-    steps = {step.name: f"role {step.role}, image {step.image}" for step in STEPS} | {
-        name: f"role {role}" for name, role in _OTHER_ROLES.items()
-    }
-    return [
-        Check("starter", lambda: "role starter, image control: it planned a run and started it"),
-        *(Check(name, functools.partial(_step, environment.name, found, name, by)) for name, by in steps.items()),
-        Check("recorder", lambda: _recorded(deployment, found.execution, sleep)),
-        Check("dead letters", lambda: _no_letters(deployment)),
-        Check("alerts", lambda: _listeners(deployment)),
-    ]
-
-
 def _step(environment: str, found: Standing, name: str, by: str) -> str:
     step = next((step for step in found.steps if step.name == name), None)
     if step is None:
@@ -117,17 +107,14 @@ def _step(environment: str, found: Standing, name: str, by: str) -> str:
     return f"{by}: {step.told or (f'{seconds:.0f} s' if seconds is not None else step.status)}"
 
 
-def _recorded(deployment: "Deployment", execution: Execution, sleep: Sleep) -> str:
-    """Wait until the recorder says in its log that it has recorded the execution, which an event told it to."""
+def _recorded(deployment: Deployment, execution: Execution, sleep: Sleep) -> str:
+    """Wait until the recorder says in its log that it has recorded the execution, as an event asked it to."""
     group = f"/aws/lambda/{deployment.environment.function('recorder')}"
     since = int(execution.started.timestamp() * 1000)
     with aws_errors(f"read {group}"):
         for left in reversed(range(_TRIES)):
-            pages = (
-                deployment.client("logs")
-                .get_paginator("filter_log_events")
-                .paginate(logGroupName=group, startTime=since)
-            )
+            paginator = deployment.client("logs").get_paginator("filter_log_events")
+            pages = paginator.paginate(logGroupName=group, startTime=since)
             lines = (event["message"] for page in pages for event in page["events"])
             if any(execution.id in line and '"run"' in line for line in lines):
                 return "role recorder: the event of the execution's end arrived, and MLflow took the run"
@@ -139,23 +126,21 @@ def _recorded(deployment: "Deployment", execution: Execution, sleep: Sleep) -> s
     )
 
 
-def _no_letters(deployment: "Deployment") -> str:
+def _no_letters(deployment: Deployment) -> str:
     environment, sqs = deployment.environment, deployment.client("sqs")
-    names = [
-        f"{name}-dead-letters" for name in (*map(environment.function, _FUNCTIONS), f"{environment.project}-alerts")
-    ]
     waiting = {}
     with aws_errors("look for dead letters"):
-        for name in names:
+        for source in ("starter", "publisher", "recorder", "alerts"):
+            name = f"{environment.project}-{source}-dead-letters"
             url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
-            told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
-            waiting[name] = int(told["Attributes"]["ApproximateNumberOfMessages"])
-    if found := [f"{n} in {name}" for name, n in waiting.items() if n]:
-        raise NotReadyError(f"{', '.join(found)}: each tells what could not be delivered, and why")
-    return f"none in {len(names)} queues"
+            found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+            waiting[name] = int(found["Attributes"]["ApproximateNumberOfMessages"])
+    if letters := [f"{n} in {name}" for name, n in waiting.items() if n]:
+        raise NotReadyError(f"{', '.join(letters)}: each tells what could not be delivered, and why")
+    return f"none in {len(waiting)} queues"
 
 
-def _listeners(deployment: "Deployment") -> str:
+def _listeners(deployment: Deployment) -> str:
     topic = deployment.environment.arn("sns", deployment.environment.alerts_topic)
     with aws_errors(f"look who hears of {topic}"):
         pages = deployment.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)

@@ -48,25 +48,22 @@ class Stacks:
 
         with aws_errors(f"look at the stack {name}"):
             try:
-                told = self.client.describe_stacks(StackName=name)["Stacks"][0]
+                found = self.client.describe_stacks(StackName=name)["Stacks"][0]
             except ClientError as error:
                 if "does not exist" in str(error):
                     return None
                 raise
-        protected = told.get("EnableTerminationProtection") is True
-        return StackState(str(told["StackName"]), str(told["StackId"]), str(told["StackStatus"]), protected)
+        protected = found.get("EnableTerminationProtection") is True
+        return StackState(str(found["StackName"]), str(found["StackId"]), str(found["StackStatus"]), protected)
 
     def template(self, name: str) -> Mapping[str, Any]:
-        """Return the template of a deployed stack."""
+        """Return the template of a stack; nothing if there is none, or if it never came to be."""
+        state = self.state(name)
+        if state is None or state.status in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"):
+            return {}
         with aws_errors(f"read the template of the stack {name}"):
             body = self.client.get_template(StackName=name)["TemplateBody"]
         return dict(json.loads(body) if isinstance(body, str) else body)
-
-    def deployed(self, name: str) -> Mapping[str, Any]:
-        """Return the template of a stack; nothing if there is none, or if it never came to be."""
-        state = self.state(name)
-        is_there = state is not None and state.status not in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
-        return self.template(name) if is_there else {}
 
     def follow(self, stack: StackState, seen: set[str], what: str) -> str:
         """Tell what happens to a stack until nothing does any more, and return its state then.
@@ -80,8 +77,11 @@ class Stacks:
             now = self.state(stack.id)
             for event in reversed(list(self.events(stack.id, seen))):
                 seen.add(str(event["EventId"]))
-                self.tell(_line(event))
-                has_begun = has_begun or event["ResourceType"] == _STACK
+                is_stack = event["ResourceType"] == _STACK
+                has_begun = has_begun or is_stack
+                happened = event["ResourceStatus"].lower().replace("_", " ")
+                name = event["StackName"] if is_stack else event["LogicalResourceId"]
+                self.tell(f"  {happened:<28} {event['ResourceType']} {name}")
                 if event["ResourceStatus"].endswith("_FAILED"):
                     failed.append(event)
             status = now.status if now else "DELETE_COMPLETE"
@@ -90,9 +90,14 @@ class Stacks:
                 break
             self.pause(_POLL_SECONDS)
         if "ROLLBACK" in status or status.endswith("_FAILED"):
-            raise UserError(
-                f"cannot {what} the stack {stack.name}: {_cause(failed, status)}; {_after(stack.name, status)}"
-            )
+            after = "mend that, and try again"
+            if status.endswith("ROLLBACK_FAILED"):
+                after = (
+                    f"the way back failed as well: look at {stack.name} in CloudFormation and let its rollback continue"
+                )
+            elif "ROLLBACK" in status:
+                after = "everything was put back as it was; mend that, and deploy again"
+            raise UserError(f"cannot {what} the stack {stack.name}: {_cause(failed, status)}; {after}")
         return status
 
     def events(self, stack: str, seen: set[str]) -> Iterator[Mapping[str, Any]]:
@@ -104,11 +109,15 @@ class Stacks:
                         return
                     yield event
 
-    def delete(self, stack: StackState, **options: Any) -> None:
+    def seen(self, stack: StackState) -> set[str]:
+        """Return the events that there are."""
+        return {str(event["EventId"]) for event in self.events(stack.id, set())}
+
+    def delete(self, stack: StackState) -> None:
         """Delete a stack and wait until it is gone."""
-        seen = {str(event["EventId"]) for event in self.events(stack.id, set())}
+        seen = self.seen(stack)
         with aws_errors(f"delete the stack {stack.name}"):
-            self.client.delete_stack(StackName=stack.id, **options)
+            self.client.delete_stack(StackName=stack.id)
         self.follow(stack, seen, "delete")
 
     def protect(self, stack: StackState, *, protected: bool) -> None:
@@ -116,11 +125,6 @@ class Stacks:
         if stack.is_protected != protected:
             with aws_errors(f"change the protection of the stack {stack.name}"):
                 self.client.update_termination_protection(StackName=stack.name, EnableTerminationProtection=protected)
-
-
-def _line(event: Mapping[str, Any]) -> str:
-    what = event["StackName"] if event["ResourceType"] == _STACK else event["LogicalResourceId"]
-    return f"  {event['ResourceStatus'].lower().replace('_', ' '):<28} {event['ResourceType']} {what}"
 
 
 def _cause(failed: list[Mapping[str, Any]], status: str) -> str:
@@ -134,11 +138,3 @@ def _cause(failed: list[Mapping[str, Any]], status: str) -> str:
     said = " ".join((wrapped["said"] if wrapped else reason).split()).rstrip(".")
     name = event.get("PhysicalResourceId") or event["LogicalResourceId"]
     return f"{event['LogicalResourceId']} ({event['ResourceType']}, {name}): {said or event['ResourceStatus']}"
-
-
-def _after(name: str, status: str) -> str:
-    if status.endswith("ROLLBACK_FAILED"):
-        return f"the way back failed as well: look at {name} in CloudFormation and let its rollback continue"
-    if "ROLLBACK" in status:
-        return "everything was put back as it was; mend that, and deploy again"
-    return "mend that, and try again"

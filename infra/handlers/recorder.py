@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from infra.handlers.variables import open_deployment
+from infra.handlers.runtime import open_deployment
 from pipelines.tracking.managed import record
 
 

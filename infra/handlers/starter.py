@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from infra.handlers.metrics import embedded
-from infra.handlers.variables import open_deployment
+from infra.handlers.runtime import embedded, open_deployment
 from pipelines.nightly.night import hold_night
 from pipelines.nightly.opening import open_cloud_site, parameters_of, rules_of
 from pipelines.runs.executions import Status
@@ -29,15 +28,13 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
     chosen = parameters_of(os.environ) | dict(event.get("parameters") or {})
     site = open_cloud_site(deployment, chosen, duration=duration)
     rules = rules_of(os.environ, force=event.get("force") is True)
-    held = hold_night(site, rules, reason=str(event.get("reason") or ""), tell=_tell)
+    held = hold_night(
+        site, rules, reason=str(event.get("reason") or ""), tell=lambda line: print(json.dumps({"told": line}))
+    )
     for record in held.ended:
         print(json.dumps({"ended": record.execution, "status": record.outcome.status, "why": record.outcome.reason}))
     rejections = sum(record.outcome.status is Status.REJECTED for record in held.ended)
     answer = {"night": held.line, "execution": held.execution}
     counts = {"Decisions": 1, "Rejections": rejections}
-    print(json.dumps(embedded(deployment.environment.metric_namespace, counts) | answer))
+    print(json.dumps(embedded(deployment, counts) | answer))
     return answer
-
-
-def _tell(line: str) -> None:
-    print(json.dumps({"told": line}))

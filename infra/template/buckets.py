@@ -1,7 +1,6 @@
 """The buckets, and what their own policies refuse whatever a role was given."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aws_cdk import Duration
@@ -19,100 +18,82 @@ from pipelines.environment import Environment
 ARTIFACT_LIFE: Mapping[str, int] = {f"{CHECKPOINTS}/": 14, "tuning/": 60, "training/": 400, "runs/": 400}
 _KEY_HEADER = "s3:x-amz-server-side-encryption-aws-kms-key-id"
 _ENCRYPTION_HEADER = "s3:x-amz-server-side-encryption"
-_JOBS = (*ROLES, "pipeline")
-_DELETING = "s3:DeleteObject DeleteObjectVersion PutLifecycleConfiguration PutBucketPolicy DeleteBucketPolicy"
+_DELETING = "s3:DeleteObject DeleteObjectVersion"
+_CHANGING = f"{_DELETING} PutLifecycleConfiguration PutBucketPolicy DeleteBucketPolicy"
+_DECISIONS = "registry/*/decisions/*"
 
 
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    data: Any
-    artifacts: Any
-    releases: Any
-
-
-def add_buckets(stack: Any, environment: Environment, key: Any) -> Buckets:
+def add_buckets(stack: Any, environment: Environment, key: Any) -> Any:
+    """Add the buckets, and return the one of artefacts."""
     scope = Construct(stack, "Buckets")
-    make = _Maker(scope, environment, key)
-    data = make.bucket("Data", environment.data_bucket, {})
-    artifacts = make.bucket("Artifacts", environment.artifact_bucket, ARTIFACT_LIFE)
-    releases = make.bucket("Releases", environment.release_bucket, {})
-    data.add_to_resource_policy(_nothing_is_deleted_by(environment, data, _JOBS))
-    data.add_to_resource_policy(_immutable(environment, data, "catalogue", "datasets", WITHDRAWN))
-    data.add_to_resource_policy(_operator_erases(environment, data, "labelled"))
-    data.add_to_resource_policy(_appended(data, "WithdrawalsAreAppended", f"{WITHDRAWN}/*"))
-    artifacts.add_to_resource_policy(_nothing_is_deleted_by(environment, artifacts, _JOBS))
-    artifacts.add_to_resource_policy(_immutable(environment, artifacts, "registry", "ledger", "champions"))
-    for statement in _decisions(environment, artifacts):
-        artifacts.add_to_resource_policy(statement)
-    releases.add_to_resource_policy(_immutable(environment, releases, "releases", "channels"))
-    releases.add_to_resource_policy(
-        deny(
-            "PublisherAlone",
-            "s3:PutObject",
-            [releases.arn_for_objects("*")],
-            {"ArnNotEquals": {"aws:PrincipalArn": environment.role_arn("publisher")}},
-        )
+    common: dict[str, Any] = {
+        "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
+        "enforce_ssl": True,
+        "minimum_tls_version": 1.2,
+        "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+        "removal_policy": kept(environment),
+        "versioned": True,
+    }
+    leftovers = s3.LifecycleRule(
+        noncurrent_version_expiration=Duration.days(90), abort_incomplete_multipart_upload_after=Duration.days(7)
     )
-    return Buckets(data, artifacts, releases)
+    logs = s3.Bucket(
+        scope,
+        "AccessLogs",
+        bucket_name=environment.access_log_bucket,
+        encryption=s3.BucketEncryption.S3_MANAGED,  # S3 delivers its logs under no other
+        lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(365)), leftovers],
+        **common,
+    )
 
-
-class _Maker:
-    def __init__(self, scope: Any, environment: Environment, key: Any) -> None:
-        self._scope, self._environment, self._key = scope, environment, key
-        self._logs = s3.Bucket(
+    def add(name: str, bucket_name: str, life: Mapping[str, int] | None = None) -> Any:
+        ends = [s3.LifecycleRule(prefix=p, expiration=Duration.days(days)) for p, days in (life or {}).items()]
+        return s3.Bucket(
             scope,
-            "AccessLogs",
-            bucket_name=f"{environment.project}-access-logs-{environment.account}-{environment.region}",
-            encryption=s3.BucketEncryption.S3_MANAGED,  # S3 delivers its logs under no other
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(365)), _leftovers()],
-            versioned=True,
-            **self._common,
-        )
-
-    @property
-    def _common(self) -> Mapping[str, Any]:
-        return {
-            "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
-            "enforce_ssl": True,
-            "minimum_tls_version": 1.2,
-            "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            "removal_policy": kept(self._environment),
-        }
-
-    def bucket(self, name: str, bucket_name: str, life: Mapping[str, int]) -> Any:
-        bucket = s3.Bucket(
-            self._scope,
             name,
             bucket_name=bucket_name,
             encryption=s3.BucketEncryption.KMS,
-            encryption_key=self._key,
+            encryption_key=key,
             bucket_key_enabled=True,
-            versioned=True,
-            server_access_logs_bucket=self._logs,
+            server_access_logs_bucket=logs,
             server_access_logs_prefix=f"{name.lower()}/",
-            lifecycle_rules=[
-                _leftovers(),
-                *(s3.LifecycleRule(prefix=p, expiration=Duration.days(days)) for p, days in life.items()),
-            ],
-            **self._common,
+            lifecycle_rules=[leftovers, *ends],
+            **common,
         )
-        written_by_service = [f"{CHECKPOINTS}/*"] if f"{CHECKPOINTS}/" in life else []
-        for statement in _only_our_key(bucket, self._key.key_arn, written_by_service):
+
+    data = add("Data", environment.data_bucket)
+    artifacts = add("Artifacts", environment.artifact_bucket, ARTIFACT_LIFE)
+    releases = add("Releases", environment.release_bucket)
+    refused = {
+        data: [
+            *_only_our_key(data, key.key_arn),
+            _nothing_is_deleted_by_jobs(environment, data),
+            _immutable(environment, data, "catalogue", "datasets", WITHDRAWN),
+            _operator_erases(environment, data, "labelled"),
+            _appended(data, "WithdrawalsAreAppended", f"{WITHDRAWN}/*"),
+        ],
+        artifacts: [
+            # Of a checkpoint's headers SageMaker decides: a request can name no key for it.
+            *_only_our_key(artifacts, key.key_arn, unnamed_allowed=[f"{CHECKPOINTS}/*"]),
+            _nothing_is_deleted_by_jobs(environment, artifacts),
+            _immutable(environment, artifacts, "registry", "ledger", "champions"),
+            _written_by(environment, artifacts, "ApproverAlone", "approver", _DECISIONS),
+            _appended(artifacts, "DecisionsAreAppended", _DECISIONS),
+        ],
+        releases: [
+            *_only_our_key(releases, key.key_arn),
+            _immutable(environment, releases, "releases", "channels"),
+            _written_by(environment, releases, "PublisherAlone", "publisher", "*"),
+        ],
+    }
+    for bucket, statements in refused.items():
+        for statement in statements:
             bucket.add_to_resource_policy(statement)
-        return bucket
+    return artifacts
 
 
-def _leftovers() -> Any:
-    return s3.LifecycleRule(
-        noncurrent_version_expiration=Duration.days(90), abort_incomplete_multipart_upload_after=Duration.days(7)
-    )
-
-
-def _only_our_key(bucket: Any, key_arn: str, unnamed_allowed: Sequence[str]) -> list[Any]:
-    """Refuse objects under another key. Without any header the bucket's default encryption takes the right one.
-
-    Of what lies under `unnamed_allowed` SageMaker decides the headers: a checkpoint's request can name no key.
-    """
+def _only_our_key(bucket: Any, key_arn: str, unnamed_allowed: Sequence[str] = ()) -> list[Any]:
+    """Refuse objects under another key. Without any header the bucket's default encryption takes the right one."""
     everything = [bucket.arn_for_objects("*")]
     another = {"StringNotEquals": {_KEY_HEADER: key_arn}, "Null": {_KEY_HEADER: "false"}}
     # An algorithm without a key would be AES256, or KMS with the account's default key.
@@ -123,25 +104,15 @@ def _only_our_key(bucket: Any, key_arn: str, unnamed_allowed: Sequence[str]) -> 
     ]
 
 
-def _nothing_is_deleted_by(environment: Environment, bucket: Any, duties: tuple[str, ...]) -> Any:
-    roles = [environment.role_arn(duty) for duty in duties]
-    return deny(
-        "JobsDeleteNothing",
-        _DELETING,
-        [bucket.bucket_arn, bucket.arn_for_objects("*")],
-        {"ArnEquals": {"aws:PrincipalArn": roles}},
-    )
+def _nothing_is_deleted_by_jobs(environment: Environment, bucket: Any) -> Any:
+    jobs = {"ArnEquals": {"aws:PrincipalArn": [environment.role_arn(duty) for duty in (*ROLES, "pipeline")]}}
+    return deny("JobsDeleteNothing", _CHANGING, [bucket.bucket_arn, bucket.arn_for_objects("*")], jobs)
 
 
 def _immutable(environment: Environment, bucket: Any, *prefixes: str) -> Any:
     """No role of the deployment removes what others have to find: people with an administrator's role may."""
-    ours = environment.role_arn("*")
-    return deny(
-        "KeptForEver",
-        "s3:DeleteObject DeleteObjectVersion",
-        [bucket.arn_for_objects(f"{prefix}/*") for prefix in prefixes],
-        {"ArnLike": {"aws:PrincipalArn": ours}},
-    )
+    ours = {"ArnLike": {"aws:PrincipalArn": environment.role_arn("*")}}
+    return deny("KeptForEver", _DELETING, [bucket.arn_for_objects(f"{prefix}/*") for prefix in prefixes], ours)
 
 
 def _operator_erases(environment: Environment, bucket: Any, prefix: str) -> Any:
@@ -150,8 +121,7 @@ def _operator_erases(environment: Environment, bucket: Any, prefix: str) -> Any:
         "ArnLike": {"aws:PrincipalArn": environment.role_arn("*")},
         "ArnNotEquals": {"aws:PrincipalArn": environment.role_arn("operator")},
     }
-    actions = "s3:DeleteObject DeleteObjectVersion"
-    return deny("OperatorAloneErases", actions, [bucket.arn_for_objects(f"{prefix}/*")], others)
+    return deny("OperatorAloneErases", _DELETING, [bucket.arn_for_objects(f"{prefix}/*")], others)
 
 
 def _appended(bucket: Any, sid: str, key: str) -> Any:
@@ -159,11 +129,7 @@ def _appended(bucket: Any, sid: str, key: str) -> Any:
     return deny(sid, "s3:PutObject", [bucket.arn_for_objects(key)], {"Null": {"s3:if-none-match": "true"}})
 
 
-def _decisions(environment: Environment, bucket: Any) -> list[Any]:
-    """Refuse decisions that are not a person's, and a second one of the same number."""
-    decisions = [bucket.arn_for_objects("registry/*/decisions/*")]
-    approver = {"ArnNotEquals": {"aws:PrincipalArn": environment.role_arn("approver")}}
-    return [
-        deny("ApproverAlone", "s3:PutObject", decisions, approver),
-        _appended(bucket, "DecisionsAreAppended", "registry/*/decisions/*"),
-    ]
+def _written_by(environment: Environment, bucket: Any, sid: str, duty: str, key: str) -> Any:
+    """Refuse to write to all but one role."""
+    others = {"ArnNotEquals": {"aws:PrincipalArn": environment.role_arn(duty)}}
+    return deny(sid, "s3:PutObject", [bucket.arn_for_objects(key)], others)

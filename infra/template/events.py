@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from aws_cdk import aws_events as events
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as functions
 from constructs import Construct
 
 from infra.template.functions import Function
+from infra.template.statements import allow
 from pipelines.definition.step_table import CONVERT, REJECTIONS
 from pipelines.environment import Environment
 
@@ -21,142 +21,101 @@ def rule_name(environment: Environment, rule: str) -> str:
     return f"{environment.project}-{rule}"
 
 
-def add_approval(stack: Any, environment: Environment, publisher: Function) -> None:
-    """Call the publisher for each version that was approved; one that was rejected is nothing to release."""
-    _call(
-        Construct(stack, "Approval"),
-        environment,
-        APPROVED,
-        kind="SageMaker Model Package State Change",
-        detail={
-            "ModelPackageGroupName": [environment.model_package_group],
-            "ModelApprovalStatus": ["Approved"],
-        },
-        function=publisher,
-    )
+def add_calls(stack: Any, environment: Environment, *, publisher: Function, recorder: Function) -> None:
+    """Call the publisher for each version that was approved, and the recorder for each execution that has ended.
 
-
-def add_recording(stack: Any, environment: Environment, recorder: Function) -> None:
-    """Call the recorder for each execution that has ended, however it did."""
-    _call(
-        Construct(stack, "Recording"),
-        environment,
-        ENDED,
-        kind=_EXECUTION,
-        detail={
-            "pipelineArn": [environment.pipeline_arn],
-            "currentPipelineExecutionStatus": ["Succeeded", "Failed", "Stopped"],
-        },
-        function=recorder,
-    )
-
-
-def _call(
-    scope: Any, environment: Environment, name: str, *, kind: str, detail: Mapping[str, Any], function: Function
-) -> None:
-    rule = events.CfnRule(
-        scope,
-        "Rule",
-        name=rule_name(environment, name),
-        description=f"Calls {function.name}",
-        event_pattern={"source": ["aws.sagemaker"], "detail-type": [kind], "detail": detail},
-        targets=[
-            events.CfnRule.TargetProperty(
-                id="function",
-                arn=function.arn,
-                dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=function.dead_letters.queue_arn),
-                retry_policy=_RETRY,
-            )
-        ],
-    )
-    functions.CfnPermission(
-        scope,
-        "MayCall",
-        action="lambda:InvokeFunction",
-        function_name=function.resource.ref,
-        principal="events.amazonaws.com",
-        source_arn=rule.attr_arn,
-    )
-    _accept_letters(function.dead_letters, environment, name)
+    A version that was rejected is nothing to release.
+    """
+    group = {"ModelPackageGroupName": [environment.model_package_group], "ModelApprovalStatus": ["Approved"]}
+    ended = {
+        "pipelineArn": [environment.pipeline_arn],
+        "currentPipelineExecutionStatus": ["Succeeded", "Failed", "Stopped"],
+    }
+    for what, name, kind, detail, function in (
+        ("Approval", APPROVED, "SageMaker Model Package State Change", group, publisher),
+        ("Recording", ENDED, _EXECUTION, ended, recorder),
+    ):
+        scope = Construct(stack, what)
+        rule = _rule(
+            scope,
+            environment,
+            name,
+            construct="Rule",
+            description=f"Calls {function.name}",
+            pattern={"detail-type": [kind], "detail": detail},
+            target={"id": "function", "arn": function.arn},
+            dead_letters=function.dead_letters,
+        )
+        functions.CfnPermission(
+            scope,
+            "MayCall",
+            action="lambda:InvokeFunction",
+            function_name=function.resource.ref,
+            principal="events.amazonaws.com",
+            source_arn=rule.attr_arn,
+        )
 
 
 def add_alerts(stack: Any, environment: Environment, topic_arn: str, dead_letters: Any) -> None:
     """Tell people in a sentence of executions that failed and of candidates that the gate has rejected."""
-    scope = Construct(stack, "Ends")
-    name = environment.project
-    _tell(
-        scope,
-        environment,
+    scope, status = Construct(stack, "Ends"), f"`tilegate status --env {environment.name}`"
+
+    def tell(name: str, kind: str, detail: Mapping[str, Any], sentence: str, **paths: str) -> None:
+        transformer = events.CfnRule.InputTransformerProperty(
+            input_paths_map={"execution": "$.detail.pipelineExecutionArn", **paths}, input_template=f'"{sentence}"'
+        )
+        _rule(
+            scope,
+            environment,
+            name,
+            construct=name,
+            description=sentence.partition(".")[0],
+            pattern={"detail-type": [kind], "detail": {"pipelineArn": [environment.pipeline_arn], **detail}},
+            target={"id": "alerts", "arn": topic_arn, "input_transformer": transformer},
+            dead_letters=dead_letters,
+        )
+
+    tell(
         FAILED,
-        kind=_EXECUTION,
-        detail={"pipelineArn": [environment.pipeline_arn], "currentPipelineExecutionStatus": ["Failed", "Stopped"]},
-        paths={"execution": "$.detail.pipelineExecutionArn", "status": "$.detail.currentPipelineExecutionStatus"},
-        sentence=f"{name}: the execution <execution> has ended as <status>. "
-        f"`tilegate status --env {environment.name}` tells which step it was and why. "
-        f"{CONVERT.name} also ends like this where no converted model has passed the gate.",
-        topic_arn=topic_arn,
-        dead_letters=dead_letters,
+        _EXECUTION,
+        {"currentPipelineExecutionStatus": ["Failed", "Stopped"]},
+        f"{environment.project}: the execution <execution> has ended as <status>. {status} tells which step it was and "
+        f"why. {CONVERT.name} also ends like this where no converted model has passed the gate.",
+        status="$.detail.currentPipelineExecutionStatus",
     )
-    _tell(
-        scope,
-        environment,
+    tell(
         REJECTED,
-        kind="SageMaker Model Building Pipeline Execution Step Status Change",
-        detail={
-            "pipelineArn": [environment.pipeline_arn],
-            "stepName": list(REJECTIONS),
-            "currentStepStatus": ["Failed"],
-        },
-        paths={"execution": "$.detail.pipelineExecutionArn"},
-        sentence=f"{name}: the gate has rejected the candidate of <execution>. The released model stays. "
-        f"`tilegate status --env {environment.name}` tells the reasons.",
-        topic_arn=topic_arn,
-        dead_letters=dead_letters,
+        "SageMaker Model Building Pipeline Execution Step Status Change",
+        {"stepName": list(REJECTIONS), "currentStepStatus": ["Failed"]},
+        f"{environment.project}: the gate has rejected the candidate of <execution>. The released model stays. "
+        f"{status} tells the reasons.",
     )
 
 
-def _tell(
+def _rule(
     scope: Any,
     environment: Environment,
-    rule: str,
+    name: str,
     *,
-    kind: str,
-    detail: Mapping[str, Any],
-    paths: Mapping[str, str],
-    sentence: str,
-    topic_arn: str,
+    construct: str,
+    description: str,
+    pattern: Mapping[str, Any],
+    target: Mapping[str, Any],
     dead_letters: Any,
-) -> None:
-    events.CfnRule(
+) -> Any:
+    """Add a rule for events of SageMaker; what cannot be delivered goes to the dead letters."""
+    letters = events.CfnRule.DeadLetterConfigProperty(arn=dead_letters.queue_arn)
+    rule = events.CfnRule(
         scope,
-        rule,
-        name=rule_name(environment, rule),
-        description=sentence.partition(".")[0],
-        event_pattern={"source": ["aws.sagemaker"], "detail-type": [kind], "detail": detail},
-        targets=[
-            events.CfnRule.TargetProperty(
-                id="alerts",
-                arn=topic_arn,
-                input_transformer=events.CfnRule.InputTransformerProperty(
-                    input_paths_map=dict(paths), input_template=f'"{sentence}"'
-                ),
-                dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=dead_letters.queue_arn),
-                retry_policy=_RETRY,
-            )
-        ],
+        construct,
+        name=rule_name(environment, name),
+        description=description,
+        event_pattern={"source": ["aws.sagemaker"], **pattern},
+        targets=[events.CfnRule.TargetProperty(dead_letter_config=letters, retry_policy=_RETRY, **target)],
     )
-    _accept_letters(dead_letters, environment, rule)
-
-
-def _accept_letters(queue: Any, environment: Environment, rule: str) -> None:
-    queue.add_to_resource_policy(
-        iam.PolicyStatement(
-            sid=f"From{rule.title().replace('-', '')}",
-            principals=[iam.ServicePrincipal("events.amazonaws.com")],
-            actions=["sqs:SendMessage"],
-            resources=[queue.queue_arn],
-            conditions={
-                "ArnEquals": {"aws:SourceArn": environment.arn("events", f"rule/{rule_name(environment, rule)}")}
-            },
-        )
+    source = {"ArnEquals": {"aws:SourceArn": environment.arn("events", f"rule/{rule_name(environment, name)}")}}
+    sid = f"From{name.title().replace('-', '')}"
+    dead_letters.add_to_resource_policy(
+        allow(sid, "sqs:SendMessage", [dead_letters.queue_arn], source, service="events")
     )
+    return rule

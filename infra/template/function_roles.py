@@ -22,49 +22,40 @@ _BUNDLE = f"runs/*/{CONVERT.name}/bundle"
 def add_function_roles(stack: Any, environment: Environment, keys: Any, may_record: Any) -> Mapping[str, Any]:
     """Return the roles of the functions: starter, publisher and recorder."""
     scope = Construct(stack, "FunctionRoles")
-    # A function's own ARN as source would be a circle: the role is made first.
-    starter = service_role(
-        scope, environment, "starter", service="lambda", what="Holds the nights: starts this one pipeline"
-    )
-    publisher = service_role(
-        scope, environment, "publisher", service="lambda", what="Signs releases, and alone writes them"
-    )
-    grant(starter, [*nights(environment, keys.data.key_arn), *_function(environment, "starter", keys)])
-    releases = [f"{environment.release_bucket}/*"]
-    known = [f"{environment.artifact_bucket}/registry/*", f"{environment.artifact_bucket}/{_BUNDLE}/model.tar.gz"]
-    grant(
-        publisher,
-        [
-            *reading(environment, [*known, *releases]),
-            writing(environment, releases),
-            through_s3(environment, keys.data.key_arn),
-            *registry(environment),
-            allow("Sign", "kms:Sign GetPublicKey", [keys.signing.key_arn]),
-            *_function(environment, "publisher", keys),
-        ],
-    )
-    recorder = service_role(
-        scope, environment, "recorder", service="lambda", what="Records executions in MLflow, after they have ended"
-    )
-    recorded = [f"{environment.artifact_bucket}/mlflow/*"]
-    grant(
-        recorder,
-        [
-            *reading(environment, [*_told(environment), *recorded]),
-            writing(environment, recorded),
-            through_s3(environment, keys.data.key_arn),
-            *_following(environment),
-            *_recounting(environment),
-            may_record,
-            *_function(environment, "recorder", keys),
-        ],
-    )
-    return {"starter": starter, "publisher": publisher, "recorder": recorder}
-
-
-def _told(environment: Environment) -> list[str]:
-    """Return where executions tell what they did, and on what data."""
-    return [f"{environment.artifact_bucket}/runs/*", f"{environment.data_bucket}/{DATASETS}/*"]
+    artifacts, through = environment.artifact_bucket, through_s3(environment, keys.data.key_arn)
+    releases, mlflow = [f"{environment.release_bucket}/*"], [f"{artifacts}/mlflow/*"]
+    known = [f"{artifacts}/registry/*", f"{artifacts}/{_BUNDLE}/model.tar.gz"]
+    results = [f"{artifacts}/runs/*", f"{environment.data_bucket}/{DATASETS}/*"]
+    duties = {
+        "starter": ("Holds the nights: starts this one pipeline", nights(environment, keys.data.key_arn)),
+        "publisher": (
+            "Signs releases, and alone writes them",
+            [
+                *reading(environment, [*known, *releases]),
+                writing(environment, releases),
+                through,
+                _registry(environment),
+                allow("Sign", "kms:Sign GetPublicKey", [keys.signing.key_arn]),
+            ],
+        ),
+        "recorder": (
+            "Records executions in MLflow, after they have ended",
+            [
+                *reading(environment, [*results, *mlflow]),
+                writing(environment, mlflow),
+                through,
+                *_following(environment),
+                *_recounting(environment),
+                may_record,
+            ],
+        ),
+    }
+    roles = {}
+    for name, (what, statements) in duties.items():
+        # A function's own ARN as source would be a circle: the role is made first.
+        roles[name] = service_role(scope, environment, name, service="lambda", what=what)
+        grant(roles[name], [*statements, *_function(environment, name, keys.operations.key_arn)])
+    return roles
 
 
 def nights(environment: Environment, key_arn: str) -> list[Any]:
@@ -73,13 +64,13 @@ def nights(environment: Environment, key_arn: str) -> list[Any]:
     into_data = [f"{data}/{prefix}/*" for prefix in ("inbox", "labelled", "catalogue", DATASETS, "plans")]
     known = [f"{data}/{prefix}/*" for prefix in (FACTS, TILES, FEATURES, WITHDRAWN)]
     into_artifacts = [f"{artifacts}/{prefix}/*" for prefix in ("nights", CHAMPIONS, LEDGERS, "weights")]
-    told = [f"{artifacts}/{prefix}/*" for prefix in (LEDGER, "registry", "runs")]
+    results = [f"{artifacts}/{prefix}/*" for prefix in (LEDGER, "registry", "runs")]
     return [
-        *reading(environment, [*into_data, *known, *into_artifacts, *told]),
+        *reading(environment, [*into_data, *known, *into_artifacts, *results]),
         writing(environment, [*into_data, *into_artifacts]),
         allow("EmptyInbox", "s3:DeleteObject", objects(environment, [f"{data}/inbox/*"])),
         through_s3(environment, key_arn),
-        *registry(environment),
+        _registry(environment),
         allow(
             "StartThisPipeline",
             "sagemaker:StartPipelineExecution DescribePipeline ListPipelineExecutions",
@@ -91,43 +82,28 @@ def nights(environment: Environment, key_arn: str) -> list[Any]:
 
 def _following(environment: Environment) -> list[Any]:
     """Allow to see how executions stand, and why one ended."""
+    actions = "sagemaker:DescribePipelineExecution ListPipelineExecutionSteps"
     return [
-        allow(
-            "Follow",
-            "sagemaker:DescribePipelineExecution ListPipelineExecutionSteps",
-            [f"{environment.pipeline_arn}/execution/*"],
-        ),
+        allow("Follow", actions, [f"{environment.pipeline_arn}/execution/*"]),
         allow("FollowJobs", "sagemaker:DescribeProcessingJob", [environment.arn("sagemaker", "processing-job/*")]),
     ]
 
 
 def _recounting(environment: Environment) -> list[Any]:
     """Allow to look at all else that an execution did: its parameters, its trainings, each trial of its tuning."""
+    parameters = "sagemaker:ListPipelineParametersForExecution DescribePipelineDefinitionForExecution"
+    trials = "sagemaker:DescribeHyperParameterTuningJob ListTrainingJobsForHyperParameterTuningJob"
     tunings = environment.arn("sagemaker", "hyper-parameter-tuning-job/*")
     return [
-        allow(
-            "Recount",
-            "sagemaker:ListPipelineParametersForExecution DescribePipelineDefinitionForExecution",
-            [f"{environment.pipeline_arn}/execution/*"],
-        ),
+        allow("Recount", parameters, [f"{environment.pipeline_arn}/execution/*"]),
         allow("RecountTrainings", "sagemaker:DescribeTrainingJob", [environment.arn("sagemaker", "training-job/*")]),
-        allow(
-            "RecountTrials",
-            "sagemaker:DescribeHyperParameterTuningJob ListTrainingJobsForHyperParameterTuningJob",
-            [tunings],
-        ),
+        allow("RecountTrials", trials, [tunings]),
     ]
 
 
-def registry(environment: Environment) -> list[Any]:
-    """Allow to read the registry."""
-    return [
-        allow(
-            "Registry",
-            "sagemaker:DescribeModelPackage DescribeModelPackageGroup ListModelPackages",
-            _packages(environment),
-        )
-    ]
+def _registry(environment: Environment) -> Any:
+    actions = "sagemaker:DescribeModelPackage DescribeModelPackageGroup ListModelPackages"
+    return allow("Registry", actions, _packages(environment))
 
 
 def _packages(environment: Environment) -> list[str]:
@@ -139,13 +115,14 @@ def _packages(environment: Environment) -> list[str]:
     ]
 
 
-def _function(environment: Environment, name: str, keys: Any) -> list[Any]:
+def _function(environment: Environment, name: str, key_arn: str) -> list[Any]:
+    """Allow what every function does: write its log, and leave what it could not do to its dead letters."""
     log = environment.arn("logs", f"log-group:/aws/lambda/{environment.function(name)}:*")
     letters = environment.arn("sqs", f"{environment.function(name)}-dead-letters")
     return [
         allow("Log", "logs:CreateLogStream PutLogEvents", [log]),
         allow("DeadLetters", "sqs:SendMessage", [letters]),
-        allow("KeyOfLetters", "kms:Decrypt GenerateDataKey", [keys.operations.key_arn]),
+        allow("KeyOfLetters", "kms:Decrypt GenerateDataKey", [key_arn]),
     ]
 
 
@@ -153,84 +130,67 @@ def add_people(stack: Any, environment: Environment, options: Options, keys: Any
     """Add the roles that people take on: the approver decides on versions, the operator runs things."""
     scope = Construct(stack, "People")
     artifacts, key_arn = environment.artifact_bucket, keys.data.key_arn
-    approver = _person(
-        scope, environment, "approver", options.approvers, "Decides on model versions, and releases them"
-    )
-    reports = [
-        f"{artifacts}/registry/*",
-        f"{artifacts}/{_BUNDLE}/*",
-        f"{artifacts}/runs/*/{EVALUATE.name}/evaluation/*",
-    ]
     releases, datasets = f"{environment.release_bucket}/*", f"{environment.data_bucket}/{DATASETS}/*"
+    reports = [f"{artifacts}/{place}/*" for place in ("registry", _BUNDLE, f"runs/*/{EVALUATE.name}/evaluation")]
+    public_key = allow("PublicKey", "kms:GetPublicKey Verify", [keys.signing.key_arn])
+    decides = "Decides on model versions, and releases them"
     grant(
-        approver,
+        _person(scope, environment, "approver", options.approvers, decides),
         [
             *reading(environment, [*reports, datasets, releases]),
             writing(environment, [f"{artifacts}/registry/*"]),
             through_s3(environment, key_arn),
-            *registry(environment),
+            _registry(environment),
             allow("Decide", "sagemaker:UpdateModelPackage", _packages(environment)[1:]),
-            *_invoke(environment, "publisher"),
-            allow("PublicKey", "kms:GetPublicKey Verify", [keys.signing.key_arn]),
+            _invoke(environment, "publisher"),
+            public_key,
         ],
     )
-    operator = _person(
-        scope,
-        environment,
-        "operator",
-        options.operators,
-        "Adds data and takes them back, starts, follows and stops runs",
-    )
-    groups = [environment.arn("logs", f"log-group:{name}:*") for name in _logs(environment)]
+    functions = [f"/aws/lambda/{environment.function(name)}" for name in ("starter", "publisher", "recorder")]
+    logs = ["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs", *functions]
+    groups = [environment.arn("logs", f"log-group:{name}:*") for name in logs]
+    stopping, executions = "sagemaker:StopPipelineExecution UpdatePipelineExecution", environment.pipeline_arn
+    runs = "Adds data and takes them back, starts, follows and stops runs"
     grant(
-        operator,
+        _person(scope, environment, "operator", options.operators, runs),
         [
             *nights(environment, key_arn),
-            *_taking_back(environment),
+            *_erasing(environment),
             *_recounting(environment),
             *listing(environment, [releases]),
             allow("ReadReleases", "s3:GetObject", objects(environment, [releases])),
-            allow(
-                "Stop",
-                "sagemaker:StopPipelineExecution UpdatePipelineExecution",
-                [f"{environment.pipeline_arn}/execution/*"],
-            ),
-            *_invoke(environment, "starter"),
+            allow("Stop", stopping, [f"{executions}/execution/*"]),
+            _invoke(environment, "starter"),
             allow("Logs", "logs:DescribeLogStreams GetLogEvents FilterLogEvents", groups),
-            allow("PublicKey", "kms:GetPublicKey Verify", [keys.signing.key_arn]),
+            public_key,
         ],
     )
 
 
-def _taking_back(environment: Environment) -> list[Any]:
+def _erasing(environment: Environment) -> list[Any]:
     """Allow to withdraw batches, and to erase screenshots: old versions too, and pages and tables to be less."""
     data, artifacts = environment.data_bucket, environment.artifact_bucket
     delivered = ("inbox/", "labelled/")
-    looked_at = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES]
-    looked_at += [f"{artifacts}/{prefix}*" for prefix in ARTIFACT_PREFIXES]
-    less = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES if prefix not in delivered]
-    less += [f"{artifacts}/{prefix}*.{kind}" for prefix in ARTIFACT_PREFIXES for kind in ("html", "parquet")]
-    brought = [f"{data}/{prefix}*" for prefix in delivered]
+    readable = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES]
+    readable += [f"{artifacts}/{prefix}*" for prefix in ARTIFACT_PREFIXES]
+    rewritten = [f"{data}/{prefix}*" for prefix in DATA_PREFIXES if prefix not in delivered]
+    rewritten += [f"{artifacts}/{prefix}*.{kind}" for prefix in ARTIFACT_PREFIXES for kind in ("html", "parquet")]
+    deliveries = [f"{data}/{prefix}*" for prefix in delivered]
     pieces = [f"{artifacts}/{prefix}*.tfrecord" for prefix in ARTIFACT_PREFIXES]
     return [
         allow("Withdraw", "s3:PutObject", objects(environment, [f"{data}/{WITHDRAWN}/*"])),
-        allow("Rewrite", "s3:PutObject", objects(environment, less)),
-        allow("EraseVersions", "s3:DeleteObjectVersion", objects(environment, [*less, *pieces, *brought])),
-        allow("ReadVersions", "s3:GetObjectVersion", objects(environment, looked_at)),
-        *listing(environment, looked_at, action="ListBucketVersions"),
+        allow("Rewrite", "s3:PutObject", objects(environment, rewritten)),
+        allow("EraseVersions", "s3:DeleteObjectVersion", objects(environment, [*rewritten, *pieces, *deliveries])),
+        allow("ReadVersions", "s3:GetObjectVersion", objects(environment, readable)),
+        *listing(environment, readable, action="ListBucketVersions"),
         *listing(environment, [f"{data}/{AD_HOC.catalogue}/*"], sid="AdHoc"),
     ]
 
 
-def _logs(environment: Environment) -> list[str]:
-    functions = [f"/aws/lambda/{environment.function(name)}" for name in ("starter", "publisher", "recorder")]
-    return ["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs", *functions]
-
-
-def _invoke(environment: Environment, name: str) -> list[Any]:
-    return [
-        allow("Invoke", "lambda:InvokeFunction", [environment.arn("lambda", f"function:{environment.function(name)}")])
-    ]
+def _invoke(environment: Environment, name: str) -> Any:
+    return allow(
+        "Invoke", "lambda:InvokeFunction", [environment.arn("lambda", f"function:{environment.function(name)}")]
+    )
 
 
 def _person(scope: Any, environment: Environment, duty: str, arns: Sequence[str], what: str) -> Any:

@@ -1,5 +1,6 @@
-"""A Lambda function of the control image, with its log, its dead letters and the alarms that belong to them."""
+"""The Lambda functions of the control image, with their logs and dead letters, and the schedule of the starter."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,16 +8,14 @@ from typing import Any
 from aws_cdk import Duration
 from aws_cdk import aws_lambda as functions
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.options import Options
 from infra.template.keys import kept
-from infra.template.statements import after_grant
+from infra.template.statements import after_grant, allow, grant, service_role
 from pipelines.environment import Environment
-
-_RETRIES = 2
-_OLDEST_EVENT = 6 * 3600
-_FOURTEEN_DAYS = Duration.days(14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ def add_dead_letters(scope: Any, name: str, key: Any) -> Any:
         encryption=sqs.QueueEncryption.KMS,
         encryption_master_key=key,
         enforce_ssl=True,
-        retention_period=_FOURTEEN_DAYS,
+        retention_period=Duration.days(14),
     )
 
 
@@ -90,10 +89,49 @@ def add_function(
         "Delivery",
         function_name=function.ref,
         qualifier="$LATEST",
-        maximum_retry_attempts=_RETRIES,
-        maximum_event_age_in_seconds=_OLDEST_EVENT,
+        maximum_retry_attempts=2,
+        maximum_event_age_in_seconds=6 * 3600,
         destination_config=functions.CfnEventInvokeConfig.DestinationConfigProperty(
             on_failure=functions.CfnEventInvokeConfig.OnFailureProperty(destination=dead_letters.queue_arn)
         ),
     )
     return Function(full, environment.arn("lambda", f"function:{full}"), dead_letters, function)
+
+
+def add_schedule(stack: Any, environment: Environment, options: Options, starter: Function, key: Any) -> None:
+    """Add the schedule; dev's is off unless the options say otherwise."""
+    scope = Construct(stack, "Nightly")
+    group = environment.arn("scheduler", "schedule-group/default")
+    role = service_role(
+        scope, environment, "scheduler", service="scheduler", what="Calls the starter every night", source=group
+    )
+    grant(
+        role,
+        [
+            allow("CallStarter", "lambda:InvokeFunction", [starter.arn]),
+            allow("DeadLetters", "sqs:SendMessage", [starter.dead_letters.queue_arn]),
+            allow("KeyOfLetters", "kms:Decrypt GenerateDataKey", [key.key_arn]),
+        ],
+    )
+    schedule = scheduler.CfnSchedule(
+        scope,
+        "Schedule",
+        name=environment.schedule,
+        description="Asks every night whether there is something new to learn",
+        schedule_expression=options.schedule,
+        schedule_expression_timezone=options.timezone,
+        state="ENABLED" if options.is_scheduled(environment) else "DISABLED",
+        flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+        kms_key_arn=key.key_arn,
+        target=scheduler.CfnSchedule.TargetProperty(
+            arn=starter.arn,
+            role_arn=role.role_arn,
+            input=json.dumps({"reason": ""}),
+            dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=starter.dead_letters.queue_arn),
+            retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
+                maximum_retry_attempts=5, maximum_event_age_in_seconds=4 * 3600
+            ),
+        ),
+    )
+    schedule.add_resource_dependency(starter.resource)
+    after_grant(schedule, role)

@@ -1,16 +1,28 @@
-"""The roles of the jobs and of the pipeline that creates them."""
+"""The roles of the jobs and of the pipeline that creates them.
 
-from collections.abc import Mapping, Sequence
+Their access to S3 is taken from the definition that the jobs run: this, and nothing else, they get. A location is
+`<bucket>/<key>`, where `*` stands for an execution, a job, or whatever lies under a prefix.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from constructs import Construct
 
-from infra.template.access import Access, DefinedAccess
 from infra.template.network import Network
-from infra.template.statements import allow, grant, objects, reading, service_role, through_s3, writing
+from infra.template.statements import allow, grant, reading, service_role, through_s3, writing
+from pipelines.definition.requests import all_steps
+from pipelines.definition.settings import CHAMPIONS, CHECKPOINTS, LEDGERS, Settings
 from pipelines.definition.step_table import ROLES, images
 from pipelines.environment import Environment
+from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, FEATURES_MANIFEST, SHARDS_MANIFEST, TILES
 
+_OUTPUT = re.compile(r"Steps\.(\w+)\.ProcessingOutputConfig\.Outputs\['([\w-]+)'\]\.S3Output\.S3Uri")
+_MODEL = re.compile(r"Steps\.(\w+)\.ModelArtifacts\.S3ModelArtifacts")
+_LISTED_BY_STEP = {SHARDS_MANIFEST: (TILES,), FEATURES_MANIFEST: (FEATURES,)}
+_LISTED_BY_PLAN = ("labelled", "catalogue", DATASETS, FACTS, TILES)
 _LOG_GROUPS = ("ProcessingJobs", "TrainingJobs")
 # SageMaker asks for these to place a job in a network, and refuses a processing job whose role has any of them with a
 # condition or for some resources only. Which network a job is in is told by the conditions on creating it.
@@ -21,34 +33,135 @@ _PLACE = (
 )
 
 
+@dataclass(slots=True)
+class Access:
+    """What one role reads and writes."""
+
+    reads: set[str] = field(default_factory=set)
+    writes: set[str] = field(default_factory=set)
+
+
+class DefinedAccess:
+    """The accesses of a definition that was compiled of `settings`."""
+
+    def __init__(self, definition: Mapping[str, Any], settings: Settings) -> None:
+        self._settings = settings
+        self._steps = {step["Name"]: step for step in all_steps(definition)}
+        self._prefixes = {
+            "DatasetUri": settings.uri(DATASETS, "*"),
+            "PlanUri": settings.uri("plans", "*"),
+            "PretrainedWeightsUri": settings.artifact_uri("weights", "*"),
+            "CheckpointsUri": settings.artifact_uri(CHECKPOINTS, "*"),
+            "ChampionUri": settings.artifact_uri(CHAMPIONS, "*"),
+            "LedgerUri": settings.artifact_uri(LEDGERS, "*"),
+        }
+
+    def of_jobs(self) -> dict[str, Access]:
+        """Return what the jobs of each role do, by the role's ARN."""
+        found: dict[str, Access] = {}
+        for step in self._steps.values():
+            job = step["Arguments"].get("TrainingJobDefinition", step["Arguments"])
+            if "RoleArn" not in job:
+                continue
+            access = found.setdefault(job["RoleArn"], Access())
+            sources = [given["S3Input"] for given in job.get("ProcessingInputs", ())]
+            sources += [channel["DataSource"]["S3DataSource"] for channel in job.get("InputDataConfig", ())]
+            for source in sources:
+                access.reads |= self._input(source)
+            outputs = [made["S3Output"]["S3Uri"] for made in job.get("ProcessingOutputConfig", {}).get("Outputs", ())]
+            outputs += [job["OutputDataConfig"]["S3OutputPath"]] if "OutputDataConfig" in job else []
+            access.writes |= {_location(self._resolved(uri)) for uri in outputs}
+            if "CheckpointConfig" in job:
+                checkpoints = _location(self._resolved(job["CheckpointConfig"]["S3Uri"]))
+                access.reads.add(checkpoints)
+                access.writes.add(checkpoints)
+        return found
+
+    def of_pipeline(self) -> Access:
+        """Return what the pipeline itself reads: property files, and what it registers."""
+        access = Access()
+        for step in self._steps.values():
+            for file in step.get("PropertyFiles", []):
+                access.reads.add(_location(f"{self._output(step['Name'], file['OutputName'])}/{file['FilePath']}"))
+            if step["Type"] == "RegisterModel":
+                access.reads |= {_location(uri) for uri in self._uris(step["Arguments"])}
+        return access
+
+    def _input(self, source: Mapping[str, Any]) -> set[str]:
+        uri = self._resolved(source["S3Uri"])
+        if source["S3DataType"] != "ManifestFile":
+            return {_location(uri)}
+        listed = _LISTED_BY_STEP.get(uri.rpartition("/")[2], _LISTED_BY_PLAN)
+        return {_location(uri), *(_location(self._settings.uri(prefix)) for prefix in listed)}
+
+    def _output(self, step: str, name: str) -> str:
+        outputs = self._steps[step]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+        return self._resolved(next(o["S3Output"]["S3Uri"] for o in outputs if o["OutputName"] == name))
+
+    def _uris(self, value: Any) -> Iterator[str]:
+        """Yield every URI of S3 in a request."""
+        if isinstance(value, list):
+            for item in value:
+                yield from self._uris(item)
+        elif isinstance(value, Mapping):
+            for name, item in value.items():
+                if name in ("ModelDataUrl", "S3Uri"):
+                    yield self._resolved(item)
+                else:
+                    yield from self._uris(item)
+
+    def _resolved(self, value: Any) -> str:
+        """Return a URI with `*` for what only an execution knows; raises ValueError for what is no URI of ours."""
+        if isinstance(value, str):
+            return value
+        if "Std:Join" in value:
+            join = value["Std:Join"]
+            return str(join["On"]).join(self._resolved(part) for part in join["Values"])
+        name = str(value.get("Get", ""))
+        if name.startswith("Execution."):
+            return "*"
+        if name.removeprefix("Parameters.") in self._prefixes:
+            return self._prefixes[name.removeprefix("Parameters.")]
+        if match := _OUTPUT.fullmatch(name):
+            return self._output(match[1], match[2])
+        if match := _MODEL.fullmatch(name):
+            output = self._steps[match[1]]["Arguments"]["OutputDataConfig"]["S3OutputPath"]
+            return f"{self._resolved(output)}/*/output/model.tar.gz"
+        raise ValueError(f"{value} is no location that infra.template.job_roles knows: add what a start may give there")
+
+
+def _location(uri: str) -> str:
+    """Return `<bucket>/<key>`: of an object as it is, of a prefix with all that lies under it."""
+    location = uri.removeprefix("s3://").rstrip("/")
+    is_object = "." in location.rpartition("/")[2]
+    return location if is_object or location.endswith("/*") else f"{location}/*"
+
+
 def add_job_roles(
-    stack: Any, environment: Environment, defined: DefinedAccess, *, network: Network, key: Any
-) -> Mapping[str, Any]:
-    """Return the roles data, training, judge and pipeline; each gets of S3 what the definition's jobs do there."""
+    stack: Any, environment: Environment, defined: DefinedAccess, *, network: Network, key_arn: str
+) -> Any:
+    """Add the roles data, training and judge, each with what the definition's jobs do in S3; return the pipeline's."""
     scope = Construct(stack, "Roles")
     accesses = defined.of_jobs()
-    roles = {}
     for duty, what in ROLES.items():
-        roles[duty] = service_role(scope, environment, duty, service="sagemaker", what=what)
         access = accesses.get(environment.role_arn(duty), Access())
         grant(
-            roles[duty],
+            service_role(scope, environment, duty, service="sagemaker", what=what),
             [
                 *reading(environment, sorted(access.reads)),
                 writing(environment, access.writes),
-                through_s3(environment, key.key_arn),
+                through_s3(environment, key_arn),
                 *_images(environment, images(duty)),
                 *_telling(environment),
-                *_volumes(key.key_arn),
-                allow("KeyOfOutputs", "kms:Encrypt", [key.key_arn]),
+                *_volumes(key_arn),
+                allow("KeyOfOutputs", "kms:Encrypt", [key_arn]),
                 allow("Place", _PLACE, ["*"]),
             ],
         )
-    roles["pipeline"] = service_role(
-        scope, environment, "pipeline", service="sagemaker", what="Runs the pipeline: creates its jobs"
-    )
-    grant(roles["pipeline"], _orchestrating(environment, defined.of_pipeline(), network, key))
-    return roles
+    what = "Runs the pipeline: creates its jobs"
+    pipeline = service_role(scope, environment, "pipeline", service="sagemaker", what=what)
+    grant(pipeline, _orchestrating(environment, defined.of_pipeline(), network, key_arn))
+    return pipeline
 
 
 def _images(environment: Environment, names: Sequence[str]) -> list[Any]:
@@ -77,17 +190,18 @@ def _volumes(key_arn: str) -> list[Any]:
     ]
 
 
-def _orchestrating(environment: Environment, access: Access, network: Network, key: Any) -> list[Any]:
+def _orchestrating(environment: Environment, access: Access, network: Network, key_arn: str) -> list[Any]:
     # The service names jobs after the execution or the step; what may be created is told by conditions, not by names.
-    jobs = [environment.arn("sagemaker", f"{kind}/*") for kind in ("processing-job", "training-job", _TUNING)]
+    kinds = ("processing-job", "training-job", "hyper-parameter-tuning-job")
+    jobs = [environment.arn("sagemaker", f"{kind}/*") for kind in kinds]
+    create, describe, stop = (
+        " ".join(f"{verb}{job}" for job in ("ProcessingJob", "TrainingJob", "HyperParameterTuningJob"))
+        for verb in ("Create", "Describe", "Stop")
+    )
     return [
-        allow("Create", _verbs("Create"), jobs, _as_we_run_jobs(network, key.key_arn)),
-        allow("Follow", f"{_verbs('Describe')} {_verbs('Stop').partition(':')[2]} AddTags ListTags", jobs),
-        allow(
-            "FollowTrials",
-            "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
-            [environment.arn("sagemaker", f"{_TUNING}/*")],
-        ),
+        allow("Create", f"sagemaker:{create}", jobs, _as_we_run_jobs(network, key_arn)),
+        allow("Follow", f"sagemaker:{describe} {stop} AddTags ListTags", jobs),
+        allow("FollowTrials", "sagemaker:ListTrainingJobsForHyperParameterTuningJob", jobs[2:]),
         allow(
             "PassToJobs",
             "iam:PassRole",
@@ -96,18 +210,9 @@ def _orchestrating(environment: Environment, access: Access, network: Network, k
         ),
         *_registering(environment),
         *reading(environment, sorted(access.reads)),
-        through_s3(environment, key.key_arn),
-        *_volumes(key.key_arn),
+        through_s3(environment, key_arn),
+        *_volumes(key_arn),
     ]
-
-
-_TUNING = "hyper-parameter-tuning-job"
-
-
-def _verbs(verb: str) -> str:
-    return "sagemaker:" + " ".join(
-        f"{verb}{job}" for job in ("ProcessingJob", "TrainingJob", "HyperParameterTuningJob")
-    )
 
 
 def _as_we_run_jobs(network: Network, key_arn: str) -> Mapping[str, Mapping[str, Any]]:
@@ -138,19 +243,3 @@ def _registering(environment: Environment) -> list[Any]:
         allow("Registered", "sagemaker:DescribeModelPackage DescribeModelPackageGroup AddTags", [packages, groups]),
         allow("KnowImage", "ecr:BatchGetImage DescribeImages", [image]),
     ]
-
-
-def mlflow_role(scope: Any, environment: Environment, key_arn: str) -> Any:
-    """Return the role under which MLflow keeps its artefacts."""
-    role = service_role(scope, environment, "mlflow", service="sagemaker", what="MLflow's artefacts")
-    places = [f"{environment.artifact_bucket}/mlflow/*"]
-    grant(
-        role,
-        [
-            *reading(environment, places),
-            writing(environment, places),
-            allow("Delete", "s3:DeleteObject", objects(environment, places)),
-            through_s3(environment, key_arn),
-        ],
-    )
-    return role

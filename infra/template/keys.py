@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra.template.statements import allow
 from pipelines.environment import Environment
 
 # All that the account's administrators need of the signing key: neither Sign, nor grants, which could give it away.
@@ -16,7 +17,7 @@ _ADMINISTER = (
     "EnableKey DisableKey PutKeyPolicy TagResource UntagResource UpdateKeyDescription CreateAlias DeleteAlias "
     "UpdateAlias ScheduleKeyDeletion CancelKeyDeletion"
 )
-_TELLING = ("cloudwatch", "events", "budgets")
+_PENDING = Duration.days(30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,68 +47,45 @@ def kept(environment: Environment) -> Any:
 def add_keys(stack: Any, environment: Environment) -> Keys:
     scope = Construct(stack, "Keys")
     return Keys(
-        data=_key(scope, environment, "Data", "data", "Buckets and volumes of jobs"),
+        data=add_key(scope, environment, "Data", "data", "Buckets and volumes of jobs"),
         operations=_operations(scope, environment),
         signing=_signing(scope, environment),
     )
 
 
-def _key(scope: Any, environment: Environment, name: str, alias: str, what: str) -> Any:
+def add_key(scope: Any, environment: Environment, name: str, alias: str, what: str) -> Any:
+    """Add a key that is changed every year."""
     return kms.Key(
         scope,
         name,
         alias=f"alias/{environment.project}-{alias}",
         description=f"{environment.project}: {what}",
         enable_key_rotation=True,
-        pending_window=Duration.days(30),
+        pending_window=_PENDING,
         removal_policy=kept(environment),
     )
 
 
 def _operations(scope: Any, environment: Environment) -> Any:
-    key = _key(scope, environment, "Operations", "operations", "Alerts, dead letters, logs, functions, the schedule")
-    for service in _TELLING:
-        key.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid=f"Telling{service.capitalize()}",
-                principals=[iam.ServicePrincipal(f"{service}.amazonaws.com")],
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                resources=["*"],
-                conditions=source_of(service, environment),
-            )
-        )
-    logs = f"arn:{environment.partition}:logs:{environment.region}:{environment.account}:log-group:*"
-    key.add_to_resource_policy(
-        iam.PolicyStatement(
-            sid="Logs",
-            principals=[iam.ServicePrincipal(f"logs.{environment.region}.amazonaws.com")],
-            actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey"],
-            resources=["*"],
-            conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs}},
-        )
-    )
+    key = add_key(scope, environment, "Operations", "operations", "Alerts, dead letters, logs, functions, the schedule")
+    for service in ("cloudwatch", "events", "budgets"):
+        sid, conditions = f"Telling{service.capitalize()}", source_of(service, environment)
+        key.add_to_resource_policy(allow(sid, "kms:Decrypt GenerateDataKey", ["*"], conditions, service=service))
+    logs = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": environment.arn("logs", "log-group:*")}}
+    actions = "kms:Encrypt Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey"
+    key.add_to_resource_policy(allow("Logs", actions, ["*"], logs, service=f"logs.{environment.region}"))
     return key
 
 
 def _signing(scope: Any, environment: Environment) -> Any:
     """Return the key that signs releases. Its own policy is all there is: IAM alone gives nobody the right to sign."""
-    service, _, names = _ADMINISTER.partition(":")
-    administer = iam.PolicyStatement(
-        sid="Administer",
-        principals=[iam.AccountRootPrincipal()],
-        actions=[f"{service}:{name}" for name in names.split()],
-        resources=["*"],
-    )
-    sign = iam.PolicyStatement(
-        sid="Sign",
-        principals=[iam.AccountRootPrincipal()],
-        actions=["kms:Sign"],
-        resources=["*"],
-        conditions={
-            "ArnEquals": {"aws:PrincipalArn": environment.role_arn("publisher")},
-            "StringEquals": {"kms:SigningAlgorithm": "ECDSA_SHA_256"},
-        },
-    )
+    publisher = {
+        "ArnEquals": {"aws:PrincipalArn": environment.role_arn("publisher")},
+        "StringEquals": {"kms:SigningAlgorithm": "ECDSA_SHA_256"},
+    }
+    statements = [allow("Administer", _ADMINISTER, ["*"]), allow("Sign", "kms:Sign", ["*"], publisher)]
+    for statement in statements:
+        statement.add_account_root_principal()
     return kms.Key(
         scope,
         "Signing",
@@ -115,7 +93,7 @@ def _signing(scope: Any, environment: Environment) -> Any:
         description=f"{environment.project}: signs releases and channels",
         key_spec=kms.KeySpec.ECC_NIST_P256,
         key_usage=kms.KeyUsage.SIGN_VERIFY,
-        pending_window=Duration.days(30),
+        pending_window=_PENDING,
         removal_policy=kept(environment),
-        policy=iam.PolicyDocument(statements=[administer, sign]),
+        policy=iam.PolicyDocument(statements=statements),
     )

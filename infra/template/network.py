@@ -11,12 +11,13 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.template.keys import kept
+from infra.template.statements import allow, grant, objects
 from pipelines.environment import Environment
 from steps.core.common.errors import UserError
 
 _BLOCK = "10.0.0.0/20"
 _SUBNETS = ("10.0.0.0/22", "10.0.4.0/22")
-_HTTPS = 443
+_HTTPS = {"from_port": 443, "to_port": 443}
 # What hosts of a job send each other; with its traffic encrypted, SageMaker's keys and packets (IPsec) as well.
 _EACH_OTHER: Mapping[str, Mapping[str, Any]] = {
     "": {"ip_protocol": "tcp", "from_port": 0, "to_port": 65535},
@@ -29,7 +30,6 @@ _EACH_OTHER: Mapping[str, Mapping[str, Any]] = {
 class Network:
     """Ids that only the deployed stack knows."""
 
-    vpc: str
     subnets: tuple[str, ...]
     security_group: str
 
@@ -37,8 +37,8 @@ class Network:
 def find_s3_prefix_list(ec2_client: Any, region: str) -> str:
     """Return the id of the region's managed prefix list of S3; raises UserError if AWS knows none."""
     name = f"com.amazonaws.{region}.s3"
-    told = ec2_client.describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])
-    found = [str(item["PrefixListId"]) for item in told["PrefixLists"] if item["PrefixListName"] == name]
+    answer = ec2_client.describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])
+    found = [str(item["PrefixListId"]) for item in answer["PrefixLists"] if item["PrefixListName"] == name]
     if not found:
         raise UserError(f"{region} has no managed prefix list {name}: jobs could not reach their buckets there")
     return found[0]
@@ -50,48 +50,42 @@ def add_network(stack: Any, environment: Environment, s3_prefix_list: str, logs_
     table = ec2.CfnRouteTable(scope, "Routes", vpc_id=vpc.ref)
     subnets = []
     for number, block in enumerate(_SUBNETS):
-        zone = Fn.select(number, Fn.get_azs())
         subnet = ec2.CfnSubnet(
             scope,
             f"Subnet{number}",
             vpc_id=vpc.ref,
             cidr_block=block,
-            availability_zone=zone,
+            availability_zone=Fn.select(number, Fn.get_azs()),
             map_public_ip_on_launch=False,
         )
         ec2.CfnSubnetRouteTableAssociation(scope, f"Route{number}", route_table_id=table.ref, subnet_id=subnet.ref)
         subnets.append(subnet.ref)
-    _door_to_s3(scope, environment, vpc.ref, table.ref)
-    _flow_log(scope, environment, vpc.ref, logs_key)
-    return Network(vpc.ref, tuple(subnets), _security_group(scope, environment, vpc.ref, s3_prefix_list))
-
-
-def _door_to_s3(scope: Any, environment: Environment, vpc: str, table: str) -> None:
-    buckets = (environment.data_bucket, environment.artifact_bucket)
-    arns = [f"arn:{environment.partition}:s3:::{bucket}{rest}" for bucket in buckets for rest in ("", "/*")]
-    policy = iam.PolicyDocument(
-        statements=[
-            iam.PolicyStatement(
-                sid="OurBuckets",
-                principals=[iam.AnyPrincipal()],
-                actions=["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket"],
-                resources=arns,
-                conditions={"StringEquals": {"aws:PrincipalAccount": environment.account}},
-            )
-        ]
-    )
     ec2.CfnVPCEndpoint(
         scope,
         "S3",
-        vpc_id=vpc,
+        vpc_id=vpc.ref,
         vpc_endpoint_type="Gateway",
         service_name=f"com.amazonaws.{environment.region}.s3",
-        route_table_ids=[table],
-        policy_document=policy,
+        route_table_ids=[table.ref],
+        policy_document=_our_buckets(environment),
     )
+    _add_flow_log(scope, environment, vpc.ref, logs_key)
+    return Network(tuple(subnets), _add_security_group(scope, environment, vpc.ref, s3_prefix_list))
 
 
-def _security_group(scope: Any, environment: Environment, vpc: str, s3_prefix_list: str) -> str:
+def _our_buckets(environment: Environment) -> Any:
+    places = [bucket + rest for bucket in (environment.data_bucket, environment.artifact_bucket) for rest in ("", "/*")]
+    statement = iam.PolicyStatement(
+        sid="OurBuckets",
+        principals=[iam.AnyPrincipal()],
+        actions=["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket"],
+        resources=objects(environment, places),
+        conditions={"StringEquals": {"aws:PrincipalAccount": environment.account}},
+    )
+    return iam.PolicyDocument(statements=[statement])
+
+
+def _add_security_group(scope: Any, environment: Environment, vpc: str, s3_prefix_list: str) -> str:
     """Hosts of one job reach each other and S3; nobody reaches them, and they reach nobody else."""
     group = ec2.CfnSecurityGroup(
         scope,
@@ -100,11 +94,7 @@ def _security_group(scope: Any, environment: Environment, vpc: str, s3_prefix_li
         group_description=f"Jobs of {environment.project}: each other and S3",
         security_group_egress=[
             ec2.CfnSecurityGroup.EgressProperty(
-                ip_protocol="tcp",
-                from_port=_HTTPS,
-                to_port=_HTTPS,
-                destination_prefix_list_id=s3_prefix_list,
-                description="S3",
+                destination_prefix_list_id=s3_prefix_list, description="S3", ip_protocol="tcp", **_HTTPS
             )
         ],
     )
@@ -117,7 +107,7 @@ def _security_group(scope: Any, environment: Environment, vpc: str, s3_prefix_li
     return str(group.attr_group_id)
 
 
-def _flow_log(scope: Any, environment: Environment, vpc: str, key: Any) -> None:
+def _add_flow_log(scope: Any, environment: Environment, vpc: str, key: Any) -> None:
     group = logs.LogGroup(
         scope,
         "FlowLogs",
@@ -134,19 +124,8 @@ def _flow_log(scope: Any, environment: Environment, vpc: str, key: Any) -> None:
             "vpc-flow-logs.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": environment.account}}
         ),
     )
-    iam.Policy(
-        role,
-        "Duty",
-        roles=[role],
-        statements=[
-            iam.PolicyStatement(
-                sid="Write",
-                actions=["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
-                resources=[group.log_group_arn],
-            ),
-            iam.PolicyStatement(sid="Find", actions=["logs:DescribeLogGroups"], resources=["*"]),
-        ],
-    )
+    writing = "logs:CreateLogStream PutLogEvents DescribeLogStreams"
+    grant(role, [allow("Write", writing, [group.log_group_arn]), allow("Find", "logs:DescribeLogGroups", ["*"])])
     ec2.CfnFlowLog(
         scope,
         "FlowLog",

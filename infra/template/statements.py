@@ -10,9 +10,14 @@ from pipelines.environment import Environment
 Conditions = Mapping[str, Mapping[str, Any]]
 
 
-def allow(sid: str, actions: str, resources: Iterable[str], conditions: Conditions | None = None) -> Any:
-    """`actions` are of one service: `"s3:GetObject PutObject"`."""
-    return _statement(iam.Effect.ALLOW, sid, actions, resources, conditions)
+def allow(
+    sid: str, actions: str, resources: Iterable[str], conditions: Conditions | None = None, *, service: str = ""
+) -> Any:
+    """`actions` are of one service: `"s3:GetObject PutObject"`. With `service` it is of a resource's own policy."""
+    statement = _statement(iam.Effect.ALLOW, sid, actions, resources, conditions)
+    if service:
+        statement.add_service_principal(f"{service}.amazonaws.com")
+    return statement
 
 
 def deny(
@@ -55,27 +60,17 @@ def listing(
         bucket, _, key = location.partition("/")
         folder = key.removesuffix("*").rstrip("/")
         prefixes.setdefault(bucket, set()).update({folder, key} if folder else {"", "*"})
-    return [
-        allow(
-            f"{action.replace('Bucket', '')}{_duty(environment, bucket).capitalize()}{sid}",
-            f"s3:{action}",
-            objects(environment, [bucket]),
-            {"StringLikeIfExists": {"s3:prefix": sorted(wanted)}},
-        )
-        for bucket, wanted in sorted(prefixes.items())
-    ]
-
-
-def _duty(environment: Environment, bucket: str) -> str:
-    """Return what a bucket is for: data, artifacts, releases."""
-    return bucket.removeprefix(f"{environment.project}-").partition("-")[0]
+    found = []
+    for bucket, wanted in sorted(prefixes.items()):
+        duty = bucket.removeprefix(f"{environment.project}-").partition("-")[0]
+        condition = {"StringLikeIfExists": {"s3:prefix": sorted(wanted)}}
+        name = f"{action.replace('Bucket', '')}{duty.capitalize()}{sid}"
+        found.append(allow(name, f"s3:{action}", objects(environment, [bucket]), condition))
+    return found
 
 
 def reading(environment: Environment, locations: Sequence[str]) -> list[Any]:
-    return [
-        allow("Read", "s3:GetObject", objects(environment, locations)),
-        *listing(environment, locations),
-    ]
+    return [allow("Read", "s3:GetObject", objects(environment, locations)), *listing(environment, locations)]
 
 
 def writing(environment: Environment, locations: Iterable[str]) -> Any:

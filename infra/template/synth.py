@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.options import Images, Options
+from pipelines.definition.compiler import variables
 from pipelines.environment import Environment
 from steps.core.common.scratch import scratch
 
@@ -68,17 +69,8 @@ def toolkit(*, validate: bool) -> Iterator[None]:
         "CDK_VALIDATION": str(validate).lower(),
         "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "true",
     }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
     # jsii's interfaces name some arguments otherwise than its classes do: typeguard 4 takes that for an error, 2 does
     # not (and has no such switch). JavaScript checks the values itself.
     unchecked = getattr(typeguard, "suppress_type_checks", nullcontext)
-    try:
-        with unchecked():
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    with variables(wanted), unchecked():
+        yield

@@ -1,14 +1,21 @@
 """Managed MLflow, the serverless app or a server of one's own, and the function that records executions in it."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from infra.options import Options
-from infra.template.job_roles import mlflow_role
-from infra.template.statements import after_grant, allow
+from infra.template.statements import (
+    after_grant,
+    allow,
+    grant,
+    objects,
+    reading,
+    service_role,
+    through_s3,
+    writing,
+)
 from pipelines.environment import Environment
 
 # What recording does in a server; an app knows one permission for its whole API.
@@ -19,18 +26,23 @@ _RECORDING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Tracking:
-    """`arn` is MLflow's tracking URI as well; `may_record` is what its writer has to be allowed there."""
+def add_tracking(stack: Any, environment: Environment, options: Options, key_arn: str) -> tuple[str, Any]:
+    """Add MLflow; return its ARN, which is its tracking URI as well, and the statement that lets a role record in it.
 
-    arn: str
-    may_record: Any
-
-
-def add_tracking(stack: Any, environment: Environment, options: Options, key_arn: str) -> Tracking:
-    """Add MLflow. Registered models are SageMaker's business: MLflow's own registry is not mirrored into it."""
+    Registered models are SageMaker's business: MLflow's own registry is not mirrored into it.
+    """
     scope = Construct(stack, "Tracking")
-    role = mlflow_role(scope, environment, key_arn)
+    role = service_role(scope, environment, "mlflow", service="sagemaker", what="MLflow's artefacts")
+    places = [f"{environment.artifact_bucket}/mlflow/*"]
+    grant(
+        role,
+        [
+            *reading(environment, places),
+            writing(environment, places),
+            allow("Delete", "s3:DeleteObject", objects(environment, places)),
+            through_s3(environment, key_arn),
+        ],
+    )
     artifacts = f"s3://{environment.artifact_bucket}/mlflow"
     resource: Any
     if options.mlflow == "app":
@@ -55,4 +67,4 @@ def add_tracking(stack: Any, environment: Environment, options: Options, key_arn
         )
         arn, actions = environment.arn("sagemaker", f"mlflow-tracking-server/{environment.mlflow}"), _RECORDING
     after_grant(resource, role)
-    return Tracking(arn, allow("RecordInMlflow", actions, [arn]))
+    return arn, allow("RecordInMlflow", actions, [arn])

@@ -38,6 +38,19 @@ _SENTENCES = {
 }
 
 
+# What to say where no answer came, by the names of botocore's exceptions; {} stands for its words.
+_TROUBLE = {
+    ("NoCredentialsError", "PartialCredentialsError"): "there are no (or not all) AWS credentials ({}); sign in, for "
+    "example with `aws sso login`, or set AWS_PROFILE",
+    ("TokenRetrievalError", "SSOError", "CredentialRetrievalError"): "the AWS session cannot be renewed ({}); sign in "
+    "again",
+    ("ProfileNotFound",): "{}; AWS_PROFILE has to name a profile of your AWS configuration",
+    ("NoRegionError",): "no AWS region is chosen; give --region or set AWS_REGION",
+    ("HTTPClientError", "ConnectionError"): "AWS cannot be reached ({}); look at the network, then try again",
+    ("ParamValidationError",): "AWS would refuse the request: {}",
+}
+
+
 @contextmanager
 def aws_errors(what: str) -> Iterator[None]:
     """Raise UserError for what botocore raises; `what` says what was being done ("start the pipeline tilegate-dev")."""
@@ -46,35 +59,17 @@ def aws_errors(what: str) -> Iterator[None]:
     try:
         yield
     except exceptions.ClientError as error:
-        raise UserError(f"cannot {what}: {_said(error)}") from None
-    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
-        raise UserError(
-            f"cannot {what}: there are no (or not all) AWS credentials ({error}); sign in, for example with "
-            "`aws sso login`, or set AWS_PROFILE"
-        ) from None
-    except (
-        exceptions.TokenRetrievalError,
-        exceptions.SSOError,
-        exceptions.CredentialRetrievalError,
-    ) as error:
-        raise UserError(f"cannot {what}: the AWS session cannot be renewed ({error}); sign in again") from None
-    except exceptions.ProfileNotFound as error:
-        raise UserError(
-            f"cannot {what}: {error}; AWS_PROFILE has to name a profile of your AWS configuration"
-        ) from None
-    except exceptions.NoRegionError:
-        raise UserError(f"cannot {what}: no AWS region is chosen; give --region or set AWS_REGION") from None
-    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
-        raise UserError(
-            f"cannot {what}: AWS cannot be reached ({error}); look at the network, then try again"
-        ) from None
-    except exceptions.ParamValidationError as error:
-        raise UserError(f"cannot {what}: AWS would refuse the request: {' '.join(str(error).split())}") from None
+        raise UserError(f"cannot {what}: {_sentence(error)}") from None
+    except exceptions.BotoCoreError as error:
+        for names, sentence in _TROUBLE.items():
+            if isinstance(error, tuple(getattr(exceptions, name) for name in names)):
+                raise UserError(f"cannot {what}: {sentence.format(' '.join(str(error).split()))}") from None
+        raise
 
 
-def _said(error: Any) -> str:
-    told = error.response.get("Error", {})
-    code, message = str(told.get("Code", "")), " ".join(str(told.get("Message", "")).split())
+def _sentence(error: Any) -> str:
+    details = error.response.get("Error", {})
+    code, message = str(details.get("Code", "")), " ".join(str(details.get("Message", "")).split())
     if code in _DENIED_CODES:
         return _denied(error.operation_name, message)
     if "does not exist" in message:

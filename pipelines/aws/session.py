@@ -35,10 +35,10 @@ class Deployment:
         name = self.environment.function(function)
         with aws_errors(f"call {name}"):
             answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(dict(request)).encode())
-            told = json.loads(answer["Payload"].read() or b"{}")
+            result = json.loads(answer["Payload"].read() or b"{}")
         if answer.get("FunctionError"):
-            raise UserError(f"{name} failed ({told.get('errorMessage', told)}); its log tells more")
-        return dict(told)
+            raise UserError(f"{name} failed ({result.get('errorMessage', result)}); its log tells more")
+        return dict(result)
 
 
 def open_environment(name: str, region: str | None = None) -> Deployment:
@@ -47,11 +47,12 @@ def open_environment(name: str, region: str | None = None) -> Deployment:
     Raises UserError without usable credentials or a region.
     """
     import boto3
+    from botocore.exceptions import NoRegionError
 
     with aws_errors(f"open {name}"):
         session = boto3.Session(region_name=region)
         if not session.region_name:
-            raise UserError(f"cannot open {name}: no AWS region is chosen; give --region or set AWS_REGION")
+            raise NoRegionError
         caller = _client(session, "sts").get_caller_identity()
     partition = str(caller["Arn"]).split(":")[1]
     return Deployment(

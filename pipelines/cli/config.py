@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from pipelines.cli.parameters import PARAMETERS, SECTIONS, key_of
+from pipelines.cli.parameters import PARAMETERS, SECTIONS
+from pipelines.definition.parameters import key_of
 from pipelines.environment import LOCAL
 from steps.core.common.choices import NO, YES
 

@@ -7,7 +7,8 @@ import click
 
 from pipelines.cli.command import command
 from pipelines.cli.config import FILE_NAME, toml
-from pipelines.cli.parameters import PARAMETERS, SECTIONS, help_of, key_of
+from pipelines.cli.parameters import PARAMETERS, SECTIONS, help_of
+from pipelines.definition.parameters import key_of
 from steps.core.dataset.classes import AUTO, Classes
 
 SCREENSHOTS = "screenshots"

@@ -1,12 +1,11 @@
 """The options of a run's parameters, and the sections in which the help of `run`, `start` and `nightly` shows them."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from pipelines.definition.parameters import SAMPLE_PARAMETERS, Parameter, pipeline_parameters
+from pipelines.definition.parameters import SAMPLE_PARAMETERS, Parameter, key_of, pipeline_parameters
 from pipelines.definition.settings import Settings
 from steps.core.common.choices import NO, YES
 
@@ -48,11 +47,6 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "TrainingInstanceCount",
     ),
 }
-
-
-def key_of(name: str) -> str:
-    """Return how a configuration file calls a parameter, and its flag after the dashes: `max-fpr`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
 
 def parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -20,6 +20,8 @@ from steps.core.common.files import write_text
 _OFFLINE = {
     "AWS_ACCESS_KEY_ID": "offline",
     "AWS_SECRET_ACCESS_KEY": "offline",
+    "AWS_SESSION_TOKEN": None,
+    "AWS_PROFILE": None,
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -28,12 +30,26 @@ _OFFLINE = {
 
 
 @contextmanager
-def _offline(region: str) -> Iterator[None]:
-    wanted = _OFFLINE | {"AWS_DEFAULT_REGION": region, "AWS_REGION": region}
-    before = {name: os.environ.get(name) for name in [*wanted, "AWS_PROFILE", "AWS_SESSION_TOKEN"]}
-    os.environ.update(wanted)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        os.environ.pop(name, None)
+def variables(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables, or remove those with None, and put all back at the end."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -42,16 +58,12 @@ def _offline(region: str) -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def compile_pipeline(settings: Settings) -> str:
     """Return the pipeline-definition JSON, keys sorted, ending in a newline; takes some seconds of SDK imports."""
-    with _offline(settings.region):
+    region = {"AWS_DEFAULT_REGION": settings.region, "AWS_REGION": settings.region}
+    with variables(_OFFLINE | region), _silence():
         import boto3
         from sagemaker.core.local.local_session import LocalSagemakerClient
         from sagemaker.core.telemetry import telemetry_logging

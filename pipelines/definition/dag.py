@@ -7,31 +7,36 @@ CheckFalsePositiveRate, which leads to ConvertToTFLite and RegisterModel, or to 
 from collections.abc import Mapping
 from typing import Any
 
+from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.core.workflow.conditions import (
     ConditionEquals,
     ConditionGreaterThanOrEqualTo,
     ConditionLessThanOrEqualTo,
     ConditionOr,
 )
+from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.properties import PropertyFile
-from sagemaker.mlops.workflow import ConditionStep, FailStep, Pipeline
+from sagemaker.mlops.workflow import ConditionStep, FailStep, ModelStep, Pipeline
+from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train.configs import InputData
 
-from pipelines.definition.jobs import OUTPUT, Jobs, listed_channel, output_of
-from pipelines.definition.registration import conversion_and_registration
+from pipelines.definition.jobs import Jobs, listed_channel, output_of
 from pipelines.definition.settings import Settings
 from pipelines.definition.step_table import (
     CHECK,
     CHECK_DATA,
+    CONVERT,
     EVALUATE,
     INDEX,
     PREPROCESS,
+    REGISTER,
     REJECT,
     REJECT_DATA,
     VALIDATE,
 )
 from pipelines.definition.tuning_and_training import training_step, tuning_step
+from steps.convert.summary import SUMMARY, SUMMARY_FILE
 from steps.core.common.choices import YES
 from steps.core.dataset.plan import (
     CUT_OBJECTS,
@@ -44,19 +49,11 @@ from steps.core.dataset.plan import (
 )
 from steps.core.dataset.tables import VALIDATION
 
-# What both judging programs are told, by their flags.
-_LIMITS = {
-    "max-fpr": "MaxFpr",
-    "min-tpr": "MinTpr",
-    "champion-rule": "ChampionRule",
-    "max-fpr-increase": "MaxFprIncrease",
-    "max-tpr-decrease": "MaxTprDecrease",
-    "phones": "Phones",
-    "screenshots-per-day": "ScreenshotsPerDay",
-    "review-seconds": "ReviewSeconds",
-}
-
-
+# What both programs of the gate get.
+_LIMITS = (
+    *("MaxFpr", "MinTpr", "ChampionRule", "MaxFprIncrease", "MaxTprDecrease"),
+    *("Phones", "ScreenshotsPerDay", "ReviewSeconds"),
+)
 _FACTS = PropertyFile(name="Validation", output_name="report", path=VALIDATION)
 
 
@@ -89,13 +86,8 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
         name=settings.name,
         parameters=list(jobs.parameters.values()),
         steps=[
-            validate,
-            _check_data(jobs, validate),
-            preprocess,
-            index,
-            tune,
-            train,
-            *_judging_steps(jobs, held_out, features),
+            *(validate, _check_data(jobs, validate), preprocess, index, tune, train),
+            *_gate_steps(jobs, held_out, features),
         ],
         # By default it would make an experiment and a trial, which the pipeline's role may not.
         pipeline_experiment_config=None,
@@ -114,23 +106,14 @@ def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
             "pretrained": jobs.parameters["PretrainedWeightsUri"],
         },
         outputs=["screenshots", "development", "report", "new-facts"],
-        arguments={
-            "output": f"{OUTPUT}/screenshots",
-            "development": f"{OUTPUT}/development",
-            "report": f"{OUTPUT}/report",
-            "new-facts": f"{OUTPUT}/new-facts",
-            "classes": jobs.text("Classes"),
-            "label-attribute": jobs.text("LabelAttribute"),
-            "backbone": jobs.text("Backbone"),
-            "max-label-changes": jobs.text("MaxLabelChanges"),
-        },
+        parameters=["Classes", "LabelAttribute", "Backbone", "MaxLabelChanges"],
         files=[_FACTS],
     )
     preprocess = jobs.processing(
         PREPROCESS,
         inputs={"plan": plan, "images": Join(on="/", values=[plan, CUT_OBJECTS])},
         outputs=["cut"],
-        arguments={"output": f"{OUTPUT}/cut", "tile-size": jobs.text("TileSize")},
+        parameters=["TileSize"],
         after=[validate],
     )
     index = jobs.processing(
@@ -143,15 +126,8 @@ def _data_steps(jobs: Jobs) -> tuple[Any, Any, Any]:
             "pretrained": jobs.parameters["PretrainedWeightsUri"],
         },
         outputs=["tiles", "new-tiles", "new-features"],
-        arguments={
-            "output": f"{OUTPUT}/tiles",
-            "new-tiles": f"{OUTPUT}/new-tiles",
-            "tiles-uri": jobs.settings.uri(TILES),
-            "new-features": f"{OUTPUT}/new-features",
-            "features-uri": jobs.settings.uri(FEATURES),
-            "tile-size": jobs.text("TileSize"),
-            "backbone": jobs.text("Backbone"),
-        },
+        arguments={"tiles-uri": jobs.settings.uri(TILES), "features-uri": jobs.settings.uri(FEATURES)},
+        parameters=["TileSize", "Backbone"],
     )
     return validate, preprocess, index
 
@@ -171,29 +147,23 @@ def _check_data(jobs: Jobs, validate: Any) -> Any:
             proves(ConditionGreaterThanOrEqualTo, "min_tpr", "MinTpr"),
         ],
         if_steps=[],
-        else_steps=[
-            FailStep(
-                REJECT_DATA,
-                error_message=_told(validate, _FACTS, "provable.message"),
-            )
-        ],
+        else_steps=[FailStep(REJECT_DATA, error_message=_sentence_of(validate, _FACTS, "provable.message"))],
     )
 
 
-def _told(step: Any, file: PropertyFile, path: str) -> Join:
+def _sentence_of(step: Any, file: PropertyFile, path: str) -> Join:
     """Return a sentence that a step has written as a FailStep takes it: for that a Join is documented, no JsonGet."""
     return Join(on="", values=[JsonGet(step.name, property_file=file, json_path=path)])
 
 
-def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> list[Any]:
-    """Return the gate: what judges the trained model, and the condition that leads to the rest or ends the run."""
-    limits = {flag: jobs.text(name) for flag, name in _LIMITS.items()} | {"new-ledger": f"{OUTPUT}/new-ledger"}
+def _gate_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> list[Any]:
+    """Return the gate: EvaluateModel, and the condition that leads to the rest or ends the run."""
     verdict = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
     evaluate = jobs.processing(
         EVALUATE,
         inputs={**held_out, "features": features},
         outputs=["evaluation", "new-ledger"],
-        arguments={"output": f"{OUTPUT}/evaluation", **limits},
+        parameters=_LIMITS,
         files=[verdict],
     )
     check = ConditionStep(
@@ -201,9 +171,54 @@ def _judging_steps(jobs: Jobs, held_out: Mapping[str, Any], features: Any) -> li
         conditions=[
             ConditionEquals(left=JsonGet(evaluate.name, property_file=verdict, json_path="gate.failed_checks"), right=0)
         ],
-        if_steps=conversion_and_registration(jobs, held_out, limits, evaluate),
-        else_steps=[
-            FailStep(REJECT, error_message=_told(evaluate, verdict, "gate.message")),
-        ],
+        if_steps=_conversion_and_registration(jobs, held_out, evaluate),
+        else_steps=[FailStep(REJECT, error_message=_sentence_of(evaluate, verdict, "gate.message"))],
     )
     return [evaluate, check]
+
+
+def _conversion_and_registration(jobs: Jobs, held_out: Mapping[str, Any], evaluate: Any) -> list[Any]:
+    """Return ConvertToTFLite, and RegisterModel with the figures and digests of what that has made."""
+    summary = PropertyFile(name="Summary", output_name="bundle", path=SUMMARY_FILE)
+    convert = jobs.processing(
+        CONVERT,
+        inputs={**held_out, "evaluation": output_of(evaluate, "evaluation")},
+        outputs=["bundle", "new-ledger"],
+        arguments={"job": "/opt/ml/config/processingjobconfig.json"},
+        parameters=["Variants", "MaxFlipped", *_LIMITS],
+        files=[summary],
+    )
+    bundle = output_of(convert, "bundle")
+    builder = ModelBuilder(
+        image_uri=jobs.settings.model_image,
+        s3_model_data_url=Join(on="/", values=[bundle, "model.tar.gz"]),
+        role_arn=jobs.settings.role_arn,
+        sagemaker_session=jobs.session,
+    )
+    figures = {key: JsonGet(convert.name, property_file=summary, json_path=key) for key in SUMMARY}
+    metrics = MetricsSource(
+        content_type="application/json",
+        content_digest=figures.pop("evaluation_digest"),
+        s3_uri=Join(on="/", values=[bundle, "bundle", "evaluation.json"]),
+    )
+    register = ModelStep(
+        REGISTER,
+        step_args=builder.register(
+            model_package_group_name=jobs.settings.model_package_group,
+            content_types=["application/octet-stream"],
+            response_types=["application/json"],
+            approval_status="PendingManualApproval",
+            model_metrics=ModelMetrics(model_statistics=metrics),
+            description="Screenshot classifier, TFLite bundle",
+            customer_metadata_properties={
+                "execution": ExecutionVariables.PIPELINE_EXECUTION_ID,
+                "dataset": jobs.parameters["DatasetUri"],
+                "champion": jobs.parameters["ChampionUri"],
+                "data_image": jobs.settings.data_image,
+                "model_image": jobs.settings.model_image,
+                **figures,
+            },
+        ),
+        retry_policies=[jobs.retry_call],
+    )
+    return [convert, register]

@@ -30,18 +30,17 @@ from sagemaker.mlops.workflow import (
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import CheckpointConfig, Compute, Networking, StoppingCondition
 
-from pipelines.definition.parameters import SEED, STATIC, pipeline_parameters
+from pipelines.definition.parameters import SEED, STATIC, key_of, pipeline_parameters
 from pipelines.definition.settings import LEDGER, Settings
 from pipelines.definition.step_table import Step
 from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES
 
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
+_VOLUME_GB, _MOST_RUN_SECONDS, _MOST_WAIT_SECONDS = 50, 6 * 3600, 12 * 3600  # the last for spot, with the waiting
 _KINDS = {str: ParameterString, int: ParameterInteger, float: ParameterFloat}
 # Given as lists of objects, so that a job downloads what it needs of the store and nothing else.
 _LISTED = ("store", "shards", "features", "images")
-# Given to each of several instances in part.
-_SHARED_OUT = ("images",)
 
 
 class Jobs:
@@ -49,27 +48,15 @@ class Jobs:
 
     def __init__(self, settings: Settings, session: Any) -> None:
         self.settings, self.session = settings, session
-        self.parameters = {p.name: _KINDS[p.kind](p.name, **self._options(p)) for p in pipeline_parameters(settings)}
+        self.parameters = {
+            p.name: _KINDS[p.kind](p.name, default_value=p.default, **if_given(enum_values=list(p.choices)))
+            for p in pipeline_parameters(settings)
+        }
+        self.volume_key = settings.kms_key_arn if settings.training_volume_key else ""
         self.cache = CacheConfig(enable_caching=True, expire_after="P30D")
-
-    @staticmethod
-    def _options(parameter: Any) -> dict[str, Any]:
-        options = {} if parameter.default is None else {"default_value": parameter.default}
-        return options | ({"enum_values": list(parameter.choices)} if parameter.choices else {})
-
-    def text(self, name: str) -> Any:
-        """Return a parameter as the string that arguments and hyperparameters have to be."""
-        parameter = self.parameters[name]
-        return parameter if isinstance(parameter, ParameterString) else parameter.to_string()
-
-    @property
-    def retry_call(self) -> Any:
         faults = [StepExceptionTypeEnum.SERVICE_FAULT, StepExceptionTypeEnum.THROTTLING]
-        return StepRetryPolicy(faults, interval_seconds=5, max_attempts=3)
-
-    @property
-    def retry(self) -> list[Any]:
-        return [
+        self.retry_call = StepRetryPolicy(faults, interval_seconds=5, max_attempts=3)
+        self.retry = [
             self.retry_call,
             SageMakerJobStepRetryPolicy(
                 exception_types=[SageMakerJobExceptionTypeEnum.RESOURCE_LIMIT],
@@ -82,35 +69,50 @@ class Jobs:
             ),
         ]
 
+    def text(self, name: str) -> Any:
+        """Return a parameter as the string that arguments and hyperparameters have to be."""
+        parameter = self.parameters[name]
+        return parameter if isinstance(parameter, ParameterString) else parameter.to_string()
+
     def processing(
         self,
         step: Step,
         *,
         inputs: Mapping[str, Any],
         outputs: Sequence[str],
-        arguments: Mapping[str, Any],
+        arguments: Mapping[str, Any] | None = None,
+        parameters: Sequence[str] = (),
         files: Sequence[PropertyFile] = (),
         after: Sequence[Any] = (),
     ) -> Any:
-        """Return a step's ProcessingStep; every path is an argument of its program."""
+        """Return a step's ProcessingStep.
+
+        Its program gets every path and each of the pipeline's `parameters` by its name, the first output's as `output`.
+        """
         processor = Processor(
             role=self.settings.role(step.role),
             image_uri=self.settings.image(step.image),
             entrypoint=["python3", "-m", f"steps.{step.program}"],
             instance_count=self.parameters[step.instance_count] if step.instance_count else 1,
             instance_type=self.parameters[step.instance_type],
-            volume_size_in_gb=self.settings.volume_gb,
-            max_runtime_in_seconds=self.settings.max_runtime_seconds,
+            volume_size_in_gb=_VOLUME_GB,
+            max_runtime_in_seconds=_MOST_RUN_SECONDS,
             sagemaker_session=self.session,
             volume_kms_key=self.settings.kms_key_arn or None,
             output_kms_key=self.settings.kms_key_arn or None,
             network_config=self._network(NetworkConfig, "encrypt_inter_container_traffic"),
         )
-        paths = {**{i: f"{INPUT}/{i}" for i in inputs}, **{o: f"{OUTPUT}/{o}" for o in outputs}}
-        flags = {**{i: paths[i] for i in inputs}, "message": "/opt/ml/output/message", **arguments}
+        flags = {
+            **{name: f"{INPUT}/{name}" for name in inputs},
+            "message": "/opt/ml/output/message",
+            "output": f"{OUTPUT}/{outputs[0]}",
+            **{name: f"{OUTPUT}/{name}" for name in outputs[1:]},
+            **(arguments or {}),
+            **{key_of(name): self.text(name) for name in parameters},
+        }
         step_args = processor.run(
-            inputs=[self._input(key, uri, paths[key]) for key, uri in inputs.items()],
-            outputs=[self._output(step.name, key, paths[key]) for key in outputs],
+            inputs=[self._input(name, uri) for name, uri in inputs.items()],
+            outputs=[self._output(step.name, name) for name in outputs],
             arguments=[word for key, value in flags.items() for word in (f"--{key}", value)],
         )
         return ProcessingStep(
@@ -125,26 +127,26 @@ class Jobs:
     def _network(self, kind: Any, encryption: str) -> Any:
         """Return the jobs' network as `kind`, a class that calls encrypted traffic `encryption`; None without one."""
         settings = self.settings
-        if not (settings.network_isolation or settings.subnets):
+        if not (settings.is_isolated or settings.subnets):
             return None
         return kind(
             **if_given(subnets=list(settings.subnets), security_group_ids=list(settings.security_groups)),
-            **{"enable_network_isolation": settings.network_isolation, encryption: settings.encrypt_traffic},
+            **{"enable_network_isolation": settings.is_isolated, encryption: settings.is_isolated},
         )
 
     @staticmethod
-    def _input(name: str, uri: Any, path: str) -> Any:
-        kind = "ManifestFile" if name in _LISTED else "S3Prefix"
+    def _input(name: str, uri: Any) -> Any:
         source = ProcessingS3Input(
             s3_uri=uri,
-            local_path=path,
-            s3_data_type=kind,
+            local_path=f"{INPUT}/{name}",
+            s3_data_type="ManifestFile" if name in _LISTED else "S3Prefix",
             s3_input_mode="File",
-            s3_data_distribution_type="ShardedByS3Key" if name in _SHARED_OUT else "FullyReplicated",
+            # Several instances get a part of the images each.
+            s3_data_distribution_type="ShardedByS3Key" if name == "images" else "FullyReplicated",
         )
         return ProcessingInput(input_name=name, s3_input=source)
 
-    def _output(self, step: str, name: str, path: str) -> Any:
+    def _output(self, step: str, name: str) -> Any:
         run = [self.settings.artifact_uri("runs"), ExecutionVariables.PIPELINE_EXECUTION_ID, step, name]
         # What is named by its content belongs to every run, so that no night does an earlier one's work again.
         shared = {
@@ -157,12 +159,8 @@ class Jobs:
         # A report is wanted most when its job fails, a rejected model was looked at all the same, and at its end a
         # failed job uploads nothing.
         mode = "Continuous" if name in ("report", "new-ledger") else "EndOfJob"
-        target = ProcessingS3Output(s3_uri=uri, local_path=path, s3_upload_mode=mode)
+        target = ProcessingS3Output(s3_uri=uri, local_path=f"{OUTPUT}/{name}", s3_upload_mode=mode)
         return ProcessingOutput(output_name=name, s3_output=target)
-
-    @property
-    def volume_key(self) -> str:
-        return self.settings.kms_key_arn if self.settings.training_volume_key else ""
 
     def checkpoints(self, name: str) -> Any:
         """Return where trainings on this plan keep their checkpoints, each in a file named by what it depends on.
@@ -182,14 +180,13 @@ class Jobs:
             compute=Compute(
                 instance_type=self.parameters[step.instance_type],
                 instance_count=self.parameters[step.instance_count] if step.instance_count else 1,
-                volume_size_in_gb=self.settings.volume_gb,
-                **if_given(enable_managed_spot_training=self.settings.spot),
-                **if_given(volume_kms_key_id=self.volume_key),
+                volume_size_in_gb=_VOLUME_GB,
+                **if_given(enable_managed_spot_training=self.settings.spot, volume_kms_key_id=self.volume_key),
             ),
             **if_given(networking=self._network(Networking, "enable_inter_container_traffic_encryption")),
             stopping_condition=StoppingCondition(
-                max_runtime_in_seconds=self.settings.max_runtime_seconds,
-                **if_given(max_wait_time_in_seconds=self.settings.spot and self.settings.max_wait_seconds),
+                max_runtime_in_seconds=_MOST_RUN_SECONDS,
+                **if_given(max_wait_time_in_seconds=self.settings.spot and _MOST_WAIT_SECONDS),
             ),
             checkpoint_config=CheckpointConfig(s3_uri=self.checkpoints(name)),
             output_data_config=OutputDataConfig(

@@ -1,5 +1,6 @@
 """The pipeline's parameters: one table for the definition, the command line and the documentation."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +24,8 @@ from steps.validate.checks.stops import label_changes
 
 # Parameters that move the bounds of a tuned hyperparameter, by its name.
 BOUNDS = {"fine-tune-learning-rate": ("LearningRateMin", "LearningRateMax")}
-# Hyperparameters that every training job gets from a pipeline parameter.
-STATIC = {
-    "backbone": "Backbone",
-    "batch-size": "BatchSize",
-    "fine-tune-epochs": "FineTuneEpochs",
-}
+# Hyperparameters that every training job gets from a pipeline parameter, by their names.
+STATIC = {"backbone": "Backbone", "batch-size": "BatchSize", "fine-tune-epochs": "FineTuneEpochs"}
 SEED = 17
 # SageMaker starts warm from jobs with the same names of hyperparameters alone; with another seed trials are others.
 SEARCH = f"{' '.join(sorted({*STATIC, *(tuned.name for tuned in TUNED)}))} seed={SEED}"
@@ -53,6 +50,8 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
     weights, champion, ledger = (
         settings.artifact_uri(*folder) for folder in (("weights", settings.weights), (CHAMPIONS, NONE), (LEDGERS, NONE))
     )
+    defaults = Hyperparameters()
+    rate = next(tuned for tuned in TUNED if tuned.name in BOUNDS)
     return (
         Parameter("DatasetUri", str, None, "dataset snapshot, named by its content digest"),
         Parameter("PlanUri", str, None, "plan of the run: what is new in the snapshot, and what to compare it with"),
@@ -64,29 +63,9 @@ def pipeline_parameters(settings: Settings) -> tuple[Parameter, ...]:
         Parameter("LabelAttribute", str, AUTO, "the manifest's label attribute, where it has several"),
         Parameter("MaxLabelChanges", float, label_changes.limit, "largest share of labels that a night may change"),
         Parameter("TileSize", int, 224, "side of the model's input in pixels"),
-        *_training(),
-        *_tuning(settings),
-        *_gate(),
-        *_conversion(),
-        Parameter("ProcessingInstanceType", str, "ml.m5.xlarge", "of the processing jobs"),
-        Parameter("ProcessingInstanceCount", int, 1, "instances that PreprocessTiles cuts on; the result is the same"),
-        Parameter("TrainingInstanceType", str, "ml.m5.2xlarge", "of the training jobs"),
-        Parameter("TrainingInstanceCount", int, 1, "instances that share each batch of a training job"),
-    )
-
-
-def _training() -> tuple[Parameter, ...]:
-    defaults = Hyperparameters()
-    return (
         Parameter("Backbone", str, defaults.backbone, "MobileNetV3 variant", BACKBONES),
         Parameter("BatchSize", int, defaults.batch_size, "screenshots in a training step"),
         Parameter("FineTuneEpochs", int, defaults.fine_tune_epochs, "most epochs of fine-tuning"),
-    )
-
-
-def _tuning(settings: Settings) -> tuple[Parameter, ...]:
-    rate = next(tuned for tuned in TUNED if tuned.name in BOUNDS)
-    return (
         Parameter("LearningRateMin", float, rate.low, "lower end of the tuned fine-tuning learning rate"),
         Parameter("LearningRateMax", float, rate.high, "upper end of the tuned fine-tuning learning rate"),
         Parameter("MaxTuningJobs", int, 4, "trials"),
@@ -98,20 +77,6 @@ def _tuning(settings: Settings) -> tuple[Parameter, ...]:
             Parameter(name, str, None, "earlier tuning job that this one learns from")
             for name in warm_start_names(settings.warm_start_parents)
         ),
-    )
-
-
-def warm_start_names(parents: int) -> tuple[str, ...]:
-    """Return the names of the parameters that name earlier tuning jobs, one for each."""
-    return tuple(f"{_WARM_START_PARENT}{number}" for number in range(1, parents + 1))
-
-
-def is_warm_start(name: str) -> bool:
-    return name.startswith(_WARM_START_PARENT)
-
-
-def _gate() -> tuple[Parameter, ...]:
-    return (
         Parameter("MaxFpr", float, 0.01, "limit of the false-positive rate's upper bound, per screenshot"),
         Parameter("MinTpr", float, 0.3, "floor of the true-positive rate's lower bound"),
         Parameter("ChampionRule", str, CHAMPION_RULES[0], "how the candidate has to compare", CHAMPION_RULES),
@@ -128,14 +93,27 @@ def _gate() -> tuple[Parameter, ...]:
         Parameter("Phones", int, 300, "phones in use, to tell the reviewers' hours"),
         Parameter("ScreenshotsPerDay", float, 200.0, "screenshots of a phone a day, to tell the reviewers' hours"),
         Parameter("ReviewSeconds", float, 10.0, "seconds that a review takes, to tell the reviewers' hours"),
-    )
-
-
-def _conversion() -> tuple[Parameter, ...]:
-    return (
         Parameter("Variants", str, ALL_THERE_IS, f"forms of the TFLite model to judge: some of {', '.join(VARIANTS)}"),
         Parameter("MaxFlipped", float, 0.005, "share of decisions that may differ from the trained model's"),
+        Parameter("ProcessingInstanceType", str, "ml.m5.xlarge", "of the processing jobs"),
+        Parameter("ProcessingInstanceCount", int, 1, "instances that PreprocessTiles cuts on; the result is the same"),
+        Parameter("TrainingInstanceType", str, "ml.m5.2xlarge", "of the training jobs"),
+        Parameter("TrainingInstanceCount", int, 1, "instances that share each batch of a training job"),
     )
+
+
+def key_of(name: str) -> str:
+    """Return how programs, commands and configuration files call a parameter: `max-fpr`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+
+
+def warm_start_names(parents: int) -> tuple[str, ...]:
+    """Return the names of the parameters that name earlier tuning jobs, one for each."""
+    return tuple(f"{_WARM_START_PARENT}{number}" for number in range(1, parents + 1))
+
+
+def is_warm_start(name: str) -> bool:
+    return name.startswith(_WARM_START_PARENT)
 
 
 # For the embedded sample: small enough for a first run of minutes, with a limit that its size can prove.
@@ -181,7 +159,7 @@ def check_parameters(values: Mapping[str, Any]) -> None:
     for name in ("MaxLabelChanges", "MaxFlipped"):
         if not 0 <= values[name] <= 1:
             raise UserError(f"{name} {values[name]}: a share from 0 to 1 is wanted")
-    Hyperparameters.parse({wire: str(values[name]) for wire, name in (STATIC).items()})
+    Hyperparameters.parse({wire: str(values[name]) for wire, name in STATIC.items()})
     for wire, ends in BOUNDS.items():
         for name in ends:
             Hyperparameters.parse({wire: str(values[name])})

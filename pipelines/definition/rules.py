@@ -8,13 +8,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipelines.executor.definition import seconds_of
-from pipelines.executor.errors import DefinitionError
+from steps.core.gate.verdict import MOST_CHARACTERS
 
 Step = Mapping[str, Any]
 Rule = Callable[[Step], Iterator[str]]
 
-MOST_IN_MESSAGE = 3_072
 _LONGEST_INTERVAL, _MOST_ATTEMPTS = 43_200, 20
 _INPUTS = "/opt/ml/processing/"
 # Families whose instances have disks of their own: a d for disk, and accelerators that always have them.
@@ -31,7 +29,7 @@ def rule(source: str) -> Callable[[Rule], Rule]:
     return add
 
 
-def broken(step: Step) -> Iterator[str]:
+def violations(step: Step) -> Iterator[str]:
     """Yield what SageMaker would refuse of a step, with the page that says so."""
     for function, source in _RULES:
         for problem in function(step):
@@ -45,60 +43,34 @@ def _job(step: Step) -> Mapping[str, Any]:
     return arguments if trial is None else trial
 
 
-def _sources(step: Step) -> Iterator[tuple[str, str, str, str]]:
-    """Yield what a job reads of S3: its name, its mode, the kind of its source, and how it is compressed."""
+@rule("DG your-algorithms-training-algo-running-container")
+def _fast_file_reads_a_prefix(step: Step) -> Iterator[str]:
     job = _job(step)
     mode = job.get("AlgorithmSpecification", {}).get("TrainingInputMode", "File")
     for channel in job.get("InputDataConfig") or ():
         kind = channel.get("DataSource", {}).get("S3DataSource", {}).get("S3DataType", "")
-        name = f"the channel {channel['ChannelName']}"
-        yield name, channel.get("InputMode", mode), kind, channel.get("CompressionType", "None")
-    for name, source in _inputs(job):
-        yield name, source.get("S3InputMode", ""), source["S3DataType"], source.get("S3CompressionType", "None")
-
-
-def _inputs(job: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for given in job.get("ProcessingInputs") or ():
-        if "S3Input" in given:
-            yield f"the input {given['InputName']}", given["S3Input"]
-
-
-@rule("DG your-algorithms-training-algo-running-container")
-def _fast_file_reads_a_prefix(step: Step) -> Iterator[str]:
-    for name, mode, kind, _ in _sources(step):
-        if mode == "FastFile" and kind != "S3Prefix":
-            yield f"{name} is a {kind}, and FastFile reads S3Prefix"
-
-
-@rule("API S3DataSource, Channel, ProcessingS3Input")
-def _pipes_alone_read_augmented_or_compressed_data(step: Step) -> Iterator[str]:
-    for name, mode, kind, compression in _sources(step):
-        if mode != "Pipe" and (kind == "AugmentedManifestFile" or compression != "None"):
-            yield f"{name} is of {kind}, compressed {compression}, in {mode} mode, and needs Pipe"
+        if channel.get("InputMode", mode) == "FastFile" and kind != "S3Prefix":
+            yield f"the channel {channel['ChannelName']} is a {kind}, and FastFile reads S3Prefix"
 
 
 @rule("API ProcessingS3Input")
 def _inputs_have_their_place(step: Step) -> Iterator[str]:
-    for name, source in _inputs(step["Arguments"]):
-        if not str(source.get("LocalPath", "")).startswith(_INPUTS):
-            yield f"{name} goes to {source.get('LocalPath')}, which has to begin with {_INPUTS}"
+    for given in step["Arguments"].get("ProcessingInputs") or ():
+        place = given.get("S3Input", {}).get("LocalPath")
+        if not str(place).startswith(_INPUTS):
+            yield f"the input {given['InputName']} goes to {place}, which has to begin with {_INPUTS}"
 
 
-@rule("API StoppingCondition")
-def _spot_waits_at_least_as_long_as_it_runs(step: Step) -> Iterator[str]:
-    limits, spot = _job(step).get("StoppingCondition", {}), _job(step).get("EnableManagedSpotTraining")
+@rule("API StoppingCondition; DG train-warm-pools, considerations")
+def _spot_instances_are_waited_for_and_not_kept(step: Step) -> Iterator[str]:
+    job = _job(step)
+    limits, spot = job.get("StoppingCondition", {}), job.get("EnableManagedSpotTraining")
     runs, waits = limits.get("MaxRuntimeInSeconds", 0), limits.get("MaxWaitTimeInSeconds")
     if spot and (waits is None or waits < runs):
         yield f"spot training waits {waits} seconds, at least MaxRuntimeInSeconds, {runs}, is wanted"
     if waits is not None and not spot:
         yield "MaxWaitTimeInSeconds is for spot training"
-
-
-@rule("DG train-warm-pools, considerations")
-def _spot_instances_are_not_kept(step: Step) -> Iterator[str]:
-    if _job(step).get("EnableManagedSpotTraining") and _job(step).get("ResourceConfig", {}).get(
-        "KeepAlivePeriodInSeconds"
-    ):
+    if spot and job.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds"):
         yield "spot instances are in no warm pool: leave KeepAlivePeriodInSeconds out"
 
 
@@ -128,16 +100,13 @@ def _a_search_is_within_its_limits(step: Step) -> Iterator[str]:
             yield f"{count} {what}, and at most {most} are allowed"
     for name in sorted(set(names) & set(job.get("StaticHyperParameters", {}))):
         yield f"the hyperparameter {name} is searched, and static as well"
-    objective = config["HyperParameterTuningJobObjective"]["MetricName"]
-    if objective not in [metric["Name"] for metric in metrics]:
-        yield f"the objective {objective} is in no MetricDefinitions"
 
 
 @rule("DG build-and-manage-steps-types, fail step")
 def _messages_fit(step: Step) -> Iterator[str]:
     message = step["Arguments"].get("ErrorMessage") if step["Type"] == "Fail" else None
-    if isinstance(message, str) and len(message) > MOST_IN_MESSAGE:
-        yield f"the message has {len(message):,} characters, and at most {MOST_IN_MESSAGE:,} are allowed"
+    if isinstance(message, str) and len(message) > MOST_CHARACTERS:
+        yield f"the message has {len(message):,} characters, and at most {MOST_CHARACTERS:,} are allowed"
 
 
 @rule("DG pipelines-retry-policy")
@@ -146,12 +115,3 @@ def _retries_end(step: Step) -> Iterator[str]:
         for name, most in (("IntervalSeconds", _LONGEST_INTERVAL), ("MaxAttempts", _MOST_ATTEMPTS)):
             if policy.get(name, 0) > most:
                 yield f"{name} of a retry is {policy[name]:,}, and at most {most:,} is allowed"
-
-
-@rule("DG pipelines-caching-enabling")
-def _caches_expire(step: Step) -> Iterator[str]:
-    if expires := step.get("CacheConfig", {}).get("ExpireAfter"):
-        try:
-            seconds_of(expires)
-        except DefinitionError as error:
-            yield str(error)

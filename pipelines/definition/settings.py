@@ -15,16 +15,16 @@ MOST_WARM_POOL_SECONDS = 21_600
 class Settings:
     """Baked into the definition at compile time; the defaults are those of a run on one machine.
 
-    `bucket` holds the data, `artifact_bucket` what runs leave behind; on one machine both are one. The jobs run under
-    the role of their kind, or under `role_arn` where none is given. `data_image` holds the step programs without
-    TensorFlow, `model_image` with it; the entry point of the latter is the training program, because a tuning job can
-    name no other. With `spot` training runs on spare capacity and goes on from its checkpoints when it was
-    interrupted; a job may take `max_wait_seconds` with the waiting, at least `max_runtime_seconds`.
-    For `warm_pool_seconds` the instances of a trial wait for the next one, or for TrainModel, which then start at once.
-    `warm_start_parents` is how many earlier tuning jobs the tuning learns from (0 to 5): their names are parameters of
-    a start, their number is part of the definition. `weights` is the folder under `weights/` that a start takes if it
-    names none. Without `training_volume_key` the volumes of training are encrypted by their hardware alone: instances
-    with disks of their own refuse a key.
+    `bucket` holds the data, `artifact_bucket` what runs leave behind; on one machine both are one. The ARN of a job's
+    role is `job_role_prefix` and its kind; without a prefix all run under `role_arn`. `data_image` holds the step
+    programs without TensorFlow, `model_image` with it; the entry point of the latter is the training program, because
+    a tuning job can name no other. With `is_isolated` jobs have no way into any network but their own, and encrypt what
+    their hosts send each other. With `spot` training runs on spare capacity and goes on from its checkpoints when it
+    was interrupted. For `warm_pool_seconds` the instances of a trial wait for the next one, or for TrainModel, which
+    then start at once. `warm_start_parents` is how many earlier tuning jobs the tuning learns from (0 to 5): their
+    names are parameters of a start, their number is part of the definition. `weights` is the folder under `weights/`
+    that a start takes if it names none. Without `training_volume_key` the volumes of training are encrypted by their
+    hardware alone: instances with disks of their own refuse a key.
     """
 
     name: str = PIPELINE_NAME
@@ -32,34 +32,27 @@ class Settings:
     bucket: str = "tilegate-local"
     artifact_bucket: str = ""
     role_arn: str = "arn:aws:iam::000000000000:role/tilegate-local"
-    data_role_arn: str = ""
-    training_role_arn: str = ""
-    judge_role_arn: str = ""
+    job_role_prefix: str = ""
     data_image: str = "tilegate-data:local"
     model_image: str = "tilegate-model:local"
     model_package_group: str = "tilegate-screenshots"
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     kms_key_arn: str = ""
-    network_isolation: bool = False
-    encrypt_traffic: bool = False
+    is_isolated: bool = False
     spot: bool = False
-    max_wait_seconds: int = 12 * 3600
     warm_pool_seconds: int = 0
-    volume_gb: int = 50
-    max_runtime_seconds: int = 6 * 3600
     warm_start_parents: int = 0
     weights: str = "sample"
     training_volume_key: bool = True
 
     def image(self, name: str) -> str:
         """Return the URI of an image: data or model."""
-        return {"data": self.data_image, "model": self.model_image}[name]
+        return self.data_image if name == "data" else self.model_image
 
     def role(self, name: str) -> str:
         """Return the ARN of a role of the jobs: data, training or judge."""
-        own = {"data": self.data_role_arn, "training": self.training_role_arn, "judge": self.judge_role_arn}
-        return own[name] or self.role_arn
+        return f"{self.job_role_prefix}{name}" if self.job_role_prefix else self.role_arn
 
     def uri(self, *parts: str) -> str:
         """Return where something lies among the data."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.definition.rules import broken
+from pipelines.definition.rules import violations
 from pipelines.executor.files import walk_files
 from pipelines.executor.store import LocalStore
 from tests.aws.permissions import Request, reading, refusal, writing
@@ -27,7 +27,7 @@ def refusals(step: str, arguments: Mapping[str, Any], store: LocalStore) -> list
         *(request for source in _of_key(job, "S3Input", "S3DataSource") for request in _reading(source, store)),
         *(request for uri in _written(job) for request in writing(*_split(f"{uri}/file"))),
     ]
-    told = list(broken({"Name": step, "Type": "Tuning" if job is not arguments else "", "Arguments": arguments}))
+    told = list(violations({"Name": step, "Type": "Tuning" if job is not arguments else "", "Arguments": arguments}))
     found = ((request, refusal(job["RoleArn"], request)) for request in requests)
     return told + sorted(
         {f"{step}: {request.action} {request.resource}: {reason}" for request, reason in found if reason}

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from infra.template.access import DefinedAccess
+from infra.template.job_roles import DefinedAccess
 from infra.template.pipeline import placeholder_settings
 from pipelines.definition import step_table
 from pipelines.definition.compiler import compile_pipeline
@@ -40,7 +40,7 @@ def table():
 def definition(table):
     compile_pipeline(SETTINGS)  # the SDK can be imported by its compiler alone
     from pipelines.definition import dag
-    from pipelines.definition.jobs import OUTPUT, Jobs, output_of
+    from pipelines.definition.jobs import Jobs, output_of
 
     built = dag.build_pipeline
 
@@ -51,7 +51,6 @@ def definition(table):
             AUDIT,
             inputs={"evaluation": output_of(evaluate, "evaluation")},
             outputs=["notes", "new-ledger"],
-            arguments={"output": f"{OUTPUT}/notes", "new-ledger": f"{OUTPUT}/new-ledger"},
         )
         pipeline.steps.append(audit)
         return pipeline

@@ -203,8 +203,6 @@ def test_mlflow_is_the_serverless_app_unless_a_server_is_wanted(resources, envir
         ({"schedule": "rate(1 day)"}, "six fields"),
         ({"s3_prefix_list": ""}, "pl-"),
         ({"approvers": ("*",)}, "without a wildcard"),
-        ({"rollout_percent": 101}, "0 to 100"),
-        ({"monthly_budget_usd": 0}, "at least 1"),
         ({"spot": True, "warm_pool_seconds": 60}, "choose one of the two"),
         ({"trusted_keys": ("no key",)}, "trusted keys: a public key in PEM is wanted"),
         ({"parameters": ("MaxFpr",)}, "NAME=VALUE is wanted"),

@@ -14,9 +14,9 @@ from steps.core.gate.test_set_ledger import LOOKS_BUDGET, Wear
 from steps.core.gate.threshold import OperatingPoint
 
 # SageMaker's FailStep takes no longer message.
-_MOST_CHARACTERS = 3_072
 _PER_NEGATIVES = 100_000
 _SECONDS_PER_HOUR = 3600
+MOST_CHARACTERS = 3_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Verdict:
                 f"test negatives), {percent(self.limits.confidence)} upper bound {percent(self.fpr.upper)}; {limit}."
             )
         said = " ".join([measured, *self.reasons])
-        return said if len(said) <= _MOST_CHARACTERS else f"{said[: _MOST_CHARACTERS - 1]}…"
+        return said if len(said) <= MOST_CHARACTERS else f"{said[: MOST_CHARACTERS - 1]}…"
 
     def to_dict(self) -> dict[str, Any]:
         """Return strict JSON: what is not known is null, never NaN."""

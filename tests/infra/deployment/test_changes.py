@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.deployment.changes import Change, in_order
+from infra.deployment.change_sets import Change, in_order
 
 BUCKET, ROLE = "AWS::S3::Bucket", "AWS::IAM::Role"
 

@@ -4,10 +4,10 @@ from dataclasses import fields
 
 import pytest
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 
 from infra.cli import deploy as command
-from infra.deployment.choices import choose
-from infra.options import Images, Options
+from infra.options import Images, Options, choose
 from steps.core.common.errors import UserError
 
 from .conftest import IMAGES
@@ -174,6 +174,11 @@ def test_what_aws_forbids_is_one_sentence(account, monkeypatch):
         UserError, match=r"cannot prepare the stack tilegate-dev-images: access denied: .*CreateChangeSet"
     ):
         account.deploy(**IMAGES)
+
+
+@pytest.mark.parametrize("words", [("--percent", "101"), ("--budget", "0")])
+def test_a_number_out_of_its_range_is_refused(words):
+    assert CliRunner().invoke(command, ["--env", "dev", *words]).exit_code == 2
 
 
 def test_every_option_of_a_deployment_can_be_given():

@@ -3,7 +3,6 @@
 import pytest
 
 from infra.handlers import publisher, recorder, starter
-from infra.handlers.variables import percent_of
 from steps.core.common.errors import UserError
 
 EVENT = {"detail": {"pipelineExecutionArn": "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/p/execution/e"}}
@@ -17,10 +16,3 @@ def test_a_function_that_was_not_told_where_it_is_names_the_variable(monkeypatch
     monkeypatch.delenv(missing)
     with pytest.raises(UserError, match=rf"variable {missing} is not set: .* is wanted; deploy it again"):
         function.handler(EVENT, None)
-
-
-@pytest.mark.parametrize("value", ["", "-1", "101", "ten", "1.5", "²"])
-def test_a_share_of_the_phones_is_a_whole_number_of_percent(monkeypatch, value):
-    monkeypatch.setenv("TILEGATE_PERCENT", value)
-    with pytest.raises(UserError, match=r"TILEGATE_PERCENT is .*: a whole number from 0 to 100 is wanted"):
-        percent_of("TILEGATE_PERCENT")

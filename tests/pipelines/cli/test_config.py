@@ -7,7 +7,8 @@ from click.testing import CliRunner
 
 from pipelines.cli import cli
 from pipelines.cli.config import KEYS
-from pipelines.cli.parameters import PARAMETERS, SECTIONS, key_of
+from pipelines.cli.parameters import PARAMETERS, SECTIONS
+from pipelines.definition.parameters import key_of
 
 
 @pytest.fixture

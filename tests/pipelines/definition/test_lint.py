@@ -63,9 +63,9 @@ def test_nothing_is_wrong_with_the_real_definition(real):
             lambda d: step(d, "ValidateData").update(Name="x" * 65),
             "has to have a name of at most 64 letters",
         ),
-        (lambda d: d["Steps"].append(step(d, "ValidateData")), "2 steps are called ValidateData"),
+        (lambda d: d["Steps"].append(step(d, "ValidateData")), "two steps are called 'ValidateData'"),
         (lambda d: d["Parameters"].append({"Name": "Old", "Type": "String"}), "parameter Old is used nowhere"),
-        (lambda d: d["Parameters"].pop(0), "is used, and defined nowhere"),
+        (lambda d: d["Parameters"].pop(0), "parameter 'DatasetUri', which the definition does not declare"),
         (lambda d: d["Parameters"].append(d["Parameters"][0]), "is defined several times"),
         (lambda d: d["Parameters"][0].update(DefaultValue=1), "is of the kind String, and its default is 1"),
         (
@@ -73,7 +73,10 @@ def test_nothing_is_wrong_with_the_real_definition(real):
             "has the default 'c', which is none of a, b",
         ),
         (lambda d: d["Parameters"][0].update(Type="Text"), "is of the kind Text: one of String"),
-        (lambda d: step(d, "TrainModel").update(DependsOn=["Nothing"]), "TrainModel follows Nothing, which is no step"),
+        (
+            lambda d: step(d, "TrainModel").update(DependsOn=["Nothing"]),
+            "TrainModel depends on 'Nothing', which is no step",
+        ),
         (
             lambda d: step(d, "TrainModel").update(DependsOn=["CheckFalsePositiveRate"]),
             "TrainModel follows the condition CheckFalsePositiveRate",
@@ -93,7 +96,7 @@ def test_nothing_is_wrong_with_the_real_definition(real):
         ),
         (
             lambda d: step(d, "EvaluateModel").update(PropertyFiles=[]),
-            "CheckFalsePositiveRate reads Steps.EvaluateModel.PropertyFiles.Evaluation, which no step writes",
+            "CheckFalsePositiveRate reads the property file 'Evaluation' of EvaluateModel, which has none",
         ),
         (
             lambda d: step(d, "EvaluateModel")["PropertyFiles"][0].update(OutputName="other"),
@@ -154,13 +157,13 @@ def test_nothing_is_wrong_with_the_real_definition(real):
         ),
         (
             lambda d: channel(d)["DataSource"]["S3DataSource"].update(S3DataType="AugmentedManifestFile"),
-            "shards is of AugmentedManifestFile, compressed None, in File mode, and needs Pipe",
+            "S3DataType is 'AugmentedManifestFile', which does not run on one machine: use S3Prefix or",
         ),
         (
             lambda d: channel(d).update(CompressionType="Gzip"),
-            "shards is of ManifestFile, compressed Gzip, in File mode",
+            "step TuneHyperparameters: CompressionType is 'Gzip'",
         ),
-        (lambda d: source(d).update(S3CompressionType="Gzip"), "plan is of S3Prefix, compressed Gzip, in File mode"),
+        (lambda d: source(d).update(S3CompressionType="Gzip"), "step ValidateData: S3CompressionType is 'Gzip'"),
         (lambda d: source(d).update(LocalPath="/opt/ml/x"), "goes to /opt/ml/x, which has to begin with /opt/ml/proc"),
         (
             lambda d: trials(d).update(EnableManagedSpotTraining=True),
@@ -211,7 +214,7 @@ def test_nothing_is_wrong_with_the_real_definition(real):
         ),
         (
             lambda d: search(d)["HyperParameterTuningJobObjective"].update(MetricName="other"),
-            "the objective other is in no MetricDefinitions",
+            "its objective 'other' is in no MetricDefinitions",
         ),
         (lambda d: rejection(d).update(ErrorMessage="x" * 3_073), "3,073 characters, and at most 3,072 are allowed"),
         (

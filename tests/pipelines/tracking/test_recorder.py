@@ -35,7 +35,7 @@ def deployed(service, played, monkeypatch):
     monkeypatch.setenv("TILEGATE_ENV", "dev")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("TILEGATE_TRACKING_URI", database_uri(played.home))
-    monkeypatch.setattr("infra.handlers.variables.open_environment", Deployed)
+    monkeypatch.setattr("infra.handlers.runtime.open_environment", Deployed)
     monkeypatch.setattr("pipelines.aws.session.open_environment", Deployed)
     with mock_aws():
         s3 = boto3.client("s3", **known)
