@@ -1,6 +1,5 @@
 """`tilegate runs` and `tilegate ui`: look at what has run."""
 
-import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -163,15 +162,12 @@ def _executions(environment: str, region: str | None, last: int) -> list[dict[st
 def ui(home: Path, port: int, *, read_only: bool) -> None:
     """Open MLflow on this machine's runs, on 127.0.0.1; ends with Ctrl-C."""
     from pipelines.definition.settings import Settings
-    from pipelines.tracking.database import database_path
-    from pipelines.tracking.locations import relocate
     from pipelines.tracking.ui import executions_url, serve
 
-    relocate(home, database_path(home))
     url = executions_url(home, Settings().name, port=port)
 
     def ready() -> None:
         click.echo(f"MLflow on {url} (Ctrl-C ends it)")
         open_page(url)
 
-    sys.exit(serve(home, port=port, read_only=read_only, ready=ready))
+    serve(home, port=port, read_only=read_only, ready=ready)

@@ -13,8 +13,8 @@ from typing import Any
 
 from pipelines.executor.events import Event, ExecutionStarted, StepProgress
 from pipelines.tracking.database import experiment_id, open_client
+from pipelines.tracking.experiment import Links
 from pipelines.tracking.runs import Runs
-from pipelines.tracking.ui import run_url
 from pipelines.tracking.writer import Resolve, Writer
 
 _SAMPLE_SECONDS = 5.0
@@ -68,7 +68,7 @@ class MlflowTracker:
 
     def url(self) -> str | None:
         """Return the page of this execution in the UI, once its run exists."""
-        return run_url(*self._ids) if self._ids else None
+        return f"http://127.0.0.1:5000/{Links(*self._ids).run}" if self._ids else None
 
     def registration_run(self, _arguments: Mapping[str, Any], *, timeout: float = 60.0) -> str | None:
         """Return the execution's own run, so that the registry logs the model there.

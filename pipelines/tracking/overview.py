@@ -10,8 +10,8 @@ from typing import Any
 
 from pipelines.definition.step_table import CONVERT, EVALUATE, REGISTER, TRAIN, TUNE, VALIDATE
 from pipelines.executor.files import read_json
+from pipelines.tracking.experiment import Links
 from pipelines.tracking.tuning_figure import draw_tuning
-from pipelines.tracking.ui import Links
 
 PASSED, REJECTED = "passed", "rejected"
 CARD, TUNING = "MODEL_CARD.md", "tuning.png"

@@ -26,9 +26,9 @@ from pipelines.executor.events import (
 from pipelines.executor.results import StepResult
 from pipelines.tracking import tags
 from pipelines.tracking.contents import dataset_digest, dataset_uris, files_to_show, input_uris
+from pipelines.tracking.experiment import Links
 from pipelines.tracking.overview import PASSED, REJECTED, SHOWN, Overview
 from pipelines.tracking.runs import FAILED, FINISHED, KILLED, Runs
-from pipelines.tracking.ui import Links
 from pipelines.tracking.usage import Usage
 
 Resolve = Callable[[str], Path]
