@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _SHOWN = frozenset({".csv", ".html", ".json", ".md", ".parquet", ".png"})
-MAX_FILE_BYTES = 20 * 1024 * 1024
+_MAX_FILE_BYTES = 20 * 1024 * 1024
 _DIGEST_LENGTH = 36  # MLflow refuses longer dataset digests
 _HEX_DIGEST = re.compile(r"(?:sha256[-:])?([0-9a-f]{12,64})")
 
@@ -24,7 +24,7 @@ def metric_name(name: str) -> str:
 
 def is_worth_a_look(name: str, size: int) -> bool:
     """Tell whether a file of this name and size in bytes is one for a browser, or a small table."""
-    return Path(name).suffix in _SHOWN and size <= MAX_FILE_BYTES
+    return Path(name).suffix in _SHOWN and size <= _MAX_FILE_BYTES
 
 
 def files_to_show(root: Path) -> dict[str, Path]:
@@ -51,17 +51,3 @@ def dataset_uris(values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
         if re.sub(r"[^a-z]", "", name.lower()) == "dataseturi" and isinstance(value, str) and value:
             yield value
-
-
-def input_uris(arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Return the S3 inputs of a step's arguments by name: processing inputs, or training channels."""
-    found: dict[str, str] = {}
-    for item in arguments.get("ProcessingInputs") or []:
-        uri = (item.get("S3Input") or {}).get("S3Uri")
-        if isinstance(uri, str):
-            found[str(item.get("InputName", ""))] = uri
-    for channel in arguments.get("InputDataConfig") or []:
-        uri = ((channel.get("DataSource") or {}).get("S3DataSource") or {}).get("S3Uri")
-        if isinstance(uri, str):
-            found[str(channel.get("ChannelName", ""))] = uri
-    return found

@@ -1,7 +1,5 @@
 """An execution at a glance: the few figures, files and sentences that its own run shows of its steps' results."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -80,8 +78,6 @@ class Overview:
         self.documents[folder] = value
         found = {f"{folder}/{name}": _at(value, place) for name, place in _FIGURES[folder].items()}
         shown.figures |= {name: float(one) for name, one in found.items() if _is_number(one)}
-        if table := _confusion(value, self._names):
-            shown.drawn[f"{folder}/confusion_matrix.csv"] = table.encode()
 
     @property
     def _names(self) -> Mapping[str, str]:
@@ -165,20 +161,6 @@ def _figures_of_jobs(step: str, properties: Mapping[str, Any]) -> dict[str, floa
         return {name.replace(":", "/"): float(final[name]) for name in _OF_TRAINING if name in final}
     best = (properties.get("BestTrainingJob") or {}).get("FinalHyperParameterTuningJobObjectiveMetric") or {}
     return {"tuning/objective": float(best["Value"])} if step == TUNE.name and "Value" in best else {}
-
-
-def _confusion(value: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    matrix = _at(value, "binary_classification_metrics/confusion_matrix")
-    if not isinstance(matrix, Mapping):
-        return ""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    called = [names.get("0", "negative"), names.get("1", "positive")]
-    table.writerow(["on the test split", *(f"taken for {name}" for name in called)])
-    for label, name in zip("01", called, strict=True):
-        counts = matrix.get(label) or {}
-        table.writerow([name, counts.get("0", ""), counts.get("1", "")])
-    return text.getvalue()
 
 
 def _at(value: Any, path: str) -> Any:

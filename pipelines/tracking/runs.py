@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.tracking import tags
-from pipelines.tracking.contents import MAX_FILE_BYTES, dataset_digest, metric_name
+from pipelines.tracking.contents import dataset_digest, metric_name
 from steps.core.common.scratch import scratch
 
 if TYPE_CHECKING:
@@ -120,19 +120,6 @@ class Runs:
             if isinstance(content, bytes):
                 path.write_bytes(content)
             self._client.log_artifact(run_id, str(path), None if parent == "." else parent)
-
-    def log_file(self, run_id: str, path: Path) -> None:
-        """Log a job's output as log.txt; only the end of one that is too large to keep in every run."""
-        if not path.is_file():
-            return
-        if path.stat().st_size <= MAX_FILE_BYTES and path.name == "log.txt":
-            self._client.log_artifact(run_id, str(path))
-            return
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - MAX_FILE_BYTES))
-            text = stream.read(MAX_FILE_BYTES).decode("utf-8", errors="replace")
-        cut = path.stat().st_size > MAX_FILE_BYTES
-        self._client.log_text(run_id, f"[the last 20 MB of {path}]\n{text}" if cut else text, "log.txt")
 
     def _search(self, clause: str) -> list[Any]:
         found: list[Any] = []

@@ -43,7 +43,7 @@ def execution_events(client: Any, arn: str, run_dir: Path) -> list[Timed]:
         raise UserError(f"the execution {_name(arn)} is {status}: it is recorded once it has ended")
     steps = _pages(client, "list_pipeline_execution_steps", "PipelineExecutionSteps", PipelineExecutionArn=arn)
     started, ended = execution["CreationTime"], execution["LastModifiedTime"]
-    found = [timed for step in steps for timed in _Step(client, _name(arn), step).events()]
+    found = [timed for step in steps for timed in _Step(client, step).events()]
     # Sorting is stable: what a step says at one moment stays in its order.
     found.sort(key=lambda timed: timed[0])
     failed = next((step["StepName"] for step in steps if step.get("StepStatus") == "Failed"), None)
@@ -73,8 +73,8 @@ def _started(client: Any, arn: str, execution: Mapping[str, Any], run_dir: Path)
 class _Step:
     """One step of an execution, and the job behind it."""
 
-    def __init__(self, client: Any, execution: str, step: Mapping[str, Any]) -> None:
-        self._client, self._execution, self._step = client, execution, step
+    def __init__(self, client: Any, step: Mapping[str, Any]) -> None:
+        self._client, self._step = client, step
         self._metadata: Mapping[str, Any] = step.get("Metadata") or {}
         self.name: str = step["StepName"]
 
@@ -165,11 +165,7 @@ class _Step:
         message: str | None = None,
     ) -> Iterator[Timed]:
         seconds = (self._finish - self._start) / 1000
-        # What does not lie under an execution's own prefix is shared, and nobody can tell which of it is the step's.
-        owner = self._origin or self._execution
-        stored = {
-            name: StoredOutput(uri, "", None if f"/{owner}/" in uri + "/" else ()) for name, uri in outputs.items()
-        }
+        stored = {name: StoredOutput(uri, "") for name, uri in outputs.items()}
         result = StepResult("Succeeded", properties, seconds, outputs=stored)
         status = self._step.get("StepStatus")
         if self._origin:
@@ -178,8 +174,7 @@ class _Step:
         elif status == "Failed":
             said = (message, (job or {}).get("ExitMessage"), self._step.get("FailureReason"))
             reason = next(filter(None, said), "SageMaker gives no reason")
-            own = {name: output.uri for name, output in stored.items() if output.keys is None}
-            yield self._finish, StepFailedEvent(self.name, reason, None, None, own)
+            yield self._finish, StepFailedEvent(self.name, reason, None, None, outputs)
         elif status == "Succeeded":
             yield self._finish, StepSucceeded(self.name, kind, result, seconds)
 

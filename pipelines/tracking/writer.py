@@ -25,16 +25,14 @@ from pipelines.executor.events import (
 )
 from pipelines.executor.results import StepResult
 from pipelines.tracking import tags
-from pipelines.tracking.contents import dataset_digest, dataset_uris, files_to_show, input_uris
+from pipelines.tracking.contents import dataset_digest, dataset_uris, files_to_show
 from pipelines.tracking.experiment import Links
 from pipelines.tracking.overview import PASSED, REJECTED, SHOWN, Overview
 from pipelines.tracking.runs import FAILED, FINISHED, KILLED, Runs
-from pipelines.tracking.usage import Usage
 
 Resolve = Callable[[str], Path]
 _TRIAL_STATUS = {"Completed": FINISHED, "Stopped": KILLED}
 _EXECUTION_STATUS = {"Succeeded": FINISHED, "Failed": FAILED, "Stopped": KILLED}
-_TRAINING = ("Training", "Tuning")
 _TRIAL_NUMBER = re.compile(r"-(\d{3,})(?=-|$)")
 
 
@@ -43,7 +41,6 @@ class _Open:
     """A run that is being filled."""
 
     run_id: str
-    step_type: str = ""
     metrics: set[str] = field(default_factory=set)
     closed: bool = False
 
@@ -63,7 +60,6 @@ class Writer:
         self._trial_count: dict[str, int] = {}
         self._overview = Overview()
         self._rejected, self._why = False, ""
-        self._usage, self._samples = Usage(), 0
         self.parent = self._open_parent(started, at)
 
     def write(self, event: Event, at: int) -> None:  # noqa: C901 (one line for each kind of event)
@@ -95,16 +91,12 @@ class Writer:
             case ExecutionStarted() | StepProgress():
                 pass
 
+    @property
+    def links(self) -> Links:
+        return Links(self._runs.experiment_id, self.parent)
+
     def flush(self) -> None:
         self._runs.flush()
-
-    def sample(self, at: int) -> None:
-        """Note what the jobs take, on what trains now."""
-        training = [step for step in self._steps.values() if step.step_type in _TRAINING and not step.closed]
-        for name, value in (self._usage.measure() if training else {}).items():
-            for step in training:
-                self._runs.metric(step.run_id, name, value, at, self._samples)
-        self._samples += bool(training)
 
     def _open_parent(self, started: ExecutionStarted, at: int) -> str:
         earlier = self._runs.find(execution_id=self._execution)
@@ -123,7 +115,7 @@ class Writer:
 
     def _open(self, step: str, step_type: str, at: int, labels: Mapping[str, str]) -> _Open:
         own = {tags.EXECUTION_ID: self._execution, tags.STEP: step, tags.STEP_TYPE: step_type, **labels}
-        opened = _Open(self._runs.create(step, at, parent=self.parent, labels=own), step_type)
+        opened = _Open(self._runs.create(step, at, parent=self.parent, labels=own))
         self._steps[step] = opened
         return opened
 
@@ -136,21 +128,16 @@ class Writer:
         training = event.arguments.get("TrainingJobDefinition") or {}
         hyperparameters = event.arguments.get("HyperParameters") or training.get("StaticHyperParameters") or {}
         self._runs.parameters(opened.run_id, hyperparameters)
-        inputs = input_uris(event.arguments) or input_uris(training)
-        self._runs.label(opened.run_id, {tags.INPUT_PREFIX + name: uri for name, uri in inputs.items()})
 
     def _reuse(self, event: StepReused, at: int) -> None:
         origin = event.execution_id_of_origin
         if origin == self._execution and event.step in self._done_before:
             # This execution was resumed: the step already has its run, from before the crash.
-            self._steps[event.step] = _Open(self._done_before[event.step], event.step_type, closed=True)
+            self._steps[event.step] = _Open(self._done_before[event.step], closed=True)
             self._outputs(event.step, self._steps[event.step], event.result, at)
             return
         labels = {tags.REUSED_FROM: origin, tags.REASON: event.reason}
         opened = self._open(event.step, event.step_type, at, labels)
-        first = self._runs.find(execution_id=origin, step=event.step)
-        if first:
-            self._runs.label(opened.run_id, {tags.REUSED_FROM_RUN: first[0].info.run_id})
         self._runs.metric(opened.run_id, "seconds_of_origin", event.seconds_of_origin, at)
         self._outputs(event.step, opened, event.result, at)
         self._close(opened, at, FINISHED)
@@ -162,15 +149,12 @@ class Writer:
         best = event.result.properties.get("BestTrainingJob") or {}
         self._runs.label(opened.run_id, {tags.BEST_TRIAL: best.get("TrainingJobName")})
         self._runs.label(opened.run_id, {tags.MODEL_PACKAGE: event.result.properties.get("ModelPackageArn")})
-        self._runs.log_file(opened.run_id, self._run_dir / "steps" / event.step / "log.txt")
         self._close(opened, at, FINISHED)
 
     def _fail(self, event: StepFailedEvent, at: int) -> None:
         opened = self._step(event.step, at)
         self._runs.label(opened.run_id, {tags.FAILURE: event.reason, tags.NOTE: event.reason})
         self._runs.label(opened.run_id, {tags.EXIT_CODE: event.exit_code})
-        if event.log_path:
-            self._runs.log_file(opened.run_id, event.log_path)
         if name := SHOWN.get(event.step):
             # What a job of this machine has not published is still there to look at: the evidence of a rejection.
             here = self._run_dir / "steps" / event.step / "opt/ml/processing/output" / name
@@ -182,8 +166,6 @@ class Writer:
         self._close(opened, at, FINISHED if rejected else FAILED)
 
     def _outputs(self, step: str, opened: _Open, result: StepResult, at: int) -> None:
-        for name, output in result.outputs.items():
-            self._runs.label(opened.run_id, {tags.OUTPUT_PREFIX + name: f"{output.uri} {output.digest}".rstrip()})
         shown = result.outputs.get(SHOWN.get(step, ""))
         self._show(opened, step, result.properties, self._resolve(shown.uri) if shown else None, at)
 
@@ -235,8 +217,6 @@ class Writer:
         reused = "an earlier run of this trial" if event.reused else None
         why = tags.STOPPED_EARLY if event.status == "Stopped" else tags.FAILURE
         self._runs.label(opened.run_id, {tags.REUSED_FROM: reused, why: event.reason, tags.NOTE: event.reason})
-        folder = self._run_dir / "steps" / event.step / "trials" / event.trial_name
-        self._runs.log_file(opened.run_id, folder / "log.txt")
         self._close(opened, at, _TRIAL_STATUS.get(event.status, FAILED))
 
     def _metric(self, event: StepMetric, at: int) -> None:
@@ -261,9 +241,7 @@ class Writer:
         self._note_dataset()
         step = f"{event.failed_step}: " if event.failed_step and not self._rejected else ""
         reason = self._why or event.reason  # of an execution SageMaker says little more than which step failed
-        note = self._overview.description(
-            verdict, f"{step}{reason}" if reason else "", Links(self._runs.experiment_id, self.parent)
-        )
+        note = self._overview.description(verdict, f"{step}{reason}" if reason else "", self.links)
         labels = {tags.VERDICT: verdict, tags.MODEL_VERSION: self._overview.version}
         self._runs.label(self.parent, {**labels, tags.NOTE: note, tags.FAILURE: reason})
         self._runs.close(self.parent, at, status)

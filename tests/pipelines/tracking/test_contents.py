@@ -10,7 +10,6 @@ from pipelines.tracking.contents import (
     dataset_digest,
     dataset_uris,
     files_to_show,
-    input_uris,
     metric_name,
 )
 
@@ -52,14 +51,6 @@ def test_a_uri_without_a_digest_is_told_apart_by_itself():
 def test_dataset_uris_are_found_in_any_spelling():
     values = {"DatasetUri": "s3://a", "dataset-uri": "s3://b", "dataset_uri": "", "Dataset": "s3://c"}
     assert list(dataset_uris(values)) == ["s3://a", "s3://b"]
-
-
-def test_inputs_of_processing_and_training_are_named():
-    training = [{"ChannelName": "tiles", "DataSource": {"S3DataSource": {"S3Uri": "s3://b/t"}}}]
-    assert input_uris({"InputDataConfig": training}) == {"tiles": "s3://b/t"}
-    assert input_uris({"ProcessingInputs": [{"InputName": "x", "S3Input": {"S3Uri": "s3://b/x"}}, {}]}) == {
-        "x": "s3://b/x"
-    }
 
 
 def test_pages_tables_and_pictures_are_shown_and_nothing_that_a_link_leads_to(tmp_path):
