@@ -9,10 +9,9 @@ from typing import Any
 from pipelines.definition.step_table import CONVERT, EVALUATE, REGISTER, TRAIN, TUNE, VALIDATE
 from pipelines.executor.files import read_json
 from pipelines.tracking.experiment import Links
-from pipelines.tracking.tuning_figure import draw_tuning
 
 PASSED, REJECTED = "passed", "rejected"
-CARD, TUNING = "MODEL_CARD.md", "tuning.png"
+CARD = "MODEL_CARD.md"
 # The output of a step that is shown, and of its files those below a path in a folder of their own.
 SHOWN = {VALIDATE.name: "report", EVALUATE.name: "evaluation", CONVERT.name: "bundle"}
 _FOLDERS = {VALIDATE.name: ("data", ""), EVALUATE.name: ("test", ""), CONVERT.name: ("tflite", "evidence/")}
@@ -34,11 +33,10 @@ _OF_TRAINING = ("validation:pauc", "validation:auc", "validation:loss")
 
 @dataclass(slots=True)
 class Shown:
-    """What a step's result adds to the execution's run: figures by name, files and what is drawn by place."""
+    """What a step's result adds to the execution's run: figures by name, files by place."""
 
     figures: dict[str, float] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
-    drawn: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -63,12 +61,10 @@ class Overview:
                 self._read(folder, document, shown)
             if card := files.get(f"bundle/{CARD}"):
                 shown.files[CARD] = card
-        if step == TUNE.name and (picture := draw_tuning(properties.get("TrainingJobSummaries") or [])):
-            shown.drawn[TUNING] = picture
         if step == REGISTER and (arn := str(properties.get("ModelPackageArn") or "")):
             self.group, self.version = arn.split("/")[-2:]
             self.in_mlflow = "ModelPackageVersion" in properties
-        self.places |= shown.files.keys() | shown.drawn.keys()
+        self.places |= shown.files.keys()
         return shown
 
     def _read(self, folder: str, path: Path, shown: Shown) -> None:
@@ -120,7 +116,6 @@ class Overview:
             "test/report.html": "Report on the trained model",
             "data/report.html": "Data page",
             CARD: "Model card",
-            TUNING: "Tuning",
         }
         for place, title in named.items():
             if place in self.places:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.tracking import tags
 from pipelines.tracking.contents import dataset_digest, metric_name
-from steps.core.common.scratch import scratch
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -112,14 +111,10 @@ class Runs:
         context = [InputTag("mlflow.data.context", "training and test")]
         self._client.log_inputs(run_id, datasets=[DatasetInput(entry, tags=context)])
 
-    def put(self, run_id: str, place: str, content: Path | bytes) -> None:
-        """Log a file, or what is to be one, under the path `place`."""
+    def put(self, run_id: str, place: str, path: Path) -> None:
+        """Log a file in the folder of the path `place`."""
         parent = Path(place).parent.as_posix()
-        with scratch("mlflow") as folder:
-            path = content if isinstance(content, Path) else folder / Path(place).name
-            if isinstance(content, bytes):
-                path.write_bytes(content)
-            self._client.log_artifact(run_id, str(path), None if parent == "." else parent)
+        self._client.log_artifact(run_id, str(path), None if parent == "." else parent)
 
     def _search(self, clause: str) -> list[Any]:
         found: list[Any] = []

@@ -177,8 +177,6 @@ class Writer:
                 self._runs.metric(run_id, name, value, at)
         for place, path in shown.files.items():
             self._runs.put(self.parent, place, path)
-        for place, drawn in shown.drawn.items():
-            self._runs.put(self.parent, place, drawn)
         if self._overview.dataset_name:
             self._note_dataset()
 

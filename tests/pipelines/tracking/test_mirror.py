@@ -33,7 +33,7 @@ def test_an_execution_looks_in_mlflow_as_one_of_this_machine_does(service, bucke
     assert parent.data.metrics["test/fpr"] == 0.004
     assert parent.data.metrics["validation/auc"] == pytest.approx(0.99)
     assert (parent.data.tags["verdict"], parent.data.tags["model_version"]) == ("passed", "7")
-    assert {"test/report.html", "test/evaluation.json", "tuning.png"} == played.files(parent)
+    assert {"test/report.html", "test/evaluation.json"} == played.files(parent)
     assert [entry.dataset.digest for entry in parent.inputs.dataset_inputs] == ["d" * 32]
     steps = {name for name, run in runs.items() if run.data.tags.get("mlflow.parentRunId") == run_id}
     expected = {"ValidateData", "TuneHyperparameters", "TrainModel", "EvaluateModel", "CheckFalsePositiveRate"}
