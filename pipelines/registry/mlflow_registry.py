@@ -24,8 +24,7 @@ from pipelines.registry.requests import (
     group_of,
     metadata_of,
 )
-from pipelines.tracking.database import database_path, experiment_id, open_client
-from pipelines.tracking.locations import artifact_root
+from pipelines.tracking.database import artifact_root, database_path, experiment_id, open_client
 from pipelines.tracking.logged_model import Logged, Upload, log_model
 from steps.core.common.files import sha256_file
 from steps.core.common.scratch import scratch

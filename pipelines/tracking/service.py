@@ -124,7 +124,7 @@ class _Step:
         if not self._origin:
             for trial in trials:
                 yield from self._trial(trial)
-        yield from self._end("Tuning", {}, {**job, "TrainingJobSummaries": trials}, job=job)
+        yield from self._end("Tuning", {}, job, job=job)
 
     def _trial(self, trial: Mapping[str, Any]) -> Iterator[Timed]:
         name = trial["TrainingJobName"]

@@ -15,9 +15,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from pipelines.tracking.database import database_path, database_uri, open_client
+from pipelines.tracking.database import artifact_root, database_path, database_uri, open_client
 from pipelines.tracking.experiment import MODE, VIEW, VIEW_TAG
-from pipelines.tracking.locations import artifact_root
 from steps.core.common.errors import UserError
 
 HOST, DEFAULT_PORT = "127.0.0.1", 5000

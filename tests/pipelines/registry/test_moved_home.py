@@ -9,7 +9,6 @@ import pytest
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import RegistryError
 from pipelines.tracking.database import database_path, open_client
-from pipelines.tracking.locations import relocate
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def test_several_may_open_a_copy_at_once_and_it_may_move_again(champion, tmp_pat
     for name in ("second", "third"):
         champion = shutil.copytree(champion, tmp_path / name)
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda home: relocate(home, database_path(home)), [champion] * 4))
+            list(pool.map(open_client, [champion] * 4))
         registry = MlflowRegistry(champion)
         assert registry.get("screenshots", 1).artifact_uri.startswith(f"{champion.as_uri()}/mlartifacts/")
 

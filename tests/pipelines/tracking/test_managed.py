@@ -23,8 +23,7 @@ RECORDER = """
 import sys
 from pathlib import Path
 from pipelines.storage.folder import FolderObjects
-from pipelines.tracking.managed import open_tracking
-from pipelines.tracking.mirror import mirror_execution
+from pipelines.tracking.managed import mirror_execution, open_tracking
 from service import ARN, Service, whole_night
 buckets = [FolderObjects(Path(sys.argv[1]) / name, name) for name in ("data", "artifacts")]
 service = Service()

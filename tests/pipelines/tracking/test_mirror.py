@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipelines.storage.folder import FolderObjects
-from pipelines.tracking.mirror import mirror_execution
+from pipelines.tracking.managed import mirror_execution
 from pipelines.tracking.writer import Writer
 from steps.core.common.errors import UserError
 from tests.pipelines.tracking.service import ARN, DATASET, EARLIER, PACKAGE, at, run_folder, whole_night
