@@ -12,11 +12,11 @@ from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
 
     from pipelines.aws.session import Deployment
     from pipelines.registry.difference import Batches
-    from pipelines.registry.protocol import ModelRegistry
+    from pipelines.registry.protocol import ModelRegistry, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,16 @@ class OpenedRegistry:
     registry: "ModelRegistry"
     group: str
     batches: "Callable[[str], Batches | None]"
+
+    def versions_that_learnt(self, batches: "Collection[str]") -> "Iterator[tuple[ModelVersion, bool]]":
+        """Yield each version whose data held one of some batches, and whether that is known.
+
+        It is not where the snapshot that it was trained on is gone, or was never told.
+        """
+        for version in self.registry.versions(self.group):
+            held = self.batches(version.metadata["dataset"]) if "dataset" in version.metadata else None
+            if held is None or not set(batches).isdisjoint(held):
+                yield version, held is not None
 
 
 def open_registry(environment: str, region: str | None, home: Path) -> OpenedRegistry:

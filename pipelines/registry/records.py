@@ -55,19 +55,6 @@ def versions_of(group: str, records: Iterable[Record], artifacts: str) -> list[M
     ]
 
 
-def registration_of(version: ModelVersion, artifacts: str) -> Registration:
-    return Registration(
-        version.group,
-        version.version,
-        version.created,
-        version.execution_id,
-        version.sha256,
-        dict(version.metadata),
-        version.description,
-        version.artifact_uri.removeprefix(f"{artifacts}/"),
-    )
-
-
 def _version(
     registered: Registration, history: tuple[Decision, ...], artifacts: str, *, is_champion: bool
 ) -> ModelVersion:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.registry.artifact import BUNDLE, stage
-from pipelines.registry.bundles import check_model
+from pipelines.registry.artifact import BUNDLE, check_model, stage
 from pipelines.registry.protocol import REJECTED, ModelRegistry, ModelVersion
 from pipelines.release.signers import Signer, sealed
 from pipelines.release.verify import (

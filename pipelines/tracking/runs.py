@@ -117,17 +117,16 @@ class Runs:
         self._client.log_artifact(run_id, str(path), None if parent == "." else parent)
 
     def _search(self, clause: str) -> list[Any]:
-        found: list[Any] = []
-        token: str | None = None
-        while True:
-            order = ["attributes.start_time ASC"]
-            page = self._client.search_runs(
-                [self.experiment_id], clause, max_results=_PAGE, order_by=order, page_token=token
-            )
-            found.extend(page)
-            token = page.token
-            if not token:
-                return found
+        from mlflow.utils import get_results_from_paginated_fn
+
+        order = ["attributes.start_time ASC"]
+        found: list[Any] = get_results_from_paginated_fn(
+            lambda most, token: self._client.search_runs(
+                [self.experiment_id], clause, max_results=most, order_by=order, page_token=token
+            ),
+            _PAGE,
+        )
+        return found
 
 
 def _parts(items: list[Any], size: int) -> Iterable[list[Any]]:
