@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pipelines.registry.opening import OpenedRegistry
     from pipelines.registry.protocol import ModelRegistry, ModelVersion
-    from pipelines.release.offers import Offer
+    from pipelines.release.publisher import Offer
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def _runs_here(home: Path, last: int) -> list[dict[str, Any]]:
     from pipelines.definition.settings import Settings
     from pipelines.executor.runs import INTERRUPTED, load_runs
     from pipelines.registry.mlflow_registry import MlflowRegistry
-    from pipelines.release.offers import current_offers
+    from pipelines.release.opening import current_offers
     from pipelines.runs.local_history import status_of
     from pipelines.runs.local_standing import outputs_of
     from steps.core.common.files import read_json

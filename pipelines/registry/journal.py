@@ -87,6 +87,16 @@ class Journal:
             stream.flush()
             os.fsync(stream.fileno())
 
+    def seen(self, channel: str) -> int:
+        """Return the highest sequence number that was signed here for a channel of releases, 0 for none."""
+        moves = (record for record in self.read() if isinstance(record, Moved) and record.channel == channel)
+        return max((move.sequence for move in moves), default=0)
+
+    def remember(self, channel: str, sequence: int) -> None:
+        with self.locked():
+            if sequence > self.seen(channel):
+                self.append(Moved(channel, sequence))
+
     def _lines(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the MAC and the record's JSON of each whole line."""
         if not self._path.exists():
