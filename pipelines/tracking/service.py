@@ -29,6 +29,12 @@ from steps.core.common.errors import UserError
 
 ENDED = ("Succeeded", "Failed", "Stopped")
 _TRIAL_STATUS = {"Completed": "Completed", "Stopped": "Stopped", "Stopping": "Stopped"}
+# What a step's metadata call a job: our word for it, the operation that describes it, and its name there.
+_JOBS = {
+    "ProcessingJob": ("Processing", "describe_processing_job", "ProcessingJobName"),
+    "TrainingJob": ("Training", "describe_training_job", "TrainingJobName"),
+    "TuningJob": ("Tuning", "describe_hyper_parameter_tuning_job", "HyperParameterTuningJobName"),
+}
 Timed = tuple[int, Event]
 
 
@@ -79,52 +85,32 @@ class _Step:
         self.name: str = step["StepName"]
 
     def events(self) -> Iterator[Timed]:
-        kinds = {
-            "ProcessingJob": self._processing,
-            "TrainingJob": self._training,
-            "TuningJob": self._tuning,
-            "RegisterModel": self._registration,
-        }
-        for key, events in kinds.items():
+        for key, (kind, describe, argument) in _JOBS.items():
             if arn := (self._metadata.get(key) or {}).get("Arn"):
-                yield from events(arn)
+                job = getattr(self._client, describe)(**{argument: _name(arn)})
+                yield from self._begin(kind, arn, job)
+                if kind == "Training" and not self._origin:
+                    for name, value in _metrics(job).items():
+                        yield self._finish, StepMetric(self.name, None, name, value, 0)
+                if kind == "Tuning" and not self._origin:
+                    yield from self._trials(_name(arn))
+                yield from self._end(kind, job)
                 return
-        if outcome := (self._metadata.get("Condition") or {}).get("Outcome"):
+        if arn := (self._metadata.get("RegisterModel") or {}).get("Arn"):
+            yield from self._begin("RegisterModel", arn, {"ModelPackageGroupName": arn.split("/")[-2]})
+            yield from self._end("RegisterModel", {"ModelPackageArn": arn})
+        elif outcome := (self._metadata.get("Condition") or {}).get("Outcome"):
             yield self._start, ConditionDecided(self.name, outcome == "True", f"the condition is {outcome.lower()}")
         elif "StartTime" in self._step:
             # A step that failed before it had a job, or a Fail step.
             message = (self._metadata.get("Fail") or {}).get("ErrorMessage")
             yield self._start, StepStarted(self.name, "Fail" if message else "", "", {})
-            yield from self._end("", {}, {}, message=message)
+            yield from self._end("", {}, message=message)
 
-    def _processing(self, arn: str) -> Iterator[Timed]:
-        job = self._client.describe_processing_job(ProcessingJobName=_name(arn))
-        outputs = {
-            item["OutputName"]: item["S3Output"]["S3Uri"]
-            for item in (job.get("ProcessingOutputConfig") or {}).get("Outputs", [])
-            if "S3Output" in item
-        }
-        yield from self._begin("Processing", arn, job)
-        yield from self._end("Processing", outputs, {}, job=job)
-
-    def _training(self, arn: str) -> Iterator[Timed]:
-        job = self._client.describe_training_job(TrainingJobName=_name(arn))
-        yield from self._begin("Training", arn, job)
-        if not self._origin:
-            for name, value in _metrics(job).items():
-                yield self._finish, StepMetric(self.name, None, name, value, 0)
-        yield from self._end("Training", {}, job, job=job)
-
-    def _tuning(self, arn: str) -> Iterator[Timed]:
-        name = _name(arn)
-        job = self._client.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    def _trials(self, tuning: str) -> Iterator[Timed]:
         operation = "list_training_jobs_for_hyper_parameter_tuning_job"
-        trials = _pages(self._client, operation, "TrainingJobSummaries", HyperParameterTuningJobName=name)
-        yield from self._begin("Tuning", arn, job)
-        if not self._origin:
-            for trial in trials:
-                yield from self._trial(trial)
-        yield from self._end("Tuning", {}, job, job=job)
+        for trial in _pages(self._client, operation, "TrainingJobSummaries", HyperParameterTuningJobName=tuning):
+            yield from self._trial(trial)
 
     def _trial(self, trial: Mapping[str, Any]) -> Iterator[Timed]:
         name = trial["TrainingJobName"]
@@ -147,32 +133,25 @@ class _Step:
         )
         yield _ms(ended), finished
 
-    def _registration(self, arn: str) -> Iterator[Timed]:
-        yield from self._begin("RegisterModel", arn, {"ModelPackageGroupName": arn.split("/")[-2]})
-        yield from self._end("RegisterModel", {}, {"ModelPackageArn": arn})
-
     def _begin(self, kind: str, arn: str, arguments: Mapping[str, Any]) -> Iterator[Timed]:
         if not self._origin:
             yield self._start, StepStarted(self.name, kind, f"ran as {arn.rpartition(':')[2]}", arguments)
 
-    def _end(
-        self,
-        kind: str,
-        outputs: Mapping[str, str],
-        properties: Mapping[str, Any],
-        *,
-        job: Mapping[str, Any] | None = None,
-        message: str | None = None,
-    ) -> Iterator[Timed]:
+    def _end(self, kind: str, job: Mapping[str, Any], *, message: str | None = None) -> Iterator[Timed]:
+        outputs = {
+            item["OutputName"]: item["S3Output"]["S3Uri"]
+            for item in (job.get("ProcessingOutputConfig") or {}).get("Outputs", [])
+            if "S3Output" in item
+        }
         seconds = (self._finish - self._start) / 1000
         stored = {name: StoredOutput(uri, "") for name, uri in outputs.items()}
-        result = StepResult("Succeeded", properties, seconds, outputs=stored)
+        result = StepResult("Succeeded", job, seconds, outputs=stored)
         status = self._step.get("StepStatus")
         if self._origin:
             reason = f"the same was done in the execution {self._origin}"
-            yield self._finish, StepReused(self.name, kind, reason, self._origin, result, _seconds(job or {}))
+            yield self._finish, StepReused(self.name, kind, reason, self._origin, result, _seconds(job))
         elif status == "Failed":
-            said = (message, (job or {}).get("ExitMessage"), self._step.get("FailureReason"))
+            said = (message, job.get("ExitMessage"), self._step.get("FailureReason"))
             reason = next(filter(None, said), "SageMaker gives no reason")
             yield self._finish, StepFailedEvent(self.name, reason, None, None, outputs)
         elif status == "Succeeded":
