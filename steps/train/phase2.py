@@ -16,7 +16,6 @@ from steps.core.common.errors import UserError
 from steps.core.common.program import left
 from steps.network.backbone import block_names, build_model, unfreeze
 from steps.network.head import Head
-from steps.network.head_layers import pool_bags
 from steps.network.tile_input import TileSource, decode, describer, logits_of, screenshot_codes
 from steps.train.augmentation import augment
 from steps.train.checkpoints import Checkpoints
@@ -43,6 +42,18 @@ class Phase2:
     pretrained: Path
     strategy: Any
     checkpoints: Checkpoints
+
+
+def pool_bags(features: Any, present: Any) -> Any:
+    """Pool features float32 [bags, tiles, D] to [bags, 3 D], as `steps.network.head.pool` does.
+
+    Tile 0 of a bag is the overview; `present`, bool [bags, tiles], is False where a bag has no such tile.
+    """
+    there = tf.cast(present[:, 1:, None], features.dtype)
+    squares = features[:, 1:] * there
+    mean = tf.reduce_sum(squares, 1) / tf.reduce_sum(there, 1)
+    maximum = tf.reduce_max(squares + (1.0 - there) * features.dtype.min, 1)
+    return tf.concat([features[:, 0], mean, maximum], 1)
 
 
 class BagModel(keras.Model):  # type: ignore[misc]

@@ -12,9 +12,8 @@ from steps.core.common.files import read_json, write_json
 from steps.core.gate.paired import Gain, paired_gain
 from steps.core.gate.roc import PARTIAL_AUC_BELOW, partial_auc, roc
 from steps.network.head import Head, pool
-from steps.train.calibration import fit_calibration
 from steps.train.hyperparameters import Hyperparameters
-from steps.train.phase1 import Examples, Phase1, fit_phase1, folds, solve
+from steps.train.phase1 import Examples, Phase1, fit_calibration, fit_phase1, folds, solve
 
 if TYPE_CHECKING:
     from steps.train.checkpoints import Checkpoints
