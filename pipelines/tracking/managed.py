@@ -92,7 +92,7 @@ def mirror_execution(client: Any, buckets: Sequence[ObjectStore], mlflow: "Mlflo
         if not isinstance(started, ExecutionStarted):
             raise UserError(f"{arn} does not begin with its start")
         runs = Runs(mlflow, open_experiment(mlflow, started.pipeline_name))
-        earlier = runs.find(execution_id=started.execution_id)
+        earlier = runs.find(started.execution_id)
         for run in earlier:
             if tags.PARENT not in run.data.tags and run.info.status != RUNNING:
                 return str(run.info.run_id), False

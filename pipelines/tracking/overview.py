@@ -31,12 +31,8 @@ _FIGURES: Mapping[str, Mapping[str, str]] = {
 _OF_TRAINING = ("validation:pauc", "validation:auc", "validation:loss")
 
 
-@dataclass(slots=True)
-class Shown:
-    """What a step's result adds to the execution's run: figures by name, files by place."""
-
-    figures: dict[str, float] = field(default_factory=dict)
-    files: dict[str, Path] = field(default_factory=dict)
+# What a step's result adds to the execution's run: figures by name, and files by their place in it.
+Shown = tuple[dict[str, float], dict[str, Path]]
 
 
 @dataclass(slots=True)
@@ -52,28 +48,28 @@ class Overview:
 
     def add(self, step: str, properties: Mapping[str, Any], files: Mapping[str, Path]) -> Shown:
         """Take in a step's result, whether it was made now or taken from the cache; `files` by their relative path."""
-        shown = Shown(_figures_of_jobs(step, properties))
+        figures, shown = _figures_of_jobs(step, properties), dict[str, Path]()
         if step in _FOLDERS:
             folder, below = _FOLDERS[step]
             own = {name.removeprefix(below): path for name, path in files.items() if name.startswith(below)}
-            shown.files = {f"{folder}/{name}": path for name, path in own.items()}
-            if document := shown.files.get(f"{folder}/{_DOCUMENTS[folder]}"):
-                self._read(folder, document, shown)
+            shown = {f"{folder}/{name}": path for name, path in own.items()}
+            if document := shown.get(f"{folder}/{_DOCUMENTS[folder]}"):
+                figures |= self._read(folder, document)
             if card := files.get(f"bundle/{CARD}"):
-                shown.files[CARD] = card
+                shown[CARD] = card
         if step == REGISTER and (arn := str(properties.get("ModelPackageArn") or "")):
             self.group, self.version = arn.split("/")[-2:]
             self.in_mlflow = "ModelPackageVersion" in properties
-        self.places |= shown.files.keys()
-        return shown
+        self.places |= shown.keys()
+        return figures, shown
 
-    def _read(self, folder: str, path: Path, shown: Shown) -> None:
+    def _read(self, folder: str, path: Path) -> dict[str, float]:
         value = read_json(path)
         if not isinstance(value, Mapping):
-            return
+            return {}
         self.documents[folder] = value
         found = {f"{folder}/{name}": _at(value, place) for name, place in _FIGURES[folder].items()}
-        shown.figures |= {name: float(one) for name, one in found.items() if _is_number(one)}
+        return {name: float(one) for name, one in found.items() if _is_number(one)}
 
     @property
     def _names(self) -> Mapping[str, str]:

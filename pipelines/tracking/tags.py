@@ -3,7 +3,6 @@
 EXECUTION_ID = "tilegate.execution_id"
 DEFINITION_DIGEST = "tilegate.definition_digest"
 STEP = "tilegate.step"
-STEP_TYPE = "tilegate.step_type"
 TRIAL = "tilegate.trial"
 STOPPED_EARLY = "tilegate.stopped_early"
 REASON = "tilegate.reason"
@@ -22,8 +21,7 @@ VERDICT = "verdict"
 DATASET = "dataset"
 MODEL_VERSION = "model_version"
 
-# MLflow's own: the tree of runs, the text under a run's title, and who and what made it.
+# MLflow's own: the tree of runs, the text under a run's title, and what made it.
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
-USER = "mlflow.user"
 SOURCE_NAME = "mlflow.source.name"

@@ -83,7 +83,7 @@ class Writer:
                 self._runs.label(self._step(event.step, at).run_id, {tags.RETRIED: text})
             case ConditionDecided():
                 labels = {tags.OUTCOME: str(event.outcome).lower(), tags.REASON: event.text}
-                self._runs.label(self._step(event.step, at, "Condition").run_id, labels)
+                self._runs.label(self._step(event.step, at).run_id, labels)
             case StepSkipped():
                 self._runs.label(self.parent, {tags.SKIPPED_PREFIX + event.step: event.why})
             case ExecutionFinished():
@@ -99,7 +99,7 @@ class Writer:
         self._runs.flush()
 
     def _open_parent(self, started: ExecutionStarted, at: int) -> str:
-        earlier = self._runs.find(execution_id=self._execution)
+        earlier = self._runs.find(self._execution)
         parents = [run for run in earlier if tags.PARENT not in run.data.tags]
         if parents:
             parent = str(parents[0].info.run_id)
@@ -113,18 +113,18 @@ class Writer:
         self._runs.parameters(parent, started.parameters)
         return parent
 
-    def _open(self, step: str, step_type: str, at: int, labels: Mapping[str, str]) -> _Open:
-        own = {tags.EXECUTION_ID: self._execution, tags.STEP: step, tags.STEP_TYPE: step_type, **labels}
+    def _open(self, step: str, at: int, labels: Mapping[str, str]) -> _Open:
+        own = {tags.EXECUTION_ID: self._execution, tags.STEP: step, **labels}
         opened = _Open(self._runs.create(step, at, parent=self.parent, labels=own))
         self._steps[step] = opened
         return opened
 
-    def _step(self, name: str, at: int, step_type: str = "") -> _Open:
+    def _step(self, name: str, at: int) -> _Open:
         """Return the run of a step, opened now if no event announced it: not every kind of step starts."""
-        return self._steps.get(name) or self._open(name, step_type, at, {})
+        return self._steps.get(name) or self._open(name, at, {})
 
     def _start(self, event: StepStarted, at: int) -> None:
-        opened = self._open(event.step, event.step_type, at, {tags.REASON: event.reason})
+        opened = self._open(event.step, at, {tags.REASON: event.reason})
         training = event.arguments.get("TrainingJobDefinition") or {}
         hyperparameters = event.arguments.get("HyperParameters") or training.get("StaticHyperParameters") or {}
         self._runs.parameters(opened.run_id, hyperparameters)
@@ -137,13 +137,13 @@ class Writer:
             self._outputs(event.step, self._steps[event.step], event.result, at)
             return
         labels = {tags.REUSED_FROM: origin, tags.REASON: event.reason}
-        opened = self._open(event.step, event.step_type, at, labels)
+        opened = self._open(event.step, at, labels)
         self._runs.metric(opened.run_id, "seconds_of_origin", event.seconds_of_origin, at)
         self._outputs(event.step, opened, event.result, at)
         self._close(opened, at, FINISHED)
 
     def _succeed(self, event: StepSucceeded, at: int) -> None:
-        opened = self._step(event.step, at, event.step_type)
+        opened = self._step(event.step, at)
         self._runs.metric(opened.run_id, "seconds", event.seconds, at)
         self._outputs(event.step, opened, event.result, at)
         best = event.result.properties.get("BestTrainingJob") or {}
@@ -171,11 +171,11 @@ class Writer:
 
     def _show(self, opened: _Open, step: str, properties: Mapping[str, Any], root: Path | None, at: int) -> None:
         """Show of a step's result on the execution's own run what is worth comparing and looking at."""
-        shown = self._overview.add(step, properties, files_to_show(root) if root else {})
+        figures, files = self._overview.add(step, properties, files_to_show(root) if root else {})
         for run_id in (self.parent, opened.run_id):
-            for name, value in shown.figures.items():
+            for name, value in figures.items():
                 self._runs.metric(run_id, name, value, at)
-        for place, path in shown.files.items():
+        for place, path in files.items():
             self._runs.put(self.parent, place, path)
         if self._overview.dataset_name:
             self._note_dataset()
@@ -190,8 +190,7 @@ class Writer:
         self._datasets = ()
 
     def _trial(self, step: str, trial: str, hyperparameters: Mapping[str, str], at: int) -> _Open:
-        known = self._trials.get((step, trial))
-        if known:
+        if known := self._trials.get((step, trial)):
             return known
         labels = {tags.EXECUTION_ID: self._execution, tags.STEP: step, tags.TRIAL: trial}
         numbers = _TRIAL_NUMBER.findall(trial)
