@@ -121,15 +121,12 @@ def _runs_here(home: Path, last: int) -> list[dict[str, Any]]:
 def _runs_of_withdrawn(home: Path, found: "list[RunSummary]") -> set[str]:
     """Return the ids of the runs whose snapshot has a batch that somebody has withdrawn since."""
     from pipelines.data.withdrawals import withdrawn_batches
-    from pipelines.definition.settings import Settings
-    from pipelines.registry.opening import snapshot_batches
-    from pipelines.storage.folder import FolderObjects
+    from pipelines.registry.opening import open_registry
 
-    bucket = Settings().bucket
-    data = FolderObjects(home / "store" / bucket, bucket)
-    gone = withdrawn_batches(data)
+    opened = open_registry(LOCAL, None, home)
+    gone = withdrawn_batches(opened.data)
     uris = {str(run.parameters.get("DatasetUri", "")) for run in found} if gone else set()
-    of_gone = {uri for uri in uris if uri and gone & set(snapshot_batches(data, uri) or ())}
+    of_gone = {uri for uri in uris if uri and gone & set(opened.batches(uri) or ())}
     return {run.id for run in found if run.parameters.get("DatasetUri") in of_gone}
 
 

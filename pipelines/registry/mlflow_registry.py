@@ -1,19 +1,20 @@
 """The model registry of one machine: MLflow's, in the home's SQLite file, with no server."""
 
+import json
 import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from pipelines.registry import records
 from pipelines.registry.artifact import BUNDLE, check_artifact, fetch_verified, stage
 from pipelines.registry.decisions import decide, is_repeated, wished_version
-from pipelines.registry.journal import Decided, Journal, Registration
+from pipelines.registry.journal import Decided, Journal, Registration, versions_of
 from pipelines.registry.protocol import APPROVED, ModelRegistry, ModelVersion, RegistryError, Wish
 from pipelines.registry.requests import (
     check_archive,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION = "champion"
+# What people look for in MLflow of a version's metadata, under names of their own.
+_SHOWN = ("fpr", "fpr_upper", "tpr", "tpr_lower", "threshold", "variant", "tflite_sha256")
 _OWN_EXPERIMENT = "model-registry"
 _PAGE = 1000
 _LONGEST_CARD = 5_000  # what MLflow takes as a description
@@ -70,9 +73,9 @@ class MlflowRegistry(ModelRegistry):
         # Asked before the lock is taken: the answer comes from a thread that may itself be waiting for the store.
         run_id = self._run_for(arguments) if self._run_for else None
         with self._writing() as client:
-            for version in self._read(group):
-                if version.sha256 == digest:
-                    return version
+            if version := next((version for version in self._read(group) if version.sha256 == digest), None):
+                self._mirror(client, group, self._read(group))
+                return version
             if run_id:
                 experiment = client.get_run(run_id).info.experiment_id
             else:
@@ -86,7 +89,7 @@ class MlflowRegistry(ModelRegistry):
                 logged = log_model(client, name, folder, BUNDLE, experiment=experiment, run_id=run_id)
                 card = folder / BUNDLE / "MODEL_CARD.md"
                 description = card.read_text(encoding="utf-8")[:_LONGEST_CARD] if card.is_file() else ""
-            number = self._make(client, arguments, logged, digest, description)
+            number = self._make(client, arguments, logged, description)
             self._journal.append(
                 Registration(
                     group=group,
@@ -99,7 +102,9 @@ class MlflowRegistry(ModelRegistry):
                     artifact=logged.artifact_location.removeprefix(f"{self._artifacts}/"),
                 )
             )
-            return _pick(self._read(group), group, number)
+            versions = self._read(group)
+            self._mirror(client, group, versions)
+            return _pick(versions, group, number)
 
     def register_step(self, arguments: Mapping[str, Any], model_data: Path) -> Mapping[str, Any]:
         """Register for the executor's RegisterModel step; return the properties that SageMaker's step has."""
@@ -146,7 +151,7 @@ class MlflowRegistry(ModelRegistry):
         """Make MLflow's tags and alias say what the journal says, whoever changed them or was killed before."""
         shown = {int(entity.version): dict(entity.tags) for entity in _entities(client, group)}
         for version in versions:
-            for key, value in records.tags_of(version).items():
+            for key, value in tags_of(version).items():
                 if version.version in shown and shown[version.version].get(key) != value:
                     client.set_model_version_tag(group, str(version.version), key, value)
         champion = next((version.version for version in versions if version.is_champion), None)
@@ -155,16 +160,11 @@ class MlflowRegistry(ModelRegistry):
         elif shown:
             client.delete_registered_model_alias(group, CHAMPION)
 
-    def _make(
-        self, client: "MlflowClient", arguments: Mapping[str, Any], logged: Any, digest: str, description: str
-    ) -> int:
+    def _make(self, client: "MlflowClient", arguments: Mapping[str, Any], logged: Any, description: str) -> int:
         """Make MLflow's version, or take up the one of a registration that was killed before it was in the journal."""
         group = group_of(arguments)
         if not client.search_registered_models(f"name = '{group}'"):
             client.create_registered_model(group)
-        tags = records.version_tags(
-            execution_id=execution_of(arguments), sha256=digest, metadata=metadata_of(arguments)
-        )
         known = {version.version for version in self._read(group)}
         source = logged.artifact_location
         left = (int(found.version) for found in _entities(client, group) if found.source == source)
@@ -175,7 +175,6 @@ class MlflowRegistry(ModelRegistry):
                 group,
                 source,
                 logged.source_run_id,
-                tags=tags,
                 description=description or str(arguments.get("ModelPackageDescription") or ""),
                 await_creation_for=0,
                 # Without a run MLflow would look for the model in its global store.
@@ -185,7 +184,7 @@ class MlflowRegistry(ModelRegistry):
         return number
 
     def _read(self, group: str) -> list[ModelVersion]:
-        return records.versions_of(group, self._journal.read(), self._artifacts)
+        return versions_of(group, self._journal.read(), self._artifacts)
 
     @contextmanager
     def _writing(self) -> "Iterator[MlflowClient]":
@@ -234,3 +233,19 @@ def _pick(versions: list[ModelVersion], group: str, number: int) -> ModelVersion
             return version
     known = ", ".join(str(version.version) for version in versions) or "none"
     raise RegistryError(f"{group} has no version {number}: its versions are {known}")
+
+
+def tags_of(version: ModelVersion) -> dict[str, str]:
+    """Return the tags by which MLflow mirrors a version."""
+    tags = {
+        "tilegate.status": version.status,
+        "tilegate.sha256": version.sha256,
+        "tilegate.execution_id": version.execution_id,
+        "tilegate.metadata": json.dumps(version.metadata, sort_keys=True),
+    }
+    for number, decision in enumerate(version.decisions, 1):
+        tags[f"tilegate.decision.{number:04d}"] = json.dumps(asdict(decision), ensure_ascii=False)
+    tags |= {name: version.metadata[name] for name in _SHOWN if name in version.metadata}
+    if "failed_checks" in version.metadata:
+        tags["verdict"] = "passed" if version.metadata["failed_checks"] == "0" else "rejected"
+    return tags
