@@ -8,14 +8,13 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipelines.tracking.database import artifact_root, database_path, database_uri, open_client
+from pipelines.tracking.database import artifact_root, database_uri, open_client
 from pipelines.tracking.experiment import MODE, VIEW, VIEW_TAG
 from steps.core.common.errors import UserError
 
@@ -30,13 +29,11 @@ _LONGEST = 1 << 20
 
 def executions_url(home: Path, name: str, *, port: int = DEFAULT_PORT) -> str:
     """Return the list of the executions in the experiment `name`; MLflow's own first page if nothing has run yet."""
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{database_path(home)}?mode=ro", uri=True)) as store:
-        known = "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
-        for (found,) in store.execute(known, (name,)).fetchall():
-            tagged = "SELECT 1 FROM experiment_tags WHERE experiment_id = ? AND key = ?"
-            view = f"&viewStateShareKey={VIEW}" if store.execute(tagged, (found, VIEW_TAG)).fetchone() else ""
-            return f"http://{HOST}:{port}/#/experiments/{found}/runs?{MODE}{view}"
-    return f"http://{HOST}:{port}/#/experiments?{MODE}"
+    found = open_client(home).get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage == "deleted":
+        return f"http://{HOST}:{port}/#/experiments?{MODE}"
+    view = f"&viewStateShareKey={VIEW}" if VIEW_TAG in found.tags else ""
+    return f"http://{HOST}:{port}/#/experiments/{found.experiment_id}/runs?{MODE}{view}"
 
 
 def serve(home: Path, *, port: int, read_only: bool, ready: Callable[[], None]) -> None:
