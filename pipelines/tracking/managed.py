@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.executor.events import ExecutionStarted
 from pipelines.storage.protocol import ObjectStore
 from pipelines.tracking import tags
-from pipelines.tracking.contents import is_worth_a_look
+from pipelines.tracking.contents import is_shown
 from pipelines.tracking.database import quieten
 from pipelines.tracking.experiment import open_experiment
 from pipelines.tracking.runs import RUNNING, Runs
@@ -106,7 +106,7 @@ def mirror_execution(client: Any, buckets: Sequence[ObjectStore], mlflow: "Mlflo
 
 
 def _fetch(buckets: Sequence[ObjectStore], uri: str, folder: Path) -> Path:
-    """Bring what is worth a look of a step's output from its bucket into a new folder below `folder`; return that."""
+    """Bring what is shown of a step's output from its bucket into a new folder below `folder`; return that."""
     fetched = Path(tempfile.mkdtemp(dir=folder))
     for bucket in buckets:
         prefix = bucket.uri().rstrip("/") + "/"
@@ -115,7 +115,7 @@ def _fetch(buckets: Sequence[ObjectStore], uri: str, folder: Path) -> Path:
         key = uri.removeprefix(prefix).rstrip("/") + "/"
         for info in bucket.list(key):
             path = fetched / info.key.removeprefix(key)
-            if is_worth_a_look(info.key, info.size):
+            if is_shown(info.key, info.size):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 bucket.download(info.key, path)
     return fetched

@@ -72,17 +72,12 @@ class Overview:
         return {name: float(one) for name, one in found.items() if _is_number(one)}
 
     @property
-    def _names(self) -> Mapping[str, str]:
-        names = self.documents.get("data", {}).get("names")
-        return names if isinstance(names, Mapping) else {}
-
-    @property
     def dataset_name(self) -> str:
         """What is looked for, and in how much; empty as long as the data were not validated."""
         data = self.documents.get("data")
         if not data:
             return ""
-        return f"{self._names.get('1', 'positive')}, {data.get('accepted', 0):,} screenshots"
+        return f"{_at(data, 'names/1') or 'positive'}, {data.get('accepted', 0):,} screenshots"
 
     def description(self, verdict: str, reason: str, link: Links) -> str:
         """Return the Markdown below the run's title."""
@@ -94,15 +89,6 @@ class Overview:
         rows = [_row(title, self.documents[key]) for key, title in _MODELS.items() if key in self.documents]
         if rows:
             yield "\n".join([_HEAD, "|---|---|---|---|---|", *rows])
-            limits = (self.documents.get("tflite") or self.documents["test"]).get("gate") or {}
-            if _is_number(limits.get("max_fpr")) and _is_number(limits.get("min_tpr")):
-                least = f"found at least {limits['min_tpr']:.2%}"
-                yield f"Wanted: false positives at most {limits['max_fpr']:.2%} and {least}, both proven."
-        if name := self.dataset_name:
-            data = self.documents["data"]
-            classes = ", ".join(f"{_inline(label)} {count:,}" for label, count in (data.get("classes") or {}).items())
-            refused = f"; {data['quarantined']:,} quarantined" if data.get("quarantined") else ""
-            yield f"Data: {_inline(name)} of {data.get('groups', 0):,} groups ({classes}){refused}."
         if self.version and self.in_mlflow and verdict == PASSED:
             yield f"To decide, as long as nobody has: `tilegate models approve {self.version} --by NAME --reason TEXT`"
 

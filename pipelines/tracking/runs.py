@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.tracking import tags
-from pipelines.tracking.contents import dataset_digest, metric_name
+from pipelines.tracking.contents import dataset_digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,12 +65,12 @@ class Runs:
         from mlflow.entities import RunTag
 
         given = {key: str(value) for key, value in labels.items() if value is not None and value != ""}
-        self._client.log_batch(run_id, tags=[RunTag(metric_name(key), value) for key, value in given.items()])
+        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in given.items()])
 
     def parameters(self, run_id: str, values: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        entries = [Param(metric_name(key), str(value)) for key, value in values.items()]
+        entries = [Param(key, str(value)) for key, value in values.items()]
         self._client.log_batch(run_id, params=entries)
 
     def metric(self, run_id: str, name: str, value: float, at: int, index: int = 0) -> None:
@@ -78,7 +78,8 @@ class Runs:
         from mlflow.entities import Metric
 
         pending = self._pending.setdefault(run_id, [])
-        pending.append(Metric(metric_name(name), float(value), at, index))
+        # MLflow takes no colon, and puts what begins alike before a slash side by side.
+        pending.append(Metric(name.replace(":", "/"), float(value), at, index))
         if len(pending) >= _METRICS:
             self.flush()
 

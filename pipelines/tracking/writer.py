@@ -25,7 +25,7 @@ from pipelines.executor.events import (
 )
 from pipelines.executor.results import StepResult
 from pipelines.tracking import tags
-from pipelines.tracking.contents import dataset_digest, dataset_uris, files_to_show
+from pipelines.tracking.contents import dataset_digest, files_to_show
 from pipelines.tracking.experiment import Links
 from pipelines.tracking.overview import PASSED, REJECTED, SHOWN, Overview
 from pipelines.tracking.runs import FAILED, FINISHED, KILLED, Runs
@@ -53,7 +53,7 @@ class Writer:
         self._execution = started.execution_id
         self._run_dir = started.run_dir
         self._resolve = resolve
-        self._datasets = tuple(dataset_uris(started.parameters))
+        self._dataset = str(started.parameters.get("DatasetUri") or "")
         self._steps: dict[str, _Open] = {}
         self._trials: dict[tuple[str, str], _Open] = {}
         self._done_before: dict[str, str] = {}
@@ -183,11 +183,11 @@ class Writer:
     def _note_dataset(self) -> None:
         """Note what the execution learns from, once: as the validation has counted it, or else by its address."""
         name, counted = self._overview.dataset_name, self._overview.documents.get("data", {})
-        for uri in self._datasets:
-            self._runs.dataset(self.parent, uri, name, counted)
-            digest = dataset_digest(uri)[:8]
+        if self._dataset:
+            self._runs.dataset(self.parent, self._dataset, name, counted)
+            digest = dataset_digest(self._dataset)[:8]
             self._runs.label(self.parent, {tags.DATASET: f"{name} ({digest})" if name else digest})
-        self._datasets = ()
+        self._dataset = ""
 
     def _trial(self, step: str, trial: str, hyperparameters: Mapping[str, str], at: int) -> _Open:
         if known := self._trials.get((step, trial)):
