@@ -56,7 +56,7 @@ def check_artifact(registry: ModelRegistry, version: ModelVersion) -> None:
 
 @contextmanager
 def opened_bundle(registry: ModelRegistry, version: ModelVersion) -> Iterator[Path]:
-    """Yield a temporary folder with a version's bundle, whose bytes are those that were registered and judged."""
+    """Yield a temporary folder with a version's bundle, whose bytes are those that were registered and evaluated."""
     with scratch("bundle") as staged:
         stage(registry.download(version, staged / "registered"), staged)
         check_model(version, staged / BUNDLE)
@@ -64,12 +64,12 @@ def opened_bundle(registry: ModelRegistry, version: ModelVersion) -> Iterator[Pa
 
 
 def check_model(version: ModelVersion, bundle: Path) -> None:
-    """Raise RegistryError unless the bundle's TFLite file is the one that the gate has judged."""
-    judged, what = version.metadata.get("tflite_sha256"), f"{version.group} version {version.version}"
+    """Raise RegistryError unless the bundle's TFLite file is the one that has passed the gate."""
+    expected, what = version.metadata.get("tflite_sha256"), f"{version.group} version {version.version}"
     if not (bundle / TFLITE_FILE).is_file():
         raise RegistryError(f"{what} has no {TFLITE_FILE}: its archive is no bundle, reject it")
-    if judged and judged != (found := sha256_file(bundle / TFLITE_FILE)):
-        raise RegistryError(f"the {TFLITE_FILE} of {what} has sha256 {found}, but {judged} was judged: reject it")
+    if expected and expected != (found := sha256_file(bundle / TFLITE_FILE)):
+        raise RegistryError(f"the {TFLITE_FILE} of {what} has sha256 {found}, but {expected} was judged: reject it")
 
 
 def export_bundle(registry: ModelRegistry, version: ModelVersion, folder: Path) -> int:

@@ -35,7 +35,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One line of the comparison; `a` and `b` are JSON, None for what is not known. `kind` says how it is told."""
+    """One line of the comparison; `a` and `b` are JSON, None for what is not known. `kind` says how it is printed."""
 
     name: str
     a: Any
@@ -54,7 +54,7 @@ def read_side(registry: ModelRegistry, version: ModelVersion, batches: Callable[
 
 
 def facts(a: Side, b: Side) -> list[Fact]:
-    """Return what is worth comparing, in the order in which a person asks for it; nothing that neither side knows."""
+    """Return the facts in the order in which a person asks for them; none that neither side knows."""
     found = [Fact(name, of(a), of(b), kind) for name, kind, of in _FACTS]
     return [fact for fact in found if fact.a is not None or fact.b is not None]
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION = "champion"
-# What people look for in MLflow of a version's metadata, under names of their own.
+# The metadata of a version that people search MLflow for, under names of their own.
 _SHOWN = ("fpr", "fpr_upper", "tpr", "tpr_lower", "threshold", "variant", "tflite_sha256")
 _OWN_EXPERIMENT = "model-registry"
 _PAGE = 1000
@@ -188,7 +188,7 @@ class MlflowRegistry(ModelRegistry):
 
     @contextmanager
     def _writing(self) -> "Iterator[MlflowClient]":
-        """Hold the registry's lock: reading, judging and writing a decision is one act, across processes."""
+        """Hold the registry's lock: reading, checking and writing a decision is one act, across processes."""
         with self._translated():
             self._opened = self._opened or open_client(self._home)
             with self._journal.locked():

@@ -1,4 +1,4 @@
-"""The registry of an environment, this machine's or one in AWS, with what a person looks at beside it."""
+"""The registry of an environment, this machine's or one in AWS, and the snapshots that its versions learnt from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class OpenedRegistry:
     def versions_that_learnt(self, batches: "Collection[str]") -> "Iterator[tuple[ModelVersion, bool]]":
         """Yield each version whose data held one of some batches, and whether that is known.
 
-        It is not where the snapshot that it was trained on is gone, or was never told.
+        It is not where the snapshot that it was trained on is gone, or unknown.
         """
         for version in self.registry.versions(self.group):
             held = self.batches(version.metadata["dataset"]) if "dataset" in version.metadata else None

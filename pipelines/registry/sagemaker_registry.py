@@ -94,7 +94,7 @@ class SageMakerRegistry(ModelRegistry):
             try:
                 log.append(len(entries) + 1, version.version, decision)
             except LostRace:
-                continue  # somebody has decided meanwhile: what they made is judged anew
+                continue  # somebody has decided meanwhile: the wish is checked against what they made
             self._show(group, version.version)
             return self.get(group, version.version)
         raise RegistryError(f"{group} is being decided on by others all the time: nothing was decided; try again")

@@ -1,4 +1,4 @@
-"""A channel: the signed pointer that phones follow, and the log of all it was ever told to say.
+"""A channel: the signed pointer that phones follow, and the log of all its states.
 
 Every state of a channel is first written as `channels/<name>/history/<sequence>.json`, only if there is none of that
 number: so one of two writers wins, and the log alone says what was decided. `channels/<name>.json`, which phones read,
@@ -117,7 +117,7 @@ class Channels:
         return next(reversed(self.history(name)), None)
 
     def history(self, name: str) -> list[State]:
-        """Return what a channel was told to say, the oldest first; raises UserError for what is not what was signed."""
+        """Return the states of a channel, the oldest first; raises UserError for one that is not as it was signed."""
         return self._read(checked_name(name))[0]
 
     def move(self, name: str, change: Change) -> State:

@@ -85,7 +85,7 @@ def _perform_alone(home: Path, publisher: Publisher, request: Mapping[str, Any])
 
 
 def _invoke(deployment: "Deployment", request: Mapping[str, Any]) -> str:
-    told = deployment.call("publisher", request)
-    if "state" not in told:
-        raise UserError(str(told.get("error", told)))
-    return str(told["state"])
+    answer = deployment.call("publisher", request)
+    if "state" not in answer:
+        raise UserError(str(answer.get("error", answer)))
+    return str(answer["state"])

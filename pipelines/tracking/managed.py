@@ -1,4 +1,4 @@
-"""SageMaker's managed MLflow: found by name, and told of every execution that has ended, once."""
+"""SageMaker's managed MLflow: found by name, and given a record of every ended execution."""
 
 import os
 import tempfile

@@ -151,8 +151,8 @@ class _Step:
             reason = f"the same was done in the execution {self._origin}"
             yield self._finish, StepReused(self.name, kind, reason, self._origin, result, _seconds(job))
         elif status == "Failed":
-            said = (message, job.get("ExitMessage"), self._step.get("FailureReason"))
-            reason = next(filter(None, said), "SageMaker gives no reason")
+            reasons = (message, job.get("ExitMessage"), self._step.get("FailureReason"))
+            reason = next(filter(None, reasons), "SageMaker gives no reason")
             yield self._finish, StepFailedEvent(self.name, reason, None, None, outputs)
         elif status == "Succeeded":
             yield self._finish, StepSucceeded(self.name, kind, result, seconds)

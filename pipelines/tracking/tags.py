@@ -16,7 +16,7 @@ MODEL_PACKAGE = "tilegate.model_package"
 CLOSED_BY = "tilegate.closed_by"
 SKIPPED_PREFIX = "tilegate.skipped."
 
-# What people look for in the list of executions, as columns of these names.
+# The columns of the list of executions.
 VERDICT = "verdict"
 DATASET = "dataset"
 MODEL_VERSION = "model_version"

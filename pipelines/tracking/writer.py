@@ -156,7 +156,7 @@ class Writer:
         self._runs.label(opened.run_id, {tags.FAILURE: event.reason, tags.NOTE: event.reason})
         self._runs.label(opened.run_id, {tags.EXIT_CODE: event.exit_code})
         if name := SHOWN.get(event.step):
-            # What a job of this machine has not published is still there to look at: the evidence of a rejection.
+            # What a job of this machine has not published is still in its folder: the evidence of a rejection.
             here = self._run_dir / "steps" / event.step / "opt/ml/processing/output" / name
             self._show(opened, event.step, {}, self._resolve(event.uris[name]) if name in event.uris else here, at)
         rejected = is_rejected(event.step, event.exit_code, event.reason)
@@ -170,7 +170,7 @@ class Writer:
         self._show(opened, step, result.properties, self._resolve(shown.uri) if shown else None, at)
 
     def _show(self, opened: _Open, step: str, properties: Mapping[str, Any], root: Path | None, at: int) -> None:
-        """Show of a step's result on the execution's own run what is worth comparing and looking at."""
+        """Show a step's figures and files on the execution's own run."""
         figures, files = self._overview.add(step, properties, files_to_show(root) if root else {})
         for run_id in (self.parent, opened.run_id):
             for name, value in figures.items():

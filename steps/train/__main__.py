@@ -2,7 +2,7 @@
 
 Obeys SageMaker's training contract: channels `tiles`, `shards`, `features`, `dataset`, `pretrained`, hyperparameters in
 `/opt/ml/input/config/hyperparameters.json`, the model into `/opt/ml/model`, metrics as log lines, checkpoints in
-`/opt/ml/checkpoints`. Of several hosts, told by resourceconfig.json, the first one writes. `pretrained` holds
+`/opt/ml/checkpoints`. Of several hosts, named by resourceconfig.json, the first one writes. `pretrained` holds
 one Keras `*.weights.h5`.
 """
 

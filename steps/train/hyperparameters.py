@@ -26,7 +26,7 @@ class Hyperparameters:
     (`steps.train.augmentation`, 0 is not at all).
 
     With `refit` what is learned in the end is learned from all development screenshots; a trial of the tuning, which
-    only wants to know what phase 2 is worth, does without.
+    only measures what phase 2 adds, does without.
     """
 
     backbone: str = "small"

@@ -181,7 +181,7 @@ def _solve(data: _Standardised, examples: Examples, penalties: Sequence[float]) 
     for penalty in sorted(penalties):
         solver.C = penalty
         with warnings.catch_warnings():
-            # A head that is all but solved is as good: what it is worth is measured on held-out screenshots.
+            # A head that is all but solved is as good: its quality is measured on held-out screenshots.
             warnings.simplefilter("ignore", ConvergenceWarning)
             solver.fit(data.values, examples.labels, sample_weight=examples.weights().astype(np.float32))
         found[penalty] = data.back(solver.coef_[0].astype(np.float64), float(solver.intercept_[0]))
