@@ -15,8 +15,7 @@ from typing import Any
 
 from infra.handlers.runtime import embedded, open_deployment, variable
 from pipelines.release.opening import publisher_of
-from pipelines.release.publisher import RefusedError
-from pipelines.release.requests import perform
+from pipelines.release.publisher import RefusedError, perform
 from pipelines.release.verify import pem_of
 from steps.core.common.errors import UserError
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pipelines.registry.opening import OpenedRegistry
     from pipelines.registry.protocol import ModelRegistry, ModelVersion
-    from pipelines.release.offers import Offer
+    from pipelines.release.publisher import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def show(where: _Where, version: int, *, as_json: bool) -> None:
 @_registry_options
 def export(where: _Where, version: int, folder: Path) -> None:
     """Write the bundle of a version, verified, to the new folder DIR: the very files that phones get."""
-    from pipelines.registry.bundles import export_bundle
+    from pipelines.registry.artifact import export_bundle
 
     registry, group = where.open()
     found = registry.get(group, version)

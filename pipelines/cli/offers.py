@@ -9,12 +9,12 @@ import click
 from pipelines.environment import LOCAL
 
 if TYPE_CHECKING:
-    from pipelines.release.offers import Offer
+    from pipelines.release.publisher import Offer
 
 
 def read_offers(environment: str, region: str | None, home: Path) -> "tuple[list[Offer] | None, str]":
     """Return what phones get, or None and why nobody knows: what was decided stands all the same."""
-    from pipelines.release.offers import current_offers
+    from pipelines.release.opening import current_offers
     from steps.core.common.errors import UserError
 
     try:

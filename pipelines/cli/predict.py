@@ -112,8 +112,7 @@ def _files(images: tuple[Path, ...]) -> Iterator[Path]:
 @contextmanager
 def _bundle(model: str, environment: str, region: str | None, home: Path) -> Iterator[Path]:
     """Yield the folder of the bundle that a person means."""
-    from pipelines.registry.artifact import BUNDLE, stage
-    from pipelines.registry.bundles import opened_bundle
+    from pipelines.registry.artifact import BUNDLE, opened_bundle, stage
     from pipelines.registry.opening import open_registry
     from steps.core.common.errors import UserError
     from steps.core.common.scratch import scratch

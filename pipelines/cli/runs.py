@@ -1,6 +1,5 @@
 """`tilegate runs` and `tilegate ui`: look at what has run."""
 
-import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -81,7 +80,7 @@ def _runs_here(home: Path, last: int) -> list[dict[str, Any]]:
     from pipelines.definition.settings import Settings
     from pipelines.executor.runs import INTERRUPTED, load_runs
     from pipelines.registry.mlflow_registry import MlflowRegistry
-    from pipelines.release.offers import current_offers
+    from pipelines.release.opening import current_offers
     from pipelines.runs.local_history import status_of
     from pipelines.runs.local_standing import outputs_of
     from steps.core.common.files import read_json
@@ -122,15 +121,12 @@ def _runs_here(home: Path, last: int) -> list[dict[str, Any]]:
 def _runs_of_withdrawn(home: Path, found: "list[RunSummary]") -> set[str]:
     """Return the ids of the runs whose snapshot has a batch that somebody has withdrawn since."""
     from pipelines.data.withdrawals import withdrawn_batches
-    from pipelines.definition.settings import Settings
-    from pipelines.registry.opening import snapshot_batches
-    from pipelines.storage.folder import FolderObjects
+    from pipelines.registry.opening import open_registry
 
-    bucket = Settings().bucket
-    data = FolderObjects(home / "store" / bucket, bucket)
-    gone = withdrawn_batches(data)
+    opened = open_registry(LOCAL, None, home)
+    gone = withdrawn_batches(opened.data)
     uris = {str(run.parameters.get("DatasetUri", "")) for run in found} if gone else set()
-    of_gone = {uri for uri in uris if uri and gone & set(snapshot_batches(data, uri) or ())}
+    of_gone = {uri for uri in uris if uri and gone & set(opened.batches(uri) or ())}
     return {run.id for run in found if run.parameters.get("DatasetUri") in of_gone}
 
 
@@ -163,15 +159,12 @@ def _executions(environment: str, region: str | None, last: int) -> list[dict[st
 def ui(home: Path, port: int, *, read_only: bool) -> None:
     """Open MLflow on this machine's runs, on 127.0.0.1; ends with Ctrl-C."""
     from pipelines.definition.settings import Settings
-    from pipelines.tracking.database import database_path
-    from pipelines.tracking.locations import relocate
     from pipelines.tracking.ui import executions_url, serve
 
-    relocate(home, database_path(home))
     url = executions_url(home, Settings().name, port=port)
 
     def ready() -> None:
         click.echo(f"MLflow on {url} (Ctrl-C ends it)")
         open_page(url)
 
-    sys.exit(serve(home, port=port, read_only=read_only, ready=ready))
+    serve(home, port=port, read_only=read_only, ready=ready)

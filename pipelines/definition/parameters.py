@@ -17,9 +17,8 @@ from steps.core.common.choices import (
 )
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import AUTO
-from steps.train import search_space
-from steps.train.hyperparameters import Hyperparameters
-from steps.train.search_space import TUNED
+from steps.train import hyperparameters
+from steps.train.hyperparameters import TUNED, Hyperparameters
 from steps.validate.checks.stops import label_changes
 
 # Parameters that move the bounds of a tuned hyperparameter, by its name.
@@ -129,7 +128,7 @@ SAMPLE_PARAMETERS: Mapping[str, str | int | float] = {
 
 def first_trials(values: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return what a search tries before anything else, as far as the bounds in `values` allow."""
-    return search_space.first_trials({name: (values[low], values[high]) for name, (low, high) in BOUNDS.items()})
+    return hyperparameters.first_trials({name: (values[low], values[high]) for name, (low, high) in BOUNDS.items()})
 
 
 def check_parameters(values: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from sagemaker.train.tuner import HyperparameterTuner
 from pipelines.definition.jobs import Jobs, if_given
 from pipelines.definition.parameters import BOUNDS, SEED, warm_start_names
 from pipelines.definition.step_table import TRAIN, TUNE
-from steps.train.search_space import TUNED, Tuned
+from steps.train.hyperparameters import TUNED, Tuned
 
 OBJECTIVE = "validation:objective"
 _METRICS = (OBJECTIVE, "validation:pauc", "validation:auc", "validation:loss", "train:loss")

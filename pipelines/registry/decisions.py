@@ -1,32 +1,20 @@
-"""The rules of deciding, the same in every registry: who may be champion, and what is refused with which sentence."""
+"""The rules of deciding, the same in every registry: what is refused with which sentence, and who may decide.
 
+Never one of the roles that make the versions or release them.
+"""
+
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pipelines.registry.protocol import APPROVED, REJECTED, Decision, ModelVersion, RegistryError
+from pipelines.environment import Environment
+from pipelines.registry.protocol import APPROVED, REJECTED, Decision, ModelVersion, RegistryError, Wish
+
+APPROVER = "approver"
+_ROLE = re.compile(r"arn:[^:]+:(?:sts::\d+:assumed-role/([^/]+)/.+|iam::\d+:role/(?:.*/)?([^/]+))")
 
 Histories = Mapping[int, Sequence[Decision]]
 """The decisions of a group, by version; their moments order all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a person asks for: a status for a version; without a version, the champion before to be one again.
-
-    Raises RegistryError if name or reason say nothing.
-    """
-
-    status: str
-    by: str
-    reason: str
-    version: int | None = None
-    is_rollback: bool = False
-
-    def __post_init__(self) -> None:
-        for what, said in (("name", self.by), ("reason", self.reason)):
-            if not said.strip():
-                raise RegistryError(f"the decision has no {what}: give a {what}, it is kept with the version")
 
 
 def wished_version(wish: Wish, group: str, histories: Histories) -> int:
@@ -136,3 +124,25 @@ def _note(wish: Wish, version: int, champion: int | None) -> str:
         made = f"champion in place of version {champion}" if champion and champion != version else "champion"
         return f"rolled back: {made}" if wish.is_rollback else made
     return "was the champion: the group has none until a version is approved" if version == champion else ""
+
+
+def role_of(identity: str) -> str | None:
+    """Return the name of the role that an ARN stands for (as STS tells it, or the role's own); None for no role."""
+    match = _ROLE.fullmatch(identity)
+    return (match[1] or match[2]) if match else None
+
+
+def check_decider(identity: str, environment: Environment) -> None:
+    """Refuse a decision of an unknown caller, or of a role of the deployment that is not the approver's.
+
+    IAM says the same by what it lets each role write; this says it in a sentence, and also where a policy was widened.
+    """
+    wanted = f"assume {environment.role(APPROVER)}, or sign in as a person who may"
+    if not identity:
+        raise RegistryError(f"nobody knows who decides, so nothing is decided: {wanted}")
+    role = role_of(identity)
+    if role and role.startswith(f"{environment.project}-") and role != environment.role(APPROVER):
+        raise RegistryError(
+            f"the role {role} may not approve or reject models: those who make and release versions do not decide on "
+            f"them; {wanted}"
+        )

@@ -1,7 +1,7 @@
 """Two versions side by side: what was measured, on which data, and how they were trained and converted."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from steps.core.common.scratch import scratch
 from steps.network.archive import unpacked
 
 EVALUATION, CONTRACT = "evaluation.json", "model.json"
-_LINEAGE = ("execution", "definition", "data_image", "model_image")
 Batches = Mapping[str, str]
 """The batches of a snapshot: the sha256 of each by its name."""
 
@@ -36,7 +35,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One line of the comparison; `a` and `b` are JSON, None for what is not known. `kind` says how it is told."""
+    """One line of the comparison; `a` and `b` are JSON, None for what is not known. `kind` says how it is printed."""
 
     name: str
     a: Any
@@ -55,27 +54,9 @@ def read_side(registry: ModelRegistry, version: ModelVersion, batches: Callable[
 
 
 def facts(a: Side, b: Side) -> list[Fact]:
-    """Return what is worth comparing, in the order in which a person asks for it."""
-    return [
-        *_pair("status", a, b, lambda side: side.version.status),
-        *_pair("champion", a, b, lambda side: "yes" if side.version.is_champion else "no"),
-        *_pair("gate", a, b, lambda side: _passed(side.gate)),
-        *_pair("FPR", a, b, lambda side: _rate(side.gate.get("fpr")), "rate"),
-        *_pair("FPR limit", a, b, lambda side: side.gate.get("max_fpr"), "percent"),
-        *_pair("TPR", a, b, lambda side: _rate(side.gate.get("tpr")), "rate"),
-        *_pair("TPR floor", a, b, lambda side: side.gate.get("min_tpr"), "percent"),
-        *_pair("AUC", a, b, lambda side: _metric(side.evaluation, "auc"), "number"),
-        *_pair("threshold", a, b, lambda side: side.contract.get("threshold"), "number"),
-        *_pair("test negatives", a, b, lambda side: (side.gate.get("fpr") or {}).get("trials"), "count"),
-        *_pair("test positives", a, b, lambda side: (side.gate.get("tpr") or {}).get("trials"), "count"),
-        *_pair("slices that failed", a, b, lambda side: _failed_slices(side.gate), "count"),
-        *_pair("variant", a, b, lambda side: side.contract.get("quantization")),
-        *_pair("model.tflite", a, b, lambda side: side.contract.get("bytes"), "bytes"),
-        *_pair("flipped decisions", a, b, lambda side: side.contract.get("flipped_decisions"), "percent"),
-        *_pair("tile size", a, b, lambda side: (side.contract.get("preprocessing") or {}).get("tile_size"), "count"),
-        *_pair("dataset", a, b, lambda side: side.version.metadata.get("dataset", "").rpartition("/")[2] or None),
-        *(fact for name in _LINEAGE for fact in _pair(name.replace("_", " "), a, b, _named(name))),
-    ]
+    """Return the facts in the order in which a person asks for them; none that neither side knows."""
+    found = [Fact(name, of(a), of(b), kind) for name, kind, of in _FACTS]
+    return [fact for fact in found if fact.a is not None or fact.b is not None]
 
 
 def hyperparameters(a: Side, b: Side) -> list[Fact]:
@@ -128,17 +109,6 @@ def _read(path: Path) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _pair(name: str, a: Side, b: Side, of: Callable[[Side], Any], kind: str = "text") -> Iterator[Fact]:
-    """Yield the fact, unless neither side knows it."""
-    ours, theirs = of(a), of(b)
-    if ours is not None or theirs is not None:
-        yield Fact(name, ours, theirs, kind)
-
-
-def _named(name: str) -> Callable[[Side], Any]:
-    return lambda side: side.version.metadata.get(name)
-
-
 def _passed(gate: Mapping[str, Any]) -> str | None:
     if "passed" not in gate:
         return None
@@ -156,3 +126,28 @@ def _metric(evaluation: Mapping[str, Any], name: str) -> Any:
 def _failed_slices(gate: Mapping[str, Any]) -> int | None:
     slices = gate.get("slices")
     return None if slices is None else sum(part.get("status") == "failed" for part in slices)
+
+
+_FACTS: tuple[tuple[str, str, Callable[[Side], Any]], ...] = (
+    ("status", "text", lambda side: side.version.status),
+    ("champion", "text", lambda side: "yes" if side.version.is_champion else "no"),
+    ("gate", "text", lambda side: _passed(side.gate)),
+    ("FPR", "rate", lambda side: _rate(side.gate.get("fpr"))),
+    ("FPR limit", "percent", lambda side: side.gate.get("max_fpr")),
+    ("TPR", "rate", lambda side: _rate(side.gate.get("tpr"))),
+    ("TPR floor", "percent", lambda side: side.gate.get("min_tpr")),
+    ("AUC", "number", lambda side: _metric(side.evaluation, "auc")),
+    ("threshold", "number", lambda side: side.contract.get("threshold")),
+    ("test negatives", "count", lambda side: (side.gate.get("fpr") or {}).get("trials")),
+    ("test positives", "count", lambda side: (side.gate.get("tpr") or {}).get("trials")),
+    ("slices that failed", "count", lambda side: _failed_slices(side.gate)),
+    ("variant", "text", lambda side: side.contract.get("quantization")),
+    ("model.tflite", "bytes", lambda side: side.contract.get("bytes")),
+    ("flipped decisions", "percent", lambda side: side.contract.get("flipped_decisions")),
+    ("tile size", "count", lambda side: (side.contract.get("preprocessing") or {}).get("tile_size")),
+    ("dataset", "text", lambda side: side.version.metadata.get("dataset", "").rpartition("/")[2] or None),
+    ("execution", "text", lambda side: side.version.metadata.get("execution")),
+    ("definition", "text", lambda side: side.version.metadata.get("definition")),
+    ("data image", "text", lambda side: side.version.metadata.get("data_image")),
+    ("model image", "text", lambda side: side.version.metadata.get("model_image")),
+)

@@ -9,7 +9,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 
 from pipelines.locks import exclusive
 from pipelines.owner_files import check_owner, secret
-from pipelines.registry.protocol import Decision, RegistryError
+from pipelines.registry.decisions import champion_of
+from pipelines.registry.protocol import PENDING, Decision, ModelVersion, RegistryError
 from steps.core.common.errors import UserError
 from steps.core.common.files import naming
 
@@ -87,6 +88,16 @@ class Journal:
             stream.flush()
             os.fsync(stream.fileno())
 
+    def seen(self, channel: str) -> int:
+        """Return the highest sequence number that was signed here for a channel of releases, 0 for none."""
+        moves = (record for record in self.read() if isinstance(record, Moved) and record.channel == channel)
+        return max((move.sequence for move in moves), default=0)
+
+    def remember(self, channel: str, sequence: int) -> None:
+        with self.locked():
+            if sequence > self.seen(channel):
+                self.append(Moved(channel, sequence))
+
     def _lines(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the MAC and the record's JSON of each whole line."""
         if not self._path.exists():
@@ -129,3 +140,40 @@ def _record(document: Mapping[str, Any]) -> Record:
     if kind == Moved.__name__:
         return Moved(**fields)
     return Decided(fields["group"], fields["version"], Decision(**fields["decision"]))
+
+
+def versions_of(group: str, records: Iterable[Record], artifacts: str) -> list[ModelVersion]:
+    """Return a group's versions, oldest first; `artifacts` is the URI of the folder of the home's artefacts."""
+    registered: dict[int, Registration] = {}
+    histories: dict[int, tuple[Decision, ...]] = {}
+    for record in records:
+        if isinstance(record, Moved) or record.group != group:
+            continue
+        if isinstance(record, Registration):
+            registered[record.version] = record
+        elif record.decision.sha256 == registered[record.version].sha256:
+            histories[record.version] = (*histories.get(record.version, ()), record.decision)
+    champion = champion_of(histories)
+    return [
+        _version(one, histories.get(one.version, ()), artifacts, is_champion=one.version == champion)
+        for _, one in sorted(registered.items())
+    ]
+
+
+def _version(
+    registered: Registration, history: tuple[Decision, ...], artifacts: str, *, is_champion: bool
+) -> ModelVersion:
+    inside = ":/" not in registered.artifact
+    return ModelVersion(
+        group=registered.group,
+        version=registered.version,
+        status=history[-1].status if history else PENDING,
+        created=registered.created,
+        execution_id=registered.execution_id,
+        sha256=registered.sha256,
+        metadata=registered.metadata,
+        description=registered.description,
+        decisions=history,
+        artifact_uri=f"{artifacts}/{registered.artifact}" if inside else registered.artifact,
+        is_champion=is_champion,
+    )

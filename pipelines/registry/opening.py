@@ -1,4 +1,4 @@
-"""The registry of an environment, this machine's or one in AWS, with what a person looks at beside it."""
+"""The registry of an environment, this machine's or one in AWS, and the snapshots that its versions learnt from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +12,43 @@ from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Collection, Iterator
 
     from pipelines.aws.session import Deployment
     from pipelines.registry.difference import Batches
-    from pipelines.registry.protocol import ModelRegistry
+    from pipelines.registry.protocol import ModelRegistry, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedRegistry:
-    """`group` is the environment's own; `batches` gives those of a snapshot's URI, None if it is not at hand."""
+    """`group` is the environment's own, `data` its data bucket."""
 
     registry: "ModelRegistry"
     group: str
-    batches: "Callable[[str], Batches | None]"
+    data: ObjectStore
+
+    def batches(self, uri: str) -> "Batches | None":
+        """Return the batches of a snapshot; None if it is not there, or not for this reader."""
+        from steps.core.dataset.plan import DATASETS
+        from steps.core.dataset.snapshot import MANIFEST, read_snapshot
+
+        digest = uri.rstrip("/").rpartition("/")[2]
+        with scratch("snapshot") as folder:
+            try:
+                self.data.download(f"{DATASETS}/{digest}/{MANIFEST}", folder / MANIFEST)
+                return {batch.name: batch.sha256 for batch in read_snapshot(folder)}
+            except (NoSuchObject, UserError):
+                return None
+
+    def versions_that_learnt(self, batches: "Collection[str]") -> "Iterator[tuple[ModelVersion, bool]]":
+        """Yield each version whose data held one of some batches, and whether that is known.
+
+        It is not where the snapshot that it was trained on is gone, or unknown.
+        """
+        for version in self.registry.versions(self.group):
+            held = self.batches(version.metadata["dataset"]) if "dataset" in version.metadata else None
+            if held is None or not set(batches).isdisjoint(held):
+                yield version, held is not None
 
 
 def open_registry(environment: str, region: str | None, home: Path) -> OpenedRegistry:
@@ -38,7 +61,7 @@ def open_registry(environment: str, region: str | None, home: Path) -> OpenedReg
         return registry_of(open_environment(environment, region))
     settings = Settings()
     data = FolderObjects(home / "store" / settings.bucket, settings.bucket)
-    return OpenedRegistry(MlflowRegistry(home), settings.model_package_group, lambda uri: snapshot_batches(data, uri))
+    return OpenedRegistry(MlflowRegistry(home), settings.model_package_group, data)
 
 
 def registry_of(deployment: "Deployment") -> OpenedRegistry:
@@ -54,18 +77,4 @@ def registry_of(deployment: "Deployment") -> OpenedRegistry:
         identity=lambda: deployment.identity,
     )
     data = S3Objects(s3, environment.data_bucket)
-    return OpenedRegistry(registry, environment.model_package_group, lambda uri: snapshot_batches(data, uri))
-
-
-def snapshot_batches(data: ObjectStore, uri: str) -> "Batches | None":
-    """Return the batches of a snapshot; None if it is not there, or not for this reader."""
-    from steps.core.dataset.plan import DATASETS
-    from steps.core.dataset.snapshot import MANIFEST, read_snapshot
-
-    digest = uri.rstrip("/").rpartition("/")[2]
-    with scratch("snapshot") as folder:
-        try:
-            data.download(f"{DATASETS}/{digest}/{MANIFEST}", folder / MANIFEST)
-            return {batch.name: batch.sha256 for batch in read_snapshot(folder)}
-        except (NoSuchObject, UserError):
-            return None
+    return OpenedRegistry(registry, environment.model_package_group, data)

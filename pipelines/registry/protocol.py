@@ -1,9 +1,9 @@
-"""The protocol of every model registry: versions that wait for a person, and a history of decisions."""
+"""The model registry: versions that wait for a person, and a history of decisions."""
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 from steps.core.common.errors import UserError
 
@@ -59,50 +59,57 @@ class ModelVersion:
         return last if last and (last.status, last.sha256) == (APPROVED, self.sha256) else None
 
 
-class ModelRegistry(Protocol):
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asks for: a status for a version; without a version, the champion before to be one again.
+
+    Raises RegistryError if name or reason say nothing.
+    """
+
+    status: str
+    by: str
+    reason: str
+    version: int | None = None
+    is_rollback: bool = False
+
+    def __post_init__(self) -> None:
+        for what, said in (("name", self.by), ("reason", self.reason)):
+            if not said.strip():
+                raise RegistryError(f"the decision has no {what}: give a {what}, it is kept with the version")
+
+
+class ModelRegistry(ABC):
     """Every method raises RegistryError for what a user can understand and mend."""
 
-    def register(self, arguments: Mapping[str, Any], model_data: Path) -> ModelVersion:
-        """Add a version from a CreateModelPackage request and its artefact; it waits for approval.
-
-        The same bytes again give the version that exists, whatever was decided on it: nobody is asked twice about one
-        bundle, be it a resumed run that registers it or one that reused every step.
-        """
-
+    @abstractmethod
     def versions(self, group: str) -> list[ModelVersion]:
         """Return the versions of a group, oldest first; none if there is no such group."""
 
+    @abstractmethod
     def get(self, group: str, version: int) -> ModelVersion: ...
+
+    @abstractmethod
+    def load_champion(self, group: str) -> ModelVersion | None: ...
+
+    @abstractmethod
+    def download(self, version: ModelVersion, dest: Path) -> Path:
+        """Copy the artefact into the folder `dest` and return the file; refused if its sha256 is not as registered."""
+
+    @abstractmethod
+    def _decide(self, group: str, wish: Wish) -> ModelVersion:
+        """Decide by the rules of `pipelines.registry.decisions`, against whoever decides at the same time."""
 
     def approve(self, group: str, version: int, *, by: str, reason: str) -> ModelVersion:
         """Approve a version and make it the champion."""
+        return self._decide(group, Wish(APPROVED, by, reason, version))
 
     def reject(self, group: str, version: int, *, by: str, reason: str) -> ModelVersion:
         """Reject a version that is pending or approved; a rejected champion leaves its group without one."""
+        return self._decide(group, Wish(REJECTED, by, reason, version))
 
     def rollback(self, group: str, *, by: str, reason: str, to: int | None = None) -> ModelVersion:
         """Approve an earlier champion again: `to`, or the one before the present champion (or before its rejection).
 
         Rolling back twice goes back by two: what was rolled back from comes back only if somebody approves it.
         """
-
-    def load_champion(self, group: str) -> ModelVersion | None: ...
-
-    def download(self, version: ModelVersion, dest: Path) -> Path:
-        """Copy the artefact into the folder `dest` and return the file; refused if its sha256 is not as registered."""
-
-
-def register_callback(registry: ModelRegistry) -> Callable[[Mapping[str, Any], Path], Mapping[str, Any]]:
-    """Return RegisterModel's side effect for the local executor: it gives the properties that SageMaker's step has."""
-
-    def register(arguments: Mapping[str, Any], model_data: Path) -> Mapping[str, Any]:
-        version = registry.register(arguments, model_data)
-        arn = f"arn:aws:sagemaker:local:000000000000:model-package/{version.group}/{version.version}"
-        return {
-            "ModelPackageArn": arn,
-            "ModelPackageGroupName": version.group,
-            "ModelPackageVersion": version.version,
-            "ModelApprovalStatus": version.status,
-        }
-
-    return register
+        return self._decide(group, Wish(APPROVED, by, reason, to, is_rollback=True))

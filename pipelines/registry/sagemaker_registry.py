@@ -10,30 +10,29 @@ decisions of its own, and the bytes are those of the one that is approved.
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from pipelines.aws.errors import aws_errors
 from pipelines.environment import Environment
-from pipelines.registry import packages
-from pipelines.registry.artifact import check_artifact, fetch_verified, stage
+from pipelines.registry.artifact import check_artifact, fetch_verified
 from pipelines.registry.decision_log import DecisionLog, Entry, histories_of
-from pipelines.registry.decisions import Wish, champion_of, decide, is_repeated, wished_version
-from pipelines.registry.people import check_decider
-from pipelines.registry.protocol import APPROVED, PENDING, REJECTED, ModelVersion, RegistryError
-from pipelines.registry.requests import ARCHIVE_SHA256, check_archive, check_pending, checked_group, group_of
+from pipelines.registry.decisions import champion_of, check_decider, decide, is_repeated, wished_version
+from pipelines.registry.protocol import APPROVED, PENDING, ModelRegistry, ModelVersion, RegistryError, Wish
+from pipelines.registry.requests import ARCHIVE_SHA256, checked_group, execution_of, metadata_of
 from pipelines.storage.protocol import LostRace, ObjectStore
-from steps.core.common.files import sha256_file
-from steps.core.common.scratch import scratch
-from steps.network.archive import FILE_NAME as ARCHIVE
 
 _PAGE = 100
 _AT_ONCE = 8
 _ATTEMPTS = 20
+# The number of the decision that the package shows, written together with its status.
+_SHOWN = "tilegate_decision"
+_DESCRIPTION_CHARACTERS = 1024
 
 
-class SageMakerRegistry:
-    """Model versions of an environment.
+class SageMakerRegistry(ModelRegistry):
+    """Model versions of an environment, which its pipeline registers.
 
     `client` is boto3's for SageMaker, `artifacts` the artefact bucket, where the archives and the log are. `identity`
     says who decides, as STS tells it, and is asked only then; without it the registry is for reading.
@@ -53,36 +52,13 @@ class SageMakerRegistry:
         self._identity = identity
         self._logs: dict[str, DecisionLog] = {}
 
-    def register(self, arguments: Mapping[str, Any], model_data: Path) -> ModelVersion:
-        """Add a version by hand; in AWS the pipeline's RegisterModel step does without this."""
-        group = group_of(arguments)
-        check_pending(arguments)
-        if not model_data.is_file():
-            raise RegistryError(f"{model_data} does not exist: {group} cannot get a version without its {ARCHIVE}")
-        digest = sha256_file(model_data)
-        check_archive(arguments, digest)
-        for version in self.versions(group):
-            if version.sha256 == digest:
-                return version
-        key = f"registry/{group}/models/{digest}/{ARCHIVE}"
-        with scratch("register") as folder:
-            stage(model_data, folder)
-            if sha256_file(folder / ARCHIVE) != digest:
-                raise RegistryError(f"{model_data} changed while it was registered: register it again")
-            self._artifacts.upload(folder / ARCHIVE, key)
-        with aws_errors(f"register a version of {group}"):
-            self._ensure_group(group)
-            made = self._client.create_model_package(**self._request(arguments, digest, key))
-            described = self._client.describe_model_package(ModelPackageName=made["ModelPackageArn"])
-        return packages.version_of(described, (), champion=None)
-
     def versions(self, group: str) -> list[ModelVersion]:
         entries = self._log(group).read()
         with aws_errors(f"list the versions of {group}"):
             arns = [summary["ModelPackageArn"] for summary in self._summaries(group)]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 found = list(pool.map(lambda arn: self._client.describe_model_package(ModelPackageName=arn), arns))
-        ours = [_version(package, entries) for package in found if packages.is_ours(package)]
+        ours = [_version(package, entries) for package in found if _is_ours(package)]
         return sorted(ours, key=lambda version: version.version)
 
     def get(self, group: str, version: int) -> ModelVersion:
@@ -92,15 +68,6 @@ class SageMakerRegistry:
         entries = self._log(group).read()
         champion = champion_of(histories_of(entries))
         return self._one(group, champion, entries) if champion else None
-
-    def approve(self, group: str, version: int, *, by: str, reason: str) -> ModelVersion:
-        return self._decide(group, Wish(APPROVED, by, reason, version))
-
-    def reject(self, group: str, version: int, *, by: str, reason: str) -> ModelVersion:
-        return self._decide(group, Wish(REJECTED, by, reason, version))
-
-    def rollback(self, group: str, *, by: str, reason: str, to: int | None = None) -> ModelVersion:
-        return self._decide(group, Wish(APPROVED, by, reason, to, is_rollback=True))
 
     def download(self, version: ModelVersion, dest: Path) -> Path:
         what = f"{version.artifact_uri} of {version.group} version {version.version}"
@@ -127,7 +94,7 @@ class SageMakerRegistry:
             try:
                 log.append(len(entries) + 1, version.version, decision)
             except LostRace:
-                continue  # somebody has decided meanwhile: what they made is judged anew
+                continue  # somebody has decided meanwhile: the wish is checked against what they made
             self._show(group, version.version)
             return self.get(group, version.version)
         raise RegistryError(f"{group} is being decided on by others all the time: nothing was decided; try again")
@@ -153,14 +120,14 @@ class SageMakerRegistry:
             if last == shown:
                 return
             package = self._describe(group, number)
-            if packages.shown(package) < last.number:
+            if _shown(package) < last.number:
                 with aws_errors(f"set the status of {group} version {number}"):
-                    self._client.update_model_package(**packages.update_for(package, last))
+                    self._client.update_model_package(**_update_for(package, last))
             shown = last
 
     def _one(self, group: str, number: int, entries: list[Entry]) -> ModelVersion:
         package = self._describe(group, number)
-        if not packages.is_ours(package):
+        if not _is_ours(package):
             raise self._unknown(group, number)
         return _version(package, entries)
 
@@ -191,39 +158,72 @@ class SageMakerRegistry:
                 raise
         return found
 
-    def _ensure_group(self, group: str) -> None:
-        try:
-            self._client.describe_model_package_group(ModelPackageGroupName=group)
-        except self._client.exceptions.ClientError as error:
-            if not _says_missing(error):
-                raise
-            self._client.create_model_package_group(ModelPackageGroupName=group)
-
-    def _request(self, arguments: Mapping[str, Any], digest: str, key: str) -> dict[str, Any]:
-        specification = dict(arguments.get("InferenceSpecification") or {})
-        container, *others = specification.get("Containers") or [{}]
-        return {
-            **arguments,
-            "ModelApprovalStatus": PENDING,
-            "InferenceSpecification": specification
-            | {"Containers": [{**container, "ModelDataUrl": self._artifacts.uri(key)}, *others]},
-            "CustomerMetadataProperties": packages.properties(arguments) | {ARCHIVE_SHA256: digest},
-            # A repeated call, of a client that lost the answer, gives the version that it has made.
-            "ClientToken": digest[:36],
-        }
-
     def _log(self, group: str) -> DecisionLog:
         if group not in self._logs:
             self._logs[group] = DecisionLog(self._artifacts, checked_group(group))
         return self._logs[group]
 
 
-def _version(package: Mapping[str, Any], entries: list[Entry]) -> ModelVersion:
-    number = package["ModelPackageVersion"]
-    champion = champion_of(histories_of(entries))
-    return packages.version_of(package, [entry for entry in entries if entry.version == number], champion=champion)
-
-
 def _says_missing(error: Any) -> bool:
     text = str(error.response["Error"].get("Message", "")).lower()
     return any(words in text for words in ("does not exist", "not found", "not be found", "not find"))
+
+
+def _is_ours(package: Mapping[str, Any]) -> bool:
+    """Tell whether the package says which bytes it means; one made by hand does not, and is left out."""
+    return bool(_properties(package).get(ARCHIVE_SHA256))
+
+
+def _properties(package: Mapping[str, Any]) -> dict[str, str]:
+    return dict(package.get("CustomerMetadataProperties") or {})
+
+
+def _shown(package: Mapping[str, Any]) -> int:
+    """Return the number of the decision that the package shows, 0 for none."""
+    number = _properties(package).get(_SHOWN, "0")
+    return int(number) if number.isdecimal() else 0
+
+
+def _version(package: Mapping[str, Any], entries: list[Entry]) -> ModelVersion:
+    """Return the version of a package, given the whole log of its group."""
+    number = int(package["ModelPackageVersion"])
+    decisions = [entry for entry in entries if entry.version == number]
+    last = decisions[-1] if decisions else None
+    metadata = metadata_of(package)
+    metadata.pop(_SHOWN, None)
+    containers = (package.get("InferenceSpecification") or {}).get("Containers") or [{}]
+    return ModelVersion(
+        group=package["ModelPackageGroupName"],
+        version=number,
+        status=last.decision.status if last else PENDING,
+        created=package["CreationTime"].astimezone(UTC).isoformat(timespec="milliseconds"),
+        execution_id=execution_of(package),
+        # What was decided on stays what it was, whatever the package's properties say by now.
+        sha256=last.decision.sha256 if last else _properties(package)[ARCHIVE_SHA256],
+        metadata=metadata,
+        description=package.get("ModelPackageDescription", ""),
+        decisions=tuple(entry.decision for entry in decisions),
+        artifact_uri=str(containers[0].get("ModelDataUrl") or ""),
+        is_champion=number == champion_of(histories_of(entries)),
+        outside=_outside(package, last),
+    )
+
+
+def _outside(package: Mapping[str, Any], last: Entry | None) -> str:
+    """Return the package's status if it is neither the log's nor one that the log has only not reached yet."""
+    status = str(package.get("ModelApprovalStatus") or PENDING)
+    if last is None:
+        return status if status != PENDING else ""
+    return status if _shown(package) >= last.number and status != last.decision.status else ""
+
+
+def _update_for(package: Mapping[str, Any], last: Entry) -> dict[str, Any]:
+    """Return the UpdateModelPackage request by which a package shows a decision; status and number go together."""
+    decision = last.decision
+    text = " ".join(f"{decision.by}: {decision.reason}".split())
+    return {
+        "ModelPackageArn": package["ModelPackageArn"],
+        "ModelApprovalStatus": decision.status,
+        "ApprovalDescription": text[:_DESCRIPTION_CHARACTERS],
+        "CustomerMetadataProperties": _properties(package) | {_SHOWN: str(last.number)},
+    }

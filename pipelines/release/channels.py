@@ -1,4 +1,4 @@
-"""A channel: the signed pointer that phones follow, and the log of all it was ever told to say.
+"""A channel: the signed pointer that phones follow, and the log of all its states.
 
 Every state of a channel is first written as `channels/<name>/history/<sequence>.json`, only if there is none of that
 number: so one of two writers wins, and the log alone says what was decided. `channels/<name>.json`, which phones read,
@@ -9,10 +9,11 @@ killed between the two, the next one lets it follow.
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
+from pipelines.registry.journal import Journal
 from pipelines.release.signers import sealed
 from pipelines.release.store import Release, ReleaseStore
 from pipelines.release.verify import CHANNEL_TYPE, FORMAT, VerificationError, channel_names, entry, pointer, read_log
@@ -24,23 +25,6 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _ATTEMPTS = 100
 
 
-class Memory(Protocol):
-    """The highest sequence number of each channel, kept apart from the bucket: a log that was cut off is noticed."""
-
-    def seen(self, channel: str) -> int: ...
-
-    def remember(self, channel: str, sequence: int) -> None: ...
-
-
-class NoMemory:
-    """For a bucket in which nothing can be removed."""
-
-    def seen(self, _channel: str) -> int:
-        return 0
-
-    def remember(self, channel: str, sequence: int) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class State:
     """What a channel says: `percent` of the installations run `release`, the others `otherwise` (None: no model).
@@ -50,15 +34,15 @@ class State:
     """
 
     channel: str
-    sequence: int
-    moment: str
     release: Release
     percent: int
     otherwise: Release | None
     by: str
     reason: str
-    approved: str = ""
     identity: str = ""
+    approved: str = ""
+    sequence: int = 0
+    moment: str = ""
 
     def payload(self, previous_sha256: str) -> dict[str, Any]:
         return {
@@ -66,11 +50,11 @@ class State:
             "channel": self.channel,
             "sequence": self.sequence,
             "moment": self.moment,
-            "release": self.release.to_dict(),
+            "release": asdict(self.release),
             "rollout": {
                 "percent": self.percent,
                 "salt": f"{self.channel}/{self.release.version}",
-                "otherwise": self.otherwise.to_dict() if self.otherwise else None,
+                "otherwise": asdict(self.otherwise) if self.otherwise else None,
             },
             "by": self.by,
             "reason": self.reason,
@@ -101,34 +85,39 @@ class State:
         return f"{self.channel} {self.sequence}: version {self.release.version} {share}"
 
 
-# Given the present state (None for a new channel), returns what to change it to, or None to leave it.
+# Given the present state (None for a new channel), returns what to change it to, or None to leave it; sequence number
+# and moment are given to it.
 Change = Callable[[State | None], State | None]
 
 
 class Channels:
-    """The channels of a release bucket; whatever is read of them is verified. `clock` gives the present moment."""
+    """The channels of a release bucket; whatever is read of them is verified. `clock` gives the present moment.
+
+    `memory` keeps each channel's highest sequence number apart from the bucket, so that a log that was cut off is
+    noticed; a bucket in which nothing can be removed needs none.
+    """
 
     def __init__(
         self,
         store: ReleaseStore,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        memory: Memory | None = None,
+        memory: Journal | None = None,
     ) -> None:
-        self._store, self._clock, self._memory = store, clock, memory or NoMemory()
+        self._store, self._clock, self._memory = store, clock, memory
 
     def names(self) -> list[str]:
         return channel_names(self._store.bucket)
 
     def seen(self, name: str) -> int:
         """Return the highest sequence number that is known of a channel."""
-        return self._memory.seen(checked_name(name))
+        return self._memory.seen(checked_name(name)) if self._memory else 0
 
     def latest(self, name: str) -> State | None:
         """Return what was decided last, which phones read as soon as the pointer has followed."""
         return next(reversed(self.history(name)), None)
 
     def history(self, name: str) -> list[State]:
-        """Return what a channel was told to say, the oldest first; raises UserError for what is not what was signed."""
+        """Return the states of a channel, the oldest first; raises UserError for one that is not as it was signed."""
         return self._read(checked_name(name))[0]
 
     def move(self, name: str, change: Change) -> State:
@@ -140,23 +129,21 @@ class Channels:
             history, envelopes = self._read(checked_name(name))
             state = wanted = history[-1] if history else None
             if changed := change(state):
-                wanted = changed
-                payload = changed.payload(hashlib.sha256(envelopes[-1]).hexdigest() if envelopes else "")
+                moment = self._clock().isoformat(timespec="seconds")
+                wanted = replace(changed, sequence=len(history) + 1, moment=moment)
+                payload = wanted.payload(hashlib.sha256(envelopes[-1]).hexdigest() if envelopes else "")
                 envelopes = (*envelopes, sealed(payload, CHANNEL_TYPE, self._store.signer))
                 try:
-                    self._store.objects.put(entry(name, changed.sequence), envelopes[-1], only_if_absent=True)
+                    self._store.objects.put(entry(name, wanted.sequence), envelopes[-1], only_if_absent=True)
                 except LostRace:
                     continue
             if wanted is None:
                 raise UserError(f"there is no channel {name}: publish a version to it first")
-            self._memory.remember(name, wanted.sequence)
+            if self._memory:
+                self._memory.remember(name, wanted.sequence)
             self._follow(name, envelopes)
             return wanted
         raise UserError(f"the channel {name} was moved by others {_ATTEMPTS} times in a row: try again")
-
-    def next(self, state: State | None) -> tuple[int, str]:
-        """Return the sequence number and the moment (ISO 8601, UTC) of the state that comes after `state`."""
-        return (state.sequence if state else 0) + 1, self._clock().isoformat(timespec="seconds")
 
     def _follow(self, name: str, envelopes: Sequence[bytes]) -> None:
         """Let phones read the last of the log's envelopes, unless they read it or a later one already."""
@@ -178,7 +165,7 @@ class Channels:
 
     def _read(self, name: str) -> tuple[list[State], tuple[bytes, ...]]:
         try:
-            log = read_log(name, self._store.bucket, self._store.trusted(), seen=self._memory.seen(name))
+            log = read_log(name, self._store.bucket, self._store.trusted(), seen=self.seen(name))
         except VerificationError as error:
             raise UserError(str(error)) from None
         return [State.of(said) for said in log.entries], log.envelopes

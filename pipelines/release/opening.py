@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.environment import LOCAL
 from pipelines.locks import exclusive
-from pipelines.registry.journal import Journal, Moved
+from pipelines.registry.journal import Journal
 from pipelines.registry.opening import open_registry, registry_of
 from pipelines.release.channels import Channels
-from pipelines.release.publisher import Publisher
-from pipelines.release.requests import perform
+from pipelines.release.publisher import Offer, Publisher, perform
 from pipelines.release.signers import KmsSigner, LocalSigner
 from pipelines.release.store import ReleaseStore
+from pipelines.release.verify import CHANNELS
 from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 
@@ -38,11 +39,9 @@ def publisher_of(deployment: "Deployment", trusted: Iterable[bytes] = ()) -> Pub
 
 def local_publisher(home: Path) -> Publisher:
     """Return the publisher of this machine: releases in `<home>/releases`, the key in `<home>/keys`."""
-    from pipelines.environment import LOCAL
-
     opened = open_registry(LOCAL, None, home)
     store = ReleaseStore(_releases(home), LocalSigner(home / KEYS_FOLDER), trusted_keys(home))
-    return Publisher(opened.registry, opened.group, store, Channels(store, memory=JournalMemory(home)))
+    return Publisher(opened.registry, opened.group, store, Channels(store, memory=Journal(home)))
 
 
 def trusted_keys(home: Path) -> list[bytes]:
@@ -55,8 +54,6 @@ def open_publisher(environment: str, region: str | None, home: Path) -> tuple[Pu
 
     In AWS that is the publisher's Lambda function, because nobody else may sign.
     """
-    from pipelines.environment import LOCAL
-
     if environment == LOCAL:
         publisher = local_publisher(home)
         return publisher, lambda request: _perform_alone(home, publisher, request)
@@ -67,20 +64,12 @@ def open_publisher(environment: str, region: str | None, home: Path) -> tuple[Pu
     return publisher, lambda request: _invoke(deployment, {**request, "identity": deployment.identity})
 
 
-class JournalMemory:
-    """The sequence numbers that this machine has signed, in the home's journal."""
-
-    def __init__(self, home: Path) -> None:
-        self._journal = Journal(home)
-
-    def seen(self, channel: str) -> int:
-        moves = (record for record in self._journal.read() if isinstance(record, Moved))
-        return max((move.sequence for move in moves if move.channel == channel), default=0)
-
-    def remember(self, channel: str, sequence: int) -> None:
-        with self._journal.locked():
-            if sequence > self.seen(channel):
-                self._journal.append(Moved(channel, sequence))
+def current_offers(environment: str, region: str | None, home: Path) -> list[Offer]:
+    """Return what the channels of an environment offer; raises UserError for channels that are not as signed."""
+    # Nothing is opened, and no key made, for a machine that has released nothing.
+    if environment == LOCAL and not (home / RELEASES_FOLDER / CHANNELS).is_dir():
+        return []
+    return [*open_publisher(environment, region, home)[0].offers()]
 
 
 def _releases(home: Path) -> FolderObjects:
@@ -96,7 +85,7 @@ def _perform_alone(home: Path, publisher: Publisher, request: Mapping[str, Any])
 
 
 def _invoke(deployment: "Deployment", request: Mapping[str, Any]) -> str:
-    told = deployment.call("publisher", request)
-    if "state" not in told:
-        raise UserError(str(told.get("error", told)))
-    return str(told["state"])
+    answer = deployment.call("publisher", request)
+    if "state" not in answer:
+        raise UserError(str(answer.get("error", answer)))
+    return str(answer["state"])

@@ -1,16 +1,37 @@
-"""The moves of a channel: publish, widen a rollout, roll back. Only the publisher makes them."""
+"""The publisher, which alone moves channels: publish, widen a rollout, roll back, also by requests in JSON."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pipelines.registry.protocol import REJECTED, Decision, ModelRegistry, ModelVersion, RegistryError
 from pipelines.release.channels import WHOLE, Channels, State
-from pipelines.release.store import Release, ReleaseStore
+from pipelines.release.store import ReleaseStore
 from steps.core.common.errors import UserError
+
+PUBLISH, ROLLOUT, ROLLBACK = "publish", "rollout", "rollback"
+_WANTED: Mapping[str, Mapping[str, type]] = {
+    PUBLISH: {"version": int, "channel": str, "percent": int, "by": str, "reason": str},
+    ROLLOUT: {"channel": str, "percent": int, "by": str, "reason": str},
+    ROLLBACK: {"channel": str, "version": int, "by": str, "reason": str},
+}
 
 
 class RefusedError(UserError):
     """A person has to do something else first; trying the same again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A version that `percent` of a channel's installations run; `back` is the command by which they no longer do."""
+
+    version: int
+    channel: str
+    percent: int
+    back: str
+
+    def __str__(self) -> str:
+        return self.channel if self.percent == WHOLE else f"{self.channel} {self.percent} %"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +55,23 @@ class Publisher:
         found = self.registry.get(self.group, version)
         release = self.store.release(self.registry, found)
         approved = found.approval.at if found.approval else ""
-        return self.channels.move(
-            channel,
-            self._publication(channel, release, percent, by=by, reason=reason, identity=identity, approved=approved),
-        )
+
+        def change(state: State | None) -> State | None:
+            if state and state.release == release and state.percent == percent:
+                return None
+            _check_free(state, version)
+            if state and state.release == release and percent < state.percent:
+                raise RefusedError(
+                    f"{channel} offers version {version} to {state.percent} % already: `tilegate release "
+                    f"rollout --percent {percent}` takes it from phones that have it"
+                )
+            # What the others run: the version before, or what they ran already where no phone runs that.
+            otherwise = state.otherwise if state else None
+            if state and state.release != release and state.percent == WHOLE:
+                otherwise = state.release
+            return State(channel, release, percent, otherwise, by, reason, identity, approved)
+
+        return self.channels.move(channel, change)
 
     def follow(self, version: int, channel: str, percent: int) -> State | None:
         """Publish what was approved, because of the approval; None if it is not the group's last one.
@@ -74,10 +108,7 @@ class Publisher:
                     f"{channel}: version {state.release.version} was rejected, and no more phones get it; "
                     "`tilegate release rollout --percent 0` takes it from all, and another version can follow then"
                 )
-            sequence, moment = self.channels.next(state)
-            return replace(
-                state, sequence=sequence, moment=moment, percent=percent, by=by, reason=reason, identity=identity
-            )
+            return replace(state, percent=percent, by=by, reason=reason, identity=identity)
 
         return self.channels.move(channel, change)
 
@@ -111,6 +142,15 @@ class Publisher:
             )
         return earlier[-1].version
 
+    def offers(self) -> Iterator[Offer]:
+        """Yield the versions of every channel that some installations run; raises UserError for a log not as signed."""
+        for name in self.channels.names():
+            state = self.channels.latest(name)
+            if state and state.percent:
+                yield Offer(state.release.version, name, state.percent, self._back(name))
+            if state and state.otherwise and state.percent < WHOLE:
+                yield Offer(state.otherwise.version, name, WHOLE - state.percent, _rollout(name, WHOLE))
+
     def remove_unfinished(self, *, but: int | None) -> None:
         """Remove the files of releases that a killed publisher never signed, but those of the version `but`.
 
@@ -125,6 +165,13 @@ class Publisher:
         }
         self.store.remove_unsigned(named | ({but} if but is not None else set()))
 
+    def _back(self, channel: str) -> str:
+        try:
+            self.former(channel)
+        except UserError:  # there is no version to go back to
+            return _rollout(channel, 0)
+        return f"tilegate release rollback --channel {channel} --by NAME --reason TEXT"
+
     def _return(self, channel: str, version: int, *, by: str, reason: str, identity: str, approved: str = "") -> State:
         release = self.store.find(version)
         if self._is_rejected(version):
@@ -133,8 +180,7 @@ class Publisher:
         def change(state: State | None) -> State | None:
             if state and state.release == release and state.percent == WHOLE:
                 return None
-            sequence, moment = self.channels.next(state)
-            return State(channel, sequence, moment, release, WHOLE, None, by, reason, approved, identity)
+            return State(channel, release, WHOLE, None, by, reason, identity, approved)
 
         return self.channels.move(channel, change)
 
@@ -154,27 +200,6 @@ class Publisher:
             )
         return found, found.approval
 
-    def _publication(
-        self, channel: str, release: Release, percent: int, *, by: str, reason: str, identity: str, approved: str
-    ) -> Callable[[State | None], State | None]:
-        def change(state: State | None) -> State | None:
-            if state and state.release == release and state.percent == percent:
-                return None
-            _check_free(state, release.version)
-            if state and state.release == release and percent < state.percent:
-                raise RefusedError(
-                    f"{channel} offers version {release.version} to {state.percent} % already: `tilegate release "
-                    f"rollout --percent {percent}` takes it from phones that have it"
-                )
-            # What the others run: the version before, or what they ran already where no phone runs that.
-            otherwise = state.otherwise if state else None
-            if state and state.release != release and state.percent == WHOLE:
-                otherwise = state.release
-            sequence, moment = self.channels.next(state)
-            return State(channel, sequence, moment, release, percent, otherwise, by, reason, approved, identity)
-
-        return change
-
 
 def _check_free(state: State | None, version: int) -> None:
     """Raise RefusedError while another version is on some phones of a channel and not on others."""
@@ -183,6 +208,10 @@ def _check_free(state: State | None, version: int) -> None:
             f"{state.channel} is at {state.percent} % of version {state.release.version}: finish its rollout "
             "(`tilegate release rollout --percent 100`), or take it back (`--percent 0`), before another follows"
         )
+
+
+def _rollout(channel: str, percent: int) -> str:
+    return f"tilegate release rollout --channel {channel} --percent {percent} --by NAME --reason TEXT"
 
 
 def _who(approval: Decision) -> dict[str, str]:
@@ -200,3 +229,32 @@ def _checked(percent: int, by: str, reason: str) -> tuple[int, str, str]:
     if not by or not reason:
         raise UserError("a name and a reason are wanted: they are kept with the channel")
     return percent, by, reason
+
+
+def perform(publisher: Publisher, request: Mapping[str, Any]) -> str:
+    """Do what a request says and return what the channel says then; raises UserError for a request of another form.
+
+    `identity`, which may be missing, is who the asking side is signed in as.
+    """
+    action = str(request.get("action"))
+    if action not in _WANTED:
+        raise UserError(f"action {action!r}: one of {', '.join(_WANTED)} is wanted")
+    given = {name: value for name, value in request.items() if name not in {"action", "identity"}}
+    identity = request.get("identity", "")
+    wanted = _WANTED[action]
+    # To Python a truth value is a whole number.
+    wrong = [n for n in wanted if not isinstance(given.get(n), wanted[n]) or isinstance(given.get(n), bool)]
+    if wrong or set(given) - set(wanted) or not isinstance(identity, str):
+        got = ", ".join(f"{name} ({type(value).__name__})" for name, value in sorted(given.items()))
+        raise UserError(f"the request {action} wants {', '.join(wanted)}, of text and whole numbers; got {got}")
+    channel, who = given["channel"], {"by": given["by"], "reason": given["reason"], "identity": identity}
+    before = publisher.channels.latest(channel)
+    if action == PUBLISH:
+        state = publisher.publish(given["version"], channel, given["percent"], **who)
+    elif action == ROLLOUT:
+        state = publisher.rollout(channel, given["percent"], **who)
+    else:
+        state = publisher.rollback(channel, given["version"], **who)
+    if state != before:
+        return str(state)
+    return f"{state}; nothing changed: so it is since {state.moment}, by {state.by}: {state.reason}"

@@ -4,14 +4,30 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+)
+
+from pipelines.aws.errors import aws_errors
 from pipelines.owner_files import secret
+from pipelines.release.verify import VerificationError, authenticated, opened, read_keys
 from steps.core.common.errors import UserError
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 _KEY_FILE = "release-signing.pem"
 
@@ -32,46 +48,27 @@ class LocalSigner:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _KEY_FILE
-        self._loaded: EllipticCurvePrivateKey | None = None
 
     @property
     def public_pem(self) -> bytes:
-        from cryptography.hazmat.primitives import serialization
-
-        public = self._key().public_key()
-        return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def sign(self, message: bytes) -> bytes:
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric import ec
+        return self._key.sign(message, ECDSA(hashes.SHA256()))
 
-        return self._key().sign(message, ec.ECDSA(hashes.SHA256()))
-
-    def _key(self) -> "EllipticCurvePrivateKey":
-        if self._loaded is None:
-            self._loaded = self._load()
-        return self._loaded
-
-    def _load(self) -> "EllipticCurvePrivateKey":
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-
+    @cached_property
+    def _key(self) -> EllipticCurvePrivateKey:
         try:
-            key = serialization.load_pem_private_key(secret(self._path, _new_key), password=None)
+            key = load_pem_private_key(secret(self._path, _new_key), password=None)
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{self._path} holds no usable key ({error}): restore it, phones trust no other") from None
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
             raise UserError(f"{self._path} holds no key of the curve P-256: restore the one that was made")
         return key
 
 
 def _new_key() -> bytes:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 class KmsSigner:
@@ -79,24 +76,14 @@ class KmsSigner:
 
     def __init__(self, client: Any, key: str) -> None:
         self._client, self._name = client, key
-        self._pem = b""
 
-    @property
+    @cached_property
     def public_pem(self) -> bytes:
-        from cryptography.hazmat.primitives import serialization
-
-        from pipelines.aws.errors import aws_errors
-
-        if not self._pem:
-            with aws_errors("read the public release key"):
-                der = self._client.get_public_key(KeyId=self._name)["PublicKey"]
-            key = serialization.load_der_public_key(der)
-            self._pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        return self._pem
+        with aws_errors("read the public release key"):
+            der = self._client.get_public_key(KeyId=self._name)["PublicKey"]
+        return load_der_public_key(der).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def sign(self, message: bytes) -> bytes:
-        from pipelines.aws.errors import aws_errors
-
         digest = hashlib.sha256(message).digest()
         with aws_errors("sign a release"):
             answer = self._client.sign(
@@ -110,8 +97,6 @@ def sealed(payload: Mapping[str, Any], payload_type: str, signer: Signer) -> byt
 
     Raises UserError if that fails: another key has come in the place of the signer's meanwhile.
     """
-    from pipelines.release.verify import VerificationError, authenticated, opened, read_keys
-
     body = json.dumps(payload, indent=1, sort_keys=True, ensure_ascii=False).encode()
     keys = read_keys([signer.public_pem])
     signature = signer.sign(authenticated(payload_type, body))

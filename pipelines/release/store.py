@@ -3,12 +3,11 @@
 import contextlib
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.registry.artifact import BUNDLE, stage
-from pipelines.registry.bundles import check_model
+from pipelines.registry.artifact import BUNDLE, check_model, stage
 from pipelines.registry.protocol import REJECTED, ModelRegistry, ModelVersion
 from pipelines.release.signers import Signer, sealed
 from pipelines.release.verify import (
@@ -16,7 +15,6 @@ from pipelines.release.verify import (
     MANIFEST_TYPE,
     PublicKeys,
     VerificationError,
-    check_files,
     is_plain,
     opened,
     read_keys,
@@ -39,9 +37,6 @@ class Release:
     version: int
     manifest: str
     manifest_sha256: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"version": self.version, "manifest": self.manifest, "manifest_sha256": self.manifest_sha256}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +108,23 @@ class ReleaseStore:
         with contextlib.suppress(LostRace):  # somebody else may have been faster with the same version
             manifest = sealed(payload, MANIFEST_TYPE, self.signer)
             self.objects.put(self._key(version.version, MANIFEST), manifest, only_if_absent=True)
-        return self._present(version) or _vanished(what)
+        if found := self._present(version):
+            return found
+        raise UserError(f"the manifest of {what} vanished while it was written: nothing may be removed from a release")
 
     def find(self, version: int) -> Release:
         """Return an earlier release, verified down to its files; raises UserError if there is none or it is damaged."""
-        found = self._manifest(version)
-        if found is None:
+        release = self._signed(version)
+        if release is None:
             known = ", ".join(map(str, self.versions())) or "none"
             raise UserError(f"version {version} was never released: released are {known}")
-        release = Release(version, self._key(version, MANIFEST), found[1])
         self.manifest_of(release)
         return release
 
     def manifest_of(self, release: Release) -> Mapping[str, Any]:
         """Verify a release down to its files and return its manifest; raises UserError."""
         try:
-            return verify_release(release.to_dict(), self.bucket, self.trusted())
+            return verify_release(asdict(release), self.bucket, self.trusted())
         except VerificationError as error:
             raise UserError(
                 f"{error}; restore the object from the version of the bucket before it was changed"
@@ -136,7 +132,7 @@ class ReleaseStore:
 
     def versions(self) -> list[int]:
         """Return the numbers of all finished releases; raises UserError for a manifest that is not what was signed."""
-        return [number for number in sorted(self._numbers()) if self._manifest(number)]
+        return [number for number in sorted(self._numbers()) if self._signed(number)]
 
     def remove_unsigned(self, kept: Collection[int]) -> None:
         """Remove what lies under numbers that have no manifest, but those in `kept`."""
@@ -145,8 +141,8 @@ class ReleaseStore:
                 for key in self.bucket.keys(self._key(number, "")):
                     self.objects.delete(key)
 
-    def _manifest(self, version: int) -> tuple[Mapping[str, Any], str] | None:
-        """Return a version's manifest, as it was signed, and its sha256; None if there is none."""
+    def _signed(self, version: int) -> Release | None:
+        """Return a release whose manifest is as it was signed; None if there is none."""
         key = self._key(version, MANIFEST)
         try:
             data = self.objects.get(key)
@@ -158,23 +154,19 @@ class ReleaseStore:
             raise UserError(f"{error}; a release is never written over: look who changed it") from None
         if manifest["version"] != version:
             raise UserError(f"{key} was signed for version {manifest['version']}: look who put it there")
-        return manifest, hashlib.sha256(data).hexdigest()
+        return Release(version, key, hashlib.sha256(data).hexdigest())
 
     def _present(self, version: ModelVersion) -> Release | None:
-        found = self._manifest(version.version)
-        if found is None:
+        release = self._signed(version.version)
+        if release is None:
             return None
-        (manifest, sha256), key = found, self._key(version.version, MANIFEST)
-        try:
-            check_files(manifest, self.bucket, key.rpartition("/")[0])
-        except VerificationError as error:
-            raise UserError(f"{error}; a release is never written over: look who changed it") from None
+        manifest = self.manifest_of(release)
         if (manifest["group"], manifest["archive_sha256"]) != (version.group, version.sha256):
             raise UserError(
-                f"{key} is of {manifest['group']} version {manifest['version']} with sha256 "
+                f"{release.manifest} is of {manifest['group']} version {manifest['version']} with sha256 "
                 f"{manifest['archive_sha256']}, and {version.sha256} was approved: a release is never written over"
             )
-        return Release(version.version, key, sha256)
+        return release
 
     def _before(self, version: int) -> dict[str, Any] | None:
         """Return number and manifest sha256 of the release before a version, by their numbers; None if it is the first.
@@ -182,8 +174,8 @@ class ReleaseStore:
         So the manifests are a chain: nobody can take one out of it, or put in another, without a later one telling.
         """
         for number in sorted((n for n in self._numbers() if n < version), reverse=True):
-            if found := self._manifest(number):
-                return {"version": number, "manifest_sha256": found[1]}
+            if found := self._signed(number):
+                return {"version": number, "manifest_sha256": found.manifest_sha256}
         return None
 
     def _numbers(self) -> list[int]:
@@ -228,7 +220,3 @@ def _files_of(bundle: Path, version: ModelVersion, what: str) -> dict[str, Path]
         if name == MANIFEST or not is_plain(name):
             raise UserError(f"{what} has a file {name!r}, which cannot be released under that name: reject it")
     return found
-
-
-def _vanished(what: str) -> Release:
-    raise UserError(f"the manifest of {what} vanished while it was written: nothing may be removed from a release")

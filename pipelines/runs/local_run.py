@@ -17,7 +17,6 @@ from pipelines.executor.results import ExecutionResult
 from pipelines.executor.runs import load_runs
 from pipelines.executor.store import LocalStore
 from pipelines.registry.mlflow_registry import MlflowRegistry
-from pipelines.registry.protocol import register_callback
 from pipelines.runs.local_images import LocalImages
 from pipelines.runs.local_outputs import Outputs
 from pipelines.runs.local_start import LocalStart, RunRequest
@@ -67,7 +66,7 @@ def execute(
         images=LocalImages(settings),
         parameters=values,
         listeners=[ConsoleProgress(), tracker],
-        register=register_callback(registry),
+        register=registry.register_step,
         first_trials={TUNE.name: first_trials(values)},
         resume=resume,
         code_note=note,

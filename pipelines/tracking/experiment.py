@@ -1,11 +1,16 @@
-"""The experiment of a pipeline in MLflow: opened as one of model training, with a list of executions that answers."""
+"""The experiment of a pipeline in MLflow, its list of executions, and the addresses of their pages."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+# MLflow's pages for language models have no place for what we record.
+MODE = "workflowType=machine_learning"
 VIEW = "executions"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 _COLUMNS = (
@@ -58,3 +63,25 @@ def _view() -> str:
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }
     return json.dumps({"name": "Executions", "createdAt": 0, "state": json.dumps(state)})
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Addresses of a run's pages in MLflow, as they open from any of its pages."""
+
+    experiment_id: str
+    run_id: str
+
+    @property
+    def run(self) -> str:
+        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}?{MODE}"
+
+    def file(self, place: str) -> str:
+        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/{place}?{MODE}"
+
+    def compared(self, run_ids: Sequence[str]) -> str:
+        asked = {"runs": json.dumps(run_ids), "experiments": json.dumps([self.experiment_id])}
+        return f"#/compare-runs?{urlencode(asked)}&{MODE}"
+
+    def version(self, group: str, version: str) -> str:
+        return f"#/models/{group}/versions/{version}?{MODE}"

@@ -5,20 +5,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 from pipelines.executor.events import Event, ExecutionStarted, StepProgress
 from pipelines.tracking.database import experiment_id, open_client
 from pipelines.tracking.runs import Runs
-from pipelines.tracking.ui import run_url
 from pipelines.tracking.writer import Resolve, Writer
-
-_SAMPLE_SECONDS = 5.0
-_Item = tuple[int, Event] | Future[str | None] | None
 
 
 class MlflowTracker:
@@ -38,11 +33,11 @@ class MlflowTracker:
         self._home = home
         self._resolve = resolve
         self._is_executing = is_executing
-        self._queue: SimpleQueue[_Item] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[int, Event] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._writer: Writer | None = None
-        self._ids: tuple[str, str] | None = None
+        self._parent: Future[str | None] = Future()
         self.problem: str | None = None
 
     def __call__(self, event: Event) -> None:
@@ -68,63 +63,44 @@ class MlflowTracker:
 
     def url(self) -> str | None:
         """Return the page of this execution in the UI, once its run exists."""
-        return run_url(*self._ids) if self._ids else None
+        return f"http://127.0.0.1:5000/{self._writer.links.run}" if self._writer else None
 
     def registration_run(self, _arguments: Mapping[str, Any], *, timeout: float = 60.0) -> str | None:
-        """Return the execution's own run, so that the registry logs the model there.
-
-        The answer comes in turn, after the events that precede it; None if tracking failed or takes too long.
-        """
-        if self._closed or self._thread is None or not self._thread.is_alive():
+        """Return the execution's own run, for the registry to log the model there; None if tracking failed or hangs."""
+        if self._closed or self._thread is None:
             return None
-        answer: Future[str | None] = Future()
-        self._queue.put(answer)
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            try:
-                return answer.result(timeout=0.2)
-            except FutureTimeoutError:
-                if not self._thread.is_alive():
-                    return None
-        return None
+        try:
+            return self._parent.result(timeout)
+        except TimeoutError:
+            return None
 
     def _work(self) -> None:
         while True:
-            try:
-                item = self._queue.get_nowait()
-            except Empty:
+            if self._queue.empty():
                 self._guarded(self._flush)
-                try:
-                    item = self._queue.get(timeout=_SAMPLE_SECONDS)
-                except Empty:
-                    self._guarded(self._sample)
-                    continue
+            item = self._queue.get()
             if item is None:
                 self._guarded(self._flush)
                 return
-            if isinstance(item, Future):
-                item.set_result(self._writer.parent if self._writer else None)
-            else:
-                moment, event = item
-                self._guarded(partial(self._write, event, moment))
+            self._guarded(partial(self._write, *item))
 
-    def _write(self, event: Event, at: int) -> None:
+    def _write(self, at: int, event: Event) -> None:
         if isinstance(event, ExecutionStarted):
-            client = open_client(self._home)
-            runs = Runs(client, experiment_id(client, self._home, event.pipeline_name))
-            self._guarded(lambda: runs.close_dead(self._is_executing, event.execution_id))
-            self._writer = Writer(runs, event, at, self._resolve)
-            self._ids = (runs.experiment_id, self._writer.parent)
+            parent = None
+            try:
+                client = open_client(self._home)
+                runs = Runs(client, experiment_id(client, self._home, event.pipeline_name))
+                self._guarded(lambda: runs.close_dead(self._is_executing, event.execution_id))
+                self._writer = Writer(runs, event, at, self._resolve)
+                parent = self._writer.parent
+            finally:
+                self._parent.set_result(parent)
         elif self._writer is not None:
             self._writer.write(event, at)
 
     def _flush(self) -> None:
         if self._writer is not None:
             self._writer.flush()
-
-    def _sample(self) -> None:
-        if self._writer is not None:
-            self._writer.sample(time.time_ns() // 1_000_000)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:

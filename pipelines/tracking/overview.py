@@ -1,7 +1,5 @@
 """An execution at a glance: the few figures, files and sentences that its own run shows of its steps' results."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -10,11 +8,10 @@ from typing import Any
 
 from pipelines.definition.step_table import CONVERT, EVALUATE, REGISTER, TRAIN, TUNE, VALIDATE
 from pipelines.executor.files import read_json
-from pipelines.tracking.tuning_figure import draw_tuning
-from pipelines.tracking.ui import Links
+from pipelines.tracking.experiment import Links
 
 PASSED, REJECTED = "passed", "rejected"
-CARD, TUNING = "MODEL_CARD.md", "tuning.png"
+CARD = "MODEL_CARD.md"
 # The output of a step that is shown, and of its files those below a path in a folder of their own.
 SHOWN = {VALIDATE.name: "report", EVALUATE.name: "evaluation", CONVERT.name: "bundle"}
 _FOLDERS = {VALIDATE.name: ("data", ""), EVALUATE.name: ("test", ""), CONVERT.name: ("tflite", "evidence/")}
@@ -34,13 +31,8 @@ _FIGURES: Mapping[str, Mapping[str, str]] = {
 _OF_TRAINING = ("validation:pauc", "validation:auc", "validation:loss")
 
 
-@dataclass(slots=True)
-class Shown:
-    """What a step's result adds to the execution's run: figures by name, files and what is drawn by place."""
-
-    figures: dict[str, float] = field(default_factory=dict)
-    files: dict[str, Path] = field(default_factory=dict)
-    drawn: dict[str, bytes] = field(default_factory=dict)
+# What a step's result adds to the execution's run: figures by name, and files by their place in it.
+Shown = tuple[dict[str, float], dict[str, Path]]
 
 
 @dataclass(slots=True)
@@ -56,37 +48,28 @@ class Overview:
 
     def add(self, step: str, properties: Mapping[str, Any], files: Mapping[str, Path]) -> Shown:
         """Take in a step's result, whether it was made now or taken from the cache; `files` by their relative path."""
-        shown = Shown(_figures_of_jobs(step, properties))
+        figures, shown = _figures_of_jobs(step, properties), dict[str, Path]()
         if step in _FOLDERS:
             folder, below = _FOLDERS[step]
             own = {name.removeprefix(below): path for name, path in files.items() if name.startswith(below)}
-            shown.files = {f"{folder}/{name}": path for name, path in own.items()}
-            if document := shown.files.get(f"{folder}/{_DOCUMENTS[folder]}"):
-                self._read(folder, document, shown)
+            shown = {f"{folder}/{name}": path for name, path in own.items()}
+            if document := shown.get(f"{folder}/{_DOCUMENTS[folder]}"):
+                figures |= self._read(folder, document)
             if card := files.get(f"bundle/{CARD}"):
-                shown.files[CARD] = card
-        if step == TUNE.name and (picture := draw_tuning(properties.get("TrainingJobSummaries") or [])):
-            shown.drawn[TUNING] = picture
+                shown[CARD] = card
         if step == REGISTER and (arn := str(properties.get("ModelPackageArn") or "")):
             self.group, self.version = arn.split("/")[-2:]
             self.in_mlflow = "ModelPackageVersion" in properties
-        self.places |= shown.files.keys() | shown.drawn.keys()
-        return shown
+        self.places |= shown.keys()
+        return figures, shown
 
-    def _read(self, folder: str, path: Path, shown: Shown) -> None:
+    def _read(self, folder: str, path: Path) -> dict[str, float]:
         value = read_json(path)
         if not isinstance(value, Mapping):
-            return
+            return {}
         self.documents[folder] = value
         found = {f"{folder}/{name}": _at(value, place) for name, place in _FIGURES[folder].items()}
-        shown.figures |= {name: float(one) for name, one in found.items() if _is_number(one)}
-        if table := _confusion(value, self._names):
-            shown.drawn[f"{folder}/confusion_matrix.csv"] = table.encode()
-
-    @property
-    def _names(self) -> Mapping[str, str]:
-        names = self.documents.get("data", {}).get("names")
-        return names if isinstance(names, Mapping) else {}
+        return {name: float(one) for name, one in found.items() if _is_number(one)}
 
     @property
     def dataset_name(self) -> str:
@@ -94,7 +77,7 @@ class Overview:
         data = self.documents.get("data")
         if not data:
             return ""
-        return f"{self._names.get('1', 'positive')}, {data.get('accepted', 0):,} screenshots"
+        return f"{_at(data, 'names/1') or 'positive'}, {data.get('accepted', 0):,} screenshots"
 
     def description(self, verdict: str, reason: str, link: Links) -> str:
         """Return the Markdown below the run's title."""
@@ -106,15 +89,6 @@ class Overview:
         rows = [_row(title, self.documents[key]) for key, title in _MODELS.items() if key in self.documents]
         if rows:
             yield "\n".join([_HEAD, "|---|---|---|---|---|", *rows])
-            limits = (self.documents.get("tflite") or self.documents["test"]).get("gate") or {}
-            if _is_number(limits.get("max_fpr")) and _is_number(limits.get("min_tpr")):
-                least = f"found at least {limits['min_tpr']:.2%}"
-                yield f"Wanted: false positives at most {limits['max_fpr']:.2%} and {least}, both proven."
-        if name := self.dataset_name:
-            data = self.documents["data"]
-            classes = ", ".join(f"{_inline(label)} {count:,}" for label, count in (data.get("classes") or {}).items())
-            refused = f"; {data['quarantined']:,} quarantined" if data.get("quarantined") else ""
-            yield f"Data: {_inline(name)} of {data.get('groups', 0):,} groups ({classes}){refused}."
         if self.version and self.in_mlflow and verdict == PASSED:
             yield f"To decide, as long as nobody has: `tilegate models approve {self.version} --by NAME --reason TEXT`"
 
@@ -124,7 +98,6 @@ class Overview:
             "test/report.html": "Report on the trained model",
             "data/report.html": "Data page",
             CARD: "Model card",
-            TUNING: "Tuning",
         }
         for place, title in named.items():
             if place in self.places:
@@ -165,20 +138,6 @@ def _figures_of_jobs(step: str, properties: Mapping[str, Any]) -> dict[str, floa
         return {name.replace(":", "/"): float(final[name]) for name in _OF_TRAINING if name in final}
     best = (properties.get("BestTrainingJob") or {}).get("FinalHyperParameterTuningJobObjectiveMetric") or {}
     return {"tuning/objective": float(best["Value"])} if step == TUNE.name and "Value" in best else {}
-
-
-def _confusion(value: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    matrix = _at(value, "binary_classification_metrics/confusion_matrix")
-    if not isinstance(matrix, Mapping):
-        return ""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    called = [names.get("0", "negative"), names.get("1", "positive")]
-    table.writerow(["on the test split", *(f"taken for {name}" for name in called)])
-    for label, name in zip("01", called, strict=True):
-        counts = matrix.get(label) or {}
-        table.writerow([name, counts.get("0", ""), counts.get("1", "")])
-    return text.getvalue()
 
 
 def _at(value: Any, path: str) -> Any:

@@ -1,20 +1,17 @@
 """The tree of MLflow runs of one experiment: made, found again, filled and closed by explicit run ids."""
 
-import getpass
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.tracking import tags
-from pipelines.tracking.contents import MAX_FILE_BYTES, dataset_digest, metric_name
-from steps.core.common.scratch import scratch
+from pipelines.tracking.contents import dataset_digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 FINISHED, FAILED, KILLED, RUNNING = "FINISHED", "FAILED", "KILLED", "RUNNING"
-_BATCH = 100  # MLflow takes at most 100 parameters or tags at a time
 _METRICS = 500
 _PAGE = 1000
 _PROFILE = ("accepted", "groups", "classes", "splits", "quarantined")
@@ -26,20 +23,18 @@ class Runs:
     def __init__(self, client: "MlflowClient", experiment_id: str) -> None:
         self._client = client
         self.experiment_id = experiment_id
-        self._user = _user()
         self._pending: dict[str, list[Any]] = {}
 
     def create(self, name: str, at: int, *, parent: str | None, labels: Mapping[str, str]) -> str:
-        own = {tags.USER: self._user, tags.SOURCE_NAME: "tilegate", **labels}
+        own = {tags.SOURCE_NAME: "tilegate", **labels}
         if parent:
             own[tags.PARENT] = parent
         run = self._client.create_run(self.experiment_id, start_time=at, run_name=name, tags=own)
         return str(run.info.run_id)
 
-    def find(self, **wanted: str) -> list[Any]:
-        """Return the runs whose tags (keyword = name in `tags`, in lower case) have these values, oldest first."""
-        clauses = [f"tags.`{getattr(tags, key.upper())}` = '{_quoted(value)}'" for key, value in wanted.items()]
-        return self._search(" and ".join(clauses))
+    def find(self, execution: str) -> list[Any]:
+        """Return the runs of an execution, oldest first."""
+        return self._search(f"tags.`{tags.EXECUTION_ID}` = '{execution}'")
 
     def reopen(self, run_id: str) -> None:
         self._client.update_run(run_id, status=RUNNING)
@@ -61,7 +56,7 @@ class Runs:
         for execution, running in lost.items():
             if execution != closed_by and is_executing(execution):
                 continue
-            last = max(_last_sign(run) for run in self.find(execution_id=execution))
+            last = max(_last_sign(run) for run in self.find(execution))
             for run in running:
                 self.label(run.info.run_id, {tags.CLOSED_BY: closed_by})
                 self._client.set_terminated(run.info.run_id, status=KILLED, end_time=last)
@@ -69,33 +64,29 @@ class Runs:
     def label(self, run_id: str, labels: Mapping[str, Any]) -> None:
         from mlflow.entities import RunTag
 
-        entries = [
-            RunTag(metric_name(key), str(value)) for key, value in labels.items() if value is not None and value != ""
-        ]
-        for part in _parts(entries, _BATCH):
-            self._client.log_batch(run_id, tags=part)
+        given = {key: str(value) for key, value in labels.items() if value is not None and value != ""}
+        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in given.items()])
 
     def parameters(self, run_id: str, values: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        entries = [Param(metric_name(str(key)), str(value)) for key, value in values.items()]
-        for part in _parts(entries, _BATCH):
-            self._client.log_batch(run_id, params=part)
+        entries = [Param(key, str(value)) for key, value in values.items()]
+        self._client.log_batch(run_id, params=entries)
 
     def metric(self, run_id: str, name: str, value: float, at: int, index: int = 0) -> None:
         """Note one value of a metric; `flush` writes many at once, since each write is a transaction."""
         from mlflow.entities import Metric
 
         pending = self._pending.setdefault(run_id, [])
-        pending.append(Metric(metric_name(name), float(value), at, index))
+        # MLflow takes no colon, and puts what begins alike before a slash side by side.
+        pending.append(Metric(name.replace(":", "/"), float(value), at, index))
         if len(pending) >= _METRICS:
             self.flush()
 
     def flush(self) -> None:
         pending, self._pending = self._pending, {}
         for run_id, metrics in pending.items():
-            for part in _parts(metrics, _METRICS):
-                self._client.log_batch(run_id, metrics=part)
+            self._client.log_batch(run_id, metrics=metrics)
 
     def dataset(self, run_id: str, uri: str, name: str, validation: Mapping[str, Any]) -> None:
         """Note what was learned from, with what the validation counted; a store keeps the first profile of a digest."""
@@ -112,57 +103,23 @@ class Runs:
         context = [InputTag("mlflow.data.context", "training and test")]
         self._client.log_inputs(run_id, datasets=[DatasetInput(entry, tags=context)])
 
-    def put(self, run_id: str, place: str, content: Path | bytes) -> None:
-        """Log a file, or what is to be one, under the path `place`."""
+    def put(self, run_id: str, place: str, path: Path) -> None:
+        """Log a file in the folder of the path `place`."""
         parent = Path(place).parent.as_posix()
-        with scratch("mlflow") as folder:
-            path = content if isinstance(content, Path) else folder / Path(place).name
-            if isinstance(content, bytes):
-                path.write_bytes(content)
-            self._client.log_artifact(run_id, str(path), None if parent == "." else parent)
-
-    def log_file(self, run_id: str, path: Path) -> None:
-        """Log a job's output as log.txt; only the end of one that is too large to keep in every run."""
-        if not path.is_file():
-            return
-        if path.stat().st_size <= MAX_FILE_BYTES and path.name == "log.txt":
-            self._client.log_artifact(run_id, str(path))
-            return
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - MAX_FILE_BYTES))
-            text = stream.read(MAX_FILE_BYTES).decode("utf-8", errors="replace")
-        cut = path.stat().st_size > MAX_FILE_BYTES
-        self._client.log_text(run_id, f"[the last 20 MB of {path}]\n{text}" if cut else text, "log.txt")
+        self._client.log_artifact(run_id, str(path), None if parent == "." else parent)
 
     def _search(self, clause: str) -> list[Any]:
-        found: list[Any] = []
-        token: str | None = None
-        while True:
-            order = ["attributes.start_time ASC"]
-            page = self._client.search_runs(
-                [self.experiment_id], clause, max_results=_PAGE, order_by=order, page_token=token
-            )
-            found.extend(page)
-            token = page.token
-            if not token:
-                return found
+        from mlflow.utils import get_results_from_paginated_fn
 
-
-def _parts(items: list[Any], size: int) -> Iterable[list[Any]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+        order = ["attributes.start_time ASC"]
+        found: list[Any] = get_results_from_paginated_fn(
+            lambda most, token: self._client.search_runs(
+                [self.experiment_id], clause, max_results=most, order_by=order, page_token=token
+            ),
+            _PAGE,
+        )
+        return found
 
 
 def _last_sign(run: Any) -> int:
     return max(int(run.info.start_time), int(run.info.end_time or 0))
-
-
-def _quoted(value: str) -> str:
-    # MLflow's search language has no escape for a quote inside quotes; no name of ours holds one.
-    return value.replace("'", "")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a passwd entry
-        return "unknown"

@@ -29,6 +29,12 @@ from steps.core.common.errors import UserError
 
 ENDED = ("Succeeded", "Failed", "Stopped")
 _TRIAL_STATUS = {"Completed": "Completed", "Stopped": "Stopped", "Stopping": "Stopped"}
+# What a step's metadata call a job: our word for it, the operation that describes it, and its name there.
+_JOBS = {
+    "ProcessingJob": ("Processing", "describe_processing_job", "ProcessingJobName"),
+    "TrainingJob": ("Training", "describe_training_job", "TrainingJobName"),
+    "TuningJob": ("Tuning", "describe_hyper_parameter_tuning_job", "HyperParameterTuningJobName"),
+}
 Timed = tuple[int, Event]
 
 
@@ -43,7 +49,7 @@ def execution_events(client: Any, arn: str, run_dir: Path) -> list[Timed]:
         raise UserError(f"the execution {_name(arn)} is {status}: it is recorded once it has ended")
     steps = _pages(client, "list_pipeline_execution_steps", "PipelineExecutionSteps", PipelineExecutionArn=arn)
     started, ended = execution["CreationTime"], execution["LastModifiedTime"]
-    found = [timed for step in steps for timed in _Step(client, _name(arn), step).events()]
+    found = [timed for step in steps for timed in _Step(client, step).events()]
     # Sorting is stable: what a step says at one moment stays in its order.
     found.sort(key=lambda timed: timed[0])
     failed = next((step["StepName"] for step in steps if step.get("StepStatus") == "Failed"), None)
@@ -73,58 +79,38 @@ def _started(client: Any, arn: str, execution: Mapping[str, Any], run_dir: Path)
 class _Step:
     """One step of an execution, and the job behind it."""
 
-    def __init__(self, client: Any, execution: str, step: Mapping[str, Any]) -> None:
-        self._client, self._execution, self._step = client, execution, step
+    def __init__(self, client: Any, step: Mapping[str, Any]) -> None:
+        self._client, self._step = client, step
         self._metadata: Mapping[str, Any] = step.get("Metadata") or {}
         self.name: str = step["StepName"]
 
     def events(self) -> Iterator[Timed]:
-        kinds = {
-            "ProcessingJob": self._processing,
-            "TrainingJob": self._training,
-            "TuningJob": self._tuning,
-            "RegisterModel": self._registration,
-        }
-        for key, events in kinds.items():
+        for key, (kind, describe, argument) in _JOBS.items():
             if arn := (self._metadata.get(key) or {}).get("Arn"):
-                yield from events(arn)
+                job = getattr(self._client, describe)(**{argument: _name(arn)})
+                yield from self._begin(kind, arn, job)
+                if kind == "Training" and not self._origin:
+                    for name, value in _metrics(job).items():
+                        yield self._finish, StepMetric(self.name, None, name, value, 0)
+                if kind == "Tuning" and not self._origin:
+                    yield from self._trials(_name(arn))
+                yield from self._end(kind, job)
                 return
-        if outcome := (self._metadata.get("Condition") or {}).get("Outcome"):
+        if arn := (self._metadata.get("RegisterModel") or {}).get("Arn"):
+            yield from self._begin("RegisterModel", arn, {"ModelPackageGroupName": arn.split("/")[-2]})
+            yield from self._end("RegisterModel", {"ModelPackageArn": arn})
+        elif outcome := (self._metadata.get("Condition") or {}).get("Outcome"):
             yield self._start, ConditionDecided(self.name, outcome == "True", f"the condition is {outcome.lower()}")
         elif "StartTime" in self._step:
             # A step that failed before it had a job, or a Fail step.
             message = (self._metadata.get("Fail") or {}).get("ErrorMessage")
             yield self._start, StepStarted(self.name, "Fail" if message else "", "", {})
-            yield from self._end("", {}, {}, message=message)
+            yield from self._end("", {}, message=message)
 
-    def _processing(self, arn: str) -> Iterator[Timed]:
-        job = self._client.describe_processing_job(ProcessingJobName=_name(arn))
-        outputs = {
-            item["OutputName"]: item["S3Output"]["S3Uri"]
-            for item in (job.get("ProcessingOutputConfig") or {}).get("Outputs", [])
-            if "S3Output" in item
-        }
-        yield from self._begin("Processing", arn, job)
-        yield from self._end("Processing", outputs, {}, job=job)
-
-    def _training(self, arn: str) -> Iterator[Timed]:
-        job = self._client.describe_training_job(TrainingJobName=_name(arn))
-        yield from self._begin("Training", arn, job)
-        if not self._origin:
-            for name, value in _metrics(job).items():
-                yield self._finish, StepMetric(self.name, None, name, value, 0)
-        yield from self._end("Training", {}, job, job=job)
-
-    def _tuning(self, arn: str) -> Iterator[Timed]:
-        name = _name(arn)
-        job = self._client.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    def _trials(self, tuning: str) -> Iterator[Timed]:
         operation = "list_training_jobs_for_hyper_parameter_tuning_job"
-        trials = _pages(self._client, operation, "TrainingJobSummaries", HyperParameterTuningJobName=name)
-        yield from self._begin("Tuning", arn, job)
-        if not self._origin:
-            for trial in trials:
-                yield from self._trial(trial)
-        yield from self._end("Tuning", {}, {**job, "TrainingJobSummaries": trials}, job=job)
+        for trial in _pages(self._client, operation, "TrainingJobSummaries", HyperParameterTuningJobName=tuning):
+            yield from self._trial(trial)
 
     def _trial(self, trial: Mapping[str, Any]) -> Iterator[Timed]:
         name = trial["TrainingJobName"]
@@ -147,39 +133,27 @@ class _Step:
         )
         yield _ms(ended), finished
 
-    def _registration(self, arn: str) -> Iterator[Timed]:
-        yield from self._begin("RegisterModel", arn, {"ModelPackageGroupName": arn.split("/")[-2]})
-        yield from self._end("RegisterModel", {}, {"ModelPackageArn": arn})
-
     def _begin(self, kind: str, arn: str, arguments: Mapping[str, Any]) -> Iterator[Timed]:
         if not self._origin:
             yield self._start, StepStarted(self.name, kind, f"ran as {arn.rpartition(':')[2]}", arguments)
 
-    def _end(
-        self,
-        kind: str,
-        outputs: Mapping[str, str],
-        properties: Mapping[str, Any],
-        *,
-        job: Mapping[str, Any] | None = None,
-        message: str | None = None,
-    ) -> Iterator[Timed]:
-        seconds = (self._finish - self._start) / 1000
-        # What does not lie under an execution's own prefix is shared, and nobody can tell which of it is the step's.
-        owner = self._origin or self._execution
-        stored = {
-            name: StoredOutput(uri, "", None if f"/{owner}/" in uri + "/" else ()) for name, uri in outputs.items()
+    def _end(self, kind: str, job: Mapping[str, Any], *, message: str | None = None) -> Iterator[Timed]:
+        outputs = {
+            item["OutputName"]: item["S3Output"]["S3Uri"]
+            for item in (job.get("ProcessingOutputConfig") or {}).get("Outputs", [])
+            if "S3Output" in item
         }
-        result = StepResult("Succeeded", properties, seconds, outputs=stored)
+        seconds = (self._finish - self._start) / 1000
+        stored = {name: StoredOutput(uri, "") for name, uri in outputs.items()}
+        result = StepResult("Succeeded", job, seconds, outputs=stored)
         status = self._step.get("StepStatus")
         if self._origin:
             reason = f"the same was done in the execution {self._origin}"
-            yield self._finish, StepReused(self.name, kind, reason, self._origin, result, _seconds(job or {}))
+            yield self._finish, StepReused(self.name, kind, reason, self._origin, result, _seconds(job))
         elif status == "Failed":
-            said = (message, (job or {}).get("ExitMessage"), self._step.get("FailureReason"))
-            reason = next(filter(None, said), "SageMaker gives no reason")
-            own = {name: output.uri for name, output in stored.items() if output.keys is None}
-            yield self._finish, StepFailedEvent(self.name, reason, None, None, own)
+            reasons = (message, job.get("ExitMessage"), self._step.get("FailureReason"))
+            reason = next(filter(None, reasons), "SageMaker gives no reason")
+            yield self._finish, StepFailedEvent(self.name, reason, None, None, outputs)
         elif status == "Succeeded":
             yield self._finish, StepSucceeded(self.name, kind, result, seconds)
 

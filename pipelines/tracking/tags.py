@@ -3,12 +3,10 @@
 EXECUTION_ID = "tilegate.execution_id"
 DEFINITION_DIGEST = "tilegate.definition_digest"
 STEP = "tilegate.step"
-STEP_TYPE = "tilegate.step_type"
 TRIAL = "tilegate.trial"
 STOPPED_EARLY = "tilegate.stopped_early"
 REASON = "tilegate.reason"
 REUSED_FROM = "tilegate.reused_from"
-REUSED_FROM_RUN = "tilegate.reused_from_run"
 FAILURE = "tilegate.failure"
 EXIT_CODE = "tilegate.exit_code"
 RETRIED = "tilegate.retried"
@@ -17,16 +15,13 @@ BEST_TRIAL = "tilegate.best_trial"
 MODEL_PACKAGE = "tilegate.model_package"
 CLOSED_BY = "tilegate.closed_by"
 SKIPPED_PREFIX = "tilegate.skipped."
-INPUT_PREFIX = "tilegate.input."
-OUTPUT_PREFIX = "tilegate.output."
 
-# What people look for in the list of executions, as columns of these names.
+# The columns of the list of executions.
 VERDICT = "verdict"
 DATASET = "dataset"
 MODEL_VERSION = "model_version"
 
-# MLflow's own: the tree of runs, the text under a run's title, and who and what made it.
+# MLflow's own: the tree of runs, the text under a run's title, and what made it.
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
-USER = "mlflow.user"
 SOURCE_NAME = "mlflow.source.name"

@@ -1,132 +1,101 @@
-"""MLflow's user interface over a home: its process, and the addresses of tracked executions in it."""
+"""MLflow's user interface over a home, served on loopback by this process, and the address of its first page.
+
+MLflow lets whoever reaches its port make an experiment whose artefacts lie in any folder of its user, and then write
+there. No experiment of ours is made that way, so such a request is refused.
+"""
 
 import json
 import os
 import signal
 import socket
-import sqlite3
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlencode
+from typing import Any
 
-from pipelines.tracking.database import database_path, database_uri
-from pipelines.tracking.experiment import VIEW, VIEW_TAG
-from pipelines.tracking.locations import artifact_root
+from pipelines.tracking.database import artifact_root, database_uri, open_client
+from pipelines.tracking.experiment import MODE, VIEW, VIEW_TAG
 from steps.core.common.errors import UserError
 
-DEFAULT_PORT = 5000
-# MLflow's pages for language models have no place for what we record.
-MODE = "workflowType=machine_learning"
-_START_SECONDS, _END_SECONDS = 120.0, 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Addresses of a run's pages in MLflow, as they open from any of its pages."""
-
-    experiment_id: str
-    run_id: str
-
-    @property
-    def run(self) -> str:
-        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}?{MODE}"
-
-    def file(self, place: str) -> str:
-        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/{place}?{MODE}"
-
-    def compared(self, run_ids: Sequence[str]) -> str:
-        asked = {"runs": json.dumps(run_ids), "experiments": json.dumps([self.experiment_id])}
-        return f"#/compare-runs?{urlencode(asked)}&{MODE}"
-
-    def version(self, group: str, version: str) -> str:
-        return f"#/models/{group}/versions/{version}?{MODE}"
-
-
-def run_url(experiment_id: str, run_id: str, *, port: int = DEFAULT_PORT) -> str:
-    """Return the page of a run in the UI that `ui_command` starts."""
-    return f"http://127.0.0.1:{port}/{Links(experiment_id, run_id).run}"
+HOST, DEFAULT_PORT = "127.0.0.1", 5000
+_END_SECONDS = 10
+_READING = {"GET", "HEAD", "OPTIONS"}
+# What the pages ask for by POST because the question is long.
+_QUESTIONS = {"search", "search-datasets", "graphql", "get-latest-versions", "metrics", "batchGetInfos"}
+_PLACELESS = {"name", "tags"}
+_LONGEST = 1 << 20
 
 
 def executions_url(home: Path, name: str, *, port: int = DEFAULT_PORT) -> str:
     """Return the list of the executions in the experiment `name`; MLflow's own first page if nothing has run yet."""
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{database_path(home)}?mode=ro", uri=True)) as store:
-        known = "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
-        for (found,) in store.execute(known, (name,)).fetchall():
-            tagged = "SELECT 1 FROM experiment_tags WHERE experiment_id = ? AND key = ?"
-            view = f"&viewStateShareKey={VIEW}" if store.execute(tagged, (found, VIEW_TAG)).fetchone() else ""
-            return f"http://127.0.0.1:{port}/#/experiments/{found}/runs?{MODE}{view}"
-    return f"http://127.0.0.1:{port}/#/experiments?{MODE}"
+    found = open_client(home).get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage == "deleted":
+        return f"http://{HOST}:{port}/#/experiments?{MODE}"
+    view = f"&viewStateShareKey={VIEW}" if VIEW_TAG in found.tags else ""
+    return f"http://{HOST}:{port}/#/experiments/{found.experiment_id}/runs?{MODE}{view}"
 
 
-def ui_command(home: Path, *, port: int = DEFAULT_PORT, read_only: bool = False) -> list[str]:
-    """Return the command of MLflow's UI over the home's store, on loopback only; run it with `ui_environment`."""
-    root = artifact_root(home).as_uri()
-    return [
-        *(sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", database_uri(home)),
-        # Without these two the UI would put artefacts of experiments made in the browser into the working folder.
-        *("--default-artifact-root", root, "--artifacts-destination", root),
-        *("--app-name", "tilegate-read-only" if read_only else "tilegate"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"),
-    ]
+def serve(home: Path, *, port: int, read_only: bool, ready: Callable[[], None]) -> None:
+    """Serve the UI until Ctrl-C; SIGTERM ends the process. `ready` is called once it takes requests.
 
-
-def ui_environment() -> dict[str, str]:
-    """Return what the UI's process adds to its environment: no telemetry, no background job runner."""
-    return {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-
-
-def serve(home: Path, *, port: int, read_only: bool, ready: Callable[[], None]) -> int:
-    """Run the UI until it ends by itself or this process is asked to end, and return its exit code, 0 after Ctrl-C.
-
-    `ready` is called once it answers. No process is left behind. Raises UserError if the port is taken.
+    Raises UserError if the port is taken.
     """
-    if _answers(port):
-        raise UserError(f"port {port} of 127.0.0.1 is taken by another program: choose one with --port")
-    command = ui_command(home, port=port, read_only=read_only)
-    server = subprocess.Popen(command, env={**os.environ, **ui_environment()}, start_new_session=True)
-    with _ended(server.pid):
-        try:
-            until = time.monotonic() + _START_SECONDS
-            while server.poll() is None and not _answers(port) and time.monotonic() < until:
-                time.sleep(0.2)
-            if server.poll() is None:
-                ready()
-            return server.wait()
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                server.wait(_END_SECONDS)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as asking:
-        asking.settimeout(1)
-        return asking.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def _ended(group: int) -> Iterator[None]:
-    """End the processes of a group with the block, which SIGTERM and SIGHUP end as Ctrl-C does."""
-
-    def asked(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, asked)
     try:
-        yield
-    finally:
-        until = time.monotonic() + _END_SECONDS
-        with suppress(ProcessLookupError):
-            while time.monotonic() < until:
-                os.killpg(group, 0)
-                time.sleep(0.1)
-            os.killpg(group, signal.SIGKILL)
+        listening = socket.create_server((HOST, port))
+    except OSError:
+        raise UserError(f"port {port} of {HOST} is taken by another program: choose one with --port") from None
+    with listening, suppress(KeyboardInterrupt):
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+        app = _app(home, read_only=read_only)
+        import uvicorn
+
+        ready()
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_END_SECONDS)
+        uvicorn.Server(config).run([listening])
+
+
+def _app(home: Path, *, read_only: bool) -> Any:
+    """Return MLflow's application over the home's store: no telemetry, no background jobs, and with a guard."""
+    open_client(home)
+    root = artifact_root(home).as_uri()
+    os.environ |= {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # What `mlflow server` gives its workers; the names are MLflow's internal ones, so its version is pinned.
+        "_MLFLOW_SERVER_FILE_STORE": database_uri(home),
+        "_MLFLOW_SERVER_REGISTRY_STORE": database_uri(home),
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        # Without these two the UI would put artefacts of experiments made in the browser into the working folder.
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": root,
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": root,
+    }
+    from mlflow.server.fastapi_app import app
+    from starlette.responses import JSONResponse
+
+    async def guard(request: Any, call_next: Any) -> Any:
+        method, path = request.method, request.scope["path"].rstrip("/")
+        refusal = ""
+        if read_only and method not in _READING and (method != "POST" or path.rpartition("/")[2] not in _QUESTIONS):
+            refusal = "tilegate ui --read-only shows, and changes nothing"
+        elif method == "POST" and path.endswith("/experiments/create") and not await _is_placeless(request):
+            refusal = "the artefacts of an experiment lie in the home: make it with a name and tags alone"
+        if refusal:
+            return JSONResponse({"error_code": "PERMISSION_DENIED", "message": refusal}, 403)
+        return await call_next(request)
+
+    app.middleware("http")(guard)
+    return app
+
+
+async def _is_placeless(request: Any) -> bool:
+    """Tell whether a request to make an experiment leaves to the server where its artefacts lie."""
+    if int(request.headers.get("content-length", _LONGEST + 1)) > _LONGEST:
+        return False
+    try:
+        asked = json.loads(await request.body())
+        # MLflow takes what old clients send, JSON in a text of JSON.
+        asked = json.loads(asked) if isinstance(asked, str) else asked
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(asked, dict) and asked.keys() <= _PLACELESS

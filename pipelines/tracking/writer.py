@@ -25,16 +25,14 @@ from pipelines.executor.events import (
 )
 from pipelines.executor.results import StepResult
 from pipelines.tracking import tags
-from pipelines.tracking.contents import dataset_digest, dataset_uris, files_to_show, input_uris
+from pipelines.tracking.contents import dataset_digest, files_to_show
+from pipelines.tracking.experiment import Links
 from pipelines.tracking.overview import PASSED, REJECTED, SHOWN, Overview
 from pipelines.tracking.runs import FAILED, FINISHED, KILLED, Runs
-from pipelines.tracking.ui import Links
-from pipelines.tracking.usage import Usage
 
 Resolve = Callable[[str], Path]
 _TRIAL_STATUS = {"Completed": FINISHED, "Stopped": KILLED}
 _EXECUTION_STATUS = {"Succeeded": FINISHED, "Failed": FAILED, "Stopped": KILLED}
-_TRAINING = ("Training", "Tuning")
 _TRIAL_NUMBER = re.compile(r"-(\d{3,})(?=-|$)")
 
 
@@ -43,7 +41,6 @@ class _Open:
     """A run that is being filled."""
 
     run_id: str
-    step_type: str = ""
     metrics: set[str] = field(default_factory=set)
     closed: bool = False
 
@@ -56,14 +53,13 @@ class Writer:
         self._execution = started.execution_id
         self._run_dir = started.run_dir
         self._resolve = resolve
-        self._datasets = tuple(dataset_uris(started.parameters))
+        self._dataset = str(started.parameters.get("DatasetUri") or "")
         self._steps: dict[str, _Open] = {}
         self._trials: dict[tuple[str, str], _Open] = {}
         self._done_before: dict[str, str] = {}
         self._trial_count: dict[str, int] = {}
         self._overview = Overview()
         self._rejected, self._why = False, ""
-        self._usage, self._samples = Usage(), 0
         self.parent = self._open_parent(started, at)
 
     def write(self, event: Event, at: int) -> None:  # noqa: C901 (one line for each kind of event)
@@ -87,7 +83,7 @@ class Writer:
                 self._runs.label(self._step(event.step, at).run_id, {tags.RETRIED: text})
             case ConditionDecided():
                 labels = {tags.OUTCOME: str(event.outcome).lower(), tags.REASON: event.text}
-                self._runs.label(self._step(event.step, at, "Condition").run_id, labels)
+                self._runs.label(self._step(event.step, at).run_id, labels)
             case StepSkipped():
                 self._runs.label(self.parent, {tags.SKIPPED_PREFIX + event.step: event.why})
             case ExecutionFinished():
@@ -95,19 +91,15 @@ class Writer:
             case ExecutionStarted() | StepProgress():
                 pass
 
+    @property
+    def links(self) -> Links:
+        return Links(self._runs.experiment_id, self.parent)
+
     def flush(self) -> None:
         self._runs.flush()
 
-    def sample(self, at: int) -> None:
-        """Note what the jobs take, on what trains now."""
-        training = [step for step in self._steps.values() if step.step_type in _TRAINING and not step.closed]
-        for name, value in (self._usage.measure() if training else {}).items():
-            for step in training:
-                self._runs.metric(step.run_id, name, value, at, self._samples)
-        self._samples += bool(training)
-
     def _open_parent(self, started: ExecutionStarted, at: int) -> str:
-        earlier = self._runs.find(execution_id=self._execution)
+        earlier = self._runs.find(self._execution)
         parents = [run for run in earlier if tags.PARENT not in run.data.tags]
         if parents:
             parent = str(parents[0].info.run_id)
@@ -121,58 +113,50 @@ class Writer:
         self._runs.parameters(parent, started.parameters)
         return parent
 
-    def _open(self, step: str, step_type: str, at: int, labels: Mapping[str, str]) -> _Open:
-        own = {tags.EXECUTION_ID: self._execution, tags.STEP: step, tags.STEP_TYPE: step_type, **labels}
-        opened = _Open(self._runs.create(step, at, parent=self.parent, labels=own), step_type)
+    def _open(self, step: str, at: int, labels: Mapping[str, str]) -> _Open:
+        own = {tags.EXECUTION_ID: self._execution, tags.STEP: step, **labels}
+        opened = _Open(self._runs.create(step, at, parent=self.parent, labels=own))
         self._steps[step] = opened
         return opened
 
-    def _step(self, name: str, at: int, step_type: str = "") -> _Open:
+    def _step(self, name: str, at: int) -> _Open:
         """Return the run of a step, opened now if no event announced it: not every kind of step starts."""
-        return self._steps.get(name) or self._open(name, step_type, at, {})
+        return self._steps.get(name) or self._open(name, at, {})
 
     def _start(self, event: StepStarted, at: int) -> None:
-        opened = self._open(event.step, event.step_type, at, {tags.REASON: event.reason})
+        opened = self._open(event.step, at, {tags.REASON: event.reason})
         training = event.arguments.get("TrainingJobDefinition") or {}
         hyperparameters = event.arguments.get("HyperParameters") or training.get("StaticHyperParameters") or {}
         self._runs.parameters(opened.run_id, hyperparameters)
-        inputs = input_uris(event.arguments) or input_uris(training)
-        self._runs.label(opened.run_id, {tags.INPUT_PREFIX + name: uri for name, uri in inputs.items()})
 
     def _reuse(self, event: StepReused, at: int) -> None:
         origin = event.execution_id_of_origin
         if origin == self._execution and event.step in self._done_before:
             # This execution was resumed: the step already has its run, from before the crash.
-            self._steps[event.step] = _Open(self._done_before[event.step], event.step_type, closed=True)
+            self._steps[event.step] = _Open(self._done_before[event.step], closed=True)
             self._outputs(event.step, self._steps[event.step], event.result, at)
             return
         labels = {tags.REUSED_FROM: origin, tags.REASON: event.reason}
-        opened = self._open(event.step, event.step_type, at, labels)
-        first = self._runs.find(execution_id=origin, step=event.step)
-        if first:
-            self._runs.label(opened.run_id, {tags.REUSED_FROM_RUN: first[0].info.run_id})
+        opened = self._open(event.step, at, labels)
         self._runs.metric(opened.run_id, "seconds_of_origin", event.seconds_of_origin, at)
         self._outputs(event.step, opened, event.result, at)
         self._close(opened, at, FINISHED)
 
     def _succeed(self, event: StepSucceeded, at: int) -> None:
-        opened = self._step(event.step, at, event.step_type)
+        opened = self._step(event.step, at)
         self._runs.metric(opened.run_id, "seconds", event.seconds, at)
         self._outputs(event.step, opened, event.result, at)
         best = event.result.properties.get("BestTrainingJob") or {}
         self._runs.label(opened.run_id, {tags.BEST_TRIAL: best.get("TrainingJobName")})
         self._runs.label(opened.run_id, {tags.MODEL_PACKAGE: event.result.properties.get("ModelPackageArn")})
-        self._runs.log_file(opened.run_id, self._run_dir / "steps" / event.step / "log.txt")
         self._close(opened, at, FINISHED)
 
     def _fail(self, event: StepFailedEvent, at: int) -> None:
         opened = self._step(event.step, at)
         self._runs.label(opened.run_id, {tags.FAILURE: event.reason, tags.NOTE: event.reason})
         self._runs.label(opened.run_id, {tags.EXIT_CODE: event.exit_code})
-        if event.log_path:
-            self._runs.log_file(opened.run_id, event.log_path)
         if name := SHOWN.get(event.step):
-            # What a job of this machine has not published is still there to look at: the evidence of a rejection.
+            # What a job of this machine has not published is still in its folder: the evidence of a rejection.
             here = self._run_dir / "steps" / event.step / "opt/ml/processing/output" / name
             self._show(opened, event.step, {}, self._resolve(event.uris[name]) if name in event.uris else here, at)
         rejected = is_rejected(event.step, event.exit_code, event.reason)
@@ -182,36 +166,31 @@ class Writer:
         self._close(opened, at, FINISHED if rejected else FAILED)
 
     def _outputs(self, step: str, opened: _Open, result: StepResult, at: int) -> None:
-        for name, output in result.outputs.items():
-            self._runs.label(opened.run_id, {tags.OUTPUT_PREFIX + name: f"{output.uri} {output.digest}".rstrip()})
         shown = result.outputs.get(SHOWN.get(step, ""))
         self._show(opened, step, result.properties, self._resolve(shown.uri) if shown else None, at)
 
     def _show(self, opened: _Open, step: str, properties: Mapping[str, Any], root: Path | None, at: int) -> None:
-        """Show of a step's result on the execution's own run what is worth comparing and looking at."""
-        shown = self._overview.add(step, properties, files_to_show(root) if root else {})
+        """Show a step's figures and files on the execution's own run."""
+        figures, files = self._overview.add(step, properties, files_to_show(root) if root else {})
         for run_id in (self.parent, opened.run_id):
-            for name, value in shown.figures.items():
+            for name, value in figures.items():
                 self._runs.metric(run_id, name, value, at)
-        for place, path in shown.files.items():
+        for place, path in files.items():
             self._runs.put(self.parent, place, path)
-        for place, drawn in shown.drawn.items():
-            self._runs.put(self.parent, place, drawn)
         if self._overview.dataset_name:
             self._note_dataset()
 
     def _note_dataset(self) -> None:
         """Note what the execution learns from, once: as the validation has counted it, or else by its address."""
         name, counted = self._overview.dataset_name, self._overview.documents.get("data", {})
-        for uri in self._datasets:
-            self._runs.dataset(self.parent, uri, name, counted)
-            digest = dataset_digest(uri)[:8]
+        if self._dataset:
+            self._runs.dataset(self.parent, self._dataset, name, counted)
+            digest = dataset_digest(self._dataset)[:8]
             self._runs.label(self.parent, {tags.DATASET: f"{name} ({digest})" if name else digest})
-        self._datasets = ()
+        self._dataset = ""
 
     def _trial(self, step: str, trial: str, hyperparameters: Mapping[str, str], at: int) -> _Open:
-        known = self._trials.get((step, trial))
-        if known:
+        if known := self._trials.get((step, trial)):
             return known
         labels = {tags.EXECUTION_ID: self._execution, tags.STEP: step, tags.TRIAL: trial}
         numbers = _TRIAL_NUMBER.findall(trial)
@@ -235,8 +214,6 @@ class Writer:
         reused = "an earlier run of this trial" if event.reused else None
         why = tags.STOPPED_EARLY if event.status == "Stopped" else tags.FAILURE
         self._runs.label(opened.run_id, {tags.REUSED_FROM: reused, why: event.reason, tags.NOTE: event.reason})
-        folder = self._run_dir / "steps" / event.step / "trials" / event.trial_name
-        self._runs.log_file(opened.run_id, folder / "log.txt")
         self._close(opened, at, _TRIAL_STATUS.get(event.status, FAILED))
 
     def _metric(self, event: StepMetric, at: int) -> None:
@@ -261,9 +238,7 @@ class Writer:
         self._note_dataset()
         step = f"{event.failed_step}: " if event.failed_step and not self._rejected else ""
         reason = self._why or event.reason  # of an execution SageMaker says little more than which step failed
-        note = self._overview.description(
-            verdict, f"{step}{reason}" if reason else "", Links(self._runs.experiment_id, self.parent)
-        )
+        note = self._overview.description(verdict, f"{step}{reason}" if reason else "", self.links)
         labels = {tags.VERDICT: verdict, tags.MODEL_VERSION: self._overview.version}
         self._runs.label(self.parent, {**labels, tags.NOTE: note, tags.FAILURE: reason})
         self._runs.close(self.parent, at, status)

@@ -5,9 +5,8 @@ https://arxiv.org/abs/1905.02244), so that `set_weights` takes the stock model's
 hard-sigmoid are layers of their own instead of lambdas, in the form that TFLite fuses.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -43,23 +42,18 @@ class HardSigmoid(keras.layers.Layer):  # type: ignore[misc]
         return tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(NamedTuple):
     """A row of the paper's tables 1 and 2: expansion ratio, output channels, kernel, stride, squeeze, hard-swish."""
 
     expansion: float
     filters: int
     kernel: int
     stride: int
-    squeeze: bool
-    hard_swish: bool
+    squeeze: int
+    hard_swish: int
 
 
-def _table(*rows: tuple[float, int, int, int, int, int]) -> tuple[_Block, ...]:
-    return tuple(_Block(e, f, k, s, bool(q), bool(h)) for e, f, k, s, q, h in rows)
-
-
-_SMALL = _table(
+_SMALL = (
     (1, 16, 3, 2, 1, 0),
     (72 / 16, 24, 3, 2, 0, 0),
     (88 / 24, 24, 3, 1, 0, 0),
@@ -72,7 +66,7 @@ _SMALL = _table(
     (6, 96, 5, 1, 1, 1),
     (6, 96, 5, 1, 1, 1),
 )
-_LARGE = _table(
+_LARGE = (
     (1, 16, 3, 1, 0, 0),
     (4, 24, 3, 2, 0, 0),
     (3, 24, 3, 1, 0, 0),
@@ -132,7 +126,7 @@ class _Builder:
                 _depth(channels * block.expansion), 1, padding="same", use_bias=False, name=prefix + "expand"
             )(x)
             x = self.normalise(x, prefix + "expand/BatchNorm")
-            x = self.activate(x, prefix + "expand/act", hard_swish=block.hard_swish)
+            x = self.activate(x, prefix + "expand/act", hard_swish=bool(block.hard_swish))
         if block.stride > 1:
             x = layers.ZeroPadding2D(_padding(x, kernel), name=prefix + "depthwise/pad")(x)
         x = layers.DepthwiseConv2D(
@@ -143,7 +137,7 @@ class _Builder:
             name=prefix + "depthwise",
         )(x)
         x = self.normalise(x, prefix + "depthwise/BatchNorm")
-        x = self.activate(x, prefix + "depthwise/act", hard_swish=block.hard_swish)
+        x = self.activate(x, prefix + "depthwise/act", hard_swish=bool(block.hard_swish))
         if block.squeeze and not self.minimalistic:
             x = self.squeeze(x, prefix + "squeeze_excite/")
         x = layers.Conv2D(block.filters, 1, padding="same", use_bias=False, name=prefix + "project")(x)
@@ -177,7 +171,7 @@ def build_model(backbone: str, size: int, *, pretrained: Path | None = None) -> 
     x = builder.activate(builder.normalise(x, "Conv/BatchNorm"), "Conv/act", hard_swish=True)
     blocks, pooled = (_SMALL, _SMALL_POOLED) if backbone.startswith("small") else (_LARGE, _LARGE_POOLED)
     early = []
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(map(_Block._make, blocks)):
         x = builder.block(x, block, number)
         if number in pooled:
             early.append(layers.GlobalAveragePooling2D(name=f"pool_{number}")(x))

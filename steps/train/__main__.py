@@ -2,7 +2,7 @@
 
 Obeys SageMaker's training contract: channels `tiles`, `shards`, `features`, `dataset`, `pretrained`, hyperparameters in
 `/opt/ml/input/config/hyperparameters.json`, the model into `/opt/ml/model`, metrics as log lines, checkpoints in
-`/opt/ml/checkpoints`. Of several hosts, told by resourceconfig.json, the first one writes. `pretrained` holds
+`/opt/ml/checkpoints`. Of several hosts, named by resourceconfig.json, the first one writes. `pretrained` holds
 one Keras `*.weights.h5`.
 """
 
@@ -28,7 +28,7 @@ from steps.core.dataset.tables import TILES as TILES_FILE
 from steps.core.dataset.tables import join_tiles, read_dataset, read_tiles
 from steps.core.tiles.features import read_features
 from steps.network.archive import HISTORY_FILE, MODEL_FILE, TRAINING_FILE
-from steps.network.runtime import start_tensorflow
+from steps.network.runtime import lost_hosts, start_tensorflow, strategy_of
 from steps.network.weights import pretrained_weights
 from steps.train.checkpoints import Checkpoints
 from steps.train.hyperparameters import Hyperparameters
@@ -79,7 +79,6 @@ def _main(args: argparse.Namespace) -> None:
         return
 
     start_tensorflow()
-    from steps.network.replicas import lost_hosts, strategy_of
     from steps.network.tile_input import TileSource
     from steps.train.phase2 import Phase2
 

@@ -21,7 +21,7 @@ class Checkpoints:
     writes: bool = True
 
     def restore(self) -> None:
-        """Bring back to `folder` what was saved; what is damaged is told, and counts for nothing."""
+        """Restore `folder` from what was saved; a damaged file is named, and counts for nothing."""
         if not self.saved.is_file():
             return
         try:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import optimize
+from scipy.special import expit, log_expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
 from steps.core.common.errors import UserError
-from steps.train.calibration import fit_calibration
 
 Floats = npt.NDArray[np.float64]
 Pooled = npt.NDArray[np.float32]
@@ -34,6 +35,7 @@ _MOST_ITERATIONS = 300
 # From that many screenshots on the space that they span is no smaller to search.
 _MOST_SPANNED = 2_000
 _LEAST_SQUARE = 1e-9
+_MIN_SCALE, _MAX_SCALE = 0.05, 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,8 +181,32 @@ def _solve(data: _Standardised, examples: Examples, penalties: Sequence[float]) 
     for penalty in sorted(penalties):
         solver.C = penalty
         with warnings.catch_warnings():
-            # A head that is all but solved is as good: what it is worth is measured on held-out screenshots.
+            # A head that is all but solved is as good: its quality is measured on held-out screenshots.
             warnings.simplefilter("ignore", ConvergenceWarning)
             solver.fit(data.values, examples.labels, sample_weight=examples.weights().astype(np.float32))
         found[penalty] = data.back(solver.coef_[0].astype(np.float64), float(solver.intercept_[0]))
     return [found[penalty] for penalty in penalties]
+
+
+def fit_calibration(logits: Floats, labels: npt.NDArray[np.integer]) -> tuple[float, float]:
+    """Fit score = sigmoid(scale logit + offset) to labels, 0 or 1, by likelihood; logits are float64 [n].
+
+    Platt's method (1999) with his targets (n+ + 1) / (n+ + 2) and 1 / (n- + 2), which keep a separable sample from
+    sending the scale to infinity. The scale stays within 0.05 and 5: a score must rise with its logit. Without both
+    classes, or with a logit that is no number, nothing is known: 1 and 0.
+    """
+    positives, negatives = int((labels == 1).sum()), int((labels == 0).sum())
+    if not positives or not negatives or not np.isfinite(logits).all():
+        return 1.0, 0.0
+    targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+
+    def loss(point: Floats) -> tuple[float, Floats]:
+        scale, offset = np.exp(point[0]), point[1]
+        scaled = scale * logits + offset
+        value = -np.sum(targets * log_expit(scaled) + (1 - targets) * log_expit(-scaled))
+        slope = expit(scaled) - targets
+        return float(value), np.array([np.sum(slope * logits) * scale, np.sum(slope)])
+
+    bounds = [(np.log(_MIN_SCALE), np.log(_MAX_SCALE)), (-50.0, 50.0)]
+    found = optimize.minimize(loss, np.zeros(2), jac=True, bounds=bounds, method="L-BFGS-B")
+    return float(np.exp(found.x[0])), float(found.x[1])

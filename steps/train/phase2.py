@@ -16,7 +16,6 @@ from steps.core.common.errors import UserError
 from steps.core.common.program import left
 from steps.network.backbone import block_names, build_model, unfreeze
 from steps.network.head import Head
-from steps.network.head_layers import pool_bags
 from steps.network.tile_input import TileSource, decode, describer, logits_of, screenshot_codes
 from steps.train.augmentation import augment
 from steps.train.checkpoints import Checkpoints
@@ -24,13 +23,13 @@ from steps.train.hyperparameters import Hyperparameters
 
 # JPEG bytes are shuffled, not pixels: some hundred megabytes at most.
 _SHUFFLE_SCREENSHOTS = 4096
-# A page of text 20 times as long as wide has 21 tiles; training looks at that many of them at a time.
+# A page of text 20 times as long as wide has 21 tiles; training takes that many of them at a time.
 _MOST_TILES = 9
 _WARM_UP = 0.1
 _AVERAGED = 0.98
 
 Floats = npt.NDArray[np.float64]
-# Called with the number of an epoch and the logits of the rows that are judged; returns whether to go on.
+# Called with the number of an epoch and the logits of the held-out rows; returns whether to go on.
 EpochEnd = Callable[[int, Floats, float], bool]
 
 
@@ -43,6 +42,18 @@ class Phase2:
     pretrained: Path
     strategy: Any
     checkpoints: Checkpoints
+
+
+def pool_bags(features: Any, present: Any) -> Any:
+    """Pool features float32 [bags, tiles, D] to [bags, 3 D], as `steps.network.head.pool` does.
+
+    Tile 0 of a bag is the overview; `present`, bool [bags, tiles], is False where a bag has no such tile.
+    """
+    there = tf.cast(present[:, 1:, None], features.dtype)
+    squares = features[:, 1:] * there
+    mean = tf.reduce_sum(squares, 1) / tf.reduce_sum(there, 1)
+    maximum = tf.reduce_max(squares + (1.0 - there) * features.dtype.min, 1)
+    return tf.concat([features[:, 0], mean, maximum], 1)
 
 
 class BagModel(keras.Model):  # type: ignore[misc]
@@ -80,11 +91,11 @@ def fine_tune(
     name: str,
     epochs: int,
     on_epoch: EpochEnd,
-    judged: pd.DataFrame | None = None,
+    held_out: pd.DataFrame | None = None,
 ) -> tuple[Any, Head]:
     """Fine-tune on the tiles `rows`, whose screenshots count `weights`, and return the tile model and its head.
 
-    After each epoch `on_epoch` gets the logits of the screenshots of `judged`; by then all that is to be gone on from
+    After each epoch `on_epoch` gets the logits of the screenshots of `held_out`; by then all that is to be gone on from
     lies in the folder of the checkpoints, under `name`. Raises UserError for more blocks than there are, and where the
     loss is no number.
     """
@@ -106,7 +117,7 @@ def fine_tune(
         model((tf.zeros((1, 2, *backbone.input_shape[1:]), tf.uint8), tf.constant([2])))
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
         model.compile(_optimizer(settings.fine_tune_learning_rate, epochs, steps), loss)
-    measure = _Epochs(model, source, judged, on_epoch)
+    measure = _Epochs(model, source, held_out, on_epoch)
     backup = keras.callbacks.BackupAndRestore(str(phase.checkpoints.folder / name), delete_checkpoint=False)
     model.fit(data, epochs=epochs, verbose=0, callbacks=[backup, measure])
     return model.backbone, model.read_head()
@@ -124,11 +135,11 @@ def _optimizer(rate: float, epochs: int, steps: int) -> Any:
 
 
 class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
-    """Scores what is judged after each epoch, and stops where that says so."""
+    """Scores the held-out rows after each epoch, and stops where that says so."""
 
-    def __init__(self, model: BagModel, source: TileSource, judged: pd.DataFrame | None, on_epoch: EpochEnd) -> None:
+    def __init__(self, model: BagModel, source: TileSource, held_out: pd.DataFrame | None, on_epoch: EpochEnd) -> None:
         super().__init__()
-        self._bags, self._source, self._judged, self._on_epoch = model, source, judged, on_epoch
+        self._bags, self._source, self._held_out, self._on_epoch = model, source, held_out, on_epoch
         self._describe = describer(model.backbone)
         self._began = 0.0
 
@@ -140,8 +151,8 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
         if not np.isfinite(loss):
             raise UserError(f"training diverged in epoch {epoch + 1}: the loss is {loss}; lower the learning rate")
         logits = np.zeros(0)
-        if self._judged is not None:
-            logits = logits_of(self._bags.read_head(), self._describe, self._source, self._judged)
+        if self._held_out is not None:
+            logits = logits_of(self._bags.read_head(), self._describe, self._source, self._held_out)
         if not self._on_epoch(epoch + 1, logits, loss):
             self.model.stop_training = True
         epochs, took = self.params["epochs"], time.monotonic() - self._began

@@ -12,9 +12,8 @@ from steps.core.common.files import read_json, write_json
 from steps.core.gate.paired import Gain, paired_gain
 from steps.core.gate.roc import PARTIAL_AUC_BELOW, partial_auc, roc
 from steps.network.head import Head, pool
-from steps.train.calibration import fit_calibration
 from steps.train.hyperparameters import Hyperparameters
-from steps.train.phase1 import Examples, Phase1, fit_phase1, folds, solve
+from steps.train.phase1 import Examples, Phase1, fit_calibration, fit_phase1, folds, solve
 
 if TYPE_CHECKING:
     from steps.train.checkpoints import Checkpoints
@@ -29,7 +28,7 @@ OBJECTIVE = "validation:objective"
 class Learned:
     """The head, the fine-tuned tile model (None: the pretrained backbone as it is), and how it went.
 
-    `history` has a row a measurement, `best` is that of what was kept; `gain` is what phase 2 brought on screenshots
+    `history` has a row a measurement, `best` is that of what was kept; `gain` is what phase 2 added on screenshots
     that it had not seen, None where it was not tried. `note` says for people why the backbone stayed as it is.
     """
 
@@ -62,7 +61,7 @@ def learn(examples: Examples, settings: Hyperparameters, phase: "Phase2 | None" 
         row = _measured("head", 0, first.logits, examples.labels[first.held_out])
         learned.best = {**row, OBJECTIVE: row["validation:pauc"]}
         learned.history.append(learned.best)
-        _tell(learned.best)
+        _print(learned.best)
     else:
         learned.note = "nothing could be held out: a class has fewer than two groups"
     if phase and settings.fine_tune_blocks and len(first.held_out):
@@ -90,7 +89,7 @@ def _fine_tune(examples: Examples, settings: Hyperparameters, phase: "Phase2", l
             Head.of(start.weights, start.bias),
             name="held-out",
             epochs=settings.fine_tune_epochs,
-            judged=tiles_of(rows, test),
+            held_out=tiles_of(rows, test),
             on_epoch=watch.epoch,
         )
     learned.history += watch.rows
@@ -100,7 +99,7 @@ def _fine_tune(examples: Examples, settings: Hyperparameters, phase: "Phase2", l
     kept = gain.proven or not settings.refit
     if kept:
         learned.best = {**watch.best, OBJECTIVE: objective}
-    _tell({**learned.best, "phase": "kept"})
+    _print({**learned.best, "phase": "kept"})
     learned.note = (
         f"fine-tuning {settings.fine_tune_blocks} blocks is {'' if gain.proven else 'not '}proven to help: {gain}"
     )
@@ -118,7 +117,7 @@ def _fine_tune(examples: Examples, settings: Hyperparameters, phase: "Phase2", l
 
 
 class _Watch:
-    """Measures phase 2 epoch by epoch, keeps the best, and is over once an epoch brings nothing more.
+    """Measures phase 2 epoch by epoch, keeps the best, and is over once an epoch adds nothing more.
 
     What it knows lies with the checkpoints, so that a training that was interrupted goes on from there.
     """
@@ -135,7 +134,7 @@ class _Watch:
             self.best_logits = np.array(known["logits"], np.float64)
             print(f"Going on after epoch {len(self.rows)}", flush=True)
             for row in self.rows:
-                _tell(row)
+                _print(row)
 
     @property
     def is_over(self) -> bool:
@@ -149,7 +148,7 @@ class _Watch:
             self.best, self.best_logits = row, logits
         write_json(self._path, {"rows": self.rows, "best": self.best, "logits": self.best_logits.tolist()})
         self._checkpoints.save()
-        _tell(row)
+        _print(row)
         return not self.is_over
 
 
@@ -166,7 +165,7 @@ def _measured(phase: str, epoch: int, logits: Floats, labels: npt.NDArray[np.int
     }
 
 
-def _tell(row: Row) -> None:
+def _print(row: Row) -> None:
     """Print `name=value;` pairs on one line, the form that the definition's metric regexes read."""
     names = sorted(row, key=lambda name: (name not in ("phase", "epoch"), name == "epoch", name))
     pairs = ((name, row[name]) for name in names)

@@ -172,8 +172,8 @@ FIGURES = {
 }
 PAGES = {
     *(f"{model}/{name}" for model in ("test", "tflite") for name in ("report.html", "evaluation.json", "slices.csv")),
-    *(f"{model}/{name}" for model in ("test", "tflite") for name in ("det.png", "roc.png", "confusion_matrix.csv")),
-    *("data/report.html", "data/validation.json", "tuning.png", "MODEL_CARD.md"),
+    *(f"{model}/{name}" for model in ("test", "tflite") for name in ("det.png", "roc.png", "evaluation.json")),
+    *("data/report.html", "data/validation.json", "MODEL_CARD.md"),
 }
 
 

@@ -34,8 +34,7 @@ from pipelines.data.usage import part_is_used, shards_of_runs
 from pipelines.data.withdrawals import erased_images, withdrawn_batches
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
-from pipelines.registry import records
-from pipelines.registry.mlflow_registry import CHAMPION, MlflowRegistry
+from pipelines.registry.mlflow_registry import CHAMPION, MlflowRegistry, tags_of
 from pipelines.release.opening import local_publisher
 from pipelines.release.verify import accepted
 from pipelines.runs.local_start import LocalStart, RunRequest
@@ -176,7 +175,7 @@ def check_mirror(home):
     """MLflow says of every version what the journal says."""
     versions, client = MlflowRegistry(home).versions(GROUP), open_client(home)
     shown = {int(found.version): dict(found.tags) for found in client.search_model_versions(f"name = '{GROUP}'")}
-    assert shown == {version.version: records.tags_of(version) for version in versions}
+    assert shown == {version.version: tags_of(version) for version in versions}
     champions = [(CHAMPION, version.version) for version in versions if version.is_champion]
     assert list(client.get_registered_model(GROUP).aliases.items()) == champions
 

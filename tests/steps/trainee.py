@@ -12,14 +12,14 @@ def main() -> int:
     from steps.train import __main__ as train
     from steps.train import step
 
-    tell = step._tell
+    show = step._print
 
-    def told(row):
-        tell(row)
+    def shown(row):
+        show(row)
         if row["phase"] == "fine-tune" and row["epoch"] == int(ours.get("kill", -1)):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    step._tell = told
+    step._print = shown
     return train.main(sys.argv[sys.argv.index("--") + 1 :])
 
 

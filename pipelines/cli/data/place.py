@@ -84,9 +84,7 @@ def opened_place(environment: str, region: str | None, home: Path, doing: str) -
 
 def tell_versions(place: DataPlace, batches: Collection[str]) -> list[int]:
     """Write which registered versions have learnt from some batches, and return their numbers."""
-    from pipelines.registry.learning import versions_that_learnt
-
-    learnt = list(versions_that_learnt(place.registry(), batches))
+    learnt = list(place.registry().versions_that_learnt(batches))
     for version, is_known in learnt:
         champion = ", the champion" if version.is_champion else ""
         unknown = "" if is_known else ": nobody knows on which data it was trained"

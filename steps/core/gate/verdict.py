@@ -14,9 +14,9 @@ from steps.core.gate.test_set_ledger import LOOKS_BUDGET, Wear
 from steps.core.gate.threshold import OperatingPoint
 
 # SageMaker's FailStep takes no longer message.
+MOST_CHARACTERS = 3_072
 _PER_NEGATIVES = 100_000
 _SECONDS_PER_HOUR = 3600
-MOST_CHARACTERS = 3_072
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,7 @@ from steps.core.dataset.plan import INSPECTOR
 from steps.core.gate.limits import Limits
 from steps.core.tiles.spec import PreprocessingSpec
 from steps.evaluate.arguments import limits_of
-from steps.train.hyperparameters import Hyperparameters
-from steps.train.search_space import TUNED, first_trials
+from steps.train.hyperparameters import TUNED, Hyperparameters, first_trials
 from tests.shared import compiled
 
 SETTINGS = Settings()

@@ -14,8 +14,7 @@ from pipelines.definition.settings import Settings
 from steps.convert.variants import MAX_FLIPPED
 from steps.core.common.errors import UserError
 from steps.core.gate.limits import ChampionRule, Fleet, Limits
-from steps.train.hyperparameters import Hyperparameters
-from steps.train.search_space import TUNED
+from steps.train.hyperparameters import TUNED, Hyperparameters
 
 DEFAULTS = {parameter.name: parameter.default for parameter in pipeline_parameters(Settings())}
 

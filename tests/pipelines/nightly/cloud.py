@@ -19,9 +19,9 @@ from pipelines.executor.store import LocalStore
 from pipelines.nightly.decide import Rules
 from pipelines.nightly.night import hold_night
 from pipelines.nightly.site_aws import CloudSite
-from pipelines.registry.sagemaker_registry import SageMakerRegistry
 from pipelines.storage.s3 import S3Objects
 from steps.core.dataset.classes import Classes
+from tests.pipelines.registered import FilledRegistry
 
 ENVIRONMENT = Environment("dev", "123456789012", "eu-west-1")
 PERSON = "arn:aws:sts::123456789012:assumed-role/tilegate-dev-approver/ann"
@@ -57,7 +57,7 @@ class Cloud:
             RoleArn=ENVIRONMENT.role_arn("pipeline"),
             ClientRequestToken="t" * 32,
         )
-        self.registry = SageMakerRegistry(self.sagemaker, self.artifacts, ENVIRONMENT, identity=lambda: PERSON)
+        self.registry = FilledRegistry(self.sagemaker, self.artifacts, ENVIRONMENT, identity=lambda: PERSON)
 
     def site(self, *, settle=None, **chosen):
         parts = {

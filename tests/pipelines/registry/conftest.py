@@ -14,9 +14,9 @@ from moto import mock_aws
 
 from pipelines.environment import Environment
 from pipelines.registry.mlflow_registry import MlflowRegistry
-from pipelines.registry.sagemaker_registry import SageMakerRegistry
 from pipelines.storage.s3 import S3Objects
 from pipelines.tracking.database import database_path, open_client
+from tests.pipelines.registered import FilledRegistry
 
 PERSON = "arn:aws:sts::123456789012:assumed-role/tilegate-dev-approver/ann"
 
@@ -44,9 +44,9 @@ class Cloud:
     sagemaker: Any
     objects: S3Objects
 
-    def registry(self, identity: str = PERSON, **parts: Any) -> SageMakerRegistry:
+    def registry(self, identity: str = PERSON, **parts: Any) -> FilledRegistry:
         chosen = {"client": self.sagemaker, "artifacts": self.objects, "environment": self.environment, **parts}
-        return SageMakerRegistry(**chosen, identity=lambda: identity)
+        return FilledRegistry(**chosen, identity=lambda: identity)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,14 @@ from functools import partial
 
 import pytest
 
-from pipelines.registry.protocol import RegistryError, register_callback
+from pipelines.registry.mlflow_registry import MlflowRegistry
+from pipelines.registry.protocol import RegistryError
+
+
+@pytest.fixture
+def here(home):
+    """The registry of this machine, which registers itself; in AWS the pipeline's step does."""
+    return MlflowRegistry(home)
 
 
 def test_a_registered_version_waits_for_a_person_and_keeps_what_the_request_said(registry, bundle, request_of):
@@ -28,14 +35,14 @@ def test_a_registered_version_waits_for_a_person_and_keeps_what_the_request_said
     assert registry.load_champion("screenshots") is None
 
 
-def test_registering_the_same_again_gives_the_first_version(registry, bundle, request_of):
+def test_registering_the_same_again_gives_the_first_version(here, bundle, request_of):
     """A run that was killed and resumed, or that reused every step, makes no second version to decide on."""
-    first = registry.register(request_of(), bundle())
-    assert registry.register(request_of(), bundle()) == first
-    registry.approve("screenshots", 1, by="Ann", reason="good")
-    again = registry.register(request_of("20261124-000000-aaaa"), bundle())
+    first = here.register(request_of(), bundle())
+    assert here.register(request_of(), bundle()) == first
+    here.approve("screenshots", 1, by="Ann", reason="good")
+    again = here.register(request_of("20261124-000000-aaaa"), bundle())
     assert (again.version, again.status, again.execution_id) == (1, "Approved", first.execution_id)
-    assert [version.version for version in registry.versions("screenshots")] == [1]
+    assert [version.version for version in here.versions("screenshots")] == [1]
 
 
 def test_other_bytes_or_another_group_make_another_version(registry, bundle, request_of):
@@ -124,12 +131,12 @@ def test_a_decision_names_the_bytes_that_it_is_about(registry, bundle, request_o
     assert registry.reject("screenshots", 1, by="Ann", reason="bad").approval is None
 
 
-def test_an_archive_that_is_not_the_converted_one_is_refused(registry, bundle, request_of):
+def test_an_archive_that_is_not_the_converted_one_is_refused(here, bundle, request_of):
     path = bundle()
     meant = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(RegistryError, match=r"sha256 is .* but 0000.* was converted and judged"):
-        registry.register(request_of(CustomerMetadataProperties={"archive_sha256": "0" * 64}), path)
-    made = registry.register(request_of(CustomerMetadataProperties={"archive_sha256": meant, "dataset": "d"}), path)
+        here.register(request_of(CustomerMetadataProperties={"archive_sha256": "0" * 64}), path)
+    made = here.register(request_of(CustomerMetadataProperties={"archive_sha256": meant, "dataset": "d"}), path)
     assert (made.sha256, made.metadata) == (meant, {"dataset": "d"})
 
 
@@ -210,16 +217,16 @@ def test_decisions_carry_their_moment_in_utc_in_order(registry, bundle, request_
     assert all(datetime.fromisoformat(at).utcoffset() == timedelta(0) for at in made)
 
 
-def test_a_request_that_approves_itself_is_refused(registry, bundle, request_of):
+def test_a_request_that_approves_itself_is_refused(here, bundle, request_of):
     with pytest.raises(RegistryError, match="ModelApprovalStatus is 'Approved'"):
-        registry.register(request_of(ModelApprovalStatus="Approved"), bundle())
-    assert registry.versions("screenshots") == []
+        here.register(request_of(ModelApprovalStatus="Approved"), bundle())
+    assert here.versions("screenshots") == []
 
 
 @pytest.mark.parametrize("group", ["", "-a", "a_b", "x' OR '1'='1", "a" * 64, "ä"])
-def test_a_group_that_sagemaker_would_refuse_is_refused(registry, bundle, request_of, group):
+def test_a_group_that_sagemaker_would_refuse_is_refused(here, bundle, request_of, group):
     with pytest.raises(RegistryError, match="ModelPackageGroupName is "):
-        registry.register(request_of(group=group), bundle())
+        here.register(request_of(group=group), bundle())
 
 
 def test_an_unknown_version_is_named_with_the_known_ones(registry, bundle, request_of):
@@ -245,25 +252,25 @@ def test_a_download_of_other_bytes_is_refused_and_leaves_nothing(registry, bundl
     assert list((tmp_path / "release").iterdir()) == []
 
 
-def test_a_missing_or_unsafe_artefact_is_refused(registry, bundle, request_of, tmp_path):
+def test_a_missing_or_unsafe_artefact_is_refused(here, bundle, request_of, tmp_path):
     with pytest.raises(RegistryError, match=r"nowhere.tar.gz does not exist"):
-        registry.register(request_of(), tmp_path / "nowhere.tar.gz")
+        here.register(request_of(), tmp_path / "nowhere.tar.gz")
     with pytest.raises(RegistryError, match="cannot be unpacked safely"):
-        registry.register(request_of(), bundle("x", name="../outside"))
+        here.register(request_of(), bundle("x", name="../outside"))
     text = tmp_path / "model.tar.gz"
     text.write_text("no archive")
     with pytest.raises(RegistryError, match="cannot be unpacked safely"):
-        registry.register(request_of(), text)
+        here.register(request_of(), text)
     member = tarfile.TarInfo("model.tflite")
     member.size = 2 << 30
     text.write_bytes(gzip.compress(member.tobuf()))
     with pytest.raises(RegistryError, match="holds more than 1,073,741,824 bytes"):
-        registry.register(request_of(), text)
-    assert registry.versions("screenshots") == []
+        here.register(request_of(), text)
+    assert here.versions("screenshots") == []
 
 
-def test_the_executor_gets_the_properties_of_the_step(registry, bundle, request_of):
-    properties = register_callback(registry)(request_of(), bundle())
+def test_the_executor_gets_the_properties_of_the_step(here, bundle, request_of):
+    properties = here.register_step(request_of(), bundle())
     assert properties["ModelPackageVersion"] == 1
     assert properties["ModelPackageArn"].endswith(":model-package/screenshots/1")
     assert properties["ModelApprovalStatus"] == "PendingManualApproval"

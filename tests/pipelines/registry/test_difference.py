@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.cli.models_diff import tell
 from pipelines.registry.difference import as_json, batches_of_one, facts, hyperparameters, read_side
-from pipelines.registry.opening import snapshot_batches
+from pipelines.registry.opening import OpenedRegistry
 from pipelines.registry.protocol import RegistryError
 from pipelines.storage.folder import FolderObjects
 from steps.convert.bundle import device_contract
@@ -68,7 +68,9 @@ def sides(registry, archives, request_of, tmp_path):
         registry.register(request_of(CustomerMetadataProperties=told), path)
     registry.approve("screenshots", 1, by="Ann", reason="good")
     versions = registry.versions("screenshots")
-    return [read_side(registry, version, lambda uri: snapshot_batches(store, uri)) for version in versions]
+    return [
+        read_side(registry, version, OpenedRegistry(registry, "screenshots", store).batches) for version in versions
+    ]
 
 
 def test_figures_come_from_the_verified_archives_with_their_bounds(sides):

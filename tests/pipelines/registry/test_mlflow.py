@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import mlflow
 import pytest
 
-from pipelines.registry import decisions, records
+from pipelines.registry import decisions
 from pipelines.registry.journal import Journal
-from pipelines.registry.mlflow_registry import MlflowRegistry
-from pipelines.registry.protocol import RegistryError
+from pipelines.registry.mlflow_registry import MlflowRegistry, tags_of
+from pipelines.registry.protocol import Decision, RegistryError
 from pipelines.tracking.database import database_uri, open_client
 
 DECIDER = """
@@ -41,13 +41,11 @@ def test_a_version_is_an_mlflow_model_with_its_files_and_tags(home, bundle, requ
     folder = Path(urlsplit(made.artifact_uri).path)
     assert folder.is_relative_to(home / "mlartifacts")
     assert (folder / "bundle" / "model.tflite").read_text() == "weights"
-    assert {path.name for path in folder.iterdir()} == {"MLmodel", "model.tar.gz", "bundle", "request.json"}
+    assert {path.name for path in folder.iterdir()} == {"MLmodel", "model.tar.gz", "bundle"}
     model = mlflow.models.Model.load(str(folder))
     assert model.flavors["python_function"]["loader_module"] == "pipelines.tracking.pyfunc"
     entity = open_client(home).get_model_version("screenshots", "1")
     assert entity.tags["tilegate.status"] == "PendingManualApproval"
-    assert "s3://bucket/evaluation/evaluation.json" in (folder / "request.json").read_text()
-    assert open_client(home).get_run(entity.run_id).info.status == "FINISHED"
 
 
 def test_the_alias_champion_follows_the_decisions(home, bundle, request_of):
@@ -114,7 +112,7 @@ def test_a_changed_artefact_is_refused(home, bundle, request_of, tmp_path):
 def test_a_version_made_by_hand_in_mlflow_is_not_one_of_ours(home, bundle, request_of):
     registry = MlflowRegistry(home)
     made = registry.register(request_of(), bundle())
-    tags = records.tags_of(made)
+    tags = tags_of(made)
     open_client(home).create_model_version("screenshots", "file:///tmp/anything", tags=tags)
     assert [version.version for version in registry.versions("screenshots")] == [1]
     with pytest.raises(RegistryError, match="has no version 2: its versions are 1"):
@@ -125,8 +123,8 @@ def test_nothing_that_is_written_into_mlflow_decides_or_changes_a_version(home, 
     """Whoever reaches MLflow's interface can set any tag; the next decision sets them right again."""
     registry, client = MlflowRegistry(home), open_client(home)
     made = [registry.register(request_of(), bundle(text)) for text in "ab"]
-    forged = records.Decision("Approved", "Ann", "good", "2026-01-01T00:00:00+00:00", sha256=made[0].sha256)
-    wrong = records.tags_of(dataclasses.replace(made[1], status="Approved", metadata={"fpr": "0"}, decisions=(forged,)))
+    forged = Decision("Approved", "Ann", "good", "2026-01-01T00:00:00+00:00", sha256=made[0].sha256)
+    wrong = tags_of(dataclasses.replace(made[1], status="Approved", metadata={"fpr": "0"}, decisions=(forged,)))
     for key, value in wrong.items():
         client.set_model_version_tag("screenshots", "1", key, value)
     client.set_registered_model_alias("screenshots", "champion", "1")
@@ -135,7 +133,7 @@ def test_nothing_that_is_written_into_mlflow_decides_or_changes_a_version(home, 
     registry.approve("screenshots", 2, by="Ann", reason="good")
     assert int(client.get_model_version_by_alias("screenshots", "champion").version) == 2
     tags = client.get_model_version("screenshots", "1").tags
-    assert {key: tags[key] for key in records.tags_of(made[0])} == records.tags_of(made[0])
+    assert {key: tags[key] for key in tags_of(made[0])} == tags_of(made[0])
     client.delete_model_version("screenshots", "2")
     assert registry.load_champion("screenshots").version == 2
     assert registry.reject("screenshots", 2, by="Ann", reason="bad").status == "Rejected"

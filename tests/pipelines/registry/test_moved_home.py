@@ -9,7 +9,6 @@ import pytest
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import RegistryError
 from pipelines.tracking.database import database_path, open_client
-from pipelines.tracking.locations import relocate
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def test_a_copy_is_a_home_of_its_own(champion, tmp_path, bundle, request_of, nam
     assert path.read_bytes() == bundle("weights").read_bytes()
     made = registry.register(request_of("another"), bundle("other"))
     assert made.artifact_uri.startswith(f"{copy.as_uri()}/mlartifacts/")
-    run = open_client(copy).search_runs(["1"])[0]
+    run = open_client(copy).create_run("1")
     open_client(copy).log_text(run.info.run_id, "a note", "note.txt")
     assert len(list(copy.rglob("note.txt"))) == 1
     assert contents(champion) == before
@@ -75,7 +74,7 @@ def test_several_may_open_a_copy_at_once_and_it_may_move_again(champion, tmp_pat
     for name in ("second", "third"):
         champion = shutil.copytree(champion, tmp_path / name)
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda home: relocate(home, database_path(home)), [champion] * 4))
+            list(pool.map(open_client, [champion] * 4))
         registry = MlflowRegistry(champion)
         assert registry.get("screenshots", 1).artifact_uri.startswith(f"{champion.as_uri()}/mlartifacts/")
 
@@ -83,7 +82,9 @@ def test_several_may_open_a_copy_at_once_and_it_may_move_again(champion, tmp_pat
 def test_a_rewriting_that_fails_in_the_middle_changes_nothing(champion, tmp_path):
     copy = shutil.copytree(champion, tmp_path / "copy")
     with sqlite3.connect(database_path(copy)) as connection:
-        connection.execute("CREATE TRIGGER full BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        connection.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON model_versions BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
     before = texts(copy)
     with pytest.raises(RegistryError, match="disk is full"):
         MlflowRegistry(copy).reject("screenshots", 1, by="Bob", reason="no")

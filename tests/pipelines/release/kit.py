@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from moto.kms.utils import ECDSAPrivateKey
 
 from pipelines.environment import Environment
-from pipelines.registry.sagemaker_registry import SageMakerRegistry
 from pipelines.release.channels import Channels
 from pipelines.release.publisher import Publisher
 from pipelines.release.signers import KmsSigner
 from pipelines.release.store import ReleaseStore, StoredBucket
 from pipelines.release.verify import PublicKeys, accepted, read_keys
 from pipelines.storage.s3 import S3Objects
+from tests.pipelines.registered import FilledRegistry
 
 ENVIRONMENT = Environment("dev", "123456789012", "eu-west-1")
 GROUP = ENVIRONMENT.model_package_group
@@ -165,7 +165,7 @@ def open_cloud(clients: dict[str, Any], folder: Path, alias: str) -> Bench:
         return S3Objects(s3, name)
 
     artifacts = S3Objects(s3, ENVIRONMENT.artifact_bucket)
-    registry = SageMakerRegistry(clients["sagemaker"], artifacts, ENVIRONMENT, identity=lambda: PERSON)
+    registry = FilledRegistry(clients["sagemaker"], artifacts, ENVIRONMENT, identity=lambda: PERSON)
     return Bench(registry, KmsSigner(clients["kms"], alias), new_bucket, folder)
 
 

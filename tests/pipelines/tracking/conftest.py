@@ -55,12 +55,6 @@ class Played:
         path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
         return uri
 
-    def log(self, step: str, text: str, *parts: str) -> Path:
-        path = self.home.joinpath("runs", EXECUTION, "steps", step, *parts, "log.txt")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
     @property
     def client(self):
         return open_client(self.home)

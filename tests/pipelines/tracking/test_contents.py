@@ -1,33 +1,11 @@
 """Which files, numbers and names of a step go to MLflow."""
 
-import string
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipelines.tracking.contents import (
     dataset_digest,
-    dataset_uris,
     files_to_show,
-    input_uris,
-    metric_name,
 )
-
-NAMES = st.text(max_size=20)
-
-
-@given(NAMES)
-def test_a_metric_name_is_no_path_that_leaves_its_place(name):
-    clean = metric_name(name)
-    assert clean
-    assert not clean.startswith("/")
-    assert ".." not in clean.split("/")
-    assert set(clean) - set(string.printable) == {c for c in clean if c.isalnum() and not c.isascii()}
-
-
-def test_what_a_training_calls_by_a_colon_stands_together():
-    assert metric_name("validation:auc") == "validation/auc"
 
 
 @pytest.mark.parametrize(
@@ -43,23 +21,8 @@ def test_a_dataset_is_known_by_the_digest_in_its_uri(uri, digest):
     assert dataset_digest(uri) == digest
 
 
-def test_a_uri_without_a_digest_is_told_apart_by_itself():
-    assert dataset_digest("s3://b/raw") != dataset_digest("s3://b/other")
-    assert dataset_digest("s3://b/raw").startswith("uri-")
-    assert len(dataset_digest("s3://b/raw")) == 36
-
-
-def test_dataset_uris_are_found_in_any_spelling():
-    values = {"DatasetUri": "s3://a", "dataset-uri": "s3://b", "dataset_uri": "", "Dataset": "s3://c"}
-    assert list(dataset_uris(values)) == ["s3://a", "s3://b"]
-
-
-def test_inputs_of_processing_and_training_are_named():
-    training = [{"ChannelName": "tiles", "DataSource": {"S3DataSource": {"S3Uri": "s3://b/t"}}}]
-    assert input_uris({"InputDataConfig": training}) == {"tiles": "s3://b/t"}
-    assert input_uris({"ProcessingInputs": [{"InputName": "x", "S3Input": {"S3Uri": "s3://b/x"}}, {}]}) == {
-        "x": "s3://b/x"
-    }
+def test_an_account_in_a_bucket_s_name_is_no_digest():
+    assert dataset_digest("s3://data-123456789012/datasets/" + "c" * 64) == "c" * 36
 
 
 def test_pages_tables_and_pictures_are_shown_and_nothing_that_a_link_leads_to(tmp_path):

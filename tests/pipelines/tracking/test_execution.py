@@ -7,7 +7,6 @@ from pipelines.executor.job import Image
 from pipelines.executor.runs import load_runs
 from pipelines.executor.store import LocalStore
 from pipelines.registry.mlflow_registry import MlflowRegistry
-from pipelines.registry.protocol import register_callback
 from pipelines.tracking.listener import MlflowTracker
 
 MAKE = """
@@ -72,7 +71,7 @@ def test_two_runs_are_tracked_the_second_reusing_the_first(played):
             name="screenshots",
             images=lambda *_: Image((sys.executable,), "digest"),
             listeners=[tracker],
-            register=register_callback(registry),
+            register=registry.register_step,
         )
         results.append(executor.run())
         tracker.close()

@@ -14,7 +14,6 @@ import pytest
 from botocore.stub import Stubber
 
 from pipelines.tracking.managed import find_tracking
-from pipelines.tracking.ui import ui_command, ui_environment
 from steps.core.common.errors import UserError
 
 APP = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-app/app-ABCDEFGH"
@@ -24,8 +23,7 @@ RECORDER = """
 import sys
 from pathlib import Path
 from pipelines.storage.folder import FolderObjects
-from pipelines.tracking.managed import open_tracking
-from pipelines.tracking.mirror import mirror_execution
+from pipelines.tracking.managed import mirror_execution, open_tracking
 from service import ARN, Service, whole_night
 buckets = [FolderObjects(Path(sys.argv[1]) / name, name) for name in ("data", "artifacts")]
 service = Service()
@@ -77,8 +75,7 @@ def test_the_plugin_carries_an_execution_to_a_server(played, tmp_path, arn):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        ui_command(played.home, port=port),
-        env={**os.environ, **ui_environment()},
+        [Path(sys.executable).parent / "tilegate", "ui", "--home", played.home, "--port", str(port)],
         cwd=tmp_path,
         start_new_session=True,
         stdout=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from steps.train.calibration import fit_calibration
+from steps.train.phase1 import fit_calibration
 
 
 def simulated(scale, offset, count=20_000, seed=5):

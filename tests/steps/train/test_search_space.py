@@ -2,8 +2,7 @@
 
 import pytest
 
-from steps.train.hyperparameters import Hyperparameters
-from steps.train.search_space import LOGARITHMIC, TUNED, first_trials
+from steps.train.hyperparameters import LOGARITHMIC, TUNED, Hyperparameters, first_trials
 
 
 @pytest.mark.parametrize("tuned", TUNED, ids=lambda tuned: tuned.name)

@@ -11,7 +11,7 @@ start_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
-from steps.network.head_layers import pool_bags  # noqa: E402
+from steps.train.phase2 import pool_bags  # noqa: E402
 
 pytestmark = pytest.mark.integration
 
