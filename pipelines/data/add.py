@@ -11,7 +11,7 @@ from pipelines.data.snapshots import catalogue_batches
 from pipelines.data.source import Added, read_source
 from pipelines.data.source_files import Intake, Progress, silent
 from pipelines.data.withdrawals import erased_images
-from pipelines.storage.mirror import Mirror
+from pipelines.storage.bulk import Mirror
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch

@@ -25,8 +25,7 @@ from pipelines.data.snapshots import read_card
 from pipelines.data.withdrawals import Withdrawal, record_erasure
 from pipelines.environment import INBOX
 from pipelines.executor.files import PART
-from pipelines.storage.copies import Copies, Copy
-from pipelines.storage.protocol import NoSuchObject, ObjectStore
+from pipelines.storage.protocol import Copies, Copy, NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
 from steps.core.dataset.label_places import FOLDER_PER_CLASS

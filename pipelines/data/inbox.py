@@ -16,7 +16,6 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
 from pipelines.data.clock import Clock, utc_now
 from pipelines.data.publish import Contents, publish_batch
@@ -24,6 +23,7 @@ from pipelines.data.snapshots import catalogue_batches
 from pipelines.data.source import check_share
 from pipelines.data.withdrawals import erased_images
 from pipelines.environment import INBOX
+from pipelines.storage.bulk import at_once
 from pipelines.storage.protocol import AccessDeniedError, LostRace, NoSuchObject, ObjectInfo, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.storage.bulk import Mirror
 from pipelines.storage.memo import MEMO
-from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.plan import Source

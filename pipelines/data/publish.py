@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from pipelines.data.at_once import at_once
 from pipelines.data.batch_card import Card
 from pipelines.data.clock import Clock
 from pipelines.data.snapshots import added_batches
 from pipelines.data.withdrawals import erased_images, last_withdrawal, withdrawn_batches
+from pipelines.storage.bulk import at_once
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.new_images import Parts
 from pipelines.definition.step_table import INDEX
-from pipelines.storage.mirror import Mirror
+from pipelines.storage.bulk import Mirror
 from steps.core.common.errors import UserError
 from steps.core.common.files import read_json
 from steps.core.dataset.plan import DATASETS, FACTS, INSPECTOR, SHARDS_MANIFEST, TILES, Source

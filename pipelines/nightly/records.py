@@ -9,7 +9,6 @@ import hashlib
 import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -18,13 +17,13 @@ from typing import Any
 from pipelines.definition.step_table import DATA, names
 from pipelines.nightly.lease import NightBusyError
 from pipelines.runs.executions import Outcome, Status
+from pipelines.storage.bulk import at_once
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 
 PREFIX = "nights/"
 CLAIM, STARTED, OUTCOME = "claim.json", "started.json", "outcome.json"
 _VERSION = 1
-_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +96,8 @@ class Records:
             token, _, name = info.key.removeprefix(PREFIX).partition("/")
             if name:
                 files.setdefault(token, set()).add(name)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            whole = ((token, names) for token, names in files.items() if {CLAIM, OUTCOME} & names)
-            found = list(pool.map(lambda night: self._read(*night), whole))
+        whole = ((token, names) for token, names in files.items() if {CLAIM, OUTCOME} & names)
+        found = at_once(lambda night: self._read(*night), whole)
         return sorted(found, key=lambda record: (record.at, record.attempt, record.token))
 
     def claim(self, record: NightRecord) -> NightRecord:

@@ -8,13 +8,13 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from pipelines.definition.settings import CHAMPIONS, LEDGERS, NONE
 from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.planning.looks import all_looks
 from pipelines.registry.protocol import ModelRegistry, ModelVersion, RegistryError
+from pipelines.storage.bulk import at_once
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
@@ -22,7 +22,6 @@ from steps.core.gate.test_set_ledger import FILE_NAME as LEDGER_FILE
 from steps.core.gate.test_set_ledger import Consultation, ledger_of
 
 ARCHIVE = "model.tar.gz"
-_AT_ONCE = 8
 
 
 def champion_uri(
@@ -71,8 +70,7 @@ def ledger_uri(artifacts: ObjectStore, earlier: Sequence[EarlierRun], identity: 
     """
     own = {name for run in earlier if _identity(run, artifacts) == identity for name in run.looks()}
     others = [key for name, key in all_looks(artifacts) if name not in own]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        entries = list(pool.map(lambda key: _read(artifacts, key), others))
+    entries = at_once(lambda key: _read(artifacts, key), others)
     data = ledger_of(dataclasses.replace(entry, moment="") for entry in entries)
     prefix = f"{LEDGERS}/{identity}/{hashlib.sha256(data).hexdigest()[:32]}"
     with suppress(LostRace):

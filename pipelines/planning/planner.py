@@ -15,7 +15,7 @@ from pathlib import Path
 from pipelines.data.new_images import Ledger, PartRef, Parts
 from pipelines.planning.knowledge import Knowledge
 from pipelines.planning.manifests import all_exist, read_manifest, write_manifest
-from pipelines.storage.mirror import Mirror
+from pipelines.storage.bulk import Mirror
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch

@@ -21,8 +21,8 @@ from pipelines.data.inbox import take_in_inbox
 from pipelines.data.new_images import Parts
 from pipelines.data.snapshots import current_dataset
 from pipelines.planning.planner import plan_run
+from pipelines.storage.bulk import Mirror
 from pipelines.storage.folder import FolderObjects
-from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import ObjectInfo
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES, Plan

@@ -20,8 +20,9 @@ from pipelines.data.quarantine_page import write_quarantine_page
 from pipelines.data.snapshots import catalogue_batches, current_dataset
 from pipelines.data.withdrawals import erasure_of
 from pipelines.runs.inputs import snapshot_of
-from pipelines.storage.copies import Copy, FolderCopies, S3Copies
-from pipelines.storage.s3 import S3Objects
+from pipelines.storage.folder import FolderCopies
+from pipelines.storage.protocol import Copy
+from pipelines.storage.s3 import S3Copies, S3Objects
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.snapshot import parts_of

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.data.new_images import Parts
+from pipelines.storage.bulk import Mirror
 from pipelines.storage.folder import FolderObjects
-from pipelines.storage.mirror import Mirror
 from steps.core.common.errors import UserError
 from steps.core.dataset.plan import Source
 from steps.core.dataset.snapshot import Batch, parts_of, parts_to_cut, write_listing
