@@ -18,10 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.data.batch_card import Card
+from pipelines.data.add import put_listing
 from pipelines.data.clock import Clock
-from pipelines.data.publish import put_listing
-from pipelines.data.snapshots import read_card
+from pipelines.data.snapshots import Card, read_card
 from pipelines.data.withdrawals import Withdrawal, record_erasure
 from pipelines.environment import INBOX
 from pipelines.executor.files import PART
@@ -121,23 +120,21 @@ class _Listings:
             before = self._read(key)
             after = before[~before["sha256"].isin(images)]
             if key.startswith(f"{Place().catalogue}/"):
-                self._give_digest(key.removesuffix(".parquet") + ".json", before, after)
+                self._give_digest(Path(key).stem, before, after)
             put_listing(self._data, key, after)
 
-    def _give_digest(self, key: str, before: pd.DataFrame, after: pd.DataFrame) -> None:
+    def _give_digest(self, batch: str, before: pd.DataFrame, after: pd.DataFrame) -> None:
         """Write the card first: whoever is killed then finds the screenshot still listed, and writes both again.
 
         A batch that is not what was added keeps its digest, so that this stays known.
         """
-        if self._data.info(key) is None:
-            return
-        card = read_card(self._data, key)
         with suppress(NoSuchObject):
+            card = read_card(self._data, batch)
             if _digest(self._data, card, before) != card.sha256:
                 return
             size = card.bytes - int(before["bytes"].sum() - after["bytes"].sum())
             less = replace(card, sha256=_digest(self._data, card, after), bytes=size)
-            self._data.put(key, less.to_json().encode())
+            self._data.put(f"{Place().catalogue}/{batch}.json", less.to_json().encode())
 
     def _read(self, key: str) -> pd.DataFrame:
         self._data.download(key, self._folder / "listing.parquet")

@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipelines.data.add import CONTENTS
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.publish import CONTENTS
 from pipelines.executor.files import read_json, walk_files
 from pipelines.executor.store import LocalStore
 from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, TILES

@@ -16,11 +16,9 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from pipelines.data.batch_card import Card
+from pipelines.data.add import check_share, publish_batch
 from pipelines.data.clock import Clock, utc_now
-from pipelines.data.publish import Contents, publish_batch
-from pipelines.data.snapshots import catalogue_batches
-from pipelines.data.source import check_share
+from pipelines.data.snapshots import Card, catalogue_batches
 from pipelines.data.withdrawals import erased_images
 from pipelines.environment import INBOX
 from pipelines.storage.bulk import at_once
@@ -188,7 +186,7 @@ class _Folder:
             self._data.copy(self._prefix + path, key, source_etag=found[path].etag)
 
         listing = pd.DataFrame(listed, columns=list(LISTING_COLUMNS))
-        batch, already = publish_batch(self._data, Contents(draft, listing, put), self._clock)
+        batch, already = publish_batch(self._data, draft, listing, put, clock=self._clock)
         return batch, already, counts, wanted
 
     def _read(self, found: Mapping[str, ObjectInfo], labels: str) -> tuple[AbstractSet[str], _Counts]:

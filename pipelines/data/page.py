@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from pipelines.data.lookup import Sighting
+from pipelines.data.catalogue import Sighting
 from steps.core.common.files import write_text
 from steps.core.html import environment
 from steps.core.html.album import data_uri

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.lookup import sightings
 from pipelines.data.reviews import Entry
 from pipelines.data.withdrawals import erasure_of
 from steps.core.common.errors import UserError
@@ -143,7 +142,7 @@ class Mender:
 
     def _check_agreement(self, place: str, screenshot: str, label: int) -> None:
         """Raise if a row labels these bytes otherwise: what comes back goes before it, which a person has to mean."""
-        for seen in sightings(self.catalogue, screenshot, self.classes, self.attribute):
+        for seen in self.catalogue.sightings(screenshot, self.classes, self.attribute):
             contrary = seen.rows[seen.rows["label"].notna() & (seen.rows["label"] != label)]
             if len(contrary):
                 raise UserError(

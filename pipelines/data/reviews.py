@@ -9,14 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines.data.add import Added
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.source import Added
-from pipelines.data.source_files import take_in
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.label_resolution import WAIVABLE
-from steps.core.dataset.rows import read_rows
-from steps.core.dataset.snapshot import REFERENCE, REVIEW, Batch
+from steps.core.dataset.snapshot import REFERENCE, REVIEW
 
 LEAST_DIGITS = 6
 _ROWS_FILE = "decisions.jsonl"
@@ -91,20 +89,12 @@ def add_review(
                 _place(entry.file, folder / entry.path)
         lines = [json.dumps({**_path_of(entry), **entry.values}, ensure_ascii=False) + "\n" for entry in entries]
         (folder / _ROWS_FILE).write_text("".join(lines), encoding="utf-8")
-        _check(catalogue, folder, classes)
-        return catalogue.add(folder, classes=classes, kind=REVIEW, labels=_ROWS_FILE, by=by, note=note)
+        # An immutable batch is no place to find out that a row is refused.
+        return catalogue.add(folder, classes=classes, kind=REVIEW, labels=_ROWS_FILE, by=by, note=note, whole=True)
 
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _check(catalogue: Catalogue, folder: Path, classes: Classes) -> None:
-    """Raise for a row that would be refused: an immutable batch is no place to find that out."""
-    intake = take_in(folder, kind=REVIEW, classes=classes, labels=_ROWS_FILE, store=catalogue.store.root)
-    _, refused = read_rows(Batch("", _ROWS_FILE, "", REVIEW), folder, intake.listing, classes, None)
-    if refused:
-        raise UserError(f"the decision cannot be written: {refused[0].detail}")
 
 
 def _whole(ids: Sequence[str], prefix: str) -> str:

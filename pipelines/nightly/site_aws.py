@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipelines.aws.errors import aws_errors
-from pipelines.data.batch_card import Card
-from pipelines.data.snapshots import Snapshot, current_dataset
+from pipelines.data.snapshots import Snapshot, current_dataset, read_card
 from pipelines.environment import INBOX, Environment
 from pipelines.nightly.deployed_definition import Deployed
 from pipelines.nightly.lease import Check, leased
@@ -83,8 +82,7 @@ class CloudSite:
         return hashlib.sha256(json.dumps([self._deployed.digest, chosen], sort_keys=True).encode()).hexdigest()
 
     def labels(self, batch: Batch) -> int:
-        key = f"catalogue/{batch.name}.json"
-        card = Card.parse(self._data.get(key).decode(), self._data.uri(key))
+        card = read_card(self._data, batch.name)
         return card.rows - card.refused
 
     def parameters(self, data: Snapshot, question: Question, earlier: Sequence[EarlierRun]) -> Mapping[str, Any]:

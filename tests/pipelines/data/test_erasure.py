@@ -16,7 +16,7 @@ from PIL import Image
 from pipelines.data.erasure import DATA_PREFIXES, erase
 from pipelines.data.garbage import orphans
 from pipelines.data.page import write_screenshot_page
-from pipelines.data.quarantine_page import write_quarantine_page
+from pipelines.data.quarantine import write_quarantine_page
 from pipelines.data.snapshots import catalogue_batches, current_dataset
 from pipelines.data.withdrawals import erasure_of
 from pipelines.runs.inputs import snapshot_of

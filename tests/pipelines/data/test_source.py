@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from pipelines.data.folder_listing import FolderListing
+from pipelines.data.source import FolderListing
 from steps.core.dataset.paths import PathRefusedError, locate
 
 REFS = [
@@ -62,9 +62,7 @@ def test_every_ref_comes_to_what_the_file_system_says_of_it(tree):
 def test_rows_that_name_missing_files_ask_nothing_of_the_disk(tree, monkeypatch):
     listing = FolderListing(tree)
     asked = []
-    monkeypatch.setattr(
-        "pipelines.data.folder_listing.locate", lambda root, ref: asked.append(ref) or locate(root, ref)
-    )
+    monkeypatch.setattr("pipelines.data.source.locate", lambda root, ref: asked.append(ref) or locate(root, ref))
     monkeypatch.setattr(os, "scandir", lambda path, real=os.scandir: asked.append(str(path)) or real(path))
     for number in range(1000):
         for ref in (f"deep/{number}.png", f"gone/{number}/x.png", f"s3://bucket/some/where/{number}.png"):
