@@ -73,7 +73,7 @@ def nightly(  # noqa: PLR0917
     rules = Rules(min_new_labels, max_age, max_attempts, force=force)
     chosen = {name: value for name, value in given.items() if value is not None}
     if environment == LOCAL:
-        from pipelines.data.folder_inbox import FolderInbox
+        from pipelines.data.inbox import FolderInbox
         from pipelines.nightly.site_local import LocalSite
 
         dropped = FolderInbox(inbox, home / "inbox.json", settle_seconds=settle) if inbox else None

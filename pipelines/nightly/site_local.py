@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.folder_inbox import FolderInbox
+from pipelines.data.inbox import FolderInbox
 from pipelines.data.snapshots import Snapshot
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.garbage import DAY_SECONDS, orphans, remove
-from pipelines.data.leftovers import leftovers
+from pipelines.data.garbage import DAY_SECONDS, leftovers, orphans, remove
 from pipelines.data.source import take_in
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
