@@ -41,36 +41,36 @@ class State:
     refused: frozenset[tuple[str, int, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What the second state has and the first has not, and the other way round; screenshots as labels by sha256.
+def difference(first: State, second: State) -> dict[str, Any]:
+    """Return what the second state has and the first has not, and the other way round, as a document for scripts.
 
-    `relabelled` maps a sha256 to its labels in the first and in the second.
+    Screenshots are labels (0 or 1) by sha256, in whole.
     """
-
-    batches_added: tuple[str, ...]
-    batches_removed: tuple[str, ...]
-    added: "pd.Series[int]"
-    removed: "pd.Series[int]"
-    relabelled: tuple[tuple[str, int, int], ...]
-    groups_added: tuple[str, ...]
-    newly_refused: tuple[tuple[str, int, str], ...]
-
-
-def difference(first: State, second: State) -> Difference:
     common = first.labels.index.intersection(second.labels.index).sort_values()
     before, after = first.labels.loc[common], second.labels.loc[common]
     changed = common[before.to_numpy() != after.to_numpy()]
     known = {(batch, row) for batch, row, _ in first.refused}
-    return Difference(
-        batches_added=tuple(sorted(set(second.batches) - set(first.batches))),
-        batches_removed=tuple(sorted(set(first.batches) - set(second.batches))),
-        added=second.labels.drop(common),
-        removed=first.labels.drop(common),
-        relabelled=tuple((str(i), int(before[i]), int(after[i])) for i in changed),
-        groups_added=tuple(sorted(set(second.groups) - set(first.groups))),
-        newly_refused=tuple(sorted(row for row in second.refused if row[:2] not in known)),
-    )
+    refused = sorted(row for row in second.refused if row[:2] not in known)
+    return {
+        "version": 1,
+        "a": _summary(first),
+        "b": _summary(second),
+        "batches": {
+            "added": sorted(set(second.batches) - set(first.batches)),
+            "removed": sorted(set(first.batches) - set(second.batches)),
+        },
+        "screenshots": {
+            "added": second.labels.drop(common).sort_index().to_dict(),
+            "removed": first.labels.drop(common).sort_index().to_dict(),
+        },
+        "relabelled": [{"sha256": name, "a": int(before[name]), "b": int(after[name])} for name in changed],
+        "groups": {"added": sorted(set(second.groups) - set(first.groups))},
+        "quarantined": [{"batch": batch, "row": row, "reason": why} for batch, row, why in refused],
+    }
+
+
+def _summary(state: State) -> dict[str, Any]:
+    return {"snapshot": state.snapshot, "basis": state.basis, "screenshots": len(state.labels)}
 
 
 class States:
@@ -151,24 +151,3 @@ class States:
             groups=kept["group"].fillna(pd.Series(kept.index, kept.index)),
             refused=frozenset(out),
         )
-
-
-def as_json(first: State, second: State, found: Difference) -> dict[str, Any]:
-    """Return a difference for scripts: sha256 in whole, labels as numbers."""
-
-    def state(of: State) -> dict[str, Any]:
-        return {"snapshot": of.snapshot, "basis": of.basis, "screenshots": len(of.labels)}
-
-    def screenshots(labels: "pd.Series[int]") -> dict[str, int]:
-        return {str(name): int(label) for name, label in sorted(labels.items())}
-
-    return {
-        "version": 1,
-        "a": state(first),
-        "b": state(second),
-        "batches": {"added": list(found.batches_added), "removed": list(found.batches_removed)},
-        "screenshots": {"added": screenshots(found.added), "removed": screenshots(found.removed)},
-        "relabelled": [{"sha256": name, "a": a, "b": b} for name, a, b in found.relabelled],
-        "groups": {"added": list(found.groups_added)},
-        "quarantined": [{"batch": batch, "row": row, "reason": why} for batch, row, why in found.newly_refused],
-    }

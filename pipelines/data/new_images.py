@@ -56,11 +56,6 @@ class Ledger:
     def empty(cls) -> Self:
         return cls((), np.empty(0, _SHA256), np.empty(0, np.int32))
 
-    def before(self, number: int) -> Self:
-        """Return the first `number` parts alone, which later ones never change."""
-        chosen = self.owners < number
-        return type(self)(self.parts[:number], self.images[chosen], self.owners[chosen])
-
     def owners_of(self, images: _Images) -> _Owners:
         """Return the number of each image's part, -1 where none has it."""
         at = np.searchsorted(self.images, images)
@@ -90,21 +85,20 @@ class Parts:
 
     def __init__(self, data: ObjectStore, mirror: Mirror, *, keep: bool = True) -> None:
         self._data, self._mirror, self._keep = data, mirror, keep
-        self._kept: list[tuple[list[Batch], Ledger]] = []
+        self._ledgers: dict[str, Ledger] = {}
 
     def ledger(self, source: Source, batches: Sequence[Batch], *, to_cut: bool = False) -> Ledger:
         """Return the parts of a snapshot, with `to_cut` of those batches alone that may be learned from."""
         wanted = sorted(batch for batch in batches if not (to_cut and batch.kind == REFERENCE))
-        for kept, ledger in self._kept:
-            if kept[: len(wanted)] == wanted:
-                return ledger.before(sum(part.batch in wanted for part in ledger.parts))
-        count, ledger = self._known(wanted)
-        for batch in wanted[count:]:
-            ledger = ledger.extended(batch, np.unique(self._images(batch, source)))
-        if self._keep and count < len(wanted):
-            self._data.put(_key(wanted), _packed(ledger))
-        self._kept.append((wanted, ledger))
-        return ledger
+        key = _key(wanted)
+        if key not in self._ledgers:
+            count, ledger = self._known(wanted)
+            for batch in wanted[count:]:
+                ledger = ledger.extended(batch, np.unique(self._images(batch, source)))
+            if self._keep and count < len(wanted):
+                self._data.put(key, _packed(ledger))
+            self._ledgers[key] = ledger
+        return self._ledgers[key]
 
     def paths(self, part: PartRef, ledger: Ledger, source: Source) -> Iterator[str]:
         """Yield the paths of a part's files in its batch, in their order."""

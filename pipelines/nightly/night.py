@@ -14,8 +14,7 @@ from pipelines.data.snapshots import Snapshot
 from pipelines.nightly.decide import Attempt, News, Nothing, Rules, Start, Why, decide
 from pipelines.nightly.lease import Check
 from pipelines.nightly.records import NightRecord, Question, Records, new_record
-from pipelines.planning.earlier_runs import EarlierRun
-from pipelines.planning.looks import all_looks
+from pipelines.planning.earlier_runs import EarlierRun, all_looks
 from pipelines.runs.executions import Executions
 from pipelines.storage.protocol import ObjectStore
 from steps.core.dataset.snapshot import REFERENCE, Batch

@@ -37,20 +37,11 @@ def _exist_below(objects: ObjectStore, folder: str, keys: Iterator[str]) -> bool
     first, second = next(keys), next(keys, None)
     if second is None:
         return objects.info(first) is not None
-    return _all_listed(objects, folder, chain((first, second), keys))
+    listed = (info.key for info in objects.list(folder.lstrip("/")))
+    # Both are in order: what is passed over in the listing is none of the later keys.
+    return all(key in listed for key in chain((first, second), keys))
 
 
 def _folder(key: str) -> str:
     """Return the beginning of a key that names a batch, a part or a kind of tables: `labelled/<batch>/`."""
     return "/".join(key.split("/")[:-1][:_DEPTH]) + "/"
-
-
-def _all_listed(objects: ObjectStore, folder: str, keys: Iterable[str]) -> bool:
-    found = (info.key for info in objects.list(folder.lstrip("/")))
-    at = next(found, None)
-    for key in keys:
-        while at is not None and at.encode() < key.encode():
-            at = next(found, None)
-        if at != key:
-            return False
-    return True
