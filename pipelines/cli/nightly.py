@@ -85,7 +85,7 @@ def nightly(  # noqa: PLR0917
         )
     else:
         from pipelines.aws.session import open_environment
-        from pipelines.nightly.opening import open_cloud_site
+        from pipelines.nightly.site_aws import open_cloud_site
 
         site = open_cloud_site(open_environment(environment, region), chosen)
     try:

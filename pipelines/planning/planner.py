@@ -1,23 +1,24 @@
 """Planning a run: which parts of a snapshot are new to the store, and which objects each data step needs for that.
 
 A plan is found again by what it depends on (the snapshot, the code, the weights, what it is compared with), so that an
-identical run has identical inputs, although the store has meanwhile learned what the first one found out.
+identical run has identical inputs, although the store has meanwhile learned what the first one found out. Its
+manifests, ManifestFiles of SageMaker, are written and checked as they stream: they may list a million objects.
 """
 
 import hashlib
 import heapq
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 from pipelines.data.new_images import Ledger, PartRef, Parts
 from pipelines.planning.knowledge import Knowledge
-from pipelines.planning.manifests import all_exist, read_manifest, write_manifest
 from pipelines.storage.bulk import Mirror
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.files import replacing
 from steps.core.common.scratch import scratch
 from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.plan import (
@@ -36,6 +37,8 @@ from steps.core.tiles.spec import PreprocessingSpec
 # Parameters of ValidateData besides its plan: another value makes it run again, on a plan of its own.
 OF_VALIDATION = ("Classes", "LabelAttribute", "MaxLabelChanges", "Backbone", "PretrainedWeightsUri")
 _MANIFESTS = (VALIDATE_OBJECTS, CUT_OBJECTS, INDEX_OBJECTS)
+_DEPTH = 2
+_text = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def plan_run(
@@ -202,3 +205,38 @@ class _Planner:
             self._mirror.fetch(f"{DATASETS}/{source.snapshot}/{MANIFEST}")
             self._batches_of[source.snapshot] = source.batches(self._mirror.folder)
         return self._batches_of[source.snapshot]
+
+
+def write_manifest(path: Path, prefix: str, keys: Iterable[str]) -> None:
+    """Write a ManifestFile of sorted keys below `prefix`, a URI that ends in a slash; each key once, one a line."""
+    with replacing(path) as beside, beside.open("w", encoding="utf-8") as stream:
+        stream.write(f'[\n{{\n"prefix": {_text(prefix)}\n}}')
+        stream.writelines(f",\n{_text(key)}" for key, _ in groupby(keys))
+        stream.write("\n]\n")
+
+
+def read_manifest(path: Path) -> Iterator[str]:
+    """Yield the keys of a ManifestFile that `write_manifest` wrote."""
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            if line.startswith('"') and not line.startswith('"prefix": '):
+                yield str(json.loads(line.rstrip("\n,")))
+
+
+def all_exist(objects: ObjectStore, keys: Iterable[str]) -> bool:
+    """Tell whether there is an object for each of some sorted keys: a batch is listed, a single key is asked for."""
+    return all(_exist_below(objects, folder, several) for folder, several in groupby(keys, key=_folder))
+
+
+def _exist_below(objects: ObjectStore, folder: str, keys: Iterator[str]) -> bool:
+    first, second = next(keys), next(keys, None)
+    if second is None:
+        return objects.info(first) is not None
+    listed = (info.key for info in objects.list(folder.lstrip("/")))
+    # Both are in order: what is passed over in the listing is none of the later keys.
+    return all(key in listed for key in chain((first, second), keys))
+
+
+def _folder(key: str) -> str:
+    """Return the beginning of a key that names a batch, a part or a kind of tables: `labelled/<batch>/`."""
+    return "/".join(key.split("/")[:-1][:_DEPTH]) + "/"
