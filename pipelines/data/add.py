@@ -115,15 +115,14 @@ def add_source(
     check_readings([*batches, draft.batch], Classes(given=False), None)
     wanted = set(intake.listing["sha256"])
     with scratch("add") as folder:
-        # What a night keeps for the next one is not an operator's to write.
-        known = Parts(data, Mirror(data, folder), keep=False).keys_of(wanted, Source(""), batches)
+        known = Parts(Mirror(data, folder)).keys_of(wanted, Source(""), batches)
     batch, already = publish_batch(
         data,
         draft,
         intake.listing,
         storing(data, intake, known),
         clock=clock,
-        alone=alone or nullcontext(),
+        alone=alone,
         again=again,
         progress=lambda done: progress("Stored", done, len(intake.objects)),
     )
@@ -179,7 +178,7 @@ def publish_batch(
     put: Callable[[str, str], None],
     *,
     clock: Clock,
-    alone: AbstractContextManager[None] = nullcontext(),  # noqa: B008 (it holds nothing)
+    alone: AbstractContextManager[None] | None = None,
     again: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[Batch, bool]:
@@ -215,7 +214,7 @@ def publish_batch(
     for done, _ in enumerate(at_once(lambda path: put(path, folder + path), missing), start=1):
         progress(done)
     put_listing(data, f"{_PLACE.catalogue}/{card.name}.parquet", listing)
-    with alone:
+    with alone or nullcontext():
         if data.info(claim) is None:
             raise UserError(f"the batch {card.name} was removed while it was being added: add it again")
         if erased := erased_images(data) & set(listing["sha256"]):

@@ -122,7 +122,7 @@ def part_is_used(catalogue: Catalogue) -> Callable[[str], bool]:
     """
     bucket = catalogue.store.path(catalogue.uri())
     # The folder of the bucket is its own mirror: nothing is copied.
-    parts = Parts(catalogue.data, Mirror(catalogue.data, bucket), keep=False)
+    parts = Parts(Mirror(catalogue.data, bucket))
     used = {part.digest for part in parts.ledger(Source(""), catalogue.batches()).parts}
     for manifest in (bucket / DATASETS).glob(f"*/{MANIFEST}"):
         source = Source(manifest.parent.name, read_place(manifest.parent))

@@ -1,15 +1,13 @@
-"""The parts of a snapshot (`steps.core.dataset.snapshot.parts_of`), worked out from its new batches alone.
+"""The parts of a snapshot (`steps.core.dataset.snapshot.parts_of`) where it may be of a million images.
 
-A *ledger* has the parts of some batches, and the part of each of their images: sorted arrays, 36 bytes an image. It is
-kept under the digest of its batches, so that a snapshot whose batches begin with those goes on from there.
+A *ledger* has the parts of some batches, and the part of each of their images: sorted arrays, 36 bytes an image.
 """
 
 import hashlib
-import io
-import json
 import re
-import zipfile
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,16 +16,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.storage.bulk import Mirror
-from pipelines.storage.memo import MEMO
-from pipelines.storage.protocol import NoSuchObject, ObjectStore
+from pipelines.storage.bulk import Mirror, at_once
+from pipelines.storage.protocol import NoSuchObject
 from steps.core.common.errors import UserError
 from steps.core.dataset.plan import Source
-from steps.core.dataset.snapshot import REFERENCE, Batch, snapshot_digest
+from steps.core.dataset.snapshot import REFERENCE, Batch
 
 _BYTES = 32
 _ROWS = 20_000
-_LEDGERS = f"{MEMO}/parts/"
 _SHA256 = f"S{_BYTES}"
 _IS_SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
 
@@ -52,19 +48,17 @@ class Ledger:
     images: _Images
     owners: _Owners
 
-    @classmethod
-    def empty(cls) -> Self:
-        return cls((), np.empty(0, _SHA256), np.empty(0, np.int32))
+    def before(self, number: int) -> Self:
+        """Return the first `number` parts alone, which later ones never change."""
+        chosen = self.owners < number
+        return type(self)(self.parts[:number], self.images[chosen], self.owners[chosen])
 
     def owners_of(self, images: _Images) -> _Owners:
         """Return the number of each image's part, -1 where none has it."""
-        at = np.searchsorted(self.images, images)
-        inside = np.minimum(at, max(len(self.images) - 1, 0))
-        found = np.full(len(images), -1, np.int32)
-        if len(self.images):
-            known = self.images[inside] == images
-            found[known] = self.owners[inside[known]]
-        return found
+        if not len(self.images):
+            return np.full(len(images), -1, np.int32)
+        at = np.minimum(np.searchsorted(self.images, images), len(self.images) - 1)
+        return np.where(self.images[at] == images, self.owners[at], np.int32(-1))
 
     def extended(self, batch: Batch, images: _Images) -> Self:
         """Return the ledger with a batch's images, sorted, as far as they are new."""
@@ -78,27 +72,26 @@ class Ledger:
 
 
 class Parts:
-    """The parts of snapshots in the bucket `data`; `mirror` brings their listings, in whose order files are told.
+    """The parts of snapshots; `mirror` brings their listings, in whose order files are told."""
 
-    With `keep` a ledger is left there for the next night.
-    """
-
-    def __init__(self, data: ObjectStore, mirror: Mirror, *, keep: bool = True) -> None:
-        self._data, self._mirror, self._keep = data, mirror, keep
-        self._ledgers: dict[str, Ledger] = {}
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        self._kept = [(list[Batch](), Ledger((), np.empty(0, _SHA256), np.empty(0, np.int32)))]
 
     def ledger(self, source: Source, batches: Sequence[Batch], *, to_cut: bool = False) -> Ledger:
         """Return the parts of a snapshot, with `to_cut` of those batches alone that may be learned from."""
         wanted = sorted(batch for batch in batches if not (to_cut and batch.kind == REFERENCE))
-        key = _key(wanted)
-        if key not in self._ledgers:
-            count, ledger = self._known(wanted)
-            for batch in wanted[count:]:
-                ledger = ledger.extended(batch, np.unique(self._images(batch, source)))
-            if self._keep and count < len(wanted):
-                self._data.put(key, _packed(ledger))
-            self._ledgers[key] = ledger
-        return self._ledgers[key]
+        for kept, ledger in self._kept:
+            if kept[: len(wanted)] == wanted:
+                return ledger.before(sum(part.batch in wanted for part in ledger.parts))
+        begun, ledger = max((one for one in self._kept if wanted[: len(one[0])] == one[0]), key=lambda one: len(one[0]))
+        fresh = wanted[len(begun) :]
+        with suppress(NoSuchObject):  # which is told by whoever reads the listing
+            deque(at_once(self._mirror.fetch, map(source.listing_key, fresh)), maxlen=0)
+        for batch in fresh:
+            ledger = ledger.extended(batch, np.unique(self._images(batch, source)))
+        self._kept.append((wanted, ledger))
+        return ledger
 
     def paths(self, part: PartRef, ledger: Ledger, source: Source) -> Iterator[str]:
         """Yield the paths of a part's files in its batch, in their order."""
@@ -122,14 +115,6 @@ class Parts:
                 files = zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)
                 found |= {sha256: source.file_key(batch.name, path) for path, sha256 in files if sha256 in wanted}
         return found
-
-    def _known(self, batches: Sequence[Batch]) -> tuple[int, Ledger]:
-        """Return the ledger of as many of the first batches as there is one for, and how many those are."""
-        there = {info.key for info in self._data.list(_LEDGERS)}
-        for count in range(len(batches), 0, -1):
-            if (key := _key(batches[:count])) in there and (ledger := _unpacked(self._data, key, batches[:count])):
-                return count, ledger
-        return 0, Ledger.empty()
 
     def _images(self, batch: Batch, source: Source) -> _Images:
         """Return the sha256 of the files that a batch lists."""
@@ -158,26 +143,3 @@ def _digest(images: _Images) -> str:
         text = images[start : start + _ROWS].tobytes().hex("\n", -_BYTES)
         digest.update(("\n" * bool(start) + text).encode())
     return digest.hexdigest()[:32]
-
-
-def _key(batches: Sequence[Batch]) -> str:
-    return f"{_LEDGERS}{snapshot_digest(batches)}.npz"
-
-
-def _packed(ledger: Ledger) -> bytes:
-    parts = json.dumps([[part.digest, part.batch.name, part.images] for part in ledger.parts])
-    stream = io.BytesIO()
-    np.savez(stream, parts=np.frombuffer(parts.encode(), np.uint8), images=ledger.images, owners=ledger.owners)
-    return stream.getvalue()
-
-
-def _unpacked(data: ObjectStore, key: str, batches: Sequence[Batch]) -> Ledger | None:
-    """Return a ledger that is kept, None if it cannot be read: then it is worked out again."""
-    named = {batch.name: batch for batch in batches}
-    try:
-        with np.load(io.BytesIO(data.get(key)), allow_pickle=False) as arrays:
-            told = json.loads(arrays["parts"].tobytes())
-            parts = tuple(PartRef(str(digest), named[name], int(images)) for digest, name, images in told)
-            return Ledger(parts, arrays["images"], arrays["owners"])
-    except (NoSuchObject, OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return None

@@ -79,7 +79,7 @@ class _Planner:
         self._data, self._staged, self._features = data, folder / "plan", features
         self._mirror = Mirror(data, folder / "bucket")
         self._known = Knowledge(data, spec, self._mirror, features)
-        self._parts = Parts(data, self._mirror)
+        self._parts = Parts(self._mirror)
         self._batches_of: dict[str, list[Batch]] = {}
 
     def plan(self, prefix: str, source: Source, champion: Source | None, previous: Source | None) -> None:

@@ -113,7 +113,7 @@ def know(folder: Path) -> None:
     uri = plan_run(source, snapshot, spec, code="benchmark", features=KEY)
     plan = Plan.read(folder / uri.removeprefix(source.uri()))
     with tempfile.TemporaryDirectory() as scratch:
-        parts = Parts(source, Mirror(source, Path(scratch)))
+        parts = Parts(Mirror(source, Path(scratch)))
         ledger = parts.ledger(snapshot, snapshot.batches(folder))
         for part in ledger.parts:
             if part.digest not in plan.cut:

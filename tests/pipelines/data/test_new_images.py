@@ -1,12 +1,10 @@
-"""Parts from a ledger: those of `parts_of` over everything, at the price of the new batches."""
+"""Parts from a ledger: those of `parts_of`, in a tenth of its memory."""
 
 import hashlib
-import io
 import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -46,7 +44,7 @@ class Bucket:
                 fetched.append(key)
                 return super().fetch(key)
 
-        return Parts(self.objects, Telling(self.objects, Path(tempfile.mkdtemp(dir=self.root))))
+        return Parts(Telling(self.objects, Path(tempfile.mkdtemp(dir=self.root))))
 
 
 @pytest.fixture
@@ -89,16 +87,17 @@ def test_parts_worked_out_night_by_night_are_those_of_everything_at_once(batches
         shutil.rmtree(root)
 
 
-def test_a_second_night_reads_the_new_listing_alone(bucket):
+def test_who_asks_for_several_snapshots_reads_each_listing_once(bucket):
     for number in range(3):
         bucket.write(batch(number), [("a.png", IMAGES[number])])
-    first = [batch(0), batch(1)]
-    bucket.parts().ledger(SOURCE, first)
-    parts = bucket.parts()
+    first, parts = [batch(0), batch(1)], bucket.parts()
+    parts.ledger(SOURCE, first)
+    bucket.fetched.clear()
     ledger = parts.ledger(SOURCE, [*first, batch(2)])
-    assert bucket.fetched == ["catalogue/b-2.parquet"]
+    assert set(bucket.fetched) == {"catalogue/b-2.parquet"}
+    bucket.fetched.clear()
     assert parts.ledger(SOURCE, first).parts == ledger.parts[:2]
-    assert bucket.fetched == ["catalogue/b-2.parquet"]
+    assert bucket.fetched == []
 
 
 def test_a_batch_that_comes_between_changes_what_follows_it(bucket):
@@ -107,28 +106,6 @@ def test_a_batch_that_comes_between_changes_what_follows_it(bucket):
     bucket.parts().ledger(SOURCE, [batch(0), batch(2)])
     parts, everything = bucket.parts(), [batch(0), batch(1), batch(2)]
     assert told(parts, parts.ledger(SOURCE, everything)) == wanted(everything, bucket.listing, parts_of)
-
-
-def of_the_version_before():
-    stream = io.BytesIO()
-    np.savez(
-        stream, parts=np.frombuffer(b"[]", np.uint8), prefixes=np.empty(0, np.uint64), owners=np.empty(0, np.int32)
-    )
-    return stream.getvalue()
-
-
-@pytest.mark.parametrize("damage", [b"", b"PK nothing", of_the_version_before(), None])
-def test_a_ledger_that_is_damaged_or_lost_is_worked_out_again(bucket, damage):
-    bucket.write(batch(0), [("a.png", IMAGES[0])])
-    ledger = bucket.parts().ledger(SOURCE, [batch(0)])
-    (kept,) = bucket.objects.list("plans/memo/")
-    if damage is None:
-        bucket.objects.delete(kept.key)
-    else:
-        bucket.objects.put(kept.key, damage)
-    again = bucket.parts().ledger(SOURCE, [batch(0)])
-    assert again.parts == ledger.parts
-    assert np.array_equal(again.images, ledger.images)
 
 
 def test_a_listing_that_is_lost_or_changed_is_told(bucket):
