@@ -9,9 +9,7 @@ import pandas as pd
 
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.validated_runs import ValidatedRun, find_validated, validated_runs
-from pipelines.definition.settings import Settings
 from pipelines.executor.runs import load_runs
-from pipelines.executor.store import LocalStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.integrity import check_batch
@@ -76,24 +74,22 @@ def _summary(state: State) -> dict[str, Any]:
 class States:
     """Finds the states that a person names: a run, a snapshot by its first digits, `last` or `now`."""
 
-    def __init__(
-        self, home: Path, store: LocalStore, settings: Settings, classes: Classes, attribute: str | None
-    ) -> None:
-        self._home, self._store, self._settings = home, store, settings
+    def __init__(self, home: Path, catalogue: Catalogue, classes: Classes, attribute: str | None) -> None:
+        self._home, self._catalogue = home, catalogue
         self._classes, self._attribute = classes, attribute
-        self._bucket = store.path(settings.uri())
+        self._bucket = catalogue.store.path(catalogue.uri())
 
     def find(self, name: str) -> State:
         """Return a state; raises UserError for a name of nothing, or of several snapshots."""
         if name == LAST:
-            return self._of_run(find_validated(self._home, self._store))
+            return self._of_run(find_validated(self._home))
         if name == NOW:
-            batches = Catalogue(self._store, self._settings).batches()
+            batches = self._catalogue.batches()
             if not any(batch.kind == LABELS for batch in batches):
                 raise UserError("no labelled data have been added, so there is no `now`: `tilegate data add` some")
             return self._of_snapshot(Source(snapshot_digest(batches)), batches)
         if any(run.id == name for run in load_runs(self._home)):
-            return self._of_run(find_validated(self._home, self._store, name))
+            return self._of_run(find_validated(self._home, name))
         source = self._source(name)
         return self._of_snapshot(source, source.batches(self._bucket))
 
@@ -110,8 +106,8 @@ class States:
         return Source(found[0].name, read_place(found[0]))
 
     def _of_snapshot(self, source: Source, batches: Sequence[Batch]) -> State:
-        runs = validated_runs(self._home, self._store)
-        run = next((found for found in runs if found.source.snapshot == source.snapshot), None)
+        runs = (run for run in validated_runs(self._home) if run.source.snapshot == source.snapshot)
+        run = next(runs, None)
         return self._of_run(run) if run else self._of_rows(source, batches)
 
     def _of_run(self, found: ValidatedRun) -> State:
@@ -128,7 +124,7 @@ class States:
 
     def _of_rows(self, source: Source, batches: Sequence[Batch]) -> State:
         frames, out = [], list[tuple[str, int, str]]()
-        current = set(Catalogue(self._store, self._settings).batches())
+        current = set(self._catalogue.batches())
         for batch in batches:
             if batch.kind != REFERENCE:
                 folder, listing = source.folder(self._bucket, batch.name), source.listing(self._bucket, batch)

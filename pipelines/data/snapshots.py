@@ -33,28 +33,21 @@ _CATALOGUE = Place().catalogue
 _MEMO = "cards"
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """`source` is the last part of the path that was added, `by` and `note` are what a person said of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card(Batch):
+    """A batch as its card has it; cards of before have neither `classes` nor `attribute`.
 
-    `rows` counts all labelled rows (of a reference, its pictures), `refused` those that could not be used then, `bytes`
-    what all of its files hold, the labels file included. The other fields are those of `Batch`; cards of before have
-    neither `classes` nor `attribute`.
+    `source` is the last part of the path that was added, `by` and `note` are what a person said of it. `rows` counts
+    all labelled rows (of a reference, its pictures), `refused` those that could not be used then, `bytes` what all of
+    its files hold, the labels file included.
     """
 
-    name: str
-    labels: str
-    sha256: str
-    kind: str
-    added: str
     source: str
     note: str
     by: str
     rows: int
     refused: int
     bytes: int
-    classes: str = ""
-    attribute: str = ""
 
     @property
     def batch(self) -> Batch:
@@ -119,7 +112,7 @@ def added_cards(data: ObjectStore, *, keep: bool = False) -> list[Card]:
     told = {key: [etag, asdict(card)] for key, (etag, card) in cards.items()}
     if keep and told != memo:
         write_memo(data, _MEMO, told)
-    return sorted((card for _, card in cards.values()), key=lambda card: card.batch)
+    return sorted(card for _, card in cards.values())
 
 
 def _remembered(told: Any, info: ObjectInfo) -> Card | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.data.options import labels_options, reading_of
+from pipelines.cli.data.options import labels_options, open_catalogue, reading_of
 from pipelines.cli.home import home_option
 from pipelines.cli.output import json_option, print_json
 
@@ -31,11 +31,9 @@ def diff(first: str, second: str, classes: str, label_attribute: str, home: Path
     or `now` (what a run would use).
     """
     from pipelines.data.diff import States, difference
-    from pipelines.definition.settings import Settings
-    from pipelines.executor.store import LocalStore
 
     parsed, attribute = reading_of(home, classes, label_attribute)
-    states = States(home, LocalStore(home / "store"), Settings(), parsed, attribute)
+    states = States(home, open_catalogue(home), parsed, attribute)
     found = difference(states.find(first), states.find(second))
     if as_json:
         print_json(found)

@@ -32,11 +32,9 @@ def quarantine(  # noqa: PLR0917 (Click passes them by name)
     """List the rows that a run could not use, with the reason and what to type to mend each kind."""
     from pipelines.data.quarantine import write_csv
     from pipelines.data.validated_runs import find_stopped, find_validated, stopped_since
-    from pipelines.executor.store import LocalStore
     from steps.core.dataset.tables import read_quarantine
 
-    store = LocalStore(home / "store")
-    found = find_stopped(home, store, run) or find_validated(home, store, run)
+    found = find_stopped(home, run) or find_validated(home, run)
     rows = _chosen(read_quarantine(found.tables), reason)
     if as_json:
         names = ["batch", "row", "reason", "sha256", "source_ref", "detail"]

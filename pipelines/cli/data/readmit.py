@@ -72,8 +72,8 @@ def _refused(
 
     batch, row = place
     bucket = catalogue.store.path(catalogue.uri())
-    stopped = find_stopped(home, catalogue.store)
-    for found in (*([stopped] if stopped else []), *validated_runs(home, catalogue.store)):
+    stopped = find_stopped(home)
+    for found in (*([stopped] if stopped else []), *validated_runs(home)):
         if batch not in {known.name for known in found.source.batches(bucket)}:
             continue
         if found.is_ad_hoc:

@@ -17,7 +17,6 @@ from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
 from pipelines.executor.executor import Executor
 from pipelines.executor.runs import load_runs
-from pipelines.executor.store import LocalStore
 from pipelines.runs.local_images import LocalImages
 from pipelines.runs.local_start import LocalStart, RunRequest
 from steps.core.common.errors import UserError
@@ -103,7 +102,7 @@ def batch(validated):
 
 def latest(home):
     """The tables of the last run that validated."""
-    folder = find_validated(home, LocalStore(home / "store")).tables
+    folder = find_validated(home).tables
     return read_dataset(folder).set_index("id"), read_quarantine(folder)
 
 
