@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.data.clock import Clock, utc_now
-from pipelines.data.new_images import Parts
+from pipelines.data.parts import Parts
 from pipelines.data.snapshots import Card, added_batches, catalogue_batches
 from pipelines.data.source import Intake, Progress, silent, take_in
 from pipelines.data.withdrawals import erased_images, last_withdrawal, withdrawn_batches
@@ -113,9 +113,11 @@ def add_source(
     )
     batches = catalogue_batches(data)
     check_readings([*batches, draft.batch], Classes(given=False), None)
-    wanted = set(intake.listing["sha256"])
+    wanted, here = set(intake.listing["sha256"]), Source("")
     with scratch("add") as folder:
-        known = Parts(Mirror(data, folder)).keys_of(wanted, Source(""), batches)
+        parts = Parts(Mirror(data, folder)).of(here, batches)
+    files = ((part.batch, path, sha256) for part in parts for path, sha256 in part.files if sha256 in wanted)
+    known = {sha256: here.file_key(batch, path) for batch, path, sha256 in files}
     batch, already = publish_batch(
         data,
         draft,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pipelines.data.add import CONTENTS
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.new_images import Parts
+from pipelines.data.parts import Parts
 from pipelines.definition.step_table import INDEX
 from pipelines.executor.files import PART, walk_files
 from pipelines.executor.files import read_json as read_json_or_none
@@ -123,10 +123,10 @@ def part_is_used(catalogue: Catalogue) -> Callable[[str], bool]:
     bucket = catalogue.store.path(catalogue.uri())
     # The folder of the bucket is its own mirror: nothing is copied.
     parts = Parts(Mirror(catalogue.data, bucket))
-    used = {part.digest for part in parts.ledger(Source(""), catalogue.batches()).parts}
+    used = {part.digest for part in parts.of(Source(""), catalogue.batches())}
     for manifest in (bucket / DATASETS).glob(f"*/{MANIFEST}"):
         source = Source(manifest.parent.name, read_place(manifest.parent))
-        used |= {part.digest for part in parts.ledger(source, source.batches(bucket)).parts}
+        used |= {part.digest for part in parts.of(source, source.batches(bucket))}
 
     def is_used(uri: str) -> bool:
         kind, version, part = uri.removeprefix(catalogue.uri() + "/").split("/")

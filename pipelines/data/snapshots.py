@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, Self
 
 from pipelines.data.withdrawals import withdrawn_batches
-from pipelines.storage.memo import read_memo, write_memo
+from pipelines.storage.bulk import read_memo, write_memo
 from pipelines.storage.protocol import ObjectInfo, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch

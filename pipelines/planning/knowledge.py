@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.storage.bulk import Mirror
-from pipelines.storage.memo import read_memo, write_memo
+from pipelines.storage.bulk import Mirror, read_memo, write_memo
 from pipelines.storage.protocol import ObjectStore
 from steps.core.dataset.plan import FACTS, FACTS_FILE, FEATURES, INSPECTOR, THUMBNAILS_FILE, TILES
 from steps.core.dataset.tables import TILES as TILES_FILE

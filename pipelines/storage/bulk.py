@@ -1,15 +1,18 @@
-"""Many objects: several at once, because a request waits for S3 and not for this machine; and as files."""
+"""Many objects: several at once, as files, and what is remembered of them so that they need not be read again."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pipelines.storage.protocol import ObjectStore
+from pipelines.storage.protocol import NoSuchObject, ObjectStore
 
-# boto3's clients keep ten connections.
+# A request waits for S3, not for this machine; boto3's clients keep ten connections.
 _WORKERS, _AT_ONCE = 8, 512
+# What lies here may be removed at any time: lost or damaged, it is only worked out once more.
+_MEMO = "plans/memo/1"
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -34,3 +37,16 @@ class Mirror:
         if not path.is_file():
             self._objects.download(key, path)
         return path
+
+
+def read_memo(objects: ObjectStore, name: str) -> dict[str, Any]:
+    """Return a memo, empty if there is none that can be read."""
+    try:
+        value = json.loads(objects.get(f"{_MEMO}/{name}.json"))
+    except (NoSuchObject, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_memo(objects: ObjectStore, name: str, value: dict[str, Any]) -> None:
+    objects.put(f"{_MEMO}/{name}.json", json.dumps(value, sort_keys=True).encode())
