@@ -92,10 +92,7 @@ def add_source(
     rows, first = len(usable) + len(refused), refused[0].detail if refused else ""
     if whole and refused:
         raise UserError(f"the decision cannot be written: {first}")
-    if usable.empty:
-        why = f"; the first of {len(refused):,} that cannot be used: {first}" if refused else ""
-        raise UserError(f"{source} holds no {'picture' if kind == REFERENCE else 'usable row'}{why}")
-    check_share(str(source), rows, len(refused), first)
+    check_usable(str(source), rows, len(refused), first, "picture" if kind == REFERENCE else "usable row")
     draft = Card(
         name="",
         labels=intake.labels,
@@ -141,8 +138,11 @@ def add_source(
     )
 
 
-def check_share(where: str, rows: int, refused: int, first: str) -> None:
-    """Raise UserError if so many rows are refused that every run on them would stop."""
+def check_usable(where: str, rows: int, refused: int, first: str, what: str = "usable row") -> None:
+    """Raise UserError if no row is usable, or so few that every run on them would stop; `first` is why one is not."""
+    if rows == refused:
+        why = f"; the first of {refused:,} that cannot be used: {first}" if refused else ""
+        raise UserError(f"{where} holds no {what}{why}")
     if rows >= ENOUGH and refused > quarantined_share.limit * rows:
         raise UserError(
             f"{where}: {refused:,} of {rows:,} rows cannot be used, and with more than {quarantined_share.limit:.0%} "

@@ -1,4 +1,4 @@
-"""What differs between two states of the labelled data: as a run validated them, or as their rows say."""
+"""The difference between two states of the labelled data: as a run validated them, or as their rows say."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

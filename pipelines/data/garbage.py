@@ -1,4 +1,4 @@
-"""What lies in the store and nothing refers to: half-added batches, parts that nobody uses, what killed commands left.
+"""Garbage in the store: half-added batches, parts that nobody uses, what killed commands left.
 
 A batch is referred to by its card, by a snapshot, or by a claim (`pipelines.data.add`) that was just made. A part of
 the tile store is whole with its index and every shard that this names, a part of the facts with both of its tables; a

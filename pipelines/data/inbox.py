@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.data.add import check_share, publish_batch
+from pipelines.data.add import check_usable, publish_batch
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.clock import Clock, utc_now
 from pipelines.data.snapshots import Card, catalogue_batches
@@ -162,10 +162,7 @@ class _Folder:
 
     def _publish(self, found: Mapping[str, ObjectInfo], labels: str, rows: _Rows) -> tuple[Batch, bool, int]:
         """Make a batch of the files that rows name; return it, if it was there, and how many erased files it lacks."""
-        if rows.count == rows.refused:
-            first = f"; the first of {rows.refused:,} that cannot be used: {rows.first}" if rows.first else ""
-            raise UserError(f"{self._uri} holds no usable row{first}")
-        check_share(self._uri, rows.count, rows.refused, rows.first)
+        check_usable(self._uri, rows.count, rows.refused, rows.first)
         paths, erased = sorted(rows.files), erased_images(self._data)
         digests = at_once(lambda path: self._data.sha256(self._prefix + path), paths)
         objects = [(path, sha256) for path, sha256 in zip(paths, digests, strict=True) if sha256 not in erased]

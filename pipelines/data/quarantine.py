@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -98,8 +99,9 @@ class Pictures:
         # What did not open for ValidateData, where an image that kills its reader harms nobody, is not opened here.
         for row in named[named["reason"] != "image"].drop_duplicates("screenshot").itertuples():
             if row.screenshot not in found and (path := self._path(str(row.batch), str(row.source_ref))):
-                data = _decoded(self._source.folder(self._bucket, str(row.batch)) / path)
-                found |= {str(row.screenshot): data} if data else {}
+                with suppress(ImageRefusedError):
+                    pixels, _ = read_image(self._source.folder(self._bucket, str(row.batch)) / path)
+                    found[str(row.screenshot)] = picture_of(pixels)
         return found
 
     def _path(self, batch: str, source_ref: str) -> str:
@@ -107,11 +109,3 @@ class Pictures:
             return self._files[batch].locate(source_ref) if batch in self._files else ""
         except PathRefusedError:
             return ""
-
-
-def _decoded(file: Path) -> bytes:
-    try:
-        pixels, _ = read_image(file)
-    except ImageRefusedError:
-        return b""
-    return picture_of(pixels)

@@ -1,4 +1,4 @@
-"""Finding what ValidateData made of a snapshot: the tables that a run left, by the run or by the snapshot."""
+"""The runs that validated data, and the tables that ValidateData left in them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +15,10 @@ from steps.core.dataset.plan import Plan, Source
 from steps.core.dataset.snapshot import Place
 from steps.core.dataset.tables import DATASET, QUARANTINE
 
-CATALOGUE = Place()
-
 
 @dataclass(frozen=True, slots=True)
 class ValidatedRun:
-    """A run that ValidateData has judged: `tables` is the folder with its two tables, `source` what it was about."""
+    """A run that validated `source`, or was stopped by it: `tables` is the folder with its two tables."""
 
     run: RunSummary
     source: Source
@@ -29,7 +27,7 @@ class ValidatedRun:
     @property
     def is_ad_hoc(self) -> bool:
         """Tell whether the data were named with `--data`, or the sample, and are not in the catalogue."""
-        return self.source.place != CATALOGUE
+        return self.source.place != Place()
 
 
 def validated_runs(home: Path) -> Iterator[ValidatedRun]:

@@ -1,4 +1,4 @@
-"""What was taken back: batches that no new snapshot has, and screenshots that nobody may bring again.
+"""Withdrawals: of batches, which no new snapshot has, and of screenshots, which nobody may bring again.
 
 `withdrawn/batches/<batch>/<number>.json` and `withdrawn/images/<sha256>.json` say who did it, why and when. Records are
 only ever added. A batch is withdrawn while the number of its records is odd: the second one undoes the first.

@@ -1,4 +1,4 @@
-"""What nights leave behind: `nights/<token>/` with `claim.json`, then `started.json`, and at the end `outcome.json`.
+"""The records of nights: `nights/<token>/` with `claim.json`, then `started.json`, and at the end `outcome.json`.
 
 A token stands for one attempt at one question, the same for everybody who asks it. Whoever writes the claim first may
 start its execution; a claim whose maker was killed is taken over, with the parameters that it names, by whoever holds

@@ -1,4 +1,4 @@
-"""What a run takes from earlier ones: the champion, the ledger of looks at test splits, data to compare, warm starts.
+"""Baselines of a run from earlier ones: champion, ledger of looks at test splits, data to compare with, warm starts.
 
 Champion and ledger are folders among the artefacts, named so that an identical run finds identical inputs, although the
 first one has meanwhile become the champion or has left its own looks in the ledger.

@@ -1,4 +1,4 @@
-"""What the bucket already knows of the parts of labelled data: facts about their images, tiles, and their features.
+"""Knowledge in the bucket about parts of labelled data: facts about their images, tiles, and their features.
 
 All are told by a listing of a few objects for each part. Which shards a part's tiles must have stands in its index,
 which is read once and remembered.

@@ -1,4 +1,4 @@
-"""Planning a run: which parts of a snapshot are new to the store, and which objects each data step needs for that.
+"""The plan of a run: which parts of a snapshot are new to the store, and which objects each data step needs for that.
 
 A plan is found again by what it depends on (the snapshot, the code, the weights, what it is compared with), so that an
 identical run has identical inputs, although the store has meanwhile learned what the first one found out. Its
