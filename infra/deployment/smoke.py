@@ -84,7 +84,7 @@ def _sample_of(deployment: Deployment) -> str:
     data = S3Objects(deployment.client("s3"), environment.data_bucket)
     with aws_errors(f"add the sample to {environment.data_bucket}"):
         for batch in catalogue_batches(data):
-            if read_card(data, f"catalogue/{batch.name}.json").note != _NOTE:
+            if read_card(data, batch.name).note != _NOTE:
                 raise UserError(
                     f"{environment.data_bucket} holds data of its own ({batch.name}), with which the sample must not "
                     f"mix: `tilegate start --env {environment.name} --reason TEXT` proves the same on them"

@@ -14,7 +14,7 @@ from typing import Any
 
 from infra.handlers.runtime import embedded, open_deployment
 from pipelines.nightly.night import hold_night
-from pipelines.nightly.opening import open_cloud_site, parameters_of, rules_of
+from pipelines.nightly.site_aws import open_cloud_site, parameters_of, rules_of
 from pipelines.runs.executions import Status
 
 # The lease of a function that was killed ends when the service would have killed it; clocks differ a little.

@@ -73,7 +73,7 @@ def nightly(  # noqa: PLR0917
     rules = Rules(min_new_labels, max_age, max_attempts, force=force)
     chosen = {name: value for name, value in given.items() if value is not None}
     if environment == LOCAL:
-        from pipelines.data.folder_inbox import FolderInbox
+        from pipelines.data.inbox import FolderInbox
         from pipelines.nightly.site_local import LocalSite
 
         dropped = FolderInbox(inbox, home / "inbox.json", settle_seconds=settle) if inbox else None
@@ -85,7 +85,7 @@ def nightly(  # noqa: PLR0917
         )
     else:
         from pipelines.aws.session import open_environment
-        from pipelines.nightly.opening import open_cloud_site
+        from pipelines.nightly.site_aws import open_cloud_site
 
         site = open_cloud_site(open_environment(environment, region), chosen)
     try:

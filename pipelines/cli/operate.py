@@ -43,7 +43,7 @@ def start(environment: str, region: str | None, reason: str, **given: Any) -> No
     from pipelines.nightly.decide import Rules, Start
     from pipelines.nightly.lease import NightBusyError
     from pipelines.nightly.night import hold_night
-    from pipelines.nightly.opening import open_cloud_site
+    from pipelines.nightly.site_aws import open_cloud_site
     from steps.core.common.errors import UserError
 
     deployment = open_environment(environment, region)

@@ -1,4 +1,4 @@
-"""What differs between two states of the labelled data: as a run validated them, or as their rows say."""
+"""The difference between two states of the labelled data: as a run validated them, or as their rows say."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,7 @@ import pandas as pd
 
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.validated_runs import ValidatedRun, find_validated, validated_runs
-from pipelines.definition.settings import Settings
 from pipelines.executor.runs import load_runs
-from pipelines.executor.store import LocalStore
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.integrity import check_batch
@@ -41,59 +39,57 @@ class State:
     refused: frozenset[tuple[str, int, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What the second state has and the first has not, and the other way round; screenshots as labels by sha256.
+def difference(first: State, second: State) -> dict[str, Any]:
+    """Return what the second state has and the first has not, and the other way round, as a document for scripts.
 
-    `relabelled` maps a sha256 to its labels in the first and in the second.
+    Screenshots are labels (0 or 1) by sha256, in whole.
     """
-
-    batches_added: tuple[str, ...]
-    batches_removed: tuple[str, ...]
-    added: "pd.Series[int]"
-    removed: "pd.Series[int]"
-    relabelled: tuple[tuple[str, int, int], ...]
-    groups_added: tuple[str, ...]
-    newly_refused: tuple[tuple[str, int, str], ...]
-
-
-def difference(first: State, second: State) -> Difference:
     common = first.labels.index.intersection(second.labels.index).sort_values()
     before, after = first.labels.loc[common], second.labels.loc[common]
     changed = common[before.to_numpy() != after.to_numpy()]
     known = {(batch, row) for batch, row, _ in first.refused}
-    return Difference(
-        batches_added=tuple(sorted(set(second.batches) - set(first.batches))),
-        batches_removed=tuple(sorted(set(first.batches) - set(second.batches))),
-        added=second.labels.drop(common),
-        removed=first.labels.drop(common),
-        relabelled=tuple((str(i), int(before[i]), int(after[i])) for i in changed),
-        groups_added=tuple(sorted(set(second.groups) - set(first.groups))),
-        newly_refused=tuple(sorted(row for row in second.refused if row[:2] not in known)),
-    )
+    refused = sorted(row for row in second.refused if row[:2] not in known)
+    return {
+        "version": 1,
+        "a": _summary(first),
+        "b": _summary(second),
+        "batches": {
+            "added": sorted(set(second.batches) - set(first.batches)),
+            "removed": sorted(set(first.batches) - set(second.batches)),
+        },
+        "screenshots": {
+            "added": second.labels.drop(common).sort_index().to_dict(),
+            "removed": first.labels.drop(common).sort_index().to_dict(),
+        },
+        "relabelled": [{"sha256": name, "a": int(before[name]), "b": int(after[name])} for name in changed],
+        "groups": {"added": sorted(set(second.groups) - set(first.groups))},
+        "quarantined": [{"batch": batch, "row": row, "reason": why} for batch, row, why in refused],
+    }
+
+
+def _summary(state: State) -> dict[str, Any]:
+    return {"snapshot": state.snapshot, "basis": state.basis, "screenshots": len(state.labels)}
 
 
 class States:
     """Finds the states that a person names: a run, a snapshot by its first digits, `last` or `now`."""
 
-    def __init__(
-        self, home: Path, store: LocalStore, settings: Settings, classes: Classes, attribute: str | None
-    ) -> None:
-        self._home, self._store, self._settings = home, store, settings
+    def __init__(self, home: Path, catalogue: Catalogue, classes: Classes, attribute: str | None) -> None:
+        self._home, self._catalogue = home, catalogue
         self._classes, self._attribute = classes, attribute
-        self._bucket = store.path(settings.uri())
+        self._bucket = catalogue.store.path(catalogue.uri())
 
     def find(self, name: str) -> State:
         """Return a state; raises UserError for a name of nothing, or of several snapshots."""
         if name == LAST:
-            return self._of_run(find_validated(self._home, self._store))
+            return self._of_run(find_validated(self._home))
         if name == NOW:
-            batches = Catalogue(self._store, self._settings).batches()
+            batches = self._catalogue.batches()
             if not any(batch.kind == LABELS for batch in batches):
                 raise UserError("no labelled data have been added, so there is no `now`: `tilegate data add` some")
             return self._of_snapshot(Source(snapshot_digest(batches)), batches)
         if any(run.id == name for run in load_runs(self._home)):
-            return self._of_run(find_validated(self._home, self._store, name))
+            return self._of_run(find_validated(self._home, name))
         source = self._source(name)
         return self._of_snapshot(source, source.batches(self._bucket))
 
@@ -110,8 +106,8 @@ class States:
         return Source(found[0].name, read_place(found[0]))
 
     def _of_snapshot(self, source: Source, batches: Sequence[Batch]) -> State:
-        runs = validated_runs(self._home, self._store)
-        run = next((found for found in runs if found.source.snapshot == source.snapshot), None)
+        runs = (run for run in validated_runs(self._home) if run.source.snapshot == source.snapshot)
+        run = next(runs, None)
         return self._of_run(run) if run else self._of_rows(source, batches)
 
     def _of_run(self, found: ValidatedRun) -> State:
@@ -128,7 +124,7 @@ class States:
 
     def _of_rows(self, source: Source, batches: Sequence[Batch]) -> State:
         frames, out = [], list[tuple[str, int, str]]()
-        current = set(Catalogue(self._store, self._settings).batches())
+        current = set(self._catalogue.batches())
         for batch in batches:
             if batch.kind != REFERENCE:
                 folder, listing = source.folder(self._bucket, batch.name), source.listing(self._bucket, batch)
@@ -151,24 +147,3 @@ class States:
             groups=kept["group"].fillna(pd.Series(kept.index, kept.index)),
             refused=frozenset(out),
         )
-
-
-def as_json(first: State, second: State, found: Difference) -> dict[str, Any]:
-    """Return a difference for scripts: sha256 in whole, labels as numbers."""
-
-    def state(of: State) -> dict[str, Any]:
-        return {"snapshot": of.snapshot, "basis": of.basis, "screenshots": len(of.labels)}
-
-    def screenshots(labels: "pd.Series[int]") -> dict[str, int]:
-        return {str(name): int(label) for name, label in sorted(labels.items())}
-
-    return {
-        "version": 1,
-        "a": state(first),
-        "b": state(second),
-        "batches": {"added": list(found.batches_added), "removed": list(found.batches_removed)},
-        "screenshots": {"added": screenshots(found.added), "removed": screenshots(found.removed)},
-        "relabelled": [{"sha256": name, "a": a, "b": b} for name, a, b in found.relabelled],
-        "groups": {"added": list(found.groups_added)},
-        "quarantined": [{"batch": batch, "row": row, "reason": why} for batch, row, why in found.newly_refused],
-    }

@@ -18,15 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.data.batch_card import Card
+from pipelines.data.add import put_listing
 from pipelines.data.clock import Clock
-from pipelines.data.publish import put_listing
-from pipelines.data.snapshots import read_card
+from pipelines.data.snapshots import Card, read_card
 from pipelines.data.withdrawals import Withdrawal, record_erasure
 from pipelines.environment import INBOX
 from pipelines.executor.files import PART
-from pipelines.storage.copies import Copies, Copy
-from pipelines.storage.protocol import NoSuchObject, ObjectStore
+from pipelines.storage.protocol import Copies, Copy, NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
 from steps.core.dataset.label_places import FOLDER_PER_CLASS
@@ -43,6 +41,7 @@ _SHARD = re.compile(r"(tiles-[0-9a-f]{16})\.(tfrecord|npy)")  # a shard, and wha
 _PIECE = re.compile(r"cut-[0-9a-f]{32}\.(tfrecord|parquet)")
 _UNFINISHED, _STAGING = ".unfinished.", "store/.staging/"
 _NO_PICTURE = (".json", ".jsonl", ".txt", ".manifest", ".sqlite", ".db", ".npz", ".keras", ".tflite", ".gz", ".lock")
+_PICTURE = re.compile(rb"<img\b[^>]*>")
 _ERASED = b'<span class="picture none">erased</span>'
 
 
@@ -77,72 +76,46 @@ def erase(
         if not re.fullmatch(r"[0-9a-f]{64}", image):
             raise UserError(f"{image!r} is no sha256: 64 hexadecimal digits are wanted")
     with scratch("erase") as folder:
-        listings = _Listings(data, folder)
-        held = listings.holding(images)
-        records = []
-        for image in sorted(images):
-            size, batches = held.get(image, (0, set()))
-            told = {"bytes": size, "batches": tuple(sorted(batches))}
-            records.append(record_erasure(data, image, by=by, reason=reason, clock=clock, **told))
-        listings.drop(images)
-    found = _Found({record.what: record.bytes for record in records})
-    places = list(everywhere)
-    for place in places:
-        found.look(place, progress)
-    return Erased(tuple(records), found.remove())
+        held = dict(_listings_with(data, images, folder))
+    records = []
+    for image in sorted(images):
+        found = [(key, size) for key, rows in held.items() for size in rows[rows["sha256"] == image]["bytes"].tolist()]
+        told = {"bytes": found[0][1] if found else 0, "batches": tuple(sorted({Path(key).stem for key, _ in found}))}
+        records.append(record_erasure(data, image, by=by, reason=reason, clock=clock, **told))
+    for key, before in held.items():
+        after = before[~before["sha256"].isin(images)]
+        if key.startswith(f"{Place().catalogue}/"):
+            _give_digest(data, Path(key).stem, before, after)
+        put_listing(data, key, after)
+    traces = _Traces({record.what: record.bytes for record in records})
+    for place in everywhere:
+        traces.find(place, progress)
+    return Erased(tuple(records), traces.remove())
 
 
-class _Listings:
-    """The listings of all batches that were added, withdrawn ones too."""
+def _listings_with(data: ObjectStore, images: Collection[str], folder: Path) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the listings of batches that were added, withdrawn ones too, that have one of the screenshots, by key."""
+    for catalogue in (Place().catalogue, AD_HOC.catalogue):
+        for key in [info.key for info in data.list(f"{catalogue}/")]:
+            if key.rpartition("/")[0] == catalogue and key.endswith(".parquet"):
+                data.download(key, folder / "listing.parquet")
+                rows = read_listing(folder / "listing.parquet")
+                if rows["sha256"].isin(images).any():
+                    yield key, rows
 
-    def __init__(self, data: ObjectStore, folder: Path) -> None:
-        self._data, self._folder = data, folder
-        self._holding: list[str] = []
 
-    def holding(self, images: Collection[str]) -> dict[str, tuple[int, set[str]]]:
-        """Return the size of each screenshot's file and the batches that hold it, by its sha256."""
-        found: dict[str, tuple[int, set[str]]] = {}
-        for folder in (Place().catalogue, AD_HOC.catalogue):
-            for key in self._keys(folder):
-                rows = self._read(key)
-                rows = rows[rows["sha256"].isin(images)]
-                if len(rows):
-                    self._holding.append(key)
-                for image, size in zip(rows["sha256"], rows["bytes"].tolist(), strict=True):
-                    found.setdefault(image, (size, set()))[1].add(Path(key).stem)
-        return found
+def _give_digest(data: ObjectStore, batch: str, before: pd.DataFrame, after: pd.DataFrame) -> None:
+    """Give a batch the digest that it has without the screenshots; one that is not what was added keeps its own.
 
-    def _keys(self, folder: str) -> list[str]:
-        keys = [info.key for info in self._data.list(f"{folder}/")]
-        return [key for key in keys if key.rpartition("/")[0] == folder and key.endswith(".parquet")]
-
-    def drop(self, images: Collection[str]) -> None:
-        """Take the screenshots out of the listings, and give the batches the digests that they have without them."""
-        for key in self._holding:
-            before = self._read(key)
-            after = before[~before["sha256"].isin(images)]
-            if key.startswith(f"{Place().catalogue}/"):
-                self._give_digest(key.removesuffix(".parquet") + ".json", before, after)
-            put_listing(self._data, key, after)
-
-    def _give_digest(self, key: str, before: pd.DataFrame, after: pd.DataFrame) -> None:
-        """Write the card first: whoever is killed then finds the screenshot still listed, and writes both again.
-
-        A batch that is not what was added keeps its digest, so that this stays known.
-        """
-        if self._data.info(key) is None:
-            return
-        card = read_card(self._data, key)
-        with suppress(NoSuchObject):
-            if _digest(self._data, card, before) != card.sha256:
-                return
+    The card is written before the listing: whoever is killed then finds the screenshot still listed, and writes both
+    again.
+    """
+    with suppress(NoSuchObject):
+        card = read_card(data, batch)
+        if _digest(data, card, before) == card.sha256:
             size = card.bytes - int(before["bytes"].sum() - after["bytes"].sum())
-            less = replace(card, sha256=_digest(self._data, card, after), bytes=size)
-            self._data.put(key, less.to_json().encode())
-
-    def _read(self, key: str) -> pd.DataFrame:
-        self._data.download(key, self._folder / "listing.parquet")
-        return read_listing(self._folder / "listing.parquet")
+            less = replace(card, sha256=_digest(data, card, after), bytes=size)
+            data.put(f"{Place().catalogue}/{batch}.json", less.to_json().encode())
 
 
 def _digest(data: ObjectStore, card: Card, listing: pd.DataFrame) -> str:
@@ -152,7 +125,7 @@ def _digest(data: ObjectStore, card: Card, listing: pd.DataFrame) -> str:
     return content_digest(card.labels, objects)
 
 
-class _Found:
+class _Traces:
     """The copies of some screenshots, in all places, and what has to become of them; `sizes` by sha256, 0 if unknown.
 
     What tells where a picture is goes last: pages and files first, then shards, then the tables that name these.
@@ -161,42 +134,45 @@ class _Found:
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self._images = pa.array(sorted(sizes))
         self._wanted, self._sizes = frozenset(sizes), frozenset(sizes.values())
-        self._pages = re.compile(rb"<img\b[^>]*>")
         self._files: list[tuple[Copies, Copy, str]] = []
+        self._pages: list[tuple[Copies, Copy]] = []
         self._shards: list[tuple[Copies, Copy]] = []
         self._tables: list[tuple[Copies, Copy]] = []
         self._named: set[str] = set()
         self._hit: set[str] = set()
 
-    def look(self, place: Copies, progress: Callable[[int], None]) -> None:
+    def find(self, place: Copies, progress: Callable[[int], None]) -> None:
         """Find what there is in a place."""
         for done, copy in enumerate(place.all(), start=1):
             name = copy.key.rpartition("/")[2]
             if name.endswith(PART) or name.startswith(_UNFINISHED) or _STAGING in copy.key:
                 self._files.append((place, copy, "left half-written"))
             elif _DELIVERED.search(copy.key):
-                self._look_at_file(place, copy)
+                self._find_file(place, copy)
             elif _PIECE.fullmatch(name):
                 self._files.append((place, copy, "pieces of tiles"))
             elif _SHARD.fullmatch(name):
                 self._shards.append((place, copy))
             elif name.endswith(".parquet"):
-                self._look_at_table(place, copy)
+                self._find_table(place, copy)
             elif name.endswith((".html", ".htm")):
-                if self._without_pictures(place.read(copy)) is not None:
-                    self._files.append((place, copy, "pages without its picture"))
+                if self._without_pictures(page := place.read(copy)) != page:
+                    self._pages.append((place, copy))
             elif not name.endswith(_NO_PICTURE):
-                self._look_at_file(place, copy)
+                self._find_file(place, copy)
             progress(done)
 
     def remove(self) -> Mapping[tuple[str, str], int]:
         """Remove all that was found; return how many copies, by (what, where)."""
         told = Counter[tuple[str, str]]()
         for place, copy, what in self._files:
-            self._remove_file(place, copy, what)
+            place.remove(copy)
             told[what, _where(place, copy)] += 1
+        for place, copy in self._pages:
+            place.rewrite(copy, self._without_pictures(place.read(copy)))
+            told["pages without its picture", _where(place, copy)] += 1
         for place, copy in self._shards:
-            name = copy.key.rpartition("/")[2].partition(".")[0]
+            name = _stem(copy.key)
             # One that no index names may hold the tiles of anything.
             if name in self._hit or name not in self._named:
                 place.remove(copy)
@@ -206,20 +182,12 @@ class _Found:
             told["tables without its rows", _where(place, copy)] += 1
         return told
 
-    def _remove_file(self, place: Copies, copy: Copy, what: str) -> None:
-        if what.startswith("pages"):
-            page = self._without_pictures(place.read(copy))
-            if page is not None:
-                place.rewrite(copy, page)
-        else:
-            place.remove(copy)
-
-    def _look_at_file(self, place: Copies, copy: Copy) -> None:
+    def _find_file(self, place: Copies, copy: Copy) -> None:
         # Of a screenshot that no batch had nobody knows the size.
         if (copy.size in self._sizes or 0 in self._sizes) and place.sha256(copy) in self._wanted:
             self._files.append((place, copy, "files"))
 
-    def _look_at_table(self, place: Copies, copy: Copy) -> None:
+    def _find_table(self, place: Copies, copy: Copy) -> None:
         try:
             file = pq.ParquetFile(io.BytesIO(place.read(copy)))
             table = file.read(columns=[name for name in (*_ID_COLUMNS, "shard") if name in file.schema_arrow.names])
@@ -230,8 +198,8 @@ class _Found:
         hit = self._hits(table)
         if {"id", "shard"} <= set(table.column_names):
             shards = table.column("shard")
-            self._named.update(_names(shards))
-            self._hit.update(_names(shards.filter(hit)))
+            self._named.update(map(_stem, shards.unique().to_pylist()))
+            self._hit.update(map(_stem, shards.filter(hit).unique().to_pylist()))
         if pc.any(hit).as_py():
             self._tables.append((place, copy))
 
@@ -249,21 +217,20 @@ class _Found:
         pq.write_table(table.filter(pc.invert(self._hits(table))), stream)
         return stream.getvalue()
 
-    def _without_pictures(self, page: bytes) -> bytes | None:
-        """Return a page without their pictures, and without those that do not say what they show; None if it has none.
+    def _without_pictures(self, page: bytes) -> bytes:
+        """Return a page without their pictures, and without those that do not say what they show.
 
         Pages of earlier versions did not say it.
         """
-        less = self._pages.sub(lambda match: _ERASED if self._shows(match[0]) else match[0], page)
-        return None if less == page else less
+        return _PICTURE.sub(lambda match: _ERASED if self._shows(match[0]) else match[0], page)
 
     def _shows(self, tag: bytes) -> bool:
         match = re.search(rb'\bdata-screenshot="([0-9a-f]*)"', tag)
         return match[1].decode() in self._wanted if match else b"data:image/jpeg" in tag
 
 
-def _names(shards: pa.ChunkedArray) -> Iterator[str]:
-    return (str(shard).rpartition("/")[2].partition(".")[0] for shard in pc.unique(shards).to_pylist())
+def _stem(key: object) -> str:
+    return str(key).rpartition("/")[2].partition(".")[0]
 
 
 def _where(place: Copies, copy: Copy) -> str:

@@ -1,11 +1,13 @@
-"""What lies in the store and nothing refers to: half-added batches, and parts whose writer was killed or nobody uses.
+"""Garbage in the store: half-added batches, parts that nobody uses, what killed commands left.
 
-A batch is referred to by its card, by a snapshot, or by a claim (`pipelines.data.publish`) that was just made. A part
-of the tile store is whole with its index and every shard that this names, a part of the facts with both of its tables;
-a shard that its part's index does not name is of no use. Features are as their shard is: they go after it.
+A batch is referred to by its card, by a snapshot, or by a claim (`pipelines.data.add`) that was just made. A part of
+the tile store is whole with its index and every shard that this names, a part of the facts with both of its tables; a
+shard that its part's index does not name is of no use. Features are as their shard is: they go after it.
 """
 
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -13,17 +15,38 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipelines.data.add import CONTENTS
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.publish import CONTENTS
-from pipelines.executor.files import read_json, walk_files
+from pipelines.data.parts import Parts
+from pipelines.definition.step_table import INDEX
+from pipelines.executor.files import PART, walk_files
+from pipelines.executor.files import read_json as read_json_or_none
 from pipelines.executor.store import LocalStore
-from steps.core.dataset.plan import DATASETS, FACTS, FACTS_FILE, FEATURES, THUMBNAILS_FILE, TILES
-from steps.core.dataset.snapshot import AD_HOC, MANIFEST, read_snapshot
+from pipelines.storage.bulk import Mirror
+from steps.core.common.errors import UserError
+from steps.core.common.files import read_json
+from steps.core.dataset.plan import (
+    DATASETS,
+    FACTS,
+    FACTS_FILE,
+    FEATURES,
+    INSPECTOR,
+    SHARDS_MANIFEST,
+    THUMBNAILS_FILE,
+    TILES,
+    Source,
+)
+from steps.core.dataset.snapshot import AD_HOC, MANIFEST, Place, read_place, read_snapshot
 from steps.core.dataset.tables import TILES as TILE_INDEX
 from steps.core.dataset.tables import read_tiles
 from steps.core.tiles.features import features_file
 
 DAY_SECONDS = 86_400.0
+_SHARDS = f"*/{INDEX.name}/tiles/{SHARDS_MANIFEST}"
+_KILLED = "left by a command that was killed"
+_UNFINISHED = f"*{PART}", ".unfinished.*"
+# What `tempfile` was asked for by us, and what TensorFlow writes for each traced function and does not remove.
+_TEMPORARY = "tilegate-*", "__autograph_generated_file*.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +80,12 @@ def orphans(
     Raises UserError if a card, a snapshot or an index cannot be read: then nobody knows what refers to what.
     """
     youngest = (time.time() if now is None else now) - min_age_seconds
-    begun = _begun(catalogue)
+    carded = {batch.name for batch in catalogue.added()}
+    begun = _begun(catalogue, carded)
     # The claims first: who comes back to one that is gone adds nothing.
     found = list(begun.values())
-    for uri, why in _candidates(catalogue, alive, kept):
-        orphan = _orphan(catalogue.store, uri, why)
+    for uri, why in (*_batches(catalogue, carded), *_parts(catalogue, alive, kept)):
+        orphan = _orphan(catalogue.store.path(uri), uri, why)
         claim = begun.get(orphan.path.name.removesuffix(".parquet"), orphan)
         found.append(replace(orphan, touched=max(orphan.touched, claim.touched)))
     return [orphan for orphan in found if orphan.touched <= youngest]
@@ -75,28 +99,97 @@ def remove(store: LocalStore, found: Iterable[Orphan]) -> None:
             shutil.move(orphan.path, bin_ / "removed")
 
 
-def _candidates(
-    catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet[str]
-) -> Iterator[tuple[str, str]]:
-    """Yield (URI, why nothing refers to it)."""
-    store, uri = catalogue.store, catalogue.uri
-    named = {batch.name for batch in catalogue.added()}
-    named |= {
-        batch.name
-        for manifest in store.path(uri(DATASETS)).glob(f"*/{MANIFEST}")
-        for batch in read_snapshot(manifest.parent)
-    }
-    for folder in _folders(store.path(uri("labelled"))):
+def leftovers(store: LocalStore, *, now: float | None = None) -> Iterator[Orphan]:
+    """Yield what nobody finishes any more; what is staged is known to be nobody's, the rest tells its age alone.
+
+    Temporary files, which may be of another home, are only told when they are a day old at `now`.
+    """
+    home, yesterday = store.root.parent, (time.time() if now is None else now) - DAY_SECONDS
+    staged = store.abandoned()
+    for path in staged:
+        yield replace(_orphan(path, path.relative_to(home).as_posix(), _KILLED), touched=0.0)
+    for path in (path for pattern in _UNFINISHED for path in sorted(home.rglob(pattern))):
+        if not any(path.is_relative_to(folder) for folder in staged):
+            yield from _left(path, path.relative_to(home).as_posix())
+    for path in (path for pattern in _TEMPORARY for path in sorted(Path(tempfile.gettempdir()).glob(pattern))):
+        yield from (left for left in _left(path, str(path)) if left.touched <= yesterday)
+
+
+def _left(path: Path, name: str) -> Iterator[Orphan]:
+    # It may vanish while it is looked at; what is another user's is not ours to remove.
+    with suppress(FileNotFoundError):
+        if path.lstat().st_uid == os.getuid() and not path.is_symlink():
+            yield _orphan(path, name, _KILLED)
+
+
+def part_is_used(catalogue: Catalogue) -> Callable[[str], bool]:
+    """Return what tells whether the part at a URI (`s3://<bucket>/tiles/<spec>/<part>`) is used.
+
+    It is, if a snapshot or the catalogue as it is now has the part; facts only of the present INSPECTOR. Raises
+    UserError if a snapshot or a listing cannot be read: then nobody knows.
+    """
+    bucket = catalogue.store.path(catalogue.uri())
+    # The folder of the bucket is its own mirror: nothing is copied.
+    parts = Parts(Mirror(catalogue.data, bucket))
+    used = {part.digest for part in parts.of(Source(""), catalogue.batches())}
+    for manifest in (bucket / DATASETS).glob(f"*/{MANIFEST}"):
+        source = Source(manifest.parent.name, read_place(manifest.parent))
+        used |= {part.digest for part in parts.of(source, source.batches(bucket))}
+
+    def is_used(uri: str) -> bool:
+        kind, version, part = uri.removeprefix(catalogue.uri() + "/").split("/")
+        return part in used and (kind != FACTS or version == INSPECTOR)
+
+    return is_used
+
+
+def shards_of_runs(catalogue: Catalogue) -> frozenset[str]:
+    """Return the URIs of the shards that a run's index of tiles names; raises UserError if one cannot be read."""
+    found: set[str] = set()
+    for path in catalogue.store.path(catalogue.uri("runs")).glob(_SHARDS):
+        manifest = read_json(path)
+        try:
+            found.update(catalogue.uri(TILES, str(shard)) for shard in manifest[1:])
+        except (TypeError, KeyError) as error:
+            raise UserError(f"{path} is no list of shards ({error}): nobody knows what is still in use") from None
+    return frozenset(found)
+
+
+def _batches(catalogue: Catalogue, carded: AbstractSet[str]) -> Iterator[tuple[str, str]]:
+    """Yield the URIs of the files and the listings of batches that are none, and why; of those of `--data` as well."""
+    store, uri, place = catalogue.store, catalogue.uri, Place()
+    manifests = store.path(uri(DATASETS)).glob(f"*/{MANIFEST}")
+    named = carded | {batch.name for manifest in manifests for batch in read_snapshot(manifest.parent)}
+    for folder in _folders(store.path(uri(place.labelled))):
         if folder.name not in named:
-            yield uri("labelled", folder.name), "a batch without a card, in no snapshot"
-    for listing in sorted(store.path(uri("catalogue")).glob("*.parquet")):
+            yield uri(place.labelled, folder.name), "a batch without a card, in no snapshot"
+    for listing in sorted(store.path(uri(place.catalogue)).glob("*.parquet")):
         if listing.stem not in named and not listing.name.startswith("."):
-            yield uri("catalogue", listing.name), "the listing of a batch without a card"
-    yield from _parts(catalogue, alive, kept)
-    yield from _ad_hoc(catalogue)
+            yield uri(place.catalogue, listing.name), "the listing of a batch without a card"
+    for folder in _folders(store.path(uri(AD_HOC.labelled))):
+        # Its listing comes last.
+        if not store.path(uri(AD_HOC.catalogue, f"{folder.name}.parquet")).is_file():
+            yield uri(AD_HOC.labelled, folder.name), "a batch without a listing"
+
+
+def _begun(catalogue: Catalogue, carded: AbstractSet[str]) -> dict[str, Orphan]:
+    """Return the claims of batches without a card by the batch's name, touched when any of its files was."""
+    store, uri, place = catalogue.store, catalogue.uri, Place()
+    found = {}
+    for claim in sorted(store.path(uri(place.catalogue, CONTENTS)).glob("*.json")):
+        name = str((read_json_or_none(claim) or {}).get("name"))
+        if name not in carded:
+            orphan = _orphan(
+                claim, uri(place.catalogue, CONTENTS, claim.name), "a batch that was begun and has no card"
+            )
+            if (folder := store.path(uri(place.labelled, name))).is_dir():
+                orphan = replace(orphan, touched=max(orphan.touched, _orphan(folder, "", "").touched))
+            found[name] = orphan
+    return found
 
 
 def _parts(catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet[str]) -> Iterator[tuple[str, str]]:
+    """Yield the URIs of parts, shards and features that are of no use, and why."""
     store, uri = catalogue.store, catalogue.uri
     for prefix, names in ((TILES, [TILE_INDEX]), (FACTS, [FACTS_FILE, THUMBNAILS_FILE])):
         for version in _folders(store.path(uri(prefix))):
@@ -105,29 +198,6 @@ def _parts(catalogue: Catalogue, alive: Callable[[str], bool], kept: AbstractSet
     for key in _folders(store.path(uri(FEATURES))):
         for part in (part for spec in _folders(key) for part in _folders(spec)):
             yield from _of_features(catalogue, part, f"{key.name}/{part.parent.name}/{part.name}", alive, kept)
-
-
-def _begun(catalogue: Catalogue) -> dict[str, Orphan]:
-    """Return the claims of batches without a card by the batch's name, touched when any of its files was."""
-    store, uri = catalogue.store, catalogue.uri
-    carded = {batch.name for batch in catalogue.added()}
-    found = {}
-    for claim in sorted(store.path(uri("catalogue", CONTENTS)).glob("*.json")):
-        name = str((read_json(claim) or {}).get("name"))
-        if name not in carded:
-            orphan = _orphan(store, uri("catalogue", CONTENTS, claim.name), "a batch that was begun and has no card")
-            if store.path(uri("labelled", name)).is_dir():
-                files = _orphan(store, uri("labelled", name), "")
-                orphan = replace(orphan, touched=max(orphan.touched, files.touched))
-            found[name] = orphan
-    return found
-
-
-def _ad_hoc(catalogue: Catalogue) -> Iterator[tuple[str, str]]:
-    """Yield the batches that were named with `--data` and never got their listing, which comes last."""
-    for folder in _folders(catalogue.store.path(catalogue.uri(AD_HOC.labelled))):
-        if not catalogue.store.path(catalogue.uri(AD_HOC.catalogue, f"{folder.name}.parquet")).is_file():
-            yield catalogue.uri(AD_HOC.labelled, folder.name), "a batch without a listing"
 
 
 def _of_part(
@@ -168,12 +238,7 @@ def _folders(parent: Path) -> list[Path]:
     return sorted(p for p in parent.iterdir() if p.is_dir()) if parent.is_dir() else []
 
 
-def _orphan(store: LocalStore, uri: str, why: str) -> Orphan:
-    return weighed(store.path(uri), uri, why)
-
-
-def weighed(path: Path, name: str, why: str) -> Orphan:
-    """Return a file or a folder as an orphan."""
+def _orphan(path: Path, name: str, why: str) -> Orphan:
     if path.is_file():
         files, places = [path], [path]
     else:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from PIL import Image
 
-from pipelines.data.lookup import Sighting
+from pipelines.data.catalogue import Sighting
 from steps.core.common.files import write_text
 from steps.core.html import environment
 from steps.core.html.album import data_uri
@@ -27,28 +26,20 @@ def write_screenshot_page(path: Path, screenshot: str, pixels: Pixels, sightings
     height, width = pixels.shape[:2]
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
-    tiles = plan_squares(width, height)
-    rows = [
-        {"batch": seen.batch.name, "kind": seen.batch.kind, **row} for seen in sightings for row in _plain(seen.rows)
-    ]
-    page = (
-        environment("pipelines.data")
-        .get_template("screenshot.html.j2")
-        .render(
-            screenshot=screenshot,
-            width=width,
-            height=height,
-            picture=data_uri(buffer.getvalue(), "image/jpeg"),
-            tiles=[(tile, _COLOURS[index % len(_COLOURS)]) for index, tile in enumerate(tiles)],
-            rows=rows,
-        )
+    page = environment("pipelines.data").get_template("screenshot.html.j2")
+    text = page.render(
+        screenshot=screenshot,
+        width=width,
+        height=height,
+        picture=data_uri(buffer.getvalue(), "image/jpeg"),
+        tiles=[(tile, _COLOURS[index % len(_COLOURS)]) for index, tile in enumerate(plan_squares(width, height))],
+        rows=[row for seen in sightings for row in _shown(seen)],
     )
-    write_text(path, page)
+    write_text(path, text)
 
 
-def _plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return what the page shows of rows; a reviewer's row may have no label."""
-    shown = rows[["row", "label", "source_ref"]].astype(object)
-    return [
-        {str(key): value for key, value in row.items()} for row in shown.where(rows.notna(), None).to_dict("records")
-    ]
+def _shown(seen: Sighting) -> list[dict[Any, Any]]:
+    """Return what the page shows of a batch's rows; a reviewer's row may have no label."""
+    rows = seen.rows[["row", "label", "source_ref"]].astype(object)
+    rows = rows.where(rows.notna(), None).assign(batch=seen.batch.name, kind=seen.batch.kind)
+    return rows.to_dict("records")

@@ -1,16 +1,23 @@
-"""Dataset snapshots among the objects of a bucket: `datasets/<digest>/`, named by what they hold and never changed."""
+"""The batches of a bucket by their cards, and the dataset snapshots that are made of them.
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+A card says what a batch is, where it came from and what came in; a batch without a card does not exist. A snapshot is a
+folder `datasets/<digest>/`, named by what it holds and never changed.
+"""
 
-from pipelines.data.batch_card import Card
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import PurePosixPath
+from typing import Any, Self
+
 from pipelines.data.withdrawals import withdrawn_batches
-from pipelines.storage.memo import read_memo, write_memo
+from pipelines.storage.bulk import read_memo, write_memo
 from pipelines.storage.protocol import ObjectInfo, ObjectStore
+from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
 from steps.core.dataset.plan import DATASETS, Source
 from steps.core.dataset.snapshot import (
+    KINDS,
     LABELS,
     MANIFEST,
     PLACE,
@@ -21,7 +28,58 @@ from steps.core.dataset.snapshot import (
     write_snapshot,
 )
 
+CARD_VERSION = 1
+_CATALOGUE = Place().catalogue
 _MEMO = "cards"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card(Batch):
+    """A batch as its card has it; cards of before have neither `classes` nor `attribute`.
+
+    `source` is the last part of the path that was added, `by` and `note` are what a person said of it. `rows` counts
+    all labelled rows (of a reference, its pictures), `refused` those that could not be used then, `bytes` what all of
+    its files hold, the labels file included.
+    """
+
+    source: str
+    note: str
+    by: str
+    rows: int
+    refused: int
+    bytes: int
+
+    @property
+    def batch(self) -> Batch:
+        return Batch(**{field.name: getattr(self, field.name) for field in fields(Batch)})
+
+    def to_json(self) -> str:
+        return json.dumps({"version": CARD_VERSION, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def parse(cls, text: str, place: str) -> Self:
+        """Read the card that lies at `place`, a URI; raises UserError that names it."""
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{place} is no JSON ({error}): restore it, or add the batch again") from None
+        try:
+            card = cls(**{key: value[key] for key in value if key != "version"})
+            problem = card._problem(value.get("version"), PurePosixPath(place).stem)
+        except (AttributeError, TypeError) as error:
+            problem = str(error)
+        if problem:
+            raise UserError(f"{place} is no card of a batch ({problem}): restore it, or add the batch again")
+        return card
+
+    def _problem(self, version: object, name: str) -> str:
+        if version != CARD_VERSION:
+            return f"version {version!r}, this program reads {CARD_VERSION}"
+        if wrong := [f.name for f in fields(self) if type(getattr(self, f.name)) is not f.type]:
+            return f"{', '.join(wrong)} of the wrong type"
+        if self.kind not in KINDS or self.name != name:
+            return f"kind {self.kind!r}, name {self.name!r}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,66 +91,52 @@ class Snapshot:
     batches: tuple[Batch, ...]
 
 
-def added_batches(data: ObjectStore) -> list[Batch]:
-    """Return all batches that were added, in that order; cards that were read for an earlier snapshot are remembered.
-
-    Raises UserError for a card that is none.
-    """
-    return sorted(batch for _, batch in _cards(data, Place(), read_memo(data, _MEMO)).values())
-
-
-def catalogue_batches(data: ObjectStore) -> list[Batch]:
-    """Return the batches that were added and not withdrawn, in that order; raises UserError as `added_batches` does."""
-    return _present(data, added_batches(data))
-
-
-def current_dataset(data: ObjectStore) -> Snapshot | None:
-    """Write the snapshot of all batches that are not withdrawn, unless it is there; None if none of them has labels."""
-    memo = read_memo(data, _MEMO)
-    cards = _cards(data, Place(), memo)
-    told = {key: [etag, asdict(batch)] for key, (etag, batch) in cards.items()}
-    if told != memo:
-        write_memo(data, _MEMO, told)
-    batches = _present(data, sorted(batch for _, batch in cards.values()))
-    if not any(batch.kind == LABELS for batch in batches):
-        return None
-    return publish_snapshot(data, batches, Place())
-
-
-def _present(data: ObjectStore, batches: Sequence[Batch]) -> list[Batch]:
-    gone = withdrawn_batches(data)
-    return [batch for batch in batches if batch.name not in gone]
-
-
-def _cards(data: ObjectStore, place: Place, memo: Mapping[str, Any]) -> dict[str, tuple[str, Batch]]:
-    """Return every card's etag and batch by its key; only cards that the memo does not know are read."""
-    found = {}
-    for info in card_objects(data, place):
-        if (batch := _remembered(memo.get(info.key), info.etag)) is None:
-            batch = read_card(data, info.key).batch
-        found[info.key] = (info.etag, batch)
-    return found
-
-
-def card_objects(data: ObjectStore, place: Place) -> Iterator[ObjectInfo]:
-    """Yield the objects that are cards."""
-    for info in data.list(f"{place.catalogue}/"):
-        folder, _, name = info.key.rpartition("/")
-        if folder == place.catalogue and name.endswith(".json") and not name.startswith("."):
-            yield info
-
-
-def read_card(data: ObjectStore, key: str) -> Card:
-    """Read the card at a key; raises UserError for one that is none."""
+def read_card(data: ObjectStore, batch: str) -> Card:
+    """Read the card of a batch, by its name; raises UserError for one that is none."""
+    key = f"{_CATALOGUE}/{batch}.json"
     # What is no text is no JSON either, mostly: then the card tells.
     return Card.parse(data.get(key).decode(errors="replace"), data.uri(key))
 
 
-def _remembered(told: Any, etag: str) -> Batch | None:
+def added_cards(data: ObjectStore, *, keep: bool = False) -> list[Card]:
+    """Return the cards of all batches in the order in which they were added, withdrawn ones too.
+
+    Only what is not remembered is read; with `keep` the next one remembers it. Raises UserError for a card that is
+    none.
+    """
+    memo, cards = read_memo(data, _MEMO), dict[str, tuple[str, Card]]()
+    for info in data.list(f"{_CATALOGUE}/"):
+        path = PurePosixPath(info.key)
+        if str(path.parent) == _CATALOGUE and path.suffix == ".json" and not path.name.startswith("."):
+            cards[info.key] = info.etag, _remembered(memo.get(info.key), info) or read_card(data, path.stem)
+    told = {key: [etag, asdict(card)] for key, (etag, card) in cards.items()}
+    if keep and told != memo:
+        write_memo(data, _MEMO, told)
+    return sorted(card for _, card in cards.values())
+
+
+def _remembered(told: Any, info: ObjectInfo) -> Card | None:
     try:
-        return Batch(**told[1]) if told[0] == etag else None
+        return Card(**told[1]) if told[0] == info.etag else None
     except (TypeError, IndexError, KeyError):
         return None
+
+
+def added_batches(data: ObjectStore) -> list[Batch]:
+    """Return all batches that were added, in that order; raises UserError for a card that is none."""
+    return [card.batch for card in added_cards(data)]
+
+
+def catalogue_batches(data: ObjectStore, *, keep: bool = False) -> list[Batch]:
+    """Return the batches that were added and not withdrawn, as `added_cards` does."""
+    gone = withdrawn_batches(data)
+    return [card.batch for card in added_cards(data, keep=keep) if card.name not in gone]
+
+
+def current_dataset(data: ObjectStore) -> Snapshot | None:
+    """Write the snapshot of all batches that are not withdrawn, unless it is there; None if none of them has labels."""
+    batches = catalogue_batches(data, keep=True)
+    return publish_snapshot(data, batches, Place()) if any(batch.kind == LABELS for batch in batches) else None
 
 
 def publish_snapshot(data: ObjectStore, batches: Sequence[Batch], place: Place) -> Snapshot:

@@ -1,4 +1,4 @@
-"""What was taken back: batches that no new snapshot has, and screenshots that nobody may bring again.
+"""Withdrawals: of batches, which no new snapshot has, and of screenshots, which nobody may bring again.
 
 `withdrawn/batches/<batch>/<number>.json` and `withdrawn/images/<sha256>.json` say who did it, why and when. Records are
 only ever added. A batch is withdrawn while the number of its records is odd: the second one undoes the first.
@@ -16,7 +16,6 @@ from steps.core.common.errors import UserError
 
 WITHDRAWN = "withdrawn"
 _BATCHES, _IMAGES = f"{WITHDRAWN}/batches/", f"{WITHDRAWN}/images/"
-_MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +82,6 @@ def withdraw_batch(data: ObjectStore, batch: str, *, by: str, reason: str, clock
         if last and (last.by, last.reason) == (record.by, record.reason):
             return
         raise UserError(f"the batch {batch} is {f'withdrawn already, {last}' if count % 2 else 'not withdrawn'}")
-    if count >= _MOST:
-        raise UserError(f"the batch {batch} was withdrawn and brought back {count:,} times: that is enough")
     try:
         _put(data, f"{_BATCHES}{batch}/{count + 1:04d}.json", record)
     except LostRace:

@@ -1,4 +1,4 @@
-"""What a night decides: to start one execution, or nothing, and why. Neither clock nor store nor service is asked here.
+"""The decision of a night: to start one execution, or nothing, and why. It asks neither clock nor store nor service.
 
 A *question* is what an execution answers: some data, under a definition (with its images), with some parameters. It has
 its answer as soon as one execution of it has Succeeded or was Rejected. An *attempt* is one execution of a question, or

@@ -1,4 +1,4 @@
-"""One starter at a time: an object that says who is at work and until when.
+"""The lease of one starter at a time: an object that says who is at work and until when.
 
 The lease makes nights follow each other, so that two deliveries do not take in different batches and ask two different
 questions. It is not what makes executions unique: a starter that was suspended may wake up after its lease is over.

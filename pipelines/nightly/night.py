@@ -7,20 +7,19 @@ conditional, so the next delivery goes on where this one was.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
+from pipelines.data.clock import Clock, utc_now
 from pipelines.data.snapshots import Snapshot
 from pipelines.nightly.decide import Attempt, News, Nothing, Rules, Start, Why, decide
 from pipelines.nightly.lease import Check
-from pipelines.nightly.records import NightRecord, Question, Records, new_record
-from pipelines.planning.earlier_runs import EarlierRun
-from pipelines.planning.looks import all_looks
+from pipelines.nightly.records import NightRecord, Question, Records
+from pipelines.planning.earlier_runs import EarlierRun, all_looks
 from pipelines.runs.executions import Executions
 from pipelines.storage.protocol import ObjectStore
 from steps.core.dataset.snapshot import REFERENCE, Batch
 
-Clock = Callable[[], datetime]
 Tell = Callable[[str], None]
 
 
@@ -74,15 +73,9 @@ class Held:
         return f"{self.decision.why}, nothing is started: {self.decision.reason}"
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _silent(_: str) -> None:
-    pass
-
-
-def hold_night(site: Site, rules: Rules, *, reason: str = "", clock: Clock = utc_now, tell: Tell = _silent) -> Held:
+def hold_night(
+    site: Site, rules: Rules, *, reason: str = "", clock: Clock = utc_now, tell: Tell = lambda _: None
+) -> Held:
     """Hold one night; `reason` is a person's, for a night that is forced; `tell` hears of each batch of the inbox.
 
     Raises NightBusyError if another is being held, UserError for what a person has to mend. Errors of a service pass.
@@ -105,14 +98,17 @@ def hold_night(site: Site, rules: Rules, *, reason: str = "", clock: Clock = utc
         )
         if isinstance(decision, Nothing):
             return Held(decision, "", ended)
-        wanted = new_record(
-            question,
-            decision.number,
+        parameters = site.parameters(data, question, [record for record in history if record.execution])
+        wanted = NightRecord(
+            token=question.token(decision.number),
             pipeline=site.pipeline,
-            batches=[batch.name for batch in data.batches],
-            parameters=site.parameters(data, question, [record for record in history if record.execution]),
+            question=question,
+            attempt=decision.number,
+            batches=tuple(batch.name for batch in data.batches),
+            # The service takes every parameter as text.
+            parameters={name: str(value) for name, value in parameters.items()},
             reason=reason or decision.reason,
-            now=clock(),
+            at=clock().isoformat(timespec="milliseconds"),
         )
         check_lease()
         tell(f"starting {wanted.display_name}: {decision.reason}")

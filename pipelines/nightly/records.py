@@ -1,4 +1,4 @@
-"""What nights leave behind: `nights/<token>/` with `claim.json`, then `started.json`, and at the end `outcome.json`.
+"""The records of nights: `nights/<token>/` with `claim.json`, then `started.json`, and at the end `outcome.json`.
 
 A token stands for one attempt at one question, the same for everybody who asks it. Whoever writes the claim first may
 start its execution; a claim whose maker was killed is taken over, with the parameters that it names, by whoever holds
@@ -9,22 +9,20 @@ import hashlib
 import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pipelines.definition.step_table import DATA, names
 from pipelines.nightly.lease import NightBusyError
 from pipelines.runs.executions import Outcome, Status
+from pipelines.storage.bulk import at_once
 from pipelines.storage.protocol import LostRace, ObjectStore
 from steps.core.common.errors import UserError
 
 PREFIX = "nights/"
 CLAIM, STARTED, OUTCOME = "claim.json", "started.json", "outcome.json"
 _VERSION = 1
-_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class NightRecord:
     parameters: Mapping[str, str]
     reason: str
     at: str
-    holder: str
+    holder: str = ""
     execution: str = ""
     outcome: Outcome = field(default_factory=lambda: Outcome(Status.ANNOUNCED))
     entered: tuple[str, ...] = ()
@@ -83,6 +81,22 @@ class NightRecord:
     def tuning_job(self) -> str | None:
         return self.outcome.tuning_job or None
 
+    def to_bytes(self) -> bytes:
+        return _bytes(asdict(self))
+
+    @classmethod
+    def parse(cls, data: bytes, uri: str) -> Self:
+        """Read what `to_bytes` wrote; raises UserError that names the file."""
+        fields = _parsed(data, uri)
+        try:
+            outcome = fields["outcome"]
+            fields["question"] = Question(**fields["question"])
+            fields["outcome"] = Outcome(**outcome | {"status": Status(outcome["status"])})
+            fields |= {name: tuple(fields[name]) for name in ("batches", "entered")}
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError) as error:
+            raise _no_record(uri, repr(error)) from None
+
 
 class Records:
     """The records of all nights, in the artefact bucket."""
@@ -97,9 +111,8 @@ class Records:
             token, _, name = info.key.removeprefix(PREFIX).partition("/")
             if name:
                 files.setdefault(token, set()).add(name)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            whole = ((token, names) for token, names in files.items() if {CLAIM, OUTCOME} & names)
-            found = list(pool.map(lambda night: self._read(*night), whole))
+        whole = ((token, names) for token, names in files.items() if {CLAIM, OUTCOME} & names)
+        found = at_once(lambda night: self._read(*night), whole)
         return sorted(found, key=lambda record: (record.at, record.attempt, record.token))
 
     def claim(self, record: NightRecord) -> NightRecord:
@@ -109,22 +122,21 @@ class Records:
         """
         key, mine = _key(record.token, CLAIM), replace(record, holder=secrets.token_hex(8))
         try:
-            self._objects.put(key, _claim_bytes(mine), only_if_absent=True)
+            self._objects.put(key, mine.to_bytes(), only_if_absent=True)
         except LostRace:
             data, etag = self._objects.get_with_etag(key)
-            found = _claim_of(data, self._objects.uri(key))
+            found = NightRecord.parse(data, self._objects.uri(key))
             # Claims on one machine once named only what was chosen.
             mine = replace(found, holder=mine.holder, parameters={**record.parameters, **found.parameters})
             try:
-                self._objects.put(key, _claim_bytes(mine), only_if_etag=etag)
+                self._objects.put(key, mine.to_bytes(), only_if_etag=etag)
             except LostRace:
                 raise NightBusyError("another starter has taken over the same execution") from None
         return mine
 
     def check_held(self, record: NightRecord) -> None:
         """Raise NightBusyError if the claim has been taken over: whoever was too slow must not start anything."""
-        key = _key(record.token, CLAIM)
-        if _claim_of(self._objects.get(key), self._objects.uri(key)).holder != record.holder:
+        if self._record(_key(record.token, CLAIM)).holder != record.holder:
             raise NightBusyError("another starter has taken over this execution meanwhile")
 
     def execution_of(self, record: NightRecord) -> str | None:
@@ -137,47 +149,24 @@ class Records:
     def started(self, record: NightRecord, execution: str) -> NightRecord:
         """Note which execution an attempt has become; the first note stays."""
         with suppress(LostRace):
-            data = {"version": _VERSION, "execution": execution}
-            self._objects.put(_key(record.token, STARTED), _bytes(data), only_if_absent=True)
+            self._objects.put(_key(record.token, STARTED), _bytes({"execution": execution}), only_if_absent=True)
         return replace(record, execution=execution, outcome=Outcome(Status.EXECUTING))
 
     def ended(self, record: NightRecord, outcome: Outcome, entered: Sequence[str]) -> NightRecord:
         """Note how an attempt has ended and which looks it left; the first note stays."""
         ended = replace(record, outcome=outcome, entered=tuple(entered))
         with suppress(LostRace):
-            self._objects.put(_key(record.token, OUTCOME), _bytes(_to_json(ended)), only_if_absent=True)
+            self._objects.put(_key(record.token, OUTCOME), ended.to_bytes(), only_if_absent=True)
         return ended
 
     def _read(self, token: str, names: Collection[str]) -> NightRecord:
-        key = _key(token, OUTCOME if OUTCOME in names else CLAIM)
-        record = _claim_of(self._objects.get(key), self._objects.uri(key))
+        record = self._record(_key(token, OUTCOME if OUTCOME in names else CLAIM))
         if OUTCOME in names or STARTED not in names:
             return record
         return replace(record, execution=self.execution_of(record) or "", outcome=Outcome(Status.EXECUTING))
 
-
-def new_record(
-    question: Question,
-    attempt: int,
-    *,
-    pipeline: str,
-    batches: Sequence[str],
-    parameters: Mapping[str, Any],
-    reason: str,
-    now: datetime,
-) -> NightRecord:
-    """Return the record of an attempt that is to be claimed; the service takes every parameter as text."""
-    return NightRecord(
-        token=question.token(attempt),
-        pipeline=pipeline,
-        question=question,
-        attempt=attempt,
-        batches=tuple(batches),
-        parameters={name: str(value) for name, value in parameters.items()},
-        reason=reason,
-        at=now.isoformat(timespec="milliseconds"),
-        holder="",
-    )
+    def _record(self, key: str) -> NightRecord:
+        return NightRecord.parse(self._objects.get(key), self._objects.uri(key))
 
 
 def _digest(*parts: Any) -> str:
@@ -189,44 +178,18 @@ def _key(token: str, name: str) -> str:
 
 
 def _bytes(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps({"version": _VERSION, **value}, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _to_json(record: NightRecord) -> dict[str, Any]:
-    return {"version": _VERSION, **asdict(record)}
-
-
-def _claim_bytes(record: NightRecord) -> bytes:
-    return _bytes(_to_json(replace(record, execution="", outcome=Outcome(Status.ANNOUNCED), entered=())))
-
-
-def _parsed(data: bytes, uri: str) -> Any:
+def _parsed(data: bytes, uri: str) -> dict[str, Any]:
     try:
-        value = json.loads(data)
-        version = value["version"]
+        value = dict(json.loads(data))
+        version = value.pop("version")
     except (ValueError, TypeError, KeyError) as error:
         raise _no_record(uri, repr(error)) from None
     if version != _VERSION:
         raise _no_record(uri, f"version {version!r} instead of {_VERSION}")
     return value
-
-
-def _claim_of(data: bytes, uri: str) -> NightRecord:
-    value = _parsed(data, uri)
-    try:
-        fields = {name: value[name] for name in NightRecord.__dataclass_fields__}
-        outcome = fields["outcome"]
-        return NightRecord(
-            **fields
-            | {
-                "question": Question(**fields["question"]),
-                "batches": tuple(fields["batches"]),
-                "outcome": Outcome(**outcome | {"status": Status(outcome["status"])}),
-                "entered": tuple(fields["entered"]),
-            }
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise _no_record(uri, repr(error)) from None
 
 
 def _no_record(uri: str, fault: str) -> UserError:

@@ -4,28 +4,95 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipelines.aws.errors import aws_errors
-from pipelines.data.batch_card import Card
-from pipelines.data.snapshots import Snapshot, current_dataset
+from pipelines.data.clock import Clock
+from pipelines.data.snapshots import Snapshot, current_dataset, read_card
+from pipelines.definition.step_table import DATA, names
 from pipelines.environment import INBOX, Environment
-from pipelines.nightly.deployed_definition import Deployed
+from pipelines.executor.errors import DefinitionError
+from pipelines.executor.parameters import bind
+from pipelines.nightly.decide import Rules
 from pipelines.nightly.lease import Check, leased
-from pipelines.nightly.night import Clock
 from pipelines.nightly.records import Question
 from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.runs.sagemaker_executions import SageMakerExecutions
 from pipelines.storage.protocol import ObjectStore
+from pipelines.storage.s3 import S3Objects
+from steps.core.common.errors import UserError
 from steps.core.dataset.classes import AUTO, Classes
 from steps.core.dataset.snapshot import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipelines.aws.session import Deployment
     from pipelines.registry.protocol import ModelRegistry
+
+_RULES = {
+    "TILEGATE_MIN_NEW_LABELS": ("min_new_labels", int),
+    "TILEGATE_MAX_AGE_DAYS": ("max_age_days", float),
+    "TILEGATE_MAX_ATTEMPTS": ("max_attempts", int),
+}
+_PARAMETERS = "TILEGATE_PARAMETERS"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The definition that is deployed, as its JSON: a function may be older or newer, and what would run counts."""
+
+    text: str
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of what it says, images included, however it is spelled."""
+        return hashlib.sha256(json.dumps(self._document, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def of_data(self) -> str:
+        """The digest of how it reads, checks and cuts data; the steps' images are part of their arguments."""
+        steps = [step for step in self._document["Steps"] if step["Name"] in names(DATA)]
+        return hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def warm_start_parents(self) -> int:
+        from pipelines.definition.parameters import is_warm_start
+
+        return sum(is_warm_start(str(parameter["Name"])) for parameter in self._document["Parameters"])
+
+    def defaults(self) -> dict[str, Any]:
+        """Return every parameter's default in its type, None for those that every start has to give."""
+        return {
+            name: bind([parameter], {})[name] if "DefaultValue" in parameter else None
+            for name, parameter in self._declared.items()
+        }
+
+    def typed(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return chosen values in their types; raises UserError for names and values that the definition refuses."""
+        declared = self._declared
+        if unknown := sorted(chosen.keys() - declared.keys()):
+            raise UserError(
+                f"the deployed pipeline has no parameter {unknown[0]}: it has {', '.join(sorted(declared))}"
+            )
+        try:
+            return dict(bind([declared[name] for name in chosen], chosen))
+        except DefinitionError as error:
+            raise UserError(str(error)) from None
+
+    @property
+    def _declared(self) -> dict[str, Mapping[str, Any]]:
+        return {str(parameter["Name"]): parameter for parameter in self._document["Parameters"]}
+
+    @cached_property
+    def _document(self) -> Any:
+        document = json.loads(self.text)
+        if not isinstance(document, dict) or "Parameters" not in document or "Steps" not in document:
+            raise UserError("the deployed pipeline is none of tilegate's: deploy it again with `tilegate deploy`")
+        return document
 
 
 class CloudSite:
@@ -83,8 +150,7 @@ class CloudSite:
         return hashlib.sha256(json.dumps([self._deployed.digest, chosen], sort_keys=True).encode()).hexdigest()
 
     def labels(self, batch: Batch) -> int:
-        key = f"catalogue/{batch.name}.json"
-        card = Card.parse(self._data.get(key).decode(), self._data.uri(key))
+        card = read_card(self._data, batch.name)
         return card.rows - card.refused
 
     def parameters(self, data: Snapshot, question: Question, earlier: Sequence[EarlierRun]) -> Mapping[str, Any]:
@@ -113,3 +179,49 @@ class CloudSite:
     @cached_property
     def _chosen(self) -> dict[str, Any]:
         return self._deployed.typed(self._given)
+
+
+def open_cloud_site(
+    deployment: "Deployment", chosen: Mapping[str, Any], *, duration: timedelta = timedelta(minutes=15)
+) -> CloudSite:
+    """Open the nights of an environment; `chosen` are run parameters by name, `duration` as `CloudSite` has it."""
+
+    def registry() -> "ModelRegistry":
+        from pipelines.registry.opening import registry_of
+
+        return registry_of(deployment).registry
+
+    environment, s3 = deployment.environment, deployment.client("s3")
+    return CloudSite(
+        environment,
+        client=deployment.client("sagemaker"),
+        data=S3Objects(s3, environment.data_bucket),
+        artifacts=S3Objects(s3, environment.artifact_bucket),
+        registry=registry,
+        chosen=chosen,
+        duration=duration,
+    )
+
+
+def rules_of(variables: Mapping[str, str], *, force: bool = False) -> Rules:
+    """Return the rules that a function's environment variables give; raises UserError for one that is none."""
+    given: dict[str, Any] = {"force": force}
+    for variable, (name, kind) in _RULES.items():
+        if text := variables.get(variable, ""):
+            try:
+                given[name] = kind(text)
+            except ValueError:
+                raise UserError(f"{variable} is {text!r}: a number is wanted") from None
+    return Rules(**given)
+
+
+def parameters_of(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return the run parameters that TILEGATE_PARAMETERS gives, a JSON object; raises UserError for anything else."""
+    text = variables.get(_PARAMETERS) or "{}"
+    try:
+        chosen = json.loads(text)
+    except ValueError:
+        chosen = None
+    if not isinstance(chosen, dict):
+        raise UserError(f"{_PARAMETERS} is {text[:80]!r}: a JSON object of run parameters by name is wanted")
+    return chosen

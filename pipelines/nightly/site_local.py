@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.folder_inbox import FolderInbox
+from pipelines.data.clock import Clock
+from pipelines.data.inbox import FolderInbox
 from pipelines.data.snapshots import Snapshot
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
 from pipelines.locks import exclusive
 from pipelines.nightly.lease import Check, NightBusyError
-from pipelines.nightly.night import Clock
 from pipelines.nightly.records import Question
 from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.runs.inputs import catalogue_snapshot

@@ -1,8 +1,13 @@
-"""The executions before tonight's, as far as tonight depends on them: wherever they ran, the same few facts."""
+"""Earlier executions as far as the next one depends on them: wherever they ran, the same few facts, and their looks."""
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, Protocol
+
+from pipelines.definition.settings import LEDGER
+from pipelines.definition.step_table import JUDGE, names
+from pipelines.storage.protocol import ObjectStore
 
 
 class EarlierRun(Protocol):
@@ -31,3 +36,10 @@ class EarlierRun(Protocol):
 def before(earlier: Sequence[EarlierRun], dataset_uri: str) -> Sequence[EarlierRun]:
     """Return the runs before the first one on a dataset, so that a repeated run learns from the same ones."""
     return list(itertools.takewhile(lambda run: run.parameters.get("DatasetUri") != dataset_uri, earlier))
+
+
+def all_looks(artifacts: ObjectStore) -> list[tuple[str, str]]:
+    """Return the name and the key of every look at a test split that is in the ledger."""
+    # Each judge has a folder of its own: two steps of a run may not write to one place.
+    keys = [info.key for step in names(JUDGE) for info in artifacts.list(f"{LEDGER}/{step}/")]
+    return [(PurePosixPath(key).stem, key) for key in sorted(keys) if key.endswith(".json")]

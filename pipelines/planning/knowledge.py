@@ -1,4 +1,4 @@
-"""What the bucket already knows of the parts of labelled data: facts about their images, tiles, and their features.
+"""Knowledge in the bucket about parts of labelled data: facts about their images, tiles, and their features.
 
 All are told by a listing of a few objects for each part. Which shards a part's tiles must have stands in its index,
 which is read once and remembered.
@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.storage.memo import read_memo, write_memo
-from pipelines.storage.mirror import Mirror
+from pipelines.storage.bulk import Mirror, read_memo, write_memo
 from pipelines.storage.protocol import ObjectStore
 from steps.core.dataset.plan import FACTS, FACTS_FILE, FEATURES, INSPECTOR, THUMBNAILS_FILE, TILES
 from steps.core.dataset.tables import TILES as TILES_FILE

@@ -1,23 +1,23 @@
-"""Planning a run: which parts of a snapshot are new to the store, and which objects each data step needs for that.
+"""The plan of a run: which parts of a snapshot are new to the store, and which objects each data step needs for that.
 
 A plan is found again by what it depends on (the snapshot, the code, the weights, what it is compared with), so that an
-identical run has identical inputs, although the store has meanwhile learned what the first one found out.
+identical run has identical inputs, although the store has meanwhile learned what the first one found out. Its
+manifests are ManifestFiles of SageMaker.
 """
 
 import hashlib
-import heapq
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
-from pipelines.data.new_images import Ledger, PartRef, Parts
+from pipelines.data.parts import Parts
 from pipelines.planning.knowledge import Knowledge
-from pipelines.planning.manifests import all_exist, read_manifest, write_manifest
-from pipelines.storage.mirror import Mirror
+from pipelines.storage.bulk import Mirror
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
+from steps.core.common.files import write_text
 from steps.core.common.scratch import scratch
 from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.plan import (
@@ -30,12 +30,13 @@ from steps.core.dataset.plan import (
     Plan,
     Source,
 )
-from steps.core.dataset.snapshot import MANIFEST, PLACE, Batch
+from steps.core.dataset.snapshot import MANIFEST, PLACE, Batch, Part
 from steps.core.tiles.spec import PreprocessingSpec
 
 # Parameters of ValidateData besides its plan: another value makes it run again, on a plan of its own.
 OF_VALIDATION = ("Classes", "LabelAttribute", "MaxLabelChanges", "Backbone", "PretrainedWeightsUri")
 _MANIFESTS = (VALIDATE_OBJECTS, CUT_OBJECTS, INDEX_OBJECTS)
+_DEPTH = 2
 
 
 def plan_run(
@@ -55,6 +56,7 @@ def plan_run(
     """
     with scratch("plan") as folder:
         planner = _Planner(data, spec, folder, features)
+        planner.parts(source)  # the latest one first: the parts of an earlier one are among its own
         compared = {"champion": planner.known(champion, facts=True), "previous": planner.known(previous, facts=False)}
         identity = {
             "source": asdict(source),
@@ -76,7 +78,7 @@ class _Planner:
         self._data, self._staged, self._features = data, folder / "plan", features
         self._mirror = Mirror(data, folder / "bucket")
         self._known = Knowledge(data, spec, self._mirror, features)
-        self._parts = Parts(data, self._mirror)
+        self._parts = Parts(self._mirror)
         self._batches_of: dict[str, list[Batch]] = {}
 
     def plan(self, prefix: str, source: Source, champion: Source | None, previous: Source | None) -> None:
@@ -105,7 +107,7 @@ class _Planner:
         there = {info.key for info in self._data.list(f"{source.place.catalogue}/")}
         if not there.issuperset(source.listing_key(batch) for batch in batches):
             return None
-        return source if not facts or all(self._known.has_facts(p.digest) for p in self._all(source).parts) else None
+        return source if not facts or all(self._known.has_facts(p.digest) for p in self.parts(source)) else None
 
     def _found(self, key: str) -> tuple[Plan | None, str | None]:
         """Return a plan that is there, None if it is not one, and the etag of what is there."""
@@ -126,7 +128,7 @@ class _Planner:
             manifests = [self._mirror.fetch(f"{prefix}/{name}") for name in _MANIFESTS]
         except NoSuchObject:
             return False
-        parts = [part.digest for part in self._to_cut(plan.source).parts]
+        parts = [part.digest for part in self._to_cut(plan.source)]
         return (
             all(self._known.has_tiles(part) for part in parts if part not in plan.cut)
             and all(self._known.has_features(part) for part in parts if part not in plan.describe)
@@ -134,10 +136,10 @@ class _Planner:
         )
 
     def _new_plan(self, source: Source, champion: Source | None, previous: Source | None) -> Plan:
-        to_cut = [part.digest for part in self._to_cut(source).parts]
+        to_cut = [part.digest for part in self._to_cut(source)]
         return Plan(
             source=source,
-            inspect=tuple(p.digest for p in self._all(source).parts if not self._known.has_facts(p.digest)),
+            inspect=tuple(p.digest for p in self.parts(source) if not self._known.has_facts(p.digest)),
             cut=tuple(part for part in to_cut if not self._known.has_tiles(part)),
             describe=tuple(part for part in to_cut if not self._known.has_features(part)),
             features=self._features,
@@ -146,39 +148,34 @@ class _Planner:
         )
 
     def _write_manifests(self, prefix: str, plan: Plan) -> None:
-        every, to_cut = self._all(plan.source), self._to_cut(plan.source)
+        every, to_cut = self.parts(plan.source), self._to_cut(plan.source)
         tables = self._tables(plan.source)
-        old = [part.digest for part in to_cut.parts if part.digest not in plan.cut]
+        old = [part.digest for part in to_cut if part.digest not in plan.cut]
         index = [*tables, *map(self._known.index, old)]
         # Of tiles that are there IndexTiles reads those alone that other weights than tonight's have described.
         index += [shard for part in old if part in plan.describe for shard in self._known.shards(part) or ()]
         # A manifest may not be empty: a job that has nothing to cut gets a table that it does not read.
         idle = [] if plan.cut else [f"{DATASETS}/{plan.source.snapshot}/{MANIFEST}"]
-        wanted: dict[str, tuple[list[str], Ledger, Collection[str]]] = {
-            VALIDATE_OBJECTS: (self._to_validate(plan, every.parts), every, plan.inspect),
-            CUT_OBJECTS: (idle, to_cut, plan.cut),
-            INDEX_OBJECTS: (index, to_cut, ()),
+        wanted = {
+            VALIDATE_OBJECTS: [*self._to_validate(plan, every), *self._images(plan.source, every, plan.inspect)],
+            CUT_OBJECTS: [*idle, *self._images(plan.source, to_cut, plan.cut)],
+            INDEX_OBJECTS: index,
         }
-        for name, (keys, ledger, parts) in wanted.items():
-            images = self._images(plan.source, ledger, parts)
-            write_manifest(self._staged / name, self._data.uri(), heapq.merge(sorted(keys), images))
+        for name, keys in wanted.items():
+            write_manifest(self._staged / name, self._data.uri(), keys)
             self._data.upload(self._staged / name, f"{prefix}/{name}")
 
-    def _images(self, source: Source, ledger: Ledger, digests: Collection[str]) -> Iterator[str]:
-        """Return the keys of the images of some parts, sorted."""
+    def _images(self, source: Source, parts: Sequence[Part], digests: Collection[str]) -> Iterator[str]:
+        """Yield the keys of the images of those parts that have one of the digests."""
+        for part in parts:
+            if part.digest in digests:
+                yield from (source.file_key(part.batch, path) for path, _ in part.files)
 
-        def keys(part: PartRef) -> Iterator[str]:
-            return (source.file_key(part.batch.name, path) for path in self._parts.paths(part, ledger, source))
-
-        parts = [part for part in ledger.parts if part.digest in digests]
-        # No batch's folder begins with another's: their images do not mix.
-        return chain.from_iterable(map(keys, sorted(parts, key=lambda p: source.file_key(p.batch.name, ""))))
-
-    def _to_validate(self, plan: Plan, parts: Sequence[PartRef]) -> list[str]:
+    def _to_validate(self, plan: Plan, parts: Sequence[Part]) -> list[str]:
         """Return the keys that validation needs besides the images to look at."""
         known = [part.digest for part in parts if part.digest not in plan.inspect]
         if plan.champion:
-            known += [p.digest for p in self._all(plan.champion).parts if p.digest not in plan.inspect]
+            known += [p.digest for p in self.parts(plan.champion) if p.digest not in plan.inspect]
         keys = [key for part in known for key in self._known.facts(part)]
         for source in (plan.source, plan.champion, plan.previous):
             if source:
@@ -191,14 +188,44 @@ class _Planner:
         listings = (source.listing_key(batch) for batch in self._batches(source))
         return [f"{snapshot}/{MANIFEST}", f"{snapshot}/{PLACE}", *listings]
 
-    def _all(self, source: Source) -> Ledger:
-        return self._parts.ledger(source, self._batches(source))
+    def parts(self, source: Source) -> list[Part]:
+        return self._parts.of(source, self._batches(source))
 
-    def _to_cut(self, source: Source) -> Ledger:
-        return self._parts.ledger(source, self._batches(source), to_cut=True)
+    def _to_cut(self, source: Source) -> list[Part]:
+        return self._parts.of(source, self._batches(source), to_cut=True)
 
     def _batches(self, source: Source) -> list[Batch]:
         if source.snapshot not in self._batches_of:
             self._mirror.fetch(f"{DATASETS}/{source.snapshot}/{MANIFEST}")
             self._batches_of[source.snapshot] = source.batches(self._mirror.folder)
         return self._batches_of[source.snapshot]
+
+
+def write_manifest(path: Path, prefix: str, keys: Iterable[str]) -> None:
+    """Write a ManifestFile of keys below `prefix`, a URI that ends in a slash: sorted, each key once."""
+    write_text(path, json.dumps([{"prefix": prefix}, *sorted(set(keys))], ensure_ascii=False, indent=0))
+
+
+def read_manifest(path: Path) -> list[str]:
+    """Return the keys of a ManifestFile that `write_manifest` wrote."""
+    _, *keys = json.loads(path.read_text(encoding="utf-8"))
+    return [str(key) for key in keys]
+
+
+def all_exist(objects: ObjectStore, keys: Iterable[str]) -> bool:
+    """Tell whether there is an object for each of some sorted keys: a batch is listed, a single key is asked for."""
+    return all(_exist_below(objects, folder, several) for folder, several in groupby(keys, key=_folder))
+
+
+def _exist_below(objects: ObjectStore, folder: str, keys: Iterator[str]) -> bool:
+    first, second = next(keys), next(keys, None)
+    if second is None:
+        return objects.info(first) is not None
+    listed = (info.key for info in objects.list(folder.lstrip("/")))
+    # Both are in order: what is passed over in the listing is none of the later keys.
+    return all(key in listed for key in chain((first, second), keys))
+
+
+def _folder(key: str) -> str:
+    """Return the beginning of a key that names a batch, a part or a kind of tables: `labelled/<batch>/`."""
+    return "/".join(key.split("/")[:-1][:_DEPTH]) + "/"

@@ -1,6 +1,5 @@
 """The seed of the artefacts: what a start takes by default, and the weights that people bring."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +19,7 @@ SAMPLE_WEIGHTS = Path(__file__).with_name(f"sample{WEIGHTS_SUFFIX}")
 def seed(artifacts: ObjectStore) -> list[str]:
     """Write no champion, no looks and the sample's backbone, and return the keys of what was not there yet."""
     wanted = {
-        f"{CHAMPIONS}/{NONE}/{NO_CHAMPION}": _line({"champion": None}),
+        f"{CHAMPIONS}/{NONE}/{NO_CHAMPION}": b'{"champion": null}\n',
         f"{LEDGERS}/{NONE}/{LEDGER_FILE}": ledger_of([]),
         f"weights/sample/{SAMPLE_WEIGHTS.name}": SAMPLE_WEIGHTS.read_bytes(),
     }
@@ -61,7 +60,3 @@ def weights_sha256(artifacts: ObjectStore, uri: str) -> str:
     raise UserError(
         f"pretrained weights at {uri}: {', '.join(found) or 'nothing'} is there, and one *{WEIGHTS_SUFFIX} is wanted"
     )
-
-
-def _line(document: object) -> bytes:
-    return (json.dumps(document) + "\n").encode()

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from pipelines.data.add import storing
-from pipelines.data.publish import put_listing
+from pipelines.data.add import put_listing, storing
 from pipelines.data.snapshots import Snapshot, current_dataset, publish_snapshot
-from pipelines.data.source_files import take_in
+from pipelines.data.source import take_in
 from pipelines.data.withdrawals import erased_images
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore

@@ -12,12 +12,10 @@ from typing import Any
 from pipelines.data.snapshots import Snapshot
 from pipelines.definition.parameters import check_parameters, warm_start_names
 from pipelines.definition.settings import CHECKPOINTS
-from pipelines.planning.baselines import champion_source, previous_source
-from pipelines.planning.champion_and_ledger import champion_uri, ledger_uri
+from pipelines.planning.baselines import champion_source, champion_uri, ledger_uri, previous_source, warm_start_parents
 from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.planning.planner import OF_VALIDATION, plan_run
 from pipelines.planning.seed import seed, weights_sha256
-from pipelines.planning.warm_start import warm_start_parents
 from pipelines.registry.protocol import ModelRegistry
 from pipelines.storage.protocol import ObjectStore
 from steps.core.common.errors import UserError

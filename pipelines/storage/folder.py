@@ -12,8 +12,7 @@ from pathlib import Path
 
 from pipelines.executor.files import PART, READ_ONLY, link_or_copy
 from pipelines.locks import exclusive
-from pipelines.storage.keys import checked_key, checked_prefix
-from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectInfo
+from pipelines.storage.protocol import Copy, LostRace, NoSuchObject, ObjectInfo, checked_key, checked_prefix
 from steps.core.common.errors import UserError
 from steps.core.common.files import naming, replacing, sha256_file
 
@@ -91,8 +90,8 @@ class FolderObjects:
 
     def copy(self, source: str, key: str, *, source_etag: str | None = None) -> None:
         origin, _ = self._path(source), self._path(key)
-        with self._found(source):
-            _check_regular(origin)
+        if self.info(source) is None:
+            raise NoSuchObject(f"there is no object {self.uri(source)}")
         with self._staged(key) as beside:
             # Linked first and looked at then: that file is what becomes the copy, whoever replaces the source.
             with self._found(source):
@@ -148,6 +147,35 @@ class FolderObjects:
             raise NoSuchObject(f"there is no object {self.uri(key)}") from None
 
 
+class FolderCopies:
+    """The regular files below a folder on this machine; links are not followed. `name` is for people."""
+
+    def __init__(self, folder: Path, name: str = "") -> None:
+        self._folder, self.name = folder, name or folder.name
+
+    def all(self) -> Iterator[Copy]:
+        for path in self._folder.rglob("*"):
+            with suppress(FileNotFoundError):
+                if stat.S_ISREG((found := path.lstat()).st_mode):
+                    yield Copy(path.relative_to(self._folder).as_posix(), found.st_size)
+
+    def read(self, copy: Copy) -> bytes:
+        return (self._folder / copy.key).read_bytes()
+
+    def sha256(self, copy: Copy) -> str:
+        return sha256_file(self._folder / copy.key)
+
+    def remove(self, copy: Copy) -> None:
+        (self._folder / copy.key).unlink(missing_ok=True)
+
+    def rewrite(self, copy: Copy, data: bytes) -> None:
+        path = self._folder / copy.key
+        mode = path.stat().st_mode
+        with replacing(path) as beside:
+            beside.write_bytes(data)
+            beside.chmod(mode)
+
+
 def _etag(status: os.stat_result) -> str:
     return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
 
@@ -168,12 +196,6 @@ def _info(key: str, path: Path) -> ObjectInfo | None:
     if not stat.S_ISREG(status.st_mode):
         return None
     return ObjectInfo(key, status.st_size, _etag(status), datetime.fromtimestamp(status.st_mtime, UTC))
-
-
-def _check_regular(path: Path) -> None:
-    """Raise as opening the file would if it is none."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise IsADirectoryError(path)
 
 
 def _names(folder: Path) -> list[str]:

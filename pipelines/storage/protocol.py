@@ -1,16 +1,19 @@
-"""What the night, the registry and the release need of S3, and a folder on one machine can give as well.
+"""The objects of a bucket, as S3 gives them and a folder on one machine can give as well.
 
 A key is a relative path with forward slashes. An object is replaced whole or not at all, and a write can be made
 conditional: that one writer among many wins is all the locking that tilegate needs in AWS.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from steps.core.common.errors import UserError
+from steps.core.dataset.paths import is_text
+
+MAX_KEY_BYTES = 1_024
 
 
 class NoSuchObject(LookupError):  # noqa: N818
@@ -76,3 +79,52 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One copy of an object. `version` is S3's, "" in a folder; the latest one of a key is what a reader gets."""
+
+    key: str
+    size: int
+    version: str = ""
+    is_latest: bool = True
+
+
+class Copies(Protocol):
+    """Every copy of every object in one place, earlier versions and half-written ones too, to be removed for good."""
+
+    name: str
+
+    def all(self) -> Iterator[Copy]:
+        """Yield every copy, lazily."""
+
+    def read(self, copy: Copy) -> bytes:
+        """Return a copy's bytes, which have to fit into memory."""
+
+    def sha256(self, copy: Copy) -> str: ...
+
+    def remove(self, copy: Copy) -> None:
+        """Remove a copy so that nothing of it is left; nothing happens if it is gone."""
+
+    def rewrite(self, copy: Copy, data: bytes) -> None:
+        """Put other bytes in its place; an earlier version is only removed."""
+
+
+def checked_key(key: str) -> str:
+    """Return a key if it can name an object; raises UserError if it is absolute, or could lead anywhere else."""
+    return _checked(key, key.split("/"))
+
+
+def checked_prefix(prefix: str) -> str:
+    """Return what keys may begin with, a whole key or not; raises UserError for what no key begins with."""
+    *segments, last = prefix.split("/")
+    return _checked(prefix, [*segments, *([last] if last else [])])
+
+
+def _checked(key: str, segments: Sequence[str]) -> str:
+    if not is_text(key) or len(key.encode()) > MAX_KEY_BYTES:
+        raise UserError(f"{key[:80]!r} is no key: a text of at most {MAX_KEY_BYTES:,} bytes without NUL is wanted")
+    if any(segment in {"", ".", ".."} for segment in segments):
+        raise UserError(f"{key!r} is no key: a relative path without empty segments, . and .. is wanted")
+    return key

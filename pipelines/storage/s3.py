@@ -2,24 +2,62 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines.storage.errors import s3_errors
-from pipelines.storage.keys import checked_key, checked_prefix
-from pipelines.storage.protocol import NoSuchObject, ObjectInfo
+from pipelines.storage.protocol import (
+    AccessDeniedError,
+    Copy,
+    LostRace,
+    NoSuchObject,
+    ObjectInfo,
+    checked_key,
+    checked_prefix,
+)
+from steps.core.common.errors import UserError
 from steps.core.common.files import replacing, sha256_file
 
 _CHUNK = 1 << 20
+_MISSING = ("404", "NoSuchKey", "NoSuchVersion", "NotFound")
+_LOST = ("412", "409", "PreconditionFailed", "ConditionalRequestConflict")
+_DENIED = ("403", "AccessDenied", "Forbidden")
 
 
-class S3Objects:
-    """The bucket called `bucket`; `client` is boto3's of S3. Permissions that are missing raise UserError."""
+class _Bucket:
+    """The bucket called `bucket`; `client` is boto3's of S3."""
 
     def __init__(self, client: Any, bucket: str) -> None:
         self._client, self._bucket = client, bucket
+
+    @contextmanager
+    def _errors(self, action: str, key: str = "", source: str = "", *, conditional: bool = False) -> Iterator[None]:
+        """Raise this package's errors; `action` is what a role needs for it, `source` is what a copy reads."""
+        bucket = self._bucket
+        try:
+            yield
+        except self._client.exceptions.ClientError as error:
+            told = error.response["Error"]
+            code = str(told.get("Code", ""))
+            place = f"s3://{bucket}/{source or key}"
+            if conditional and code in (_LOST if source else (*_LOST, *_MISSING)):
+                raise LostRace(f"{place} is no longer what the write was meant for") from None
+            if code in _MISSING:
+                raise NoSuchObject(f"there is no object {place}") from None
+            if code == "NoSuchBucket":
+                raise UserError(f"there is no bucket {bucket}: deploy the environment first") from None
+            if code in _DENIED:
+                arn = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
+                raise AccessDeniedError(
+                    f"access denied: {action} on {arn} is wanted ({told.get('Message', code)}); let the role have it, "
+                    "and the use of the bucket's key"
+                ) from None
+            raise
+
+
+class S3Objects(_Bucket):
+    """The objects of a bucket. Permissions that are missing raise UserError."""
 
     def uri(self, key: str = "") -> str:
         return f"s3://{self._bucket}/{key}"
@@ -110,10 +148,41 @@ class S3Objects:
 
     def _pages(self, prefix: str, **options: Any) -> Iterator[Any]:
         pages = self._client.get_paginator("list_objects_v2")
-        with self._errors("s3:ListBucket", ""):
+        with self._errors("s3:ListBucket"):
             yield from pages.paginate(Bucket=self._bucket, Prefix=prefix, **options)
 
-    def _errors(
-        self, action: str, key: str, source: str = "", *, conditional: bool = False
-    ) -> AbstractContextManager[None]:
-        return s3_errors(self._client, self._bucket, action, key, source, conditional=conditional)
+
+class S3Copies(_Bucket):
+    """All versions of the objects of a bucket below some prefixes."""
+
+    def __init__(self, client: Any, bucket: str, prefixes: Sequence[str]) -> None:
+        super().__init__(client, bucket)
+        self.name, self._prefixes = bucket, prefixes
+
+    def all(self) -> Iterator[Copy]:
+        pages = self._client.get_paginator("list_object_versions")
+        for prefix in self._prefixes:
+            with self._errors("s3:ListBucketVersions"):
+                for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+                    for found in page.get("Versions", ()):
+                        yield Copy(found["Key"], int(found["Size"]), str(found["VersionId"]), bool(found["IsLatest"]))
+
+    def read(self, copy: Copy) -> bytes:
+        with self._errors("s3:GetObjectVersion", copy.key):
+            return bytes(self._client.get_object(**self._named(copy))["Body"].read())
+
+    def sha256(self, copy: Copy) -> str:
+        return hashlib.sha256(self.read(copy)).hexdigest()
+
+    def remove(self, copy: Copy) -> None:
+        with self._errors("s3:DeleteObjectVersion", copy.key):
+            self._client.delete_object(**self._named(copy))
+
+    def rewrite(self, copy: Copy, data: bytes) -> None:
+        if copy.is_latest:
+            with self._errors("s3:PutObject", copy.key):
+                self._client.put_object(Bucket=self.name, Key=copy.key, Body=data, ChecksumAlgorithm="SHA256")
+        self.remove(copy)
+
+    def _named(self, copy: Copy) -> dict[str, str]:
+        return {"Bucket": self.name, "Key": copy.key, "VersionId": copy.version}

@@ -25,7 +25,7 @@ from pipelines.executor.progress import ConsoleProgress
 from pipelines.executor.results import ExecutionResult
 from pipelines.executor.store import LocalStore
 from pipelines.runs.local_images import LocalImages
-from pipelines.storage.mirror import Mirror
+from pipelines.storage.bulk import Mirror
 from pipelines.storage.s3 import S3Objects
 from tests.aws.delivery import emit
 from tests.aws.jobs import refusals

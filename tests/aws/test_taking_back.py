@@ -5,7 +5,7 @@ import hashlib
 import pandas as pd
 import pytest
 
-from pipelines.storage.copies import S3Copies
+from pipelines.storage.s3 import S3Copies
 from tests.aws.test_permissions import denied
 
 pytestmark = pytest.mark.aws

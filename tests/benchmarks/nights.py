@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.inbox import take_in_inbox
-from pipelines.data.new_images import Parts
+from pipelines.data.parts import Parts
 from pipelines.data.snapshots import current_dataset
 from pipelines.planning.planner import plan_run
+from pipelines.storage.bulk import Mirror
 from pipelines.storage.folder import FolderObjects
-from pipelines.storage.mirror import Mirror
 from pipelines.storage.protocol import ObjectInfo
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import FACTS, FACTS_FILE, FEATURES, INSPECTOR, THUMBNAILS_FILE, TILES, Plan
@@ -111,20 +111,19 @@ def know(folder: Path) -> None:
     uri = plan_run(source, snapshot, spec, code="benchmark", features=KEY)
     plan = Plan.read(folder / uri.removeprefix(source.uri()))
     with tempfile.TemporaryDirectory() as scratch:
-        parts = Parts(source, Mirror(source, Path(scratch)))
-        ledger = parts.ledger(snapshot, snapshot.batches(folder))
-        for part in ledger.parts:
+        parts = Parts(Mirror(source, Path(scratch)))
+        for part in parts.of(snapshot, snapshot.batches(folder)):
             if part.digest not in plan.cut:
                 continue
             for name in (FACTS_FILE, THUMBNAILS_FILE):
                 source.put(f"{FACTS}/{INSPECTOR}/{part.digest}/{name}", b"")
             key = part_key(spec, part.digest)
-            shards = [f"{key}/tiles-{number:016x}.tfrecord" for number in range(-(-part.images // 512))]
+            shards = [f"{key}/tiles-{number:016x}.tfrecord" for number in range(-(-len(part.files) // 512))]
             for shard in shards:
                 source.put(f"{TILES}/{shard}", b"")
                 source.put(f"{FEATURES}/{KEY}/{features_file(shard)}", b"")
             index = pd.DataFrame(
-                {"id": np.arange(2 * part.images) // 2, "shard": np.repeat(shards, 1024)[: 2 * part.images]}
+                {"id": np.arange(2 * len(part.files)) // 2, "shard": np.repeat(shards, 1024)[: 2 * len(part.files)]}
             )
             index["id"] = index["id"].map(lambda n: hashlib.sha256(n.to_bytes(8)).hexdigest())
             index.to_parquet(folder / TILES / key / TILES_FILE, index=False)

@@ -28,9 +28,7 @@ from click.testing import CliRunner
 from pipelines.cli import cli
 from pipelines.data import reviews
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.garbage import DAY_SECONDS, orphans, remove
-from pipelines.data.leftovers import leftovers
-from pipelines.data.usage import part_is_used, shards_of_runs
+from pipelines.data.garbage import DAY_SECONDS, leftovers, orphans, part_is_used, remove, shards_of_runs
 from pipelines.data.withdrawals import erased_images, withdrawn_batches
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore

@@ -16,7 +16,7 @@ from pipelines.environment import LOCAL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipelines.data.source import Added
+    from pipelines.data.add import Added
 
 _KINDS = ("labels", "review", "reference")
 _REASONS_SHOWN = 5

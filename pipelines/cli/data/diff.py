@@ -1,19 +1,18 @@
 """`tilegate data diff`: what changed between two states of the labelled data."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.data.options import labels_options, reading_of
+from pipelines.cli.data.options import labels_options, open_catalogue, reading_of
 from pipelines.cli.home import home_option
 from pipelines.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Mapping
 
-    from pipelines.data.diff import Difference
     from steps.core.dataset.classes import Classes
 
 _SHOWN = 20
@@ -32,39 +31,39 @@ def diff(first: str, second: str, classes: str, label_attribute: str, home: Path
     or `now` (what a run would use).
     """
     from pipelines.data.diff import States, difference
-    from pipelines.data.diff import as_json as document_of
-    from pipelines.definition.settings import Settings
-    from pipelines.executor.store import LocalStore
 
     parsed, attribute = reading_of(home, classes, label_attribute)
-    states = States(home, LocalStore(home / "store"), Settings(), parsed, attribute)
-    a, b = states.find(first), states.find(second)
-    found = difference(a, b)
+    states = States(home, open_catalogue(home), parsed, attribute)
+    found = difference(states.find(first), states.find(second))
     if as_json:
-        print_json(document_of(a, b, found))
-        return
-    for name, state in (("A", a), ("B", b)):
-        click.echo(f"{name:<12} {state.snapshot[:12]}, {len(state.labels):,} screenshots, {state.basis}")
-    _tell(found, parsed)
+        print_json(found)
+    else:
+        _tell(found, parsed)
 
 
-def _tell(found: "Difference", classes: "Classes") -> None:
+def _tell(found: "Mapping[str, Any]", classes: "Classes") -> None:
     from collections import Counter
 
     from steps.core.common.text import printable
 
     names = (classes.negative, classes.positive)
-    click.echo(f"{'Batches':<12} +{len(found.batches_added):,} -{len(found.batches_removed):,}")
-    _list([f"+ {name}" for name in found.batches_added] + [f"- {name}" for name in found.batches_removed])
-    click.echo(f"{'Screenshots':<12} +{_per_class(found.added, names)}")
-    click.echo(f"{'':<12} -{_per_class(found.removed, names)}")
-    click.echo(f"{'Relabelled':<12} {len(found.relabelled):,}")
-    _list([f"{screenshot[:12]}  {names[before]} -> {names[after]}" for screenshot, before, after in found.relabelled])
-    groups = ", ".join(printable(name, 40) for name in found.groups_added[:3])
-    more = f" ({groups}{', ...' if len(found.groups_added) > 3 else ''})" if groups else ""  # noqa: PLR2004
-    click.echo(f"{'Groups':<12} +{len(found.groups_added):,}{more}")
-    click.echo(f"{'Quarantined':<12} +{len(found.newly_refused):,}")
-    reasons = Counter(reason for _, _, reason in found.newly_refused)
+    for name in "ab":
+        state = found[name]
+        click.echo(
+            f"{name.upper():<12} {state['snapshot'][:12]}, {state['screenshots']:,} screenshots, {state['basis']}"
+        )
+    batches, screenshots, groups = found["batches"], found["screenshots"], found["groups"]["added"]
+    click.echo(f"{'Batches':<12} +{len(batches['added']):,} -{len(batches['removed']):,}")
+    _list([f"+ {name}" for name in batches["added"]] + [f"- {name}" for name in batches["removed"]])
+    click.echo(f"{'Screenshots':<12} +{_per_class(screenshots['added'], names)}")
+    click.echo(f"{'':<12} -{_per_class(screenshots['removed'], names)}")
+    click.echo(f"{'Relabelled':<12} {len(found['relabelled']):,}")
+    _list([f"{row['sha256'][:12]}  {names[row['a']]} -> {names[row['b']]}" for row in found["relabelled"]])
+    shown = ", ".join(printable(name, 40) for name in groups[:3])
+    more = f" ({shown}{', ...' if len(groups) > 3 else ''})" if groups else ""  # noqa: PLR2004
+    click.echo(f"{'Groups':<12} +{len(groups):,}{more}")
+    click.echo(f"{'Quarantined':<12} +{len(found['quarantined']):,}")
+    reasons = Counter(row["reason"] for row in found["quarantined"])
     _list([f"{count:,} {reason}" for reason, count in reasons.most_common()])
 
 
@@ -75,6 +74,6 @@ def _list(lines: list[str]) -> None:
         click.echo(f"{'':<12} and {len(lines) - _SHOWN:,} more; --json tells all")
 
 
-def _per_class(labels: "pd.Series[int]", names: tuple[str, str]) -> str:
-    counts = ", ".join(f"{int((labels == label).sum()):,} {name}" for label, name in enumerate(names))
+def _per_class(labels: "Mapping[str, int]", names: tuple[str, str]) -> str:
+    counts = ", ".join(f"{sum(each == label for each in labels.values()):,} {name}" for label, name in enumerate(names))
     return f"{len(labels):,} ({counts})"

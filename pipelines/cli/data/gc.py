@@ -19,9 +19,7 @@ def gc(home: Path, *, delete: bool, young: bool, as_json: bool) -> None:
     """List what nothing refers to: half-added batches, facts and tiles of no data, and what killed commands left."""
     import time
 
-    from pipelines.data.garbage import DAY_SECONDS, orphans, remove
-    from pipelines.data.leftovers import leftovers
-    from pipelines.data.usage import part_is_used, shards_of_runs
+    from pipelines.data.garbage import DAY_SECONDS, leftovers, orphans, part_is_used, remove, shards_of_runs
     from steps.core.common.text import printable
 
     catalogue = open_catalogue(home)

@@ -49,8 +49,8 @@ def reading_of(home: Path, classes: str, label_attribute: str) -> "tuple[Classes
     check_readings(batches, Classes.parse(classes), attribute)
     names = common_classes(batches, Classes.parse(classes))
     if not names.given:
-        names = Classes.parse(as_last_run(home, catalogue.store, "Classes"))
-    return names, attribute or attribute_of(as_last_run(home, catalogue.store, "LabelAttribute"))
+        names = Classes.parse(as_last_run(home, "Classes"))
+    return names, attribute or attribute_of(as_last_run(home, "LabelAttribute"))
 
 
 def open_catalogue(home: Path) -> "Catalogue":

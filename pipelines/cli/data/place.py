@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from pipelines.registry.opening import OpenedRegistry
     from pipelines.runs.executions import Executions
-    from pipelines.storage.copies import Copies
-    from pipelines.storage.protocol import ObjectStore
+    from pipelines.storage.protocol import Copies, ObjectStore
 
 _LEASE = timedelta(minutes=15)
 
@@ -45,7 +44,7 @@ def opened_place(environment: str, region: str | None, home: Path, doing: str) -
         from pipelines.definition.settings import Settings
         from pipelines.registry.opening import open_registry
         from pipelines.runs.local_executions import LocalExecutions
-        from pipelines.storage.copies import FolderCopies
+        from pipelines.storage.folder import FolderCopies
 
         catalogue = open_catalogue(home)
         yield DataPlace(
@@ -62,8 +61,7 @@ def opened_place(environment: str, region: str | None, home: Path, doing: str) -
     from pipelines.nightly.lease import leased
     from pipelines.registry.opening import registry_of
     from pipelines.runs.sagemaker_executions import SageMakerExecutions
-    from pipelines.storage.copies import S3Copies
-    from pipelines.storage.s3 import S3Objects
+    from pipelines.storage.s3 import S3Copies, S3Objects
 
     deployment = open_environment(environment, region)
     named = deployment.environment

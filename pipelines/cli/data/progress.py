@@ -9,7 +9,7 @@ _WIDTH = 30
 
 
 class FileProgress:
-    """A `pipelines.data.source_files.Progress` that writes to `stream`; nothing, if it all takes but a moment.
+    """A `pipelines.data.source.Progress` that writes to `stream`; nothing, if it all takes but a moment.
 
     A total of 0 is one that nobody knows.
     """

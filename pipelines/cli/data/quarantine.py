@@ -30,13 +30,11 @@ def quarantine(  # noqa: PLR0917 (Click passes them by name)
     run: str | None, reason: str | None, limit: int, html: Path | None, csv: Path | None, home: Path, *, as_json: bool
 ) -> None:
     """List the rows that a run could not use, with the reason and what to type to mend each kind."""
-    from pipelines.data.quarantine_csv import write_csv
+    from pipelines.data.quarantine import write_csv
     from pipelines.data.validated_runs import find_stopped, find_validated, stopped_since
-    from pipelines.executor.store import LocalStore
     from steps.core.dataset.tables import read_quarantine
 
-    store = LocalStore(home / "store")
-    found = find_stopped(home, store, run) or find_validated(home, store, run)
+    found = find_stopped(home, run) or find_validated(home, run)
     rows = _chosen(read_quarantine(found.tables), reason)
     if as_json:
         names = ["batch", "row", "reason", "sha256", "source_ref", "detail"]
@@ -93,8 +91,7 @@ def _chosen(rows: "pd.DataFrame", reason: str | None) -> "pd.DataFrame":
 
 
 def _write_page(path: Path, found: "ValidatedRun", rows: "pd.DataFrame", home: Path) -> None:
-    from pipelines.data.quarantine_page import shown_rows, write_quarantine_page
-    from pipelines.data.quarantine_pictures import Pictures
+    from pipelines.data.quarantine import Pictures, shown_rows, write_quarantine_page
     from pipelines.definition.settings import Settings
     from pipelines.executor.store import LocalStore
     from steps.core.dataset.classes import Classes

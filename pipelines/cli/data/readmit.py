@@ -40,8 +40,7 @@ def readmit(  # noqa: PLR0917 (Click passes them by name)
 
     `tilegate data quarantine` lists them, and tells what each kind needs.
     """
-    from pipelines.data.readmit import Mender, place_of
-    from pipelines.data.reviews import add_review
+    from pipelines.data.reviews import Mender, add_review, place_of
 
     if file and len(set(places)) > 1:
         raise click.UsageError("--file is the file of one row: readmit the others by themselves")
@@ -53,11 +52,11 @@ def readmit(  # noqa: PLR0917 (Click passes them by name)
         mender.mend(_refused(home, catalogue, place_of(place), parsed, attribute), label=number, file=file)
         for place in dict.fromkeys(places)
     ]
-    added = add_review(catalogue, [each.entry for each in mended], by=by, note=reason, classes=parsed, source="readmit")
+    added = add_review(catalogue, mended, by=by, note=reason, classes=parsed, source="readmit")
     for each in mended:
         names = f", without {', '.join(each.left_out)}" if each.left_out else ""
-        label_name = (parsed.negative, parsed.positive)[each.entry.values["label"]]
-        click.echo(f"{each.entry.values['replaces']}  {label_name}, {each.entry.path[:12]}{names}")
+        label_name = (parsed.negative, parsed.positive)[each.columns["label"]]
+        click.echo(f"{each.columns['replaces']}  {label_name}, {each.path[:12]}{names}")
     already = " holds exactly this already: nothing was added" if added.already else ""
     click.echo(f"Batch         {added.batch.name}{already}")
     click.echo("Next          `tilegate data validate` shows what comes of it")
@@ -73,8 +72,8 @@ def _refused(
 
     batch, row = place
     bucket = catalogue.store.path(catalogue.uri())
-    stopped = find_stopped(home, catalogue.store)
-    for found in (*([stopped] if stopped else []), *validated_runs(home, catalogue.store)):
+    stopped = find_stopped(home)
+    for found in (*([stopped] if stopped else []), *validated_runs(home)):
         if batch not in {known.name for known in found.source.batches(bucket)}:
             continue
         if found.is_ad_hoc:

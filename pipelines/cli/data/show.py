@@ -49,10 +49,9 @@ def show(what: str, html: Path | None, classes: str, label_attribute: str, home:
 
 
 def _resolve(catalogue: "Catalogue", what: str) -> str:
-    from pipelines.data.lookup import matching_screenshots
     from steps.core.common.errors import UserError
 
-    found = matching_screenshots(catalogue, what) if _PREFIX.fullmatch(what) else []
+    found = catalogue.screenshots(what) if _PREFIX.fullmatch(what) else []
     if not found:
         raise UserError(
             f"{what!r} is neither a batch nor the beginning (4 digits at least) of the sha256 of a screenshot here; "
@@ -120,13 +119,12 @@ def _show_screenshot(
     *,
     as_json: bool,
 ) -> None:
-    from pipelines.data.lookup import sightings
     from steps.core.common.errors import UserError
     from steps.core.common.text import printable
     from steps.core.tiles.decode import ImageRefusedError, read_image
     from steps.core.tiles.tiling import plan_tiles
 
-    seen = list(sightings(catalogue, screenshot, classes, attribute))
+    seen = list(catalogue.sightings(screenshot, classes, attribute))
     files = [catalogue.folder(s.batch) / s.path for s in seen if s.path is not None]
     tiles: Sequence[Tile] = ()
     try:

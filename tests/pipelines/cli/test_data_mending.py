@@ -17,7 +17,6 @@ from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
 from pipelines.executor.executor import Executor
 from pipelines.executor.runs import load_runs
-from pipelines.executor.store import LocalStore
 from pipelines.runs.local_images import LocalImages
 from pipelines.runs.local_start import LocalStart, RunRequest
 from steps.core.common.errors import UserError
@@ -103,7 +102,7 @@ def batch(validated):
 
 def latest(home):
     """The tables of the last run that validated."""
-    folder = find_validated(home, LocalStore(home / "store")).tables
+    folder = find_validated(home).tables
     return read_dataset(folder).set_index("id"), read_quarantine(folder)
 
 
@@ -273,7 +272,7 @@ def test_a_decision_settles_a_contradiction_and_a_waiver_keeps_both_pictures(hom
     assert accepted["slice:app"][mended].tolist() == ["app-93", "app-94", "app-90"]
     replaced = quarantined[quarantined["reason"] == "replaced"]
     assert set(replaced["row"]) == {ROW["label"], ROW["schema"], ROW["image"]}
-    with pytest.raises(UserError, match="a later batch replaces it already"):
+    with pytest.raises(UserError, match="a later batch replaces the row"):
         data("readmit", f"{batch}:{ROW['label']}", "--label", "1", "--by", "A", "--reason", "x", "--home", home)
 
 
@@ -337,9 +336,9 @@ def test_the_names_of_the_classes_are_those_of_the_last_run_on_the_catalogue(hom
         ("missing-file", (), "no such readable file.*give --file"),
         ("formula", ("--label", "1"), "in a column `replaces`, and `tilegate data add --kind review`"),
         ("manifest-line", ("--label", "1"), "in a column `replaces`, and `tilegate data add --kind review`"),
-        ("label-conflict", (), "`tilegate data decide` on the screenshot"),
-        ("near-conflict", (), "`tilegate data decide` on the screenshot"),
-        ("duplicate", (), "nothing is lost"),
+        ("label-conflict", (), r"Decide on the label\. tilegate data decide [0-9a-f]{12} "),
+        ("near-conflict", (), r"--waive near-conflict .* tilegate data decide [0-9a-f]{12} "),
+        ("duplicate", (), "Nothing is lost"),
     ],
 )
 def test_what_is_not_mended_that_way_is_refused_with_what_would(validated, reason, words, says):

@@ -8,10 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.garbage import DAY_SECONDS, orphans, remove
-from pipelines.data.leftovers import leftovers
-from pipelines.data.lookup import matching_screenshots, sightings
-from pipelines.data.source_files import take_in
+from pipelines.data.garbage import DAY_SECONDS, leftovers, orphans, remove
+from pipelines.data.source import take_in
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from steps.core.common.errors import UserError
@@ -405,8 +403,8 @@ def test_a_screenshot_is_found_by_its_beginning_and_with_every_row_that_labels_i
     (tmp_path / "three" / "x.png").write_bytes(b"a.png")
     third = catalogue.add(tmp_path / "three", classes=CLASSES, kind=REFERENCE).batch
     fourth = catalogue.add(review(tmp_path / "four", f"{checksum},1,,Ada,"), classes=CLASSES, kind=REVIEW).batch
-    assert matching_screenshots(catalogue, checksum[:8].upper()) == [checksum]
-    found = [(s.batch, s.path, s.rows["label"].tolist()) for s in sightings(catalogue, checksum, CLASSES)]
+    assert catalogue.screenshots(checksum[:8].upper()) == [checksum]
+    found = [(s.batch, s.path, s.rows["label"].tolist()) for s in catalogue.sightings(checksum, CLASSES)]
     assert found == [(first, "a.png", [0]), (third, "x.png", []), (fourth, None, [1])]
 
 

@@ -16,12 +16,13 @@ from PIL import Image
 from pipelines.data.erasure import DATA_PREFIXES, erase
 from pipelines.data.garbage import orphans
 from pipelines.data.page import write_screenshot_page
-from pipelines.data.quarantine_page import write_quarantine_page
+from pipelines.data.quarantine import write_quarantine_page
 from pipelines.data.snapshots import catalogue_batches, current_dataset
 from pipelines.data.withdrawals import erasure_of
 from pipelines.runs.inputs import snapshot_of
-from pipelines.storage.copies import Copy, FolderCopies, S3Copies
-from pipelines.storage.s3 import S3Objects
+from pipelines.storage.folder import FolderCopies
+from pipelines.storage.protocol import Copy
+from pipelines.storage.s3 import S3Copies, S3Objects
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.snapshot import parts_of

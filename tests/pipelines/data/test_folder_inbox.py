@@ -6,9 +6,9 @@ import shutil
 import pandas as pd
 import pytest
 
-from pipelines.data import folder_inbox as night_inbox
+from pipelines.data import inbox as night_inbox
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.folder_inbox import FolderInbox
+from pipelines.data.inbox import FolderInbox
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from steps.core.dataset.classes import Classes

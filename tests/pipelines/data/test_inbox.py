@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from pipelines.data.batch_card import Card
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.inbox import What, take_in_inbox
-from pipelines.data.snapshots import catalogue_batches, current_dataset
+from pipelines.data.snapshots import Card, catalogue_batches, current_dataset
 from pipelines.data.withdrawals import record_erasure, withdraw_batch
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.data.quarantine_csv import harmless, write_csv
-from pipelines.data.quarantine_page import write_quarantine_page
+from pipelines.data.quarantine import harmless, write_csv, write_quarantine_page
 from steps.core.dataset.label_resolution import WAIVABLE
 from steps.validate.rules import RULES, Severity
 

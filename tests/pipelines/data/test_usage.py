@@ -5,8 +5,7 @@ import json
 import pytest
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.garbage import orphans
-from pipelines.data.usage import part_is_used, shards_of_runs
+from pipelines.data.garbage import orphans, part_is_used, shards_of_runs
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.runs.inputs import catalogue_snapshot, snapshot_of

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
-from pipelines.nightly.deployed_definition import Deployed
+from pipelines.nightly.site_aws import Deployed
 from steps.core.common.errors import UserError
 from tests.shared import compiled
 

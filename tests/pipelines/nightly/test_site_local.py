@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.folder_inbox import FolderInbox
+from pipelines.data.inbox import FolderInbox
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.executor.runs import LOCK

@@ -10,7 +10,7 @@ import pytest
 from pipelines.code_digest import program_digest
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
-from pipelines.planning.champion_and_ledger import champion_uri, ledger_uri
+from pipelines.planning.baselines import champion_uri, ledger_uri
 from pipelines.planning.seed import seed
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import RegistryError

@@ -5,7 +5,7 @@ import pytest
 from pipelines.definition.parameters import pipeline_parameters
 from pipelines.definition.settings import Settings
 from pipelines.executor.runs import load_runs
-from pipelines.planning.warm_start import warm_start_parents
+from pipelines.planning.baselines import warm_start_parents
 from pipelines.runs.local_history import runs_here
 
 SETTINGS = Settings()

@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 from PIL import Image
 
-from pipelines.data.leftovers import leftovers
+from pipelines.data.garbage import leftovers
 from pipelines.executor.store import LocalStore
 from pipelines.runs import sample_data
 from pipelines.runs.sample_data import SAMPLE_VERSION, write_sample

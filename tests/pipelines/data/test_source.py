@@ -1,10 +1,10 @@
-"""A listing of a folder answers just as the file system does, one row after the other."""
+"""The files of a folder are found just as the file system finds them, one row after the other."""
 
 import os
 
 import pytest
 
-from pipelines.data.folder_listing import FolderListing
+from pipelines.data.source import FolderFiles
 from steps.core.dataset.paths import PathRefusedError, locate
 
 REFS = [
@@ -23,7 +23,20 @@ REFS = [
         "..",
         "../a.png",
     ),
-    *("link.png", "out.png", "inner/b.png", "outer/x", "loop/a", "loop", "dangling", "fifo", "shut/x.png"),
+    *(
+        "link.png",
+        "out.png",
+        "inner/b.png",
+        "outer/x",
+        "outer/gone",
+        "inner/gone",
+        "outer/gone/x",
+        "loop/a",
+        "loop",
+        "dangling",
+        "fifo",
+        "shut/x.png",
+    ),
     *("/a.png", "C:\\a.png", "c:a.png", "deep\\b.png", "file:///a.png", "a\tb", "a\0b", "\udcff", "x" * 2000, "ä.png"),
     *("A\u0308.png", "s3://bucket/a.png", "s3://bucket/x/y/deep/b.png", "s3://bucket/x/deep/../a.png", "s3://bucket"),
     *("s3://bucket/", "s3://bucket/x/gone.png", "s3://bucket/out.png", "s3://bucket/x/inner/b.png", "s3:///a.png"),
@@ -53,20 +66,17 @@ def outcome(find, ref):
 
 
 def test_every_ref_comes_to_what_the_file_system_says_of_it(tree):
-    listing = FolderListing(tree)
+    files = FolderFiles(tree)
     for _ in range(2):
         for ref in REFS:
-            assert outcome(listing.locate, ref) == outcome(lambda r: locate(tree, r), ref), repr(ref)
+            assert outcome(files.locate, ref) == outcome(lambda r: locate(tree, r), ref), repr(ref)
 
 
-def test_rows_that_name_missing_files_ask_nothing_of_the_disk(tree, monkeypatch):
-    listing = FolderListing(tree)
+def test_rows_that_name_missing_files_are_not_resolved_one_by_one(tree, monkeypatch):
+    files = FolderFiles(tree)
     asked = []
-    monkeypatch.setattr(
-        "pipelines.data.folder_listing.locate", lambda root, ref: asked.append(ref) or locate(root, ref)
-    )
-    monkeypatch.setattr(os, "scandir", lambda path, real=os.scandir: asked.append(str(path)) or real(path))
+    monkeypatch.setattr("pipelines.data.source.locate", lambda root, ref: asked.append(ref) or locate(root, ref))
     for number in range(1000):
         for ref in (f"deep/{number}.png", f"gone/{number}/x.png", f"s3://bucket/some/where/{number}.png"):
-            assert outcome(listing.locate, ref)[0] == "missing-file"
+            assert outcome(files.locate, ref)[0] == "missing-file"
     assert len(asked) < 8

@@ -1,0 +1,36 @@
+"""The parts of snapshots, read once by whoever asks for those of several."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from pipelines.storage.bulk import Mirror, at_once
+from pipelines.storage.protocol import NoSuchObject
+from steps.core.common.errors import UserError
+from steps.core.dataset.plan import Source
+from steps.core.dataset.snapshot import REFERENCE, Batch, Part, parts_of
+
+
+class Parts:
+    """`mirror` brings the listings of batches. An earlier snapshot costs nothing once a later one is known."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        self._kept: list[tuple[list[Batch], list[Part]]] = []
+
+    def of(self, source: Source, batches: Sequence[Batch], *, to_cut: bool = False) -> list[Part]:
+        """Return the parts of a snapshot, with `to_cut` of those batches alone that may be learned from.
+
+        Raises UserError if a listing is not there, or cannot be read.
+        """
+        wanted = sorted(batch for batch in batches if not (to_cut and batch.kind == REFERENCE))
+        names = {batch.name for batch in wanted}
+        for kept, parts in self._kept:
+            if kept[: len(wanted)] == wanted:
+                return [part for part in parts if part.batch in names]
+        try:
+            deque(at_once(self._mirror.fetch, map(source.listing_key, wanted)), maxlen=0)
+        except NoSuchObject as error:
+            raise UserError(f"the listing of a batch is gone ({error}): restore it") from None
+        parts = parts_of(wanted, lambda batch: source.listing(self._mirror.folder, batch))
+        self._kept.append((wanted, parts))
+        return parts
