@@ -8,6 +8,7 @@ import click
 from pipelines.cli.command import command
 from pipelines.cli.config import FILE_NAME, toml
 from pipelines.cli.parameters import PARAMETERS, SECTIONS, help_of, key_of
+from steps.core.common.errors import UserError
 from steps.core.dataset.classes import AUTO, Classes
 
 SCREENSHOTS = "screenshots"
@@ -30,8 +31,6 @@ def init(folder: Path, classes: str) -> None:
 
     FOLDER is the working folder if it is not given. Nothing that is there already is changed.
     """
-    from steps.core.common.errors import UserError
-
     parsed = Classes.parse(classes)
     for name in (parsed.negative, parsed.positive):
         if Path(name).name != name:

@@ -9,41 +9,29 @@ from pathlib import Path
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.environment import environment_options
-from pipelines.cli.home import home_option
-from pipelines.cli.output import json_option, print_json, print_table
+from pipelines.cli.options import NEW_FILE, Place, json_option, place_options
+from pipelines.cli.output import Columns, print_json, print_table
+from steps.core.common.errors import UserError
+from steps.core.common.text import printable
 
 
 @command()
 @click.argument("model", metavar="MODEL|VERSION")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with each tile's share to this file."
-)
+@click.option("--html", type=NEW_FILE, help="Write a page with each tile's share to this file.")
 @json_option
-@environment_options
-@home_option
-def predict(  # noqa: PLR0917 (Click passes them by name)
-    model: str,
-    images: tuple[Path, ...],
-    html: Path | None,
-    environment: str,
-    region: str | None,
-    home: Path,
-    *,
-    as_json: bool,
-) -> None:
+@place_options
+def predict(model: str, images: tuple[Path, ...], html: Path | None, place: Place, *, as_json: bool) -> None:
     """Score screenshots as a phone does: score, decision, and what each tile adds to it.
 
     MODEL is the folder of a bundle, its model.tflite, or a model.tar.gz; VERSION a number of the registry, whose bytes
     are verified. IMAGE is a file, or a folder of them. Exit code 1 if one cannot be read.
     """
-    from steps.core.common.text import printable
     from steps.core.tiles.decode import ImageRefusedError
     from steps.device.prediction import Predictor, write_page
 
     refused, rows, shown = dict[str, str](), [], []
-    with _bundle(model, environment, region, home) as bundle:
+    with _bundle(model, place) as bundle:
         with _without_chatter():
             predictor = Predictor(bundle)
         for image in _files(images):
@@ -66,17 +54,7 @@ def predict(  # noqa: PLR0917 (Click passes them by name)
         about = {"model": model, "sha256": predictor.sha256, "threshold": predictor.threshold}
         print_json({**about, "predictions": rows, "refused": broken})
     else:
-        print_table(
-            [
-                {
-                    "score": f"{row['score']:.6f}",
-                    "decision": "positive" if row["positive"] else "negative",
-                    "strongest tile": _strongest(row["tiles"]),
-                    "image": printable(row["image"], 200),
-                }
-                for row in rows
-            ]
-        )
+        print_table(rows, _COLUMNS)
         click.echo(f"Threshold {predictor.threshold:.6f}; model {predictor.sha256[:12]}")
     for name, reason in refused.items():
         click.echo(f"error: {name}: {reason}", err=True)
@@ -89,6 +67,14 @@ def predict(  # noqa: PLR0917 (Click passes them by name)
 def _strongest(tiles: list[dict[str, float]]) -> str:
     tile = max(tiles, key=lambda tile: tile["evidence"])
     return f"{tile['evidence']:+.2f} by {tile['width']}x{tile['height']} at {tile['left']},{tile['top']}"
+
+
+_COLUMNS: Columns = {
+    "score": lambda row: f"{row['score']:.6f}",
+    "decision": lambda row: "positive" if row["positive"] else "negative",
+    "strongest tile": lambda row: _strongest(row["tiles"]),
+    "image": lambda row: printable(row["image"], 200),
+}
 
 
 @contextmanager
@@ -110,17 +96,16 @@ def _files(images: tuple[Path, ...]) -> Iterator[Path]:
 
 
 @contextmanager
-def _bundle(model: str, environment: str, region: str | None, home: Path) -> Iterator[Path]:
+def _bundle(model: str, place: Place) -> Iterator[Path]:
     """Yield the folder of the bundle that a person means."""
     from pipelines.registry.artifact import BUNDLE, stage
     from pipelines.registry.bundles import opened_bundle
     from pipelines.registry.opening import open_registry
-    from steps.core.common.errors import UserError
     from steps.core.common.scratch import scratch
 
     path = Path(model)
     if model.isdecimal():
-        opened = open_registry(environment, region, home)
+        opened = open_registry(*place)
         with opened_bundle(opened.registry, opened.registry.get(opened.group, int(model))) as bundle:
             yield bundle
     elif path.name.endswith(".tar.gz") and path.is_file():

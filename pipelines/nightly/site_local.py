@@ -19,7 +19,7 @@ from pipelines.nightly.night import Clock
 from pipelines.nightly.records import Question
 from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.runs.inputs import catalogue_snapshot
-from pipelines.runs.local_executions import LocalExecutions
+from pipelines.runs.local_run import LocalExecutions
 from pipelines.runs.local_start import LocalStart, defaults_of, identity_of
 from steps.core.dataset.classes import AUTO, Classes
 from steps.core.dataset.snapshot import Batch

@@ -1,4 +1,4 @@
-"""What the jobs of an execution have printed, out of CloudWatch, in the order of time."""
+"""The logs of an execution's jobs, out of CloudWatch, in the order of time."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.aws.errors import aws_errors
-from pipelines.runs.sagemaker_executions import Job
+from pipelines.runs.executions import Job
+from pipelines.runs.sagemaker_executions import SageMakerExecutions
+from steps.core.common.errors import UserError
 
 _GROUPS: Mapping[str, str] = {
     "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
@@ -58,6 +60,27 @@ class JobLog:
                     raise
         # Only those that the next reading may meet again are kept.
         self._seen = {name: moment for name, moment in self._seen.items() if moment >= self._newest - _LATE_MS}
+
+
+def log_lines(
+    client: Any, executions: SageMakerExecutions, wanted: str | None, step: str | None, *, follow: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield what the jobs of an execution, or of one of its steps, have printed: the job, and a line."""
+    arn = executions.look_up(wanted).arn
+
+    def look() -> tuple[Sequence[Job], bool]:
+        execution = executions.describe(arn)
+        steps = executions.steps(execution)
+        chosen = [state for state in steps if step in (None, state.name)]
+        # While it is followed, a step may not have begun yet.
+        if step and not chosen and not (follow and execution.goes_on):
+            names = ", ".join(state.name for state in steps if state.job) or "none"
+            raise UserError(f"{execution.id} has no step {step!r} that has begun: {names}")
+        goes_on = any(state.goes_on for state in chosen) if step and chosen else execution.goes_on
+        return [job for state in chosen for job in executions.jobs(state)], goes_on
+
+    for line in follow_logs(client, look) if follow else read_logs(client, look()[0]):
+        yield line.stream.partition("/")[0], line.text
 
 
 def read_logs(client: Any, jobs: Sequence[Job]) -> list[Line]:

@@ -1,20 +1,29 @@
-"""What the runs of a home came to, and what later ones depend on of them."""
+"""The runs of a home: how each stands, what its jobs have printed, and what later ones depend on of it."""
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pipelines.definition.step_table import DATA, JUDGE, TUNE, is_rejected, names
 from pipelines.executor.files import read_json
-from pipelines.executor.runs import RunSummary, load_runs
+from pipelines.executor.runs import INTERRUPTED, RunSummary, load_runs
+from pipelines.executor.store import LocalStore
 from pipelines.planning.earlier_runs import EarlierRun
-from pipelines.runs.executions import Status
+from pipelines.runs.executions import Execution, Status, StepState
+from pipelines.runs.local_outputs import REPORT, Outputs
+from pipelines.runs.standing import Standing
+from steps.core.common.errors import UserError
+from steps.core.common.text import printable
+
+_POLL_SECONDS = 1.0
 
 
 def status_of(run: RunSummary) -> Status:
     """Return how a run stands; one that nobody executes any more has stopped."""
-    if run.status == "Interrupted":
+    if run.status == INTERRUPTED:
         return Status.STOPPED
     if run.status == "Failed":
         document = _result(run, str(run.failed_step)) or {}
@@ -70,3 +79,97 @@ def runs_here(home: Path) -> Sequence[EarlierRun]:
 
 def _result(run: RunSummary, step: str) -> Any:
     return read_json(run.run_dir / "steps" / step / "result.json")
+
+
+def find_run(home: Path, wanted: str | None) -> RunSummary:
+    """Return a run by its id, the beginning of it, or the name of its night; None is the newest. Raises UserError."""
+    runs = load_runs(home)
+    if not runs:
+        raise UserError(f"there are no runs in {home}; `tilegate run` makes one")
+    if found := [run for run in runs if wanted is None or wanted in (run.id, run.code_note)]:
+        return found[-1]
+    found = [run for run in runs if run.id.startswith(str(wanted))]
+    if len(found) != 1:
+        what = f"{len(found)} runs begin with" if found else "there is no run"
+        raise UserError(f"{what} {wanted!r} in {home}; `tilegate runs` lists them")
+    return found[0]
+
+
+def outputs_of(home: Path, run: RunSummary) -> Outputs:
+    return Outputs(run.run_dir, run.failed_step, LocalStore(home / "store"))
+
+
+def local_standing(home: Path, wanted: str | None) -> Standing:
+    """Look at a run, by default the newest."""
+    run = find_run(home, wanted)
+    outputs, started = outputs_of(home, run), datetime.fromtimestamp(run.started, UTC)
+    goes_on = run.status == "Executing"
+    execution = Execution(
+        arn=run.id,
+        name=run.code_note,
+        status=run.status,
+        started=started,
+        ended=None if goes_on else started + timedelta(seconds=run.seconds),
+        reason=run.reason or "",
+    )
+    places = {"report": outputs.report(), "data page": outputs.validation(), "bundle": outputs.bundle()}
+    left = {name: str(path / REPORT if name == "data page" else path) for name, path in places.items() if path}
+    if registered := outputs.registered():
+        left["version"] = str(registered["ModelPackageVersion"])
+    left["folder"] = str(run.run_dir)
+    status = run.status if run.status == INTERRUPTED else str(status_of(run))
+    return Standing(execution, status, tuple(_steps(run)), outputs.evaluation(), left)
+
+
+def _steps(run: RunSummary) -> Iterator[StepState]:
+    document = read_json(run.run_dir / "state.json") or {}
+    known = dict(document.get("steps", {}))
+    for name, step in known.items():
+        failed = step["status"] == "Failed"
+        told = f"reused: {step['reason']}" if step["reused"] else step["reason"] or ""
+        yield StepState(
+            name,
+            step["status"],
+            None,
+            None,
+            reason=step["reason"] or "" if failed else "",
+            told="" if failed else told,
+            took=step["seconds"],
+        )
+    for folder in sorted((run.run_dir / "steps").glob("*")) if run.status == "Executing" else ():
+        if folder.name not in known:
+            yield StepState(folder.name, "Executing", None, None)
+
+
+def log_lines(home: Path, wanted: str | None, step: str | None, *, follow: bool) -> Iterator[tuple[str, str]]:
+    """Yield what the jobs of a run have printed, job by job: the job, and a line; `follow` goes on until its end."""
+    run = find_run(home, wanted)
+    read = dict[Path, int]()
+    if step and not (run.run_dir / "steps" / step).is_dir() and not follow:
+        names = ", ".join(sorted(path.parent.name for path in (run.run_dir / "steps").glob("*/log.txt"))) or "none"
+        raise UserError(f"{run.id} has no step {step!r} that has begun: {names}")
+    while True:
+        goes_on = follow and find_run(home, run.id).status == "Executing"
+        for path in sorted(_logs(run.run_dir / "steps", step), key=lambda path: path.stat().st_ctime_ns):
+            for line in _new_lines(path, read, whole=not goes_on):
+                yield path.parent.name, printable(line, 2000)
+        if not goes_on:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _logs(steps: Path, step: str | None) -> Iterator[Path]:
+    for folder in (steps / step,) if step else steps.glob("*"):
+        yield from (path for pattern in ("log.txt", "*/log.txt", "trials/*/log.txt") for path in folder.glob(pattern))
+
+
+def _new_lines(path: Path, read: dict[Path, int], *, whole: bool) -> Iterator[str]:
+    """Yield the lines that a log has got since it was read; the last one only if it is `whole`."""
+    with path.open("rb") as stream:
+        stream.seek(read.get(path, 0))
+        data = stream.read()
+    end = len(data) if whole else data.rfind(b"\n") + 1
+    read[path] = read.get(path, 0) + end
+    for line in data[:end].decode(errors="replace").removesuffix("\n").split("\n") if end else ():
+        # Of a bar that was drawn over itself, the last state.
+        yield line.rstrip("\r").rpartition("\r")[2]

@@ -9,7 +9,7 @@ from pipelines.definition.step_table import CONVERT, EVALUATE, REGISTER, VALIDAT
 from pipelines.executor.files import read_json as read_if_there
 from pipelines.executor.store import LocalStore
 from pipelines.registry.protocol import PENDING
-from pipelines.runs.verdict import figures
+from pipelines.runs.standing import figures
 from steps.core.common.files import read_json
 from steps.core.common.text import printable
 

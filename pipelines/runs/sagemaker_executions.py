@@ -1,81 +1,28 @@
 """The executions of the deployed pipeline in SageMaker: nights start them, and people look at them."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.aws.errors import aws_errors
-from pipelines.definition.step_table import REJECTIONS, TUNE, is_rejected
-from pipelines.runs.executions import Outcome, Status
+from pipelines.definition.step_table import CONVERT, EVALUATE, REJECTIONS, TUNE, is_rejected
+from pipelines.runs.executions import GOES_ON, Execution, Job, Outcome, Status, StepState
+from pipelines.runs.standing import Standing
+from pipelines.storage.protocol import NoSuchObject, ObjectStore
+from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
 
-_GOES_ON = ("Executing", "Stopping", "Starting")
+if TYPE_CHECKING:
+    from pipelines.aws.session import Deployment
+
 _LONGEST_NOTE = 3072
 _JOBS = ("ProcessingJob", "TrainingJob", "TuningJob")
 # In one request as many as the service gives.
 _PAGE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """`name` is the one that a night gave it, `note` what people have said of it; `ended` is None while it goes on."""
-
-    arn: str
-    name: str
-    status: str
-    started: datetime
-    ended: datetime | None = None
-    reason: str = ""
-    note: str = ""
-
-    @property
-    def id(self) -> str:
-        return self.arn.rpartition("/")[2]
-
-    @property
-    def goes_on(self) -> bool:
-        return self.status in _GOES_ON
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """`kind` is ProcessingJob, TrainingJob or TuningJob."""
-
-    kind: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class StepState:
-    """`source` is the execution that it was taken from, if it was; `told` what the step itself has to say.
-
-    `took` are its seconds where nobody knows when it started and ended.
-    """
-
-    name: str
-    status: str
-    started: datetime | None
-    ended: datetime | None
-    reason: str = ""
-    source: str = ""
-    told: str = ""
-    job: Job | None = None
-    took: float | None = None
-
-    @property
-    def goes_on(self) -> bool:
-        return self.status in _GOES_ON
-
-    def seconds(self, now: datetime) -> float | None:
-        return (
-            self.took
-            if self.took is not None
-            else ((self.ended or now) - self.started).total_seconds()
-            if self.started
-            else None
-        )
+# Where a verdict lies, the one on what ships first.
+_VERDICTS = ((CONVERT, "bundle/evidence/evaluation.json"), (EVALUATE, "evaluation/evaluation.json"))
 
 
 class SageMakerExecutions:
@@ -239,7 +186,7 @@ def _execution(told: Mapping[str, Any]) -> Execution:
         text("PipelineExecutionDisplayName"),
         status,
         told.get("CreationTime") or told.get("StartTime") or datetime.fromtimestamp(0, UTC),
-        None if status in _GOES_ON else told.get("LastModifiedTime"),
+        None if status in GOES_ON else told.get("LastModifiedTime"),
         text("FailureReason", "PipelineExecutionFailureReason"),
         text("PipelineExecutionDescription"),
     )
@@ -258,3 +205,26 @@ def _told(metadata: Mapping[str, Any]) -> str:
     if arn := metadata.get("RegisterModel", {}).get("Arn"):
         return f"version {str(arn).rpartition('/')[2]}"
     return ""
+
+
+def standing(deployment: "Deployment", wanted: str | None) -> Standing:
+    """Look at an execution, by default the newest."""
+    environment = deployment.environment
+    executions = SageMakerExecutions(deployment.client("sagemaker"), environment.pipeline_arn)
+    execution = executions.look_up(wanted)
+    steps = tuple(executions.steps(execution))
+    artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
+    return Standing(execution, executions.status(execution, steps), steps, _verdict(artifacts, execution, steps))
+
+
+def _verdict(artifacts: ObjectStore, execution: Execution, steps: Sequence[StepState]) -> Mapping[str, Any] | None:
+    by_name = {step.name: step for step in steps}
+    for judge, rest in _VERDICTS:
+        step = by_name.get(judge.name)
+        if step is None or step.status != "Succeeded":
+            continue
+        try:
+            return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{judge.name}/{rest}")))
+        except NoSuchObject:
+            continue
+    return None

@@ -1,23 +1,13 @@
 """How an execution stands, for a person and for a program."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipelines.definition.step_table import CONVERT, EVALUATE
 from pipelines.executor.event_text import duration
-from pipelines.runs.sagemaker_executions import Execution, SageMakerExecutions, StepState
-from pipelines.runs.verdict import figures
-from pipelines.storage.protocol import NoSuchObject, ObjectStore
-from pipelines.storage.s3 import S3Objects
+from pipelines.runs.executions import Execution, StepState
 
-if TYPE_CHECKING:
-    from pipelines.aws.session import Deployment
-
-# Where a verdict lies, the one on what ships first.
-_VERDICTS = ((CONVERT, "bundle/evidence/evaluation.json"), (EVALUATE, "evaluation/evaluation.json"))
 _WATCH_SECONDS = 15.0
 _NAME_WIDTH, _STATUS_WIDTH, _TIME_WIDTH = 22, 10, 12
 
@@ -34,16 +24,6 @@ class Standing:
     steps: tuple[StepState, ...]
     verdict: Mapping[str, Any] | None = None
     left: Mapping[str, str] = field(default_factory=dict)
-
-
-def standing(deployment: "Deployment", wanted: str | None) -> Standing:
-    """Look at an execution, by default the newest."""
-    environment = deployment.environment
-    executions = SageMakerExecutions(deployment.client("sagemaker"), environment.pipeline_arn)
-    execution = executions.look_up(wanted)
-    steps = tuple(executions.steps(execution))
-    artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
-    return Standing(execution, executions.status(execution, steps), steps, _verdict(artifacts, execution, steps))
 
 
 def follow(
@@ -115,14 +95,22 @@ def document_of(found: Standing, now: datetime) -> dict[str, Any]:
     }
 
 
-def _verdict(artifacts: ObjectStore, execution: Execution, steps: Sequence[StepState]) -> Mapping[str, Any] | None:
-    by_name = {step.name: step for step in steps}
-    for judge, rest in _VERDICTS:
-        step = by_name.get(judge.name)
-        if step is None or step.status != "Succeeded":
-            continue
-        try:
-            return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{judge.name}/{rest}")))
-        except NoSuchObject:
-            continue
-    return None
+def figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield label and text of threshold, FPR, TPR and size, as far as the verdict has them."""
+    gate, subject = evaluation["gate"], evaluation["subject"]
+    confidence = f"{gate['confidence']:.0%}"
+    if point := gate["operating_point"]:
+        yield "Threshold", f"{point['threshold']:.6f}, from {point['calibration']} calibration negatives"
+    if fpr := gate["fpr"]:
+        yield (
+            "FPR",
+            (
+                f"{fpr['value']:.2%} ({fpr['count']} of {fpr['trials']} negatives), at most {fpr['upper']:.2%} at "
+                f"{confidence}; limit {gate['max_fpr']:.2%}"
+            ),
+        )
+    if tpr := gate["tpr"]:
+        counted = f"({tpr['count']} of {tpr['trials']} positives)"
+        yield "TPR", f"{tpr['value']:.1%} {counted}, at least {tpr['lower']:.1%} at {confidence}"
+    if "bytes" in subject:
+        yield "Size", f"{subject['bytes'] / 1e6:.2f} MB, TFLite {subject['quantization']}"

@@ -1,20 +1,20 @@
 """`tilegate data diff`: what changed between two states of the labelled data."""
 
-from pathlib import Path
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.data.options import labels_options, reading_of
-from pipelines.cli.home import home_option
-from pipelines.cli.output import json_option, print_json
+from pipelines.cli.data.catalogue import LabelledData, labelled_data_options
+from pipelines.cli.options import json_option
+from pipelines.cli.output import print_json
+from steps.core.common.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pipelines.data.diff import Difference
-    from steps.core.dataset.classes import Classes
 
 _SHOWN = 20
 
@@ -23,9 +23,8 @@ _SHOWN = 20
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @json_option
-@labels_options
-@home_option
-def diff(first: str, second: str, classes: str, label_attribute: str, home: Path, *, as_json: bool) -> None:
+@labelled_data_options
+def diff(first: str, second: str, data: LabelledData, *, as_json: bool) -> None:
     """Tell what B has and A has not, and the other way round: batches, screenshots, labels, groups, refused rows.
 
     A and B are runs, snapshots by the first four or more digits of their digest, `last` (the last run that validated)
@@ -34,10 +33,8 @@ def diff(first: str, second: str, classes: str, label_attribute: str, home: Path
     from pipelines.data.diff import States, difference
     from pipelines.data.diff import as_json as document_of
     from pipelines.definition.settings import Settings
-    from pipelines.executor.store import LocalStore
 
-    parsed, attribute = reading_of(home, classes, label_attribute)
-    states = States(home, LocalStore(home / "store"), Settings(), parsed, attribute)
+    states = States(data.home, data.catalogue.store, Settings(), data.classes, data.attribute)
     a, b = states.find(first), states.find(second)
     found = difference(a, b)
     if as_json:
@@ -45,15 +42,10 @@ def diff(first: str, second: str, classes: str, label_attribute: str, home: Path
         return
     for name, state in (("A", a), ("B", b)):
         click.echo(f"{name:<12} {state.snapshot[:12]}, {len(state.labels):,} screenshots, {state.basis}")
-    _tell(found, parsed)
+    _report(found, data.names)
 
 
-def _tell(found: "Difference", classes: "Classes") -> None:
-    from collections import Counter
-
-    from steps.core.common.text import printable
-
-    names = (classes.negative, classes.positive)
+def _report(found: "Difference", names: tuple[str, str]) -> None:
     click.echo(f"{'Batches':<12} +{len(found.batches_added):,} -{len(found.batches_removed):,}")
     _list([f"+ {name}" for name in found.batches_added] + [f"- {name}" for name in found.batches_removed])
     click.echo(f"{'Screenshots':<12} +{_per_class(found.added, names)}")

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipelines.cli import cli
 from pipelines.cli.data import data as data_group
-from pipelines.cli.data.progress import FileProgress
+from pipelines.cli.output import FileProgress
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.snapshots import current_dataset
 from pipelines.definition.settings import Settings
@@ -394,7 +394,7 @@ def test_screenshots_can_be_erased_by_digest_or_by_a_list(home, source, tmp_path
 
 def test_nothing_is_erased_under_a_run(home, source, monkeypatch):
     data("add", source, "--home", home)
-    monkeypatch.setattr("pipelines.runs.local_executions.LocalExecutions.executing", lambda _: "20260101-000000-aaaa")
+    monkeypatch.setattr("pipelines.runs.local_run.LocalExecutions.executing", lambda _: "20260101-000000-aaaa")
     with pytest.raises(UserError, match="20260101-000000-aaaa is executing"):
         data("erase", sha256_file(source / "a.png"), "--by", "Ada", "--reason", "x", "--home", home)
     assert len(list(home.rglob("*.png"))) == 2

@@ -7,7 +7,7 @@ import pytest
 from moto import mock_aws
 
 from pipelines.runs.aws_logs import JobLog, follow_logs, read_logs
-from pipelines.runs.sagemaker_executions import Job
+from pipelines.runs.executions import Job
 
 NOBODY = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), "testing")
 PROCESSING, TRAINING = "/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"
