@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.folder_inbox import FolderInbox
-from pipelines.data.snapshots import Snapshot
+from pipelines.data.snapshots import Snapshot, current_dataset
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
 from pipelines.locks import exclusive
@@ -18,7 +18,6 @@ from pipelines.nightly.lease import Check, NightBusyError
 from pipelines.nightly.night import Clock
 from pipelines.nightly.records import Question
 from pipelines.planning.earlier_runs import EarlierRun
-from pipelines.runs.inputs import catalogue_snapshot
 from pipelines.runs.local_run import LocalExecutions
 from pipelines.runs.local_start import LocalStart, defaults_of, identity_of
 from steps.core.dataset.classes import AUTO, Classes
@@ -65,7 +64,7 @@ class LocalSite:
             )
 
     def data(self) -> Snapshot | None:
-        return catalogue_snapshot(self._start.store, self._settings)
+        return current_dataset(self._start.data)
 
     def settings(self) -> str:
         values = {**defaults_of(self._settings), **self._chosen}

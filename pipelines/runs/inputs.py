@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines.data.add import storing
 from pipelines.data.publish import put_listing
-from pipelines.data.snapshots import Snapshot, current_dataset, publish_snapshot
+from pipelines.data.snapshots import Snapshot, publish_snapshot
 from pipelines.data.source_files import take_in
 from pipelines.data.withdrawals import erased_images
 from pipelines.definition.settings import Settings
@@ -59,11 +59,6 @@ def snapshot_of(
         # Last, because a batch without a listing is not there.
         put_listing(data, listing, intake.listing)
     return publish_snapshot(data, [batch], AD_HOC)
-
-
-def catalogue_snapshot(store: LocalStore, settings: Settings) -> Snapshot | None:
-    """Return the snapshot of all batches that were added, None if there are no labels among them."""
-    return current_dataset(data_here(store, settings))
 
 
 def data_here(store: LocalStore, settings: Settings) -> FolderObjects:

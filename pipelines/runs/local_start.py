@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.code_digest import program_digest
-from pipelines.data.snapshots import Snapshot, catalogue_batches
+from pipelines.data.snapshots import Snapshot, catalogue_batches, current_dataset
 from pipelines.data.withdrawals import withdrawn_batches
 from pipelines.definition.parameters import SAMPLE_PARAMETERS, pipeline_parameters
 from pipelines.definition.settings import Settings
@@ -18,7 +17,7 @@ from pipelines.definition.step_table import DATA, programs
 from pipelines.executor.store import LocalStore
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.runs.imagenet import IMAGENET, imagenet_weights
-from pipelines.runs.inputs import catalogue_snapshot, data_here, snapshot_of, weights_of
+from pipelines.runs.inputs import data_here, snapshot_of, weights_of
 from pipelines.runs.local_history import runs_here
 from pipelines.runs.sample_data import write_sample
 from pipelines.runs.start import Ground, prepare, values_of, with_plan
@@ -53,12 +52,9 @@ class LocalStart:
     def __init__(self, home: Path, settings: Settings) -> None:
         self.home, self.settings = home, settings
         self.store = LocalStore(home / "store")
-
-    @property
-    def artifacts(self) -> FolderObjects:
-        """What runs leave behind, as objects."""
-        folder = self.store.path(self.settings.artifact_uri())
-        return FolderObjects(folder, folder.name)
+        self.data = data_here(self.store, settings)
+        artifacts = self.store.path(settings.artifact_uri())
+        self.artifacts = FolderObjects(artifacts, artifacts.name)
 
     def chosen(self, request: RunRequest) -> tuple[dict[str, Any], bool]:
         """Return every parameter's value as a request has it, and whether it is for the sample; brings nothing here."""
@@ -68,7 +64,7 @@ class LocalStart:
 
     def _labelled(self) -> int:
         """Return how many batches of labels were added."""
-        return sum(batch.kind == LABELS for batch in catalogue_batches(data_here(self.store, self.settings)))
+        return sum(batch.kind == LABELS for batch in catalogue_batches(self.data))
 
     def values(self, chosen: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
         """Return the value of every parameter, as `values_of` has it, after the weights were brought into the store."""
@@ -87,14 +83,13 @@ class LocalStart:
         """Bring the data that a person asked for into the store; return their snapshot and every parameter's value."""
         if request.labels and not request.data:
             raise UserError("--labels names the labels file in --data, which is missing")
-        added = None if request.data or request.sample else catalogue_snapshot(self.store, self.settings)
-        is_sample = request.data is None and added is None
-        if is_sample and not request.sample and withdrawn_batches(data_here(self.store, self.settings)):
+        values, is_sample = self.chosen(request)
+        if is_sample and not request.sample and withdrawn_batches(self.data):
             raise UserError(
                 "all labelled data were withdrawn: add other data, or give --sample for the embedded sample"
             )
-        preset = SAMPLE_PARAMETERS if is_sample else {}
-        values = self.values({**preset, **request.parameters}, request.weights)
+        values |= self.weights(values["Backbone"], request.weights)
+        added = None if request.data or is_sample else current_dataset(self.data)
         if added:
             print(f"Data: {len(added.batches)} batches that were added with `tilegate data add`", flush=True)
             snapshot = added
@@ -103,15 +98,15 @@ class LocalStart:
                 print(
                     "Weights: a small backbone that knows the sample alone; `--weights imagenet` is better", flush=True
                 )
-            told = "the embedded sample, drawn by code. It shows that the workflow works, not how good a model is."
-            print(f"Data: {told if is_sample else request.data}", flush=True)
+            sample = "the embedded sample, drawn by code. It shows that the workflow works, not how good a model is."
+            print(f"Data: {sample if is_sample else request.data}", flush=True)
             if request.data and (others := self._labelled()):
                 print(
                     f"Left out: {others} batches that were added with `tilegate data add`; `--data`, or `data` in "
                     "tilegate.toml, names other data",
                     flush=True,
                 )
-            data = request.data or write_sample(self.home / "sample", progress=_drawn)
+            data = request.data or write_sample(self.home / "sample")
             attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
             classes = Classes.parse(values["Classes"])
             snapshot = snapshot_of(data, self.store, self.settings, classes, labels=request.labels, attribute=attribute)
@@ -133,7 +128,7 @@ class LocalStart:
         return Ground(
             pipeline=self.settings.name,
             group=self.settings.model_package_group,
-            data=data_here(self.store, self.settings),
+            data=self.data,
             artifacts=self.artifacts,
             registry=MlflowRegistry(self.home),
         )
@@ -153,11 +148,3 @@ def identity_of(parameters: Mapping[str, Any]) -> str:
 
 def _code_of_data() -> str:
     return "".join(program_digest(f"steps.{program}") for program in programs(role=DATA))
-
-
-def _drawn(done: int, total: int) -> None:
-    """Tell how far the drawing of the sample is: in place on a terminal, now and then elsewhere."""
-    if sys.stdout.isatty():
-        print(f"\rDrew {done}/{total} screens of the sample", end="\n" if done == total else "", flush=True)
-    elif done == total or done % (total // 4) == 0:
-        print(f"Drew {done}/{total} screens of the sample", flush=True)

@@ -185,10 +185,10 @@ def test_a_failure_after_a_decision_does_not_undo_it(home, source):
 
 def test_the_snapshot_of_the_status_is_the_one_that_a_run_would_use(home, source):
     from pipelines.executor.store import LocalStore
-    from pipelines.runs.inputs import catalogue_snapshot
+    from pipelines.runs.inputs import data_here
 
     data("add", source, "--home", home)
-    assert catalogue_snapshot(LocalStore(home / "store"), Settings()).uri in data("status", "--home", home)
+    assert current_dataset(data_here(LocalStore(home / "store"), Settings())).uri in data("status", "--home", home)
 
 
 def test_show_tells_a_batch_with_its_first_rows_and_refused_ones(home, source):
