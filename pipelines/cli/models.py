@@ -11,14 +11,18 @@ import click
 from pipelines.cli.command import group
 from pipelines.cli.offers import read_offers, tell_next, warn_of_offers
 from pipelines.cli.options import Place, decision_options, json_option, options, place_options
-from pipelines.cli.output import Columns, percent, print_json, print_table
+from pipelines.cli.output import Columns, percent, print_json, print_table, terminal_width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from pipelines.registry.difference import Batches
+    from pipelines.registry.difference import Batches, Side
     from pipelines.registry.protocol import ModelRegistry, ModelVersion
     from pipelines.release.offers import Offer
+
+
+_NAME = 20
+_SHOWN = 20
 
 
 class _Models(NamedTuple):
@@ -132,7 +136,6 @@ def diff(models: _Models, first: int, second: int, *, as_json: bool) -> None:
 
     Both archives are read, and verified, for that.
     """
-    from pipelines.cli.models_diff import tell
     from pipelines.registry.difference import as_json as document_of
     from pipelines.registry.difference import read_side
 
@@ -141,7 +144,64 @@ def diff(models: _Models, first: int, second: int, *, as_json: bool) -> None:
     if as_json:
         print_json(document_of(a, b))
     else:
-        tell(a, b)
+        print_difference(a, b)
+
+
+def print_difference(a: "Side", b: "Side") -> None:
+    """Print two versions side by side, as wide as the terminal; * marks where they differ."""
+    from pipelines.registry.difference import batches_of_one, facts, hyperparameters
+
+    trained = hyperparameters(a, b)
+    other = [fact for fact in trained if fact.a != fact.b]
+    width = max(((terminal_width() or 100) - _NAME - 6) // 2, 12)
+    columns: Columns = {
+        "": lambda fact: f"{' ' if fact.a == fact.b else '*'} {_cut(fact.name, _NAME)}",
+        f"A: version {a.version.version}": lambda fact: _cut(_text(fact.a, fact.kind), width),
+        f"B: version {b.version.version}": lambda fact: _cut(_text(fact.b, fact.kind), width),
+    }
+    print_table([*facts(a, b), *other], columns)
+    if len(trained) > len(other):
+        click.echo(f"  {len(trained) - len(other)} hyperparameters are the same in both")
+    click.echo("  Rates are those of the test split, with their one-sided bounds.")
+    for line in _batches(batches_of_one(a, b), a, b):
+        click.echo(f"  {line}")
+
+
+def _batches(found: tuple[list[str], list[str]] | None, a: "Side", b: "Side") -> "Iterator[str]":
+    if found is None:
+        unknown = " and ".join(name for name, side in (("A", a), ("B", b)) if side.batches is None)
+        yield f"The dataset of {unknown} is not at hand, so nobody knows which batches differ."
+        return
+    for name, batches in zip("AB", found, strict=True):
+        for batch in batches[:_SHOWN]:
+            yield f"batch {batch} is in {name} alone"
+        if len(batches) > _SHOWN:
+            yield f"and {len(batches) - _SHOWN:,} more batches are in {name} alone; --json tells all"
+    if not any(found):
+        yield "Both saw the same batches."
+
+
+def _cut(text: str, width: int) -> str:
+    # The end of a long name (an image's digest) tells more than its beginning.
+    return text if len(text) <= width else "..." + text[3 - width :]
+
+
+def _text(value: Any, kind: str) -> str:
+    return "-" if value is None else _KINDS.get(kind, str)(value)
+
+
+def _rate(rate: "Mapping[str, Any]") -> str:
+    bounds = f"{100 * rate['lower']:.3g} to {100 * rate['upper']:.3g} %"
+    return f"{100 * rate['value']:.3g} % ({bounds}), {rate['count']:,} of {rate['trials']:,}"
+
+
+_KINDS: Columns = {
+    "rate": _rate,
+    "percent": lambda value: f"{100 * value:.3g} %",
+    "bytes": lambda value: f"{value:,} bytes",
+    "count": lambda value: f"{value:,}",
+    "number": lambda value: f"{value:.6g}",
+}
 
 
 @models.command()

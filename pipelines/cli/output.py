@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import click
 
-Columns = Mapping[str, Callable[[Mapping[str, Any]], str]]
+Columns = Mapping[str, Callable[[Any], str]]
 _GAP, _INDENT = "  ", "    "
 _BAR_SECONDS, _LINE_SECONDS = 0.1, 10.0
 _BAR_WIDTH = 30
@@ -38,7 +38,7 @@ def open_page(url: str) -> None:
         click.launch(url)
 
 
-def print_table(documents: Iterable[Mapping[str, Any]], columns: Columns) -> None:
+def print_table(documents: Iterable[Any], columns: Columns) -> None:
     """Print a row for each document, without columns that are empty; where it is too narrow, a paragraph for each."""
     rows = [{name: cell(document) for name, cell in columns.items()} for document in documents]
     names = [name for name in columns if any(row[name] for row in rows)]
