@@ -1,4 +1,4 @@
-"""`tilegate run`: the whole pipeline on this machine."""
+"""`tilegate run` and `tilegate nightly`: the whole pipeline, now on this machine or if there is something to decide."""
 
 import os
 import shlex
@@ -12,13 +12,16 @@ import click
 
 from pipelines.cli.command import command
 from pipelines.cli.config import config_option, is_typed, print_config
-from pipelines.cli.options import home_option, options, weights_option
+from pipelines.cli.options import Place, home_option, options, place_options, weights_option
 from pipelines.cli.parameters import SECTIONS, chosen, parameter_options
 from pipelines.definition.settings import Settings
+from steps.core.common.errors import UserError
 from steps.core.common.program import EXIT_ERROR, EXIT_REJECTED
 
 if TYPE_CHECKING:
     from pipelines.runs.local_start import RunRequest
+
+_INBOX = "A folder of dropped batches: each folder in it, with labels and screenshots, becomes a batch (local only)."
 
 data_options = options(
     click.option(
@@ -87,3 +90,66 @@ def run(resume: str | None, *, printing: bool, **given: Any) -> None:
     if hint := activation_hint():
         click.echo(hint)
     sys.exit(exit_code(outcome))
+
+
+@command(sections=SECTIONS)
+@place_options
+@config_option
+@click.option("--inbox", type=click.Path(exists=True, file_okay=False, path_type=Path), help=_INBOX)
+@weights_option
+@click.option(
+    "--settle", default=60.0, show_default=True, help="Seconds in which nothing of a dropped batch has changed."
+)
+@click.option("--min-new-labels", default=1, show_default=True, help="Wait for as many since the last decision.")
+@click.option("--max-age", default=7.0, show_default=True, help="But wait no longer than so many days.")
+@click.option("--max-attempts", default=3, show_default=True, help="Times that one state of the data may fail.")
+@click.option("--force", is_flag=True, help="Start in any case, except beside another execution.")
+@click.option("--reason", default="", help="Why it is forced; kept with the execution.")
+@parameter_options()
+def nightly(  # noqa: PLR0917 (Click passes them by name)
+    place: Place,
+    inbox: Path | None,
+    weights: Path | None,
+    settle: float,
+    min_new_labels: int,
+    max_age: float,
+    max_attempts: int,
+    reason: str,
+    *,
+    force: bool,
+    **given: Any,
+) -> None:
+    """Take in what was dropped, and start the pipeline if there is something to decide; else say why not.
+
+    Data are decided on once for each definition and choice of parameters: by an execution that passed the gate or was
+    rejected. A failed one is tried again on the next night. Exit code 0: nothing to do, or started (local: passed); 3:
+    rejected (local); 1: an error.
+    """
+    from pipelines.nightly.decide import Rules, Start
+    from pipelines.nightly.lease import NightBusyError
+    from pipelines.nightly.night import hold_night
+
+    rules = Rules(min_new_labels, max_age, max_attempts, force=force)
+    if place.is_local:
+        from pipelines.data.folder_inbox import FolderInbox
+        from pipelines.nightly.site_local import LocalSite
+
+        dropped = FolderInbox(inbox, place.home / "inbox.json", settle_seconds=settle) if inbox else None
+        site: Any = LocalSite(place.home, Settings(), inbox=dropped, weights=weights, chosen=chosen(given))
+    elif inbox or weights:
+        raise UserError(
+            f"--inbox and --weights are of this machine: drop batches with `tilegate data add --env "
+            f"{place.environment}`, choose weights with `tilegate deploy --env {place.environment} --weights`"
+        )
+    else:
+        from pipelines.nightly.opening import open_cloud_site
+
+        site = open_cloud_site(place.deployment(), chosen(given))
+    try:
+        held = hold_night(site, rules, reason=reason, tell=click.echo)
+    except NightBusyError as busy:
+        click.echo(f"Night: {busy}")
+        return
+    click.echo(f"Night: {held.line}")
+    if place.is_local and isinstance(held.decision, Start):
+        sys.exit(exit_code(site.executions.outcome(held.execution).status))

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines.aws.errors import aws_errors
 from pipelines.runs.executions import Job
@@ -19,8 +19,7 @@ _POLL_SECONDS = 5.0
 _LATE_MS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """`moment` in Unix milliseconds; `stream` tells job and host."""
 
     moment: int
@@ -77,16 +76,10 @@ def log_lines(
             names = ", ".join(state.name for state in steps if state.job) or "none"
             raise UserError(f"{execution.id} has no step {step!r} that has begun: {names}")
         goes_on = any(state.goes_on for state in chosen) if step and chosen else execution.goes_on
-        return [job for state in chosen for job in executions.jobs(state)], goes_on
+        return [job for state in chosen for job in executions.jobs(state)], follow and goes_on
 
-    for line in follow_logs(client, look) if follow else read_logs(client, look()[0]):
+    for line in follow_logs(client, look):
         yield line.stream.partition("/")[0], line.text
-
-
-def read_logs(client: Any, jobs: Sequence[Job]) -> list[Line]:
-    """Return everything that some jobs have printed."""
-    lines = [line for job in jobs for line in JobLog(client, job).read()]
-    return sorted(lines, key=lambda line: line.moment)
 
 
 def follow_logs(

@@ -1,4 +1,4 @@
-"""What a run on this machine left: its evidence, its bundle, the version that it registered."""
+"""The outputs of a run on this machine: its evidence, its bundle, the version that it registered."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

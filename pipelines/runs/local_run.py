@@ -7,7 +7,7 @@ the same, and a run on the same data goes on from there.
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import register_callback
 from pipelines.runs.executions import Outcome, Status
 from pipelines.runs.local_history import RunHere, status_of
-from pipelines.runs.local_outputs import Outputs, told_counts
+from pipelines.runs.local_outputs import REPORT, Outputs, told_counts
 from pipelines.runs.local_start import LocalStart, RunRequest
 from pipelines.tracking.listener import MlflowTracker
 from steps.core.common.errors import UserError
@@ -91,9 +91,8 @@ def execute(
     tracker.close()
     rejected = result.status == "Failed" and is_rejected(result.failed_step, result.exit_code)
     outcome = "Rejected" if rejected else result.status
-    print()
-    for name, value in _summary(result, outcome, Outputs(result.run_dir, result.failed_step, store), tracker.url()):
-        print(f"{name:<12} {value}")
+    outputs = Outputs(result.run_dir, result.failed_step, store)
+    _print(_summary(result, outcome, outputs, tracker.url()))
     return outcome
 
 
@@ -113,19 +112,13 @@ def _summary(result: ExecutionResult, outcome: str, outputs: Outputs, url: str |
         "Failed": f"FAILED in {result.failed_step}",
     }
     yield "Verdict", verdicts[outcome]
-    if result.reason:
-        yield "Reason", result.reason
+    yield "Reason", result.reason or ""
     yield from outputs.lines()
     if outcome in {"Rejected", "Failed"}:
-        step = result.failed_step or ""
-        look = (
-            f"tilegate report {result.execution_id}"
-            if outputs.report()
-            else f"tilegate logs {result.execution_id} {step}"
-        )
+        run = result.execution_id
+        look = f"tilegate report {run}" if outputs.report() else f"tilegate logs {run} {result.failed_step or ''}"
         yield "Next", f"{look}    # shows more; after a change `tilegate run` repeats what depends on it alone"
-    if url:
-        yield "MLflow", f"{url} (start it with: tilegate ui)"
+    yield "MLflow", f"{url} (start it with: tilegate ui)" if url else ""
     yield "Run", str(result.run_dir)
 
 
@@ -137,31 +130,27 @@ class LocalExecutions:
 
     def start(self, display_name: str, token: str, parameters: Mapping[str, str]) -> str:  # noqa: ARG002 (one process)
         """Run the pipeline to its end, going on with the run of that name if it was interrupted; return its id."""
-        interrupted = self._named(display_name, INTERRUPTED)
+        interrupted = next((run.id for run in self._newest(display_name) if run.status == INTERRUPTED), None)
         execute(self._home, self._settings, {} if interrupted else parameters, resume=interrupted, note=display_name)
         return str(self.find(display_name))
 
     def find(self, display_name: str) -> str | None:
         """See the protocol; a run that was interrupted has not been started as far as a night goes."""
-        return self._named(display_name)
+        return next((run.id for run in self._newest(display_name) if run.status != INTERRUPTED), None)
 
     def outcome(self, execution: str) -> Outcome:
-        run = next((run for run in self._runs() if run.id == execution), None)
+        run = next((run for run in self._newest() if run.id == execution), None)
         if run is None:
             return Outcome(Status.STOPPED, "its folder is gone")
         return Outcome(status_of(run), run.reason or "", run.failed_step or "", RunHere(run).tuning_job() or "")
 
     def executing(self) -> str | None:
-        return next((run.id for run in self._runs() if run.status == "Executing"), None)
+        return next((run.id for run in self._newest() if run.status == "Executing"), None)
 
-    def _runs(self) -> list[RunSummary]:
-        return [run for run in load_runs(self._home) if run.pipeline == self._settings.name]
-
-    def _named(self, note: str, status: str | None = None) -> str | None:
-        for run in reversed(self._runs()):
-            if run.code_note == note and (run.status == status if status else run.status != INTERRUPTED):
-                return run.id
-        return None
+    def _newest(self, note: str | None = None) -> list[RunSummary]:
+        """Return the pipeline's runs, or those of a note, the newest first."""
+        runs = [run for run in load_runs(self._home) if run.pipeline == self._settings.name]
+        return [run for run in reversed(runs) if note in (None, run.code_note)]
 
 
 def validate_data(request: RunRequest, settings: Settings) -> bool:
@@ -183,21 +172,23 @@ def validate_data(request: RunRequest, settings: Settings) -> bool:
         parameters={name: value for name, value in values.items() if name in declared},
         listeners=[ConsoleProgress()],
     ).run()
-    report = Outputs(result.run_dir, result.failed_step, start.store).validation()
-    limits, short = Limits(values["MaxFpr"], values["MinTpr"]), ""
-    print()
+    report, short = Outputs(result.run_dir, result.failed_step, start.store).validation(), ""
+    lines = [("Verdict", f"none: {result.reason}" if result.reason else "")]
     if report:
         validation = read_json(report / "validation.json")
-        for name, value in _told(validation):
-            print(f"{name:<12} {value}")
-        if short := Provable.read(validation["provable"]).shortage(limits):
-            print(f"{'Provable':<12} {short}")
-        print(f"{'Data page':<12} {report / 'report.html'}")
-    elif result.reason:
-        print(f"{'Verdict':<12} none: {result.reason}")
-    print(f"{'Run':<12} {result.run_dir}")
+        short = Provable.read(validation["provable"]).shortage(Limits(values["MaxFpr"], values["MinTpr"]))
+        lines = [*_findings(validation), ("Provable", short), ("Data page", str(report / REPORT))]
+    _print([*lines, ("Run", str(result.run_dir))])
     asked = {"MaxFpr", "MinTpr"} & request.parameters.keys()
     return result.status == "Succeeded" and not (asked and short)
+
+
+def _print(lines: Iterable[tuple[str, str]]) -> None:
+    """Print names and values, without those that have none."""
+    print()
+    for name, value in lines:
+        if value:
+            print(f"{name:<12} {value}")
 
 
 def cut_down(definition: Mapping[str, Any], step: str) -> dict[str, Any]:
@@ -211,14 +202,14 @@ def cut_down(definition: Mapping[str, Any], step: str) -> dict[str, Any]:
     }
 
 
-def _told(validation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _findings(validation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Verdict", validation["verdict"]
     yield from told_counts(validation)
     for finding in validation["findings"]:
         if finding["fired"]:
             # Why the run must not go on is the one thing that needs its whole sentence here.
-            said = finding["text"] if finding["severity"] == "stop" else finding["measured"]
-            yield finding["severity"].capitalize(), f"{finding['rule']}: {said}"
+            text = finding["text"] if finding["severity"] == "stop" else finding["measured"]
+            yield finding["severity"].capitalize(), f"{finding['rule']}: {text}"
 
 
 class LocalImages:

@@ -74,18 +74,21 @@ class SageMakerExecutions:
         """Return an execution by its id, its ARN or its night's name; None is the newest. Raises UserError."""
         if wanted and wanted.startswith("arn:"):
             return self.describe(wanted)
-        for execution in self.newest():
-            if wanted in (None, execution.id, execution.name):
-                return self.describe(execution.arn)
+        found = next((each for each in self.newest() if wanted in (None, each.id, each.name)), None)
+        if found:
+            return self.describe(found.arn)
         if wanted is None:
             raise UserError(f"{self._name} has no executions yet: `tilegate start` makes one")
-        raise UserError(f"{self._name} has no execution {wanted!r}: `tilegate runs` lists them")
+        raise self._unknown(wanted)
 
     def describe(self, arn: str) -> Execution:
-        found = self._described(arn)
-        if found is None:
-            raise UserError(f"{self._name} has no execution {arn!r}: `tilegate runs` lists them")
-        return found
+        """Return an execution; raises UserError if there is none."""
+        if found := self._described(arn):
+            return found
+        raise self._unknown(arn)
+
+    def _unknown(self, wanted: str) -> UserError:
+        return UserError(f"{self._name} has no execution {wanted!r}: `tilegate runs` lists them")
 
     def steps(self, execution: Execution) -> list[StepState]:
         """Return the steps that have begun, in that order, each with the reason of its failure."""
@@ -122,9 +125,7 @@ class SageMakerExecutions:
                 HyperParameterTuningJobName=name, SortBy="CreationTime", SortOrder="Ascending"
             )
             return [
-                Job("TrainingJob", str(told["TrainingJobName"]))
-                for page in pages
-                for told in page["TrainingJobSummaries"]
+                Job("TrainingJob", job["TrainingJobName"]) for page in pages for job in page["TrainingJobSummaries"]
             ]
 
     def _described(self, arn: str) -> Execution | None:

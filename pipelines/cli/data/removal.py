@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pipelines.data.erasure import Erased
-    from pipelines.registry.opening import OpenedRegistry
     from pipelines.runs.executions import Executions
     from pipelines.storage.copies import Copies
     from pipelines.storage.protocol import ObjectStore
@@ -59,7 +58,7 @@ def withdraw(batch: str, by: str, reason: str, place: Place, *, undo: bool) -> N
             click.echo(f"Snapshot     {snapshot.uri}, {len(snapshot.batches):,} batches")
         if not undo:
             click.echo(f"Remains      its files in {stores.data.uri(f'labelled/{batch}/')}")
-            warn_of_offers(_versions(stores, [batch]), place)
+            warn_of_offers(_versions(place, [batch]), place)
     if snapshot:
         click.echo("Next         the next night or run learns from this snapshot")
 
@@ -95,7 +94,7 @@ def erase(screenshots: tuple[str, ...], file: Path | None, by: str, reason: str,
             progress=lambda done: progress("Looked at", done, 0),
         )
         _report(erased)
-        warn_of_offers(_versions(stores, erased.batches), place)
+        warn_of_offers(_versions(place, erased.batches), place)
         snapshot = current_dataset(stores.data)
         click.echo(f"Snapshot     {snapshot.uri if snapshot else 'no labelled data are left'}")
     click.echo("Next         a run learns from this snapshot; its facts and tiles of those batches are made anew")
@@ -134,15 +133,12 @@ class _Stores:
     data: "ObjectStore"
     everywhere: "Collection[Copies]"
     executions: "Executions"
-    registry: "Callable[[], OpenedRegistry]"
     alone: "Callable[[], AbstractContextManager[object]]"
 
 
 @contextmanager
 def _opened(place: Place, action: str) -> Iterator[_Stores]:
     """Open a place's data; `action` is for errors of AWS: "withdraw data"."""
-    from pipelines.registry.opening import open_registry, registry_of
-
     if place.is_local:
         from pipelines.definition.settings import Settings
         from pipelines.runs.local_run import LocalExecutions
@@ -153,7 +149,6 @@ def _opened(place: Place, action: str) -> Iterator[_Stores]:
             data=catalogue.data,
             everywhere=[FolderCopies(place.home)],
             executions=LocalExecutions(place.home, Settings()),
-            registry=lambda: open_registry(*place),
             alone=catalogue.lock,
         )
         return
@@ -176,16 +171,16 @@ def _opened(place: Place, action: str) -> Iterator[_Stores]:
                 S3Copies(s3, named.artifact_bucket, ARTIFACT_PREFIXES),
             ],
             executions=SageMakerExecutions(deployment.client("sagemaker"), named.pipeline_arn),
-            registry=lambda: registry_of(deployment),
             alone=lambda: leased(artifacts, _LEASE, utc_now),
         )
 
 
-def _versions(stores: _Stores, batches: Collection[str]) -> list[int]:
+def _versions(place: Place, batches: Collection[str]) -> list[int]:
     """Write which registered versions have learnt from some batches, and return their numbers."""
     from pipelines.registry.learning import versions_that_learnt
+    from pipelines.registry.opening import open_registry
 
-    learnt = list(versions_that_learnt(stores.registry(), batches))
+    learnt = list(versions_that_learnt(open_registry(*place), batches))
     for version, is_known in learnt:
         champion = ", the champion" if version.is_champion else ""
         unknown = "" if is_known else ": nobody knows on which data it was trained"

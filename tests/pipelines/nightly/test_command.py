@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from pipelines.cli.nightly import nightly
+from pipelines.cli.run import nightly
 from pipelines.definition.settings import Settings
 from pipelines.nightly.site_local import LocalSite
 
