@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pipelines.aws.session import Deployment
     from pipelines.executor.runs import RunSummary
+    from pipelines.registry.opening import OpenedRegistry
     from pipelines.runs.sagemaker_executions import SageMakerExecutions
     from pipelines.runs.standing import Standing
 
@@ -42,9 +43,7 @@ _COLUMNS: Columns = {
     "version": lambda row: f"{row['version']} {row['version_status']}" if row.get("version") else "",
     "channel": lambda row: ", ".join(row.get("channels", ())),
     "night": lambda row: row["name"],
-    "why": lambda row: textwrap.shorten(
-        "; ".join(filter(None, (row.get("failed_step"), row["reason"], row["note"]))), 100
-    ),
+    "why": lambda row: textwrap.shorten("; ".join(filter(None, map(row.get, ("failed_step", "reason", "note")))), 100),
 }
 
 
@@ -82,24 +81,23 @@ def show(run: str, place: Place, *, as_json: bool) -> None:
 
 
 def _runs_here(place: Place, last: int) -> list[dict[str, Any]]:
-    from pipelines.definition.settings import Settings
     from pipelines.executor.runs import INTERRUPTED, load_runs
-    from pipelines.registry.mlflow_registry import MlflowRegistry
+    from pipelines.registry.opening import open_registry
     from pipelines.release.offers import current_offers
     from pipelines.runs.local_history import outputs_of, status_of
     from steps.core.common.files import read_json
 
-    home = place.home
-    found = load_runs(home)[-last:]
-    gone = _runs_of_withdrawn(home, found) if (home / "store").is_dir() else set()
-    statuses = {v.version: v.status for v in MlflowRegistry(home).versions(Settings().model_package_group)}
+    found = load_runs(place.home)[-last:]
+    opened = open_registry(*place)
+    gone = _runs_of_withdrawn(place.home, found, opened)
+    statuses = {version.version: version.status for version in opened.registry.versions(opened.group)}
     served = current_offers(*place)
     rows = []
     for run in found:
-        outputs = outputs_of(home, run)
+        outputs = outputs_of(place.home, run)
         gate = (outputs.evaluation() or {}).get("gate") or {}
-        validation, registered = outputs.validation(), outputs.registered() or {}
-        version = registered.get("ModelPackageVersion")
+        fpr, tpr = gate.get("fpr") or {}, gate.get("tpr") or {}
+        validation, version = outputs.validation(), (outputs.registered() or {}).get("ModelPackageVersion")
         rows.append(
             {
                 "run": run.id,
@@ -108,11 +106,11 @@ def _runs_here(place: Place, last: int) -> list[dict[str, Any]]:
                 "seconds": round(run.seconds, 1),
                 "dataset": str(run.parameters.get("DatasetUri", "")).rpartition("/")[2],
                 "screenshots": read_json(validation / "validation.json")["accepted"] if validation else None,
-                "fpr": (gate.get("fpr") or {}).get("value"),
-                "fpr_upper": (gate.get("fpr") or {}).get("upper"),
-                "tpr": (gate.get("tpr") or {}).get("value"),
+                "fpr": fpr.get("value"),
+                "fpr_upper": fpr.get("upper"),
+                "tpr": tpr.get("value"),
                 "version": version,
-                "version_status": statuses.get(version) if version else None,
+                "version_status": statuses.get(version),
                 "channels": [str(offer) for offer in served if offer.version == version],
                 "failed_step": run.failed_step,
                 "reason": run.reason or "",
@@ -123,18 +121,16 @@ def _runs_here(place: Place, last: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _runs_of_withdrawn(home: "Path", found: list["RunSummary"]) -> set[str]:
+def _runs_of_withdrawn(home: "Path", found: list["RunSummary"], opened: "OpenedRegistry") -> set[str]:
     """Return the ids of the runs whose snapshot has a batch that somebody has withdrawn since."""
     from pipelines.data.withdrawals import withdrawn_batches
     from pipelines.definition.settings import Settings
-    from pipelines.registry.opening import snapshot_batches
     from pipelines.storage.folder import FolderObjects
 
     bucket = Settings().bucket
-    data = FolderObjects(home / "store" / bucket, bucket)
-    gone = withdrawn_batches(data)
+    gone = withdrawn_batches(FolderObjects(home / "store" / bucket, bucket))
     uris = {str(run.parameters.get("DatasetUri", "")) for run in found} if gone else set()
-    of_gone = {uri for uri in uris if uri and gone & set(snapshot_batches(data, uri) or ())}
+    of_gone = {uri for uri in uris if uri and gone & set(opened.batches(uri) or ())}
     return {run.id for run in found if run.parameters.get("DatasetUri") in of_gone}
 
 

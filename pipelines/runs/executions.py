@@ -76,8 +76,8 @@ class StepState:
 
     name: str
     status: str
-    started: datetime | None
-    ended: datetime | None
+    started: datetime | None = None
+    ended: datetime | None = None
     reason: str = ""
     source: str = ""
     told: str = ""

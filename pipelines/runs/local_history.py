@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pipelines.definition.step_table import DATA, JUDGE, TUNE, is_rejected, names
 from pipelines.executor.files import read_json
@@ -35,19 +35,14 @@ def status_of(run: RunSummary) -> Status:
 class RunHere:
     """A run on this machine, as later ones depend on it."""
 
+    id: str
+    pipeline: str
+    parameters: Mapping[str, Any]
     summary: RunSummary
 
-    @property
-    def id(self) -> str:
-        return self.summary.id
-
-    @property
-    def pipeline(self) -> str:
-        return self.summary.pipeline
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        return self.summary.parameters
+    @classmethod
+    def of(cls, run: RunSummary) -> Self:
+        return cls(run.id, run.pipeline, run.parameters, run)
 
     @property
     def has_validated(self) -> bool:
@@ -74,7 +69,7 @@ class RunHere:
 
 def runs_here(home: Path) -> Sequence[EarlierRun]:
     """Return every run of a home, the oldest first."""
-    return [RunHere(run) for run in load_runs(home)]
+    return [RunHere.of(run) for run in load_runs(home)]
 
 
 def _result(run: RunSummary, step: str) -> Any:
@@ -122,23 +117,15 @@ def local_standing(home: Path, wanted: str | None) -> Standing:
 
 
 def _steps(run: RunSummary) -> Iterator[StepState]:
-    document = read_json(run.run_dir / "state.json") or {}
-    known = dict(document.get("steps", {}))
+    known = (read_json(run.run_dir / "state.json") or {}).get("steps", {})
     for name, step in known.items():
-        failed = step["status"] == "Failed"
-        told = f"reused: {step['reason']}" if step["reused"] else step["reason"] or ""
-        yield StepState(
-            name,
-            step["status"],
-            None,
-            None,
-            reason=step["reason"] or "" if failed else "",
-            told="" if failed else told,
-            took=step["seconds"],
-        )
+        failed, reason = step["status"] == "Failed", step["reason"] or ""
+        note = f"reused: {reason}" if step["reused"] else reason
+        reason, note = (reason, "") if failed else ("", note)
+        yield StepState(name, step["status"], reason=reason, told=note, took=step["seconds"])
     for folder in sorted((run.run_dir / "steps").glob("*")) if run.status == "Executing" else ():
         if folder.name not in known:
-            yield StepState(folder.name, "Executing", None, None)
+            yield StepState(folder.name, "Executing")
 
 
 def log_lines(home: Path, wanted: str | None, step: str | None, *, follow: bool) -> Iterator[tuple[str, str]]:

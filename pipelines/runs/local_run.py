@@ -142,7 +142,7 @@ class LocalExecutions:
         run = next((run for run in self._newest() if run.id == execution), None)
         if run is None:
             return Outcome(Status.STOPPED, "its folder is gone")
-        return Outcome(status_of(run), run.reason or "", run.failed_step or "", RunHere(run).tuning_job() or "")
+        return Outcome(status_of(run), run.reason or "", run.failed_step or "", RunHere.of(run).tuning_job() or "")
 
     def executing(self) -> str | None:
         return next((run.id for run in self._newest() if run.status == "Executing"), None)
