@@ -110,7 +110,7 @@ def _runs_here(place: Place, last: int) -> list[dict[str, Any]]:
                 "fpr_upper": fpr.get("upper"),
                 "tpr": tpr.get("value"),
                 "version": version,
-                "version_status": statuses.get(version),
+                "version_status": statuses.get(version) if version else None,
                 "channels": [str(offer) for offer in served if offer.version == version],
                 "failed_step": run.failed_step,
                 "reason": run.reason or "",

@@ -22,8 +22,7 @@ def report(what: str | None, home: Path, *, of_data: bool) -> None:
     The path is always printed. A run that was stopped before its verdict has the page of its data.
     """
     from pipelines.registry.mlflow_registry import MlflowRegistry
-    from pipelines.runs.local_history import find_run, outputs_of
-    from pipelines.runs.local_outputs import REPORT
+    from pipelines.runs.local_history import REPORT, find_run, outputs_of
 
     # A run's id begins with its date, of eight digits.
     if what and what.isdecimal() and len(what) < len("20260101"):

@@ -1,4 +1,4 @@
-"""The runs of a home: how each stands, what its jobs have printed, and what later ones depend on of it."""
+"""The runs of a home: how each stands, what it left and printed, and what later ones depend on of it."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -7,17 +7,29 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from pipelines.definition.step_table import DATA, JUDGE, TUNE, is_rejected, names
+from pipelines.definition.step_table import (
+    CONVERT,
+    DATA,
+    EVALUATE,
+    JUDGE,
+    REGISTER,
+    TUNE,
+    VALIDATE,
+    is_rejected,
+    names,
+)
 from pipelines.executor.files import read_json
 from pipelines.executor.runs import INTERRUPTED, RunSummary, load_runs
 from pipelines.executor.store import LocalStore
 from pipelines.planning.earlier_runs import EarlierRun
+from pipelines.registry.protocol import PENDING
 from pipelines.runs.executions import Execution, Status, StepState
-from pipelines.runs.local_outputs import REPORT, Outputs
-from pipelines.runs.standing import Standing
+from pipelines.runs.standing import Standing, figures
 from steps.core.common.errors import UserError
+from steps.core.common.files import read_json as read_whole
 from steps.core.common.text import printable
 
+EVALUATION, REPORT, BUNDLE = "evaluation.json", "report.html", "bundle"
 _POLL_SECONDS = 1.0
 
 
@@ -26,7 +38,7 @@ def status_of(run: RunSummary) -> Status:
     if run.status == INTERRUPTED:
         return Status.STOPPED
     if run.status == "Failed":
-        document = _result(run, str(run.failed_step)) or {}
+        document = _result(run.run_dir, str(run.failed_step))
         return Status.REJECTED if is_rejected(run.failed_step, document.get("exit_code")) else Status.FAILED
     return Status(run.status)
 
@@ -55,16 +67,14 @@ class RunHere:
             # A rejected conversion has looked as well, but a failed step has no outputs in its result.
             output = self.summary.run_dir / "steps" / step / "opt/ml/processing/output/new-ledger"
             found |= {path.stem for path in output.glob("*.json")}
-            document = _result(self.summary, step)
-            if document and "new-ledger" in document["outputs"]:
-                found |= {key.removesuffix(".json") for key in document["outputs"]["new-ledger"]["keys"]}
+            ledger = _result(self.summary.run_dir, step).get("outputs", {}).get("new-ledger", {})
+            found |= {key.removesuffix(".json") for key in ledger.get("keys", ())}
         return found
 
     def tuning_job(self) -> str | None:
-        document = _result(self.summary, TUNE.name)
-        if not document or document["status"] != "Succeeded":
-            return None
-        return str(document["properties"]["HyperParameterTuningJobName"])
+        document = _result(self.summary.run_dir, TUNE.name)
+        succeeded = document.get("status") == "Succeeded"
+        return str(document["properties"]["HyperParameterTuningJobName"]) if succeeded else None
 
 
 def runs_here(home: Path) -> Sequence[EarlierRun]:
@@ -72,8 +82,91 @@ def runs_here(home: Path) -> Sequence[EarlierRun]:
     return [RunHere.of(run) for run in load_runs(home)]
 
 
-def _result(run: RunSummary, step: str) -> Any:
-    return read_json(run.run_dir / "steps" / step / "result.json")
+def _result(run_dir: Path, step: str) -> dict[str, Any]:
+    return dict(read_json(run_dir / "steps" / step / "result.json") or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The outputs of a run, by what its steps have written down; `failed_step` is the one that ended it."""
+
+    run_dir: Path
+    failed_step: str | None
+    store: LocalStore
+
+    def folder(self, step: str, output: str) -> Path | None:
+        """Return an output of a step that was published, or of the one that failed, whose folder is still there."""
+        result = _result(self.run_dir, step)
+        if found := result.get("outputs", {}).get(output):
+            return self.store.path(str(found["uri"]))
+        unpublished = self.run_dir / "steps" / step / "opt/ml/processing/output" / output
+        return unpublished if self.failed_step == step and unpublished.is_dir() else None
+
+    def validation(self) -> Path | None:
+        """Return the folder of the validation's report."""
+        found = self.folder(VALIDATE.name, "report")
+        return found if found and (found / "validation.json").is_file() else None
+
+    def judged(self) -> tuple[str, Path] | None:
+        """Return what the last verdict is about and the folder of its evidence."""
+        bundle = self.folder(CONVERT.name, "bundle")
+        if bundle and (bundle / "evidence" / REPORT).is_file():
+            unpublished = ", which was not published" if self.failed_step == CONVERT.name else ""
+            return f"the TFLite model{unpublished}", bundle / "evidence"
+        evaluation = self.folder(EVALUATE.name, "evaluation")
+        return ("the trained model", evaluation) if evaluation else None
+
+    def evaluation(self) -> Mapping[str, Any] | None:
+        """Return the last verdict, None before there is one."""
+        judged = self.judged()
+        return dict(read_whole(judged[1] / EVALUATION)) if judged else None
+
+    def bundle(self) -> Path | None:
+        """Return the folder of what phones get, None where nothing was published."""
+        found = None if self.failed_step == CONVERT.name else self.folder(CONVERT.name, "bundle")
+        return found / BUNDLE if found else None
+
+    def report(self) -> Path | None:
+        """Return the page to decide by: that of the verdict, else that of the data."""
+        judged = self.judged()
+        folder = judged[1] if judged else self.validation()
+        return folder / REPORT if folder else None
+
+    def registered(self) -> Mapping[str, Any] | None:
+        """Return the properties of the registered version, None if there is none."""
+        return _result(self.run_dir, REGISTER).get("properties") or None
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield what a person needs at the end, as far as the run got."""
+        if validation := self.validation():
+            yield from told_counts(read_whole(validation / "validation.json"))
+            yield "Data page", str(validation / REPORT)
+        if judged := self.judged():
+            what, folder = judged
+            yield "Judged", what
+            yield from figures(read_whole(folder / EVALUATION))
+            yield "Report", str(folder / REPORT)
+        if bundle := self.bundle():
+            yield "Bundle", str(bundle)
+        if registered := self.registered():
+            group, version = registered["ModelPackageGroupName"], registered["ModelPackageVersion"]
+            yield "Model", f"{group} version {version}, {registered['ModelApprovalStatus']}"
+            if registered["ModelApprovalStatus"] == PENDING:
+                yield "Next", f"tilegate report {version}    # what it can do, and where it errs"
+                yield "", f"tilegate models approve {version} --by NAME --reason TEXT    # or reject"
+
+
+def told_counts(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts["quarantined_by_reason"].items())
+    refused = f"; {counts['quarantined']:,} quarantined ({reasons})" if reasons else ""
+    yield "Screenshots", f"{counts['accepted']:,} of {counts['groups']:,} groups{refused}"
+    if counts["ungrouped"]:
+        alone = f"{counts['ungrouped']:,} have no group, app or session"
+        yield "Groups", f"{alone}: screenshots of one app may be on both sides of a split"
+    for label, name in sorted(counts["names"].items()):
+        called = ", ".join(printable(name, 40) for name in counts["class_names"][label][:3])
+        as_called = f" ({called} in the data)" if called not in ("", name) else ""
+        yield f"Label {label}", f"{name}{as_called}: {counts['classes'][name]:,}"
 
 
 def find_run(home: Path, wanted: str | None) -> RunSummary:

@@ -28,8 +28,7 @@ from pipelines.executor.store import LocalStore
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import register_callback
 from pipelines.runs.executions import Outcome, Status
-from pipelines.runs.local_history import RunHere, status_of
-from pipelines.runs.local_outputs import REPORT, Outputs, told_counts
+from pipelines.runs.local_history import REPORT, Outputs, RunHere, status_of, told_counts
 from pipelines.runs.local_start import LocalStart, RunRequest
 from pipelines.tracking.listener import MlflowTracker
 from steps.core.common.errors import UserError

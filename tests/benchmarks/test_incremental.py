@@ -14,7 +14,7 @@ from pipelines.data.snapshots import current_dataset
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.planning.planner import plan_run
-from pipelines.runs.inputs import data_here
+from pipelines.runs.local_start import data_here
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES

@@ -1,6 +1,5 @@
 """`tilegate data status`: every batch, and what the next run would make of them."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +65,6 @@ def status(home: Path, *, as_json: bool) -> None:
     click.echo(f"Decided   {total['decided']}")
 
 
-def _withdrawn(row: Mapping[str, Any]) -> str:
-    return f"withdrawn {printable(row['withdrawn'])}" if row["withdrawn"] else ""
-
-
 _COLUMNS: Columns = {
     "batch": lambda row: row["batch"],
     "kind": lambda row: row["kind"],
@@ -78,7 +73,7 @@ _COLUMNS: Columns = {
     "refused": lambda row: f"{row['refused']:,}" if row["refused"] else "",
     "screenshots": lambda row: "" if row["screenshots"] is None else f"{row['screenshots']:,}",
     "new": lambda row: f"{row['new']:,}",
-    "": _withdrawn,
+    "": lambda row: f"withdrawn {printable(row['withdrawn'])}" if row["withdrawn"] else "",
 }
 
 

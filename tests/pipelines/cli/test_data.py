@@ -185,7 +185,7 @@ def test_a_failure_after_a_decision_does_not_undo_it(home, source):
 
 def test_the_snapshot_of_the_status_is_the_one_that_a_run_would_use(home, source):
     from pipelines.executor.store import LocalStore
-    from pipelines.runs.inputs import data_here
+    from pipelines.runs.local_start import data_here
 
     data("add", source, "--home", home)
     assert current_dataset(data_here(LocalStore(home / "store"), Settings())).uri in data("status", "--home", home)

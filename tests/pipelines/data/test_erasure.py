@@ -19,7 +19,7 @@ from pipelines.data.page import write_screenshot_page
 from pipelines.data.quarantine_page import write_quarantine_page
 from pipelines.data.snapshots import catalogue_batches, current_dataset
 from pipelines.data.withdrawals import erasure_of
-from pipelines.runs.inputs import snapshot_of
+from pipelines.runs.local_start import snapshot_of
 from pipelines.storage.copies import Copy, FolderCopies, S3Copies
 from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError

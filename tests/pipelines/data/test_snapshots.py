@@ -8,7 +8,7 @@ from pipelines.data.catalogue import Catalogue
 from pipelines.data.snapshots import current_dataset, source_of
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
-from pipelines.runs.inputs import data_here, snapshot_of, weights_of
+from pipelines.runs.local_start import data_here, snapshot_of, weights_of
 from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes

@@ -10,7 +10,7 @@ from pipelines.data.snapshots import current_dataset
 from pipelines.data.usage import part_is_used, shards_of_runs
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
-from pipelines.runs.inputs import data_here, snapshot_of
+from pipelines.runs.local_start import data_here, snapshot_of
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import INSPECTOR
