@@ -110,7 +110,7 @@ def _step(environment: str, found: Standing, name: str, by: str) -> str:
     step = next((step for step in found.steps if step.name == name), None)
     if step is None:
         raise NotReadyError(f"{by}: not reached, look at what failed before it")
-    seconds = step.seconds(datetime.now(UTC))
+    seconds = step.took(datetime.now(UTC))
     if step.status != "Succeeded":
         logs = f"`tilegate logs {found.execution.id} {name} --env {environment}`"
         reason = " ".join(step.reason.split()) or "no reason was told"

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, TextIO
 
 import click
@@ -18,8 +19,12 @@ _BAR_WIDTH = 30
 
 
 def print_json(value: Any) -> None:
-    """Print strict JSON, in the order in which the fields come."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    """Print strict JSON, in the order in which the fields come; times are ISO 8601, paths text."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_plain))
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def percent(rate: float | None) -> str:

@@ -20,7 +20,7 @@ from pipelines.nightly.records import Question
 from pipelines.planning.earlier_runs import EarlierRun
 from pipelines.runs.local_run import LocalExecutions
 from pipelines.runs.local_start import LocalStart, defaults_of, identity_of
-from steps.core.dataset.classes import AUTO, Classes
+from pipelines.runs.start import reading_of
 from steps.core.dataset.snapshot import Batch
 
 
@@ -58,10 +58,7 @@ class LocalSite:
     def take_in(self) -> Iterator[str]:
         if self._inbox:
             values = self._start.values(self._chosen, self._weights)
-            attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
-            yield from self._inbox.take_in(
-                self._catalogue, Classes.parse(values["Classes"]), attribute, now=time.time()
-            )
+            yield from self._inbox.take_in(self._catalogue, *reading_of(values), now=time.time())
 
     def data(self) -> Snapshot | None:
         return current_dataset(self._start.data)

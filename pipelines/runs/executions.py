@@ -71,7 +71,7 @@ class Job:
 class StepState:
     """`source` is the execution that it was taken from, if it was; `told` what the step itself has to say.
 
-    `took` are its seconds where nobody knows when it started and ended.
+    `seconds` is how long it took where nobody knows when it started and ended.
     """
 
     name: str
@@ -82,15 +82,16 @@ class StepState:
     source: str = ""
     told: str = ""
     job: Job | None = None
-    took: float | None = None
+    seconds: float | None = None
 
     @property
     def goes_on(self) -> bool:
         return self.status in GOES_ON
 
-    def seconds(self, now: datetime) -> float | None:
-        if self.took is not None or self.started is None:
-            return self.took
+    def took(self, now: datetime) -> float | None:
+        """Return its seconds until it ended, or until `now`."""
+        if self.seconds is not None or self.started is None:
+            return self.seconds
         return ((self.ended or now) - self.started).total_seconds()
 
 

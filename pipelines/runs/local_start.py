@@ -25,12 +25,12 @@ from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.runs.imagenet import IMAGENET, imagenet_weights
 from pipelines.runs.local_history import runs_here
 from pipelines.runs.sample_data import write_sample
-from pipelines.runs.start import Ground, prepare, values_of, with_plan
+from pipelines.runs.start import Ground, prepare, reading_of, values_of, with_plan
 from pipelines.storage.folder import FolderObjects
 from pipelines.storage.protocol import ObjectStore
 from steps.core.common.errors import UserError
 from steps.core.common.text import printable
-from steps.core.dataset.classes import AUTO, Classes
+from steps.core.dataset.classes import Classes
 from steps.core.dataset.snapshot import AD_HOC, LABELS, Batch
 from steps.network.weights import WEIGHTS_SUFFIX
 
@@ -102,26 +102,25 @@ class LocalStart:
         added = None if request.data or is_sample else current_dataset(self.data)
         if added:
             print(f"Data: {len(added.batches)} batches that were added with `tilegate data add`", flush=True)
-            snapshot = added
-        else:
-            if not (is_sample or request.weights):
-                print(
-                    "Weights: a small backbone that knows the sample alone; `--weights imagenet` is better", flush=True
-                )
-            sample = "the embedded sample, drawn by code. It shows that the workflow works, not how good a model is."
-            print(f"Data: {sample if is_sample else request.data}", flush=True)
-            if request.data and (others := self._labelled()):
-                print(
-                    f"Left out: {others} batches that were added with `tilegate data add`; `--data`, or `data` in "
-                    "tilegate.toml, names other data",
-                    flush=True,
-                )
-            data = request.data or write_sample(self.home / "sample")
-            attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
-            classes = Classes.parse(values["Classes"])
-            snapshot = snapshot_of(data, self.store, self.settings, classes, labels=request.labels, attribute=attribute)
+        elif not (is_sample or request.weights):
+            print("Weights: a small backbone that knows the sample alone; `--weights imagenet` is better", flush=True)
+        snapshot = added or self._snapshot(request, values)
         print(f"Dataset {snapshot.uri}")
         return snapshot, values
+
+    def _snapshot(self, request: RunRequest, values: Mapping[str, Any]) -> Snapshot:
+        """Bring data that are not added, or the sample, into the store; return their snapshot."""
+        sample = "the embedded sample, drawn by code. It shows that the workflow works, not how good a model is."
+        print(f"Data: {request.data or sample}", flush=True)
+        if request.data and (others := self._labelled()):
+            print(
+                f"Left out: {others} batches that were added with `tilegate data add`; `--data`, or `data` in "
+                "tilegate.toml, names other data",
+                flush=True,
+            )
+        data = request.data or write_sample(self.home / "sample")
+        classes, attribute = reading_of(values)
+        return snapshot_of(data, self.store, self.settings, classes, labels=request.labels, attribute=attribute)
 
     def with_plan(self, snapshot: Snapshot, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a validation alone begins with."""

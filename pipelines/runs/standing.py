@@ -1,7 +1,7 @@
 """How an execution stands, for a person and for a program."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,7 +61,7 @@ def lines_of(found: Standing, now: datetime) -> Iterator[str]:
 
 
 def step_line(step: StepState, now: datetime) -> str:
-    seconds = step.seconds(now)
+    seconds = step.took(now)
     took = f"as in {step.source}" if step.source else "" if seconds is None else duration(seconds)
     told = "; ".join(filter(None, (step.told, " ".join(step.reason.split()))))
     return f"{step.name:<{_NAME_WIDTH}}  {step.status:<{_STATUS_WIDTH}}  {took:<{_TIME_WIDTH}}  {told}".rstrip()
@@ -79,15 +79,7 @@ def document_of(found: Standing, now: datetime) -> dict[str, Any]:
         "reason": execution.reason,
         "note": execution.note,
         "steps": [
-            {
-                "name": step.name,
-                "status": step.status,
-                "seconds": step.seconds(now),
-                "reason": step.reason,
-                "source": step.source,
-                "told": step.told,
-                "job": step.job.name if step.job else "",
-            }
+            {**asdict(step), "seconds": step.took(now), "job": step.job.name if step.job else ""}
             for step in found.steps
         ],
         "gate": found.verdict["gate"] if found.verdict else None,
@@ -102,13 +94,8 @@ def figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if point := gate["operating_point"]:
         yield "Threshold", f"{point['threshold']:.6f}, from {point['calibration']} calibration negatives"
     if fpr := gate["fpr"]:
-        yield (
-            "FPR",
-            (
-                f"{fpr['value']:.2%} ({fpr['count']} of {fpr['trials']} negatives), at most {fpr['upper']:.2%} at "
-                f"{confidence}; limit {gate['max_fpr']:.2%}"
-            ),
-        )
+        counted = f"{fpr['value']:.2%} ({fpr['count']} of {fpr['trials']} negatives)"
+        yield "FPR", f"{counted}, at most {fpr['upper']:.2%} at {confidence}; limit {gate['max_fpr']:.2%}"
     if tpr := gate["tpr"]:
         counted = f"({tpr['count']} of {tpr['trials']} positives)"
         yield "TPR", f"{tpr['value']:.1%} {counted}, at least {tpr['lower']:.1%} at {confidence}"
