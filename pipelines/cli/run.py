@@ -106,19 +106,7 @@ def run(resume: str | None, *, printing: bool, **given: Any) -> None:
 @click.option("--force", is_flag=True, help="Start in any case, except beside another execution.")
 @click.option("--reason", default="", help="Why it is forced; kept with the execution.")
 @parameter_options()
-def nightly(  # noqa: PLR0917 (Click passes them by name)
-    place: Place,
-    inbox: Path | None,
-    weights: Path | None,
-    settle: float,
-    min_new_labels: int,
-    max_age: float,
-    max_attempts: int,
-    reason: str,
-    *,
-    force: bool,
-    **given: Any,
-) -> None:
+def nightly(place: Place, inbox: Path | None, weights: Path | None, settle: float, reason: str, **given: Any) -> None:
     """Take in what was dropped, and start the pipeline if there is something to decide; else say why not.
 
     Data are decided on once for each definition and choice of parameters: by an execution that passed the gate or was
@@ -129,7 +117,7 @@ def nightly(  # noqa: PLR0917 (Click passes them by name)
     from pipelines.nightly.lease import NightBusyError
     from pipelines.nightly.night import hold_night
 
-    rules = Rules(min_new_labels, max_age, max_attempts, force=force)
+    rules = Rules(given["min_new_labels"], given["max_age"], given["max_attempts"], force=given["force"])
     if place.is_local:
         from pipelines.data.folder_inbox import FolderInbox
         from pipelines.nightly.site_local import LocalSite
