@@ -77,7 +77,7 @@ def show(run: str, place: Place, *, as_json: bool) -> None:
 
     RUN is its id (on this machine also the beginning of it), its ARN or its night's name.
     """
-    _show(_look(place)(run), as_json=as_json)
+    _show(_lookup(place)(run), as_json=as_json)
 
 
 def _runs_here(place: Place, last: int) -> list[dict[str, Any]]:
@@ -196,16 +196,16 @@ def status(execution: str | None, place: Place, *, watch: bool, as_json: bool) -
     """
     from pipelines.runs.standing import follow
 
-    look = _look(place)
-    found = look(execution)
+    lookup = _lookup(place)
+    found = lookup(execution)
     if watch:
-        found = follow(look, found, tell=(lambda _: None) if as_json else click.echo, sleep=time.sleep)
+        found = follow(lookup, found, tell=(lambda _: None) if as_json else click.echo, sleep=time.sleep)
     _show(found, as_json=as_json)
     if watch:
         sys.exit(exit_code(found.status))
 
 
-def _look(place: Place) -> "Callable[[str | None], Standing]":
+def _lookup(place: Place) -> "Callable[[str | None], Standing]":
     """Return what looks at an execution by its id, None for the newest."""
     if place.is_local:
         from pipelines.runs.local_history import local_standing

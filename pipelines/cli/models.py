@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from pipelines.cli.command import group
-from pipelines.cli.offers import read_offers, tell_next, warn_of_offers
+from pipelines.cli.offers import print_next, read_offers, warn_of_offers
 from pipelines.cli.options import Place, decision_options, json_option, options, place_options
 from pipelines.cli.output import Columns, percent, print_json, print_table, terminal_width
 
@@ -211,7 +211,7 @@ _KINDS: Columns = {
 def approve(models: _Models, version: int, by: str, reason: str) -> None:
     """Approve a version, whose bytes are verified before that; it becomes the champion."""
     _report(models.registry.approve(models.group, version, by=by, reason=reason))
-    tell_next(version, models.place)
+    print_next(version, models.place)
 
 
 @models.command()
@@ -232,7 +232,7 @@ def rollback(models: _Models, to: int | None, by: str, reason: str) -> None:
     """Make an earlier champion the champion again; what phones get is `tilegate release rollback`."""
     found = models.registry.rollback(models.group, by=by, reason=reason, to=to)
     _report(found)
-    tell_next(found.version, models.place)
+    print_next(found.version, models.place)
 
 
 def _report(version: "ModelVersion") -> None:

@@ -37,7 +37,7 @@ def warn_of_offers(versions: Collection[int], place: Place) -> None:
             click.echo(f"  {offer.back}{env}")
 
 
-def tell_next(version: int, place: Place) -> None:
+def print_next(version: int, place: Place) -> None:
     """Say what follows from an approval: who offers the version to phones, and by which command."""
     click.echo("The next candidate is compared with it.")
     if not place.is_local:

@@ -67,7 +67,7 @@ def log_lines(
     """Yield what the jobs of an execution, or of one of its steps, have printed: the job, and a line."""
     arn = executions.look_up(wanted).arn
 
-    def look() -> tuple[Sequence[Job], bool]:
+    def poll() -> tuple[Sequence[Job], bool]:
         execution = executions.describe(arn)
         steps = executions.steps(execution)
         chosen = [state for state in steps if step in (None, state.name)]
@@ -78,17 +78,17 @@ def log_lines(
         goes_on = any(state.goes_on for state in chosen) if step and chosen else execution.goes_on
         return [job for state in chosen for job in executions.jobs(state)], follow and goes_on
 
-    for line in follow_logs(client, look):
+    for line in follow_logs(client, poll):
         yield line.stream.partition("/")[0], line.text
 
 
 def follow_logs(
-    client: Any, look: Callable[[], tuple[Sequence[Job], bool]], sleep: Callable[[float], None] = time.sleep
+    client: Any, poll: Callable[[], tuple[Sequence[Job], bool]], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Line]:
-    """Yield lines as they come, until `look`, which returns the jobs, says that no more will."""
+    """Yield lines as they come, until `poll`, which returns the jobs, says that no more will."""
     logs: dict[str, JobLog] = {}
     while True:
-        jobs, goes_on = look()
+        jobs, goes_on = poll()
         for job in jobs:
             logs.setdefault(job.name, JobLog(client, job))
         yield from sorted((line for log in logs.values() for line in log.read()), key=lambda line: line.moment)

@@ -107,7 +107,7 @@ class Outputs:
         found = self.folder(VALIDATE.name, "report")
         return found if found and (found / "validation.json").is_file() else None
 
-    def judged(self) -> tuple[str, Path] | None:
+    def evidence(self) -> tuple[str, Path] | None:
         """Return what the last verdict is about and the folder of its evidence."""
         bundle = self.folder(CONVERT.name, "bundle")
         if bundle and (bundle / "evidence" / REPORT).is_file():
@@ -118,8 +118,8 @@ class Outputs:
 
     def evaluation(self) -> Mapping[str, Any] | None:
         """Return the last verdict, None before there is one."""
-        judged = self.judged()
-        return dict(read_whole(judged[1] / EVALUATION)) if judged else None
+        evidence = self.evidence()
+        return dict(read_whole(evidence[1] / EVALUATION)) if evidence else None
 
     def bundle(self) -> Path | None:
         """Return the folder of what phones get, None where nothing was published."""
@@ -128,8 +128,8 @@ class Outputs:
 
     def report(self) -> Path | None:
         """Return the page to decide by: that of the verdict, else that of the data."""
-        judged = self.judged()
-        folder = judged[1] if judged else self.validation()
+        evidence = self.evidence()
+        folder = evidence[1] if evidence else self.validation()
         return folder / REPORT if folder else None
 
     def registered(self) -> Mapping[str, Any] | None:
@@ -139,10 +139,10 @@ class Outputs:
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield what a person needs at the end, as far as the run got."""
         if validation := self.validation():
-            yield from told_counts(read_whole(validation / "validation.json"))
+            yield from counts_of(read_whole(validation / "validation.json"))
             yield "Data page", str(validation / REPORT)
-        if judged := self.judged():
-            what, folder = judged
+        if evidence := self.evidence():
+            what, folder = evidence
             yield "Judged", what
             yield from figures(read_whole(folder / EVALUATION))
             yield "Report", str(folder / REPORT)
@@ -156,7 +156,7 @@ class Outputs:
                 yield "", f"tilegate models approve {version} --by NAME --reason TEXT    # or reject"
 
 
-def told_counts(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def counts_of(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts["quarantined_by_reason"].items())
     refused = f"; {counts['quarantined']:,} quarantined ({reasons})" if reasons else ""
     yield "Screenshots", f"{counts['accepted']:,} of {counts['groups']:,} groups{refused}"

@@ -28,7 +28,7 @@ from pipelines.executor.store import LocalStore
 from pipelines.registry.mlflow_registry import MlflowRegistry
 from pipelines.registry.protocol import register_callback
 from pipelines.runs.executions import Outcome, Status
-from pipelines.runs.local_history import REPORT, Outputs, RunHere, status_of, told_counts
+from pipelines.runs.local_history import REPORT, Outputs, RunHere, counts_of, status_of
 from pipelines.runs.local_start import LocalStart, RunRequest
 from pipelines.tracking.listener import MlflowTracker
 from steps.core.common.errors import UserError
@@ -115,8 +115,8 @@ def _summary(result: ExecutionResult, outcome: str, outputs: Outputs, url: str |
     yield from outputs.lines()
     if outcome in {"Rejected", "Failed"}:
         run = result.execution_id
-        look = f"tilegate report {run}" if outputs.report() else f"tilegate logs {run} {result.failed_step or ''}"
-        yield "Next", f"{look}    # shows more; after a change `tilegate run` repeats what depends on it alone"
+        more = f"tilegate report {run}" if outputs.report() else f"tilegate logs {run} {result.failed_step or ''}"
+        yield "Next", f"{more}    # shows more; after a change `tilegate run` repeats what depends on it alone"
     yield "MLflow", f"{url} (start it with: tilegate ui)" if url else ""
     yield "Run", str(result.run_dir)
 
@@ -203,7 +203,7 @@ def cut_down(definition: Mapping[str, Any], step: str) -> dict[str, Any]:
 
 def _findings(validation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Verdict", validation["verdict"]
-    yield from told_counts(validation)
+    yield from counts_of(validation)
     for finding in validation["findings"]:
         if finding["fired"]:
             # Why the run must not go on is the one thing that needs its whole sentence here.

@@ -96,7 +96,7 @@ class SageMakerExecutions:
             pages = self._client.get_paginator("list_pipeline_execution_steps").paginate(
                 PipelineExecutionArn=execution.arn, SortOrder="Ascending"
             )
-            return [self._step(told) for page in pages for told in page["PipelineExecutionSteps"]]
+            return [self._step(answer) for page in pages for answer in page["PipelineExecutionSteps"]]
 
     def status(self, execution: Execution, steps: Sequence[StepState] | None = None) -> str:
         """Return SageMaker's status, or Rejected where it was the gate that ended an execution: that is no failure."""
@@ -131,32 +131,32 @@ class SageMakerExecutions:
     def _described(self, arn: str) -> Execution | None:
         with aws_errors(f"describe the execution {arn.rpartition('/')[2]}"):
             try:
-                told = self._client.describe_pipeline_execution(PipelineExecutionArn=arn)
+                answer = self._client.describe_pipeline_execution(PipelineExecutionArn=arn)
             except self._client.exceptions.ResourceNotFound:
                 return None
-        return _execution({"PipelineExecutionArn": arn, **told})
+        return _execution({"PipelineExecutionArn": arn, **answer})
 
-    def _step(self, told: Mapping[str, Any]) -> StepState:
-        metadata = told.get("Metadata") or {}
-        source = str((told.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn") or "")
+    def _step(self, answer: Mapping[str, Any]) -> StepState:
+        metadata = answer.get("Metadata") or {}
+        source = str((answer.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn") or "")
         return StepState(
-            str(told["StepName"]),
-            str(told["StepStatus"]),
-            told.get("StartTime"),
-            told.get("EndTime"),
-            self._failure(told, metadata),
+            str(answer["StepName"]),
+            str(answer["StepStatus"]),
+            answer.get("StartTime"),
+            answer.get("EndTime"),
+            self._failure(answer, metadata),
             source.rpartition("/")[2],
-            _told(metadata),
+            _note(metadata),
             _job(metadata),
         )
 
     def _failure(self, step: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-        """Return what a step's program said at its end, what the service says of the step, and what of its job."""
-        said = [step.get("FailureReason") or metadata.get("Fail", {}).get("ErrorMessage")]
+        """Return what a step's program reasons at its end, what the service says of the step, and what of its job."""
+        reasons = [step.get("FailureReason") or metadata.get("Fail", {}).get("ErrorMessage")]
         if step["StepStatus"] == "Failed" and (arn := metadata.get("ProcessingJob", {}).get("Arn")):
             job = self._client.describe_processing_job(ProcessingJobName=str(arn).rpartition("/")[2])
-            said = [job.get("ExitMessage"), *said, job.get("FailureReason")]
-        return "; ".join(dict.fromkeys(str(words) for words in said if words))
+            reasons = [job.get("ExitMessage"), *reasons, job.get("FailureReason")]
+        return "; ".join(dict.fromkeys(str(reason) for reason in reasons if reason))
 
 
 def outcome_of(execution: Execution, steps: Sequence[StepState]) -> Outcome:
@@ -175,19 +175,19 @@ def outcome_of(execution: Execution, steps: Sequence[StepState]) -> Outcome:
     return Outcome(Status.REJECTED if rejected else Status.FAILED, reason, name, job)
 
 
-def _execution(told: Mapping[str, Any]) -> Execution:
+def _execution(answer: Mapping[str, Any]) -> Execution:
     """Return an execution as it is listed or described: some fields bear another name in each."""
 
     def text(*names: str) -> str:
-        return next((str(told[name]) for name in names if told.get(name) not in (None, "", "None")), "")
+        return next((str(answer[name]) for name in names if answer.get(name) not in (None, "", "None")), "")
 
-    status = str(told["PipelineExecutionStatus"])
+    status = str(answer["PipelineExecutionStatus"])
     return Execution(
-        str(told["PipelineExecutionArn"]),
+        str(answer["PipelineExecutionArn"]),
         text("PipelineExecutionDisplayName"),
         status,
-        told.get("CreationTime") or told.get("StartTime") or datetime.fromtimestamp(0, UTC),
-        None if status in GOES_ON else told.get("LastModifiedTime"),
+        answer.get("CreationTime") or answer.get("StartTime") or datetime.fromtimestamp(0, UTC),
+        None if status in GOES_ON else answer.get("LastModifiedTime"),
         text("FailureReason", "PipelineExecutionFailureReason"),
         text("PipelineExecutionDescription"),
     )
@@ -200,7 +200,7 @@ def _job(metadata: Mapping[str, Any]) -> Job | None:
     return None
 
 
-def _told(metadata: Mapping[str, Any]) -> str:
+def _note(metadata: Mapping[str, Any]) -> str:
     if outcome := metadata.get("Condition", {}).get("Outcome"):
         return "passed" if str(outcome).lower() == "true" else "not passed"
     if arn := metadata.get("RegisterModel", {}).get("Arn"):
@@ -220,12 +220,12 @@ def standing(deployment: "Deployment", wanted: str | None) -> Standing:
 
 def _verdict(artifacts: ObjectStore, execution: Execution, steps: Sequence[StepState]) -> Mapping[str, Any] | None:
     by_name = {step.name: step for step in steps}
-    for judge, rest in _VERDICTS:
-        step = by_name.get(judge.name)
+    for verdict, rest in _VERDICTS:
+        step = by_name.get(verdict.name)
         if step is None or step.status != "Succeeded":
             continue
         try:
-            return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{judge.name}/{rest}")))
+            return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{verdict.name}/{rest}")))
         except NoSuchObject:
             continue
     return None

@@ -27,19 +27,19 @@ class Standing:
 
 
 def follow(
-    look: Callable[[str], Standing], found: Standing, *, tell: Callable[[str], None], sleep: Callable[[float], None]
+    lookup: Callable[[str], Standing], found: Standing, *, tell: Callable[[str], None], sleep: Callable[[float], None]
 ) -> Standing:
     """Tell each step's changes until an execution has ended, and return how it stands then."""
-    told: dict[str, str] = {}
+    shown: dict[str, str] = {}
     while True:
         for step in found.steps:
-            if told.get(step.name) != step.status:
-                told[step.name] = step.status
+            if shown.get(step.name) != step.status:
+                shown[step.name] = step.status
                 tell(step_line(step, datetime.now(UTC)))
         if not found.execution.goes_on:
             return found
         sleep(_WATCH_SECONDS if found.execution.arn.startswith("arn:") else 1)
-        found = look(found.execution.arn)
+        found = lookup(found.execution.arn)
 
 
 def lines_of(found: Standing, now: datetime) -> Iterator[str]:
@@ -63,8 +63,8 @@ def lines_of(found: Standing, now: datetime) -> Iterator[str]:
 def step_line(step: StepState, now: datetime) -> str:
     seconds = step.took(now)
     took = f"as in {step.source}" if step.source else "" if seconds is None else duration(seconds)
-    told = "; ".join(filter(None, (step.told, " ".join(step.reason.split()))))
-    return f"{step.name:<{_NAME_WIDTH}}  {step.status:<{_STATUS_WIDTH}}  {took:<{_TIME_WIDTH}}  {told}".rstrip()
+    notes = "; ".join(filter(None, (step.told, " ".join(step.reason.split()))))
+    return f"{step.name:<{_NAME_WIDTH}}  {step.status:<{_STATUS_WIDTH}}  {took:<{_TIME_WIDTH}}  {notes}".rstrip()
 
 
 def document_of(found: Standing, now: datetime) -> dict[str, Any]:

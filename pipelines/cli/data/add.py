@@ -50,7 +50,7 @@ def add(path: Path, classes: str, label_attribute: str, place: Place, **how: Any
         "progress": FileProgress(),
     }
     if place.is_local:
-        _report(_asking(partial(open_catalogue(place.home).add, path), options))
+        _report(_add(partial(open_catalogue(place.home).add, path), options))
         click.echo("Next         `tilegate run` learns from all batches; `tilegate data status` lists them")
         return
     from pipelines.aws.errors import aws_errors
@@ -60,11 +60,11 @@ def add(path: Path, classes: str, label_attribute: str, place: Place, **how: Any
     deployment = place.deployment()
     with aws_errors(f"add data to {place.environment}"):
         data = S3Objects(deployment.client("s3"), deployment.environment.data_bucket)
-        _report(_asking(partial(add_source, data, path), options))
+        _report(_add(partial(add_source, data, path), options))
     click.echo(f"Next         the nights of {place.environment} learn from all batches")
 
 
-def _asking(add: Callable[..., "Added"], options: dict[str, Any]) -> "Added":
+def _add(add: Callable[..., "Added"], options: dict[str, Any]) -> "Added":
     """Add; where two class names are unknown, a person at a terminal is asked which is the positive class."""
     from steps.core.dataset.label_names import LabelNamesError
 
