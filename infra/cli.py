@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.environment import deployment_options
-from pipelines.cli.training_options import training_options
+from pipelines.cli.options import deployment_options
+from pipelines.cli.parameters import training_options
 
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 

@@ -5,7 +5,6 @@ follow from the environment, the account and the region alone.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.definition.settings import PIPELINE_NAME, Settings
@@ -128,20 +127,10 @@ class Environment:
     def pipeline_arn(self) -> str:
         return self.arn("sagemaker", f"pipeline/{self.pipeline}")
 
-    def settings(
-        self,
-        *,
-        data_image: str,
-        model_image: str,
-        subnets: Sequence[str],
-        security_groups: Sequence[str],
-        kms_key_arn: str,
-        warm_start_parents: int = 0,
-        weights: str = "sample",
-    ) -> Settings:
-        """Return the settings of this environment's pipeline: jobs in a network without a way out, all encrypted.
+    def settings(self) -> Settings:
+        """Return the settings of this environment's pipeline, with the local images, outside of any network.
 
-        Images are URIs with a digest; subnets, security groups and the key are those that the stack has made.
+        Its jobs have no way out of the network that the stack has made for them, and encrypt their traffic.
         """
         return Settings(
             name=self.pipeline,
@@ -150,15 +139,8 @@ class Environment:
             artifact_bucket=self.artifact_bucket,
             role_arn=self.role_arn("pipeline"),
             job_role_prefix=self.role_arn(""),
-            data_image=data_image,
-            model_image=model_image,
             model_package_group=self.model_package_group,
-            subnets=tuple(subnets),
-            security_groups=tuple(security_groups),
-            kms_key_arn=kms_key_arn,
             is_isolated=True,
-            warm_start_parents=warm_start_parents,
-            weights=weights,
         )
 
     def _bucket(self, what: str) -> str:

@@ -11,9 +11,10 @@ from pipelines.aws.session import Deployment, aws_errors
 from pipelines.data.add import add_source
 from pipelines.data.snapshots import catalogue_batches, read_card
 from pipelines.definition.step_table import CHECK, CHECK_DATA, REGISTER, STEPS
-from pipelines.runs.sagemaker_executions import Execution
+from pipelines.runs.executions import Execution
+from pipelines.runs.sagemaker_executions import standing
 from pipelines.runs.sample_data import write_sample
-from pipelines.runs.standing import Standing, follow, standing
+from pipelines.runs.standing import Standing, follow
 from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
 from steps.core.common.scratch import scratch
@@ -99,7 +100,7 @@ def _step(environment: str, found: Standing, name: str, by: str) -> str:
     step = next((step for step in found.steps if step.name == name), None)
     if step is None:
         raise NotReadyError(f"{by}: not reached, look at what failed before it")
-    seconds = step.seconds(datetime.now(UTC))
+    seconds = step.took(datetime.now(UTC))
     if step.status != "Succeeded":
         logs = f"`tilegate logs {found.execution.id} {name} --env {environment}`"
         reason = " ".join(step.reason.split()) or "no reason was told"

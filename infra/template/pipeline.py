@@ -27,14 +27,15 @@ _PARALLEL_STEPS = 4
 
 def placeholder_settings(environment: Environment, images: Images, **chosen: Any) -> Settings:
     """Return the pipeline's settings, with what was chosen, and placeholders for subnets, security group and key."""
-    settings = environment.settings(
+    return replace(
+        environment.settings(),
         data_image=images.data,
         model_image=images.model,
         subnets=_SUBNETS,
-        security_groups=[_GROUP],
+        security_groups=(_GROUP,),
         kms_key_arn=_KEY,
+        **chosen,
     )
-    return replace(settings, **chosen)
 
 
 @functools.cache

@@ -1,6 +1,8 @@
 """The classes of commands: options in sections, all that is missing told at once, hints for what is mistyped."""
 
+import importlib
 import re
+from collections import UserDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -58,8 +60,8 @@ class Command(click.Command):
 
     def _missing(self, ctx: click.Context, args: list[str]) -> list[str]:
         given, _, _ = self.make_parser(ctx).parse_args(args)
-        wanted = [param for param in self.params if param.required]
-        missing = [param for param in wanted if param.value_is_missing(param.consume_value(ctx, given)[0])]
+        required = [param for param in self.params if param.required]
+        missing = [param for param in required if param.value_is_missing(param.consume_value(ctx, given)[0])]
         return [
             f"{param.opts[0]} ({_as_clause(param.help)})"
             if isinstance(param, click.Option) and param.help
@@ -78,6 +80,17 @@ def _as_clause(text: str) -> str:
     return sentence[0].lower() + sentence[1:]
 
 
+class _Commands(UserDict[str, Any]):
+    """Commands by name; one that stands as "module:attribute" is imported when it is asked for."""
+
+    def __getitem__(self, key: str) -> Any:
+        found = super().__getitem__(key)
+        if isinstance(found, str):
+            module, _, attribute = found.partition(":")
+            found = self[key] = getattr(importlib.import_module(module), attribute)
+        return found
+
+
 class Group(click.Group):
     """A group of such commands; `places` says where the module of a command is, as "module:attribute".
 
@@ -89,27 +102,7 @@ class Group(click.Group):
 
     def __init__(self, *words: Any, places: Mapping[str, str] | None = None, **attributes: Any) -> None:
         super().__init__(*words, **attributes)
-        self._places = places or {}
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*self._places, *super().list_commands(ctx)})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._places:
-            return super().get_command(ctx, cmd_name)
-        import importlib
-
-        module, _, attribute = self._places[cmd_name].partition(":")
-        found: click.Command = getattr(importlib.import_module(module), attribute)
-        return found
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.NoSuchCommand as error:
-            raise click.NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from None
+        self.commands = _Commands(places or {})
 
 
 def command(**attributes: Any) -> Callable[[Callable[..., Any]], Command]:

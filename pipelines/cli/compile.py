@@ -1,6 +1,7 @@
 """`tilegate compile`: the definition that SageMaker runs, as JSON, and what would be wrong with it."""
 
 import dataclasses
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.training_options import training_options
+from pipelines.cli.parameters import training_options
 from pipelines.definition.settings import Settings
 from pipelines.environment import ENVIRONMENTS, Environment
 from steps.core.common.errors import UserError
@@ -42,15 +43,12 @@ def compile_command(
     With --env it is checked as one for an account: images by digest, roles of an account. All problems are listed, and
     the exit code is then 1.
     """
-    import json
-
     from pipelines.definition.compiler import compile_pipeline
     from pipelines.definition.lint import lint
     from steps.core.common.files import write_text
 
-    settings = _settings(
-        environment, account, {name: value for name, value in given.items() if value not in (None, ())}
-    )
+    chosen = {name: value for name, value in given.items() if value not in (None, ())}
+    settings = _settings(environment, account, chosen)
     text = compile_pipeline(settings)
     definition = json.loads(text)
     if problems := lint(definition, settings.name, text=text, in_aws=environment is not None):
@@ -78,11 +76,4 @@ def _settings(environment: str | None, account: str | None, given: Mapping[str, 
         raise UserError(f"--env {environment} needs --account, whose number is in the names")
     if named := [f"--{name.replace('_', '-')}" for name in _NAMED_BY_ENVIRONMENT if name in given]:
         raise UserError(f"{', '.join(named)}: --env {environment} already says it")
-    bare = Environment(environment, account, str(given["region"])).settings(
-        data_image=_DEFAULTS.data_image,
-        model_image=_DEFAULTS.model_image,
-        subnets=(),
-        security_groups=(),
-        kms_key_arn="",
-    )
-    return dataclasses.replace(bare, **given)
+    return dataclasses.replace(Environment(environment, account, str(given["region"])).settings(), **given)

@@ -2,58 +2,50 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from pipelines.cli.command import group
-from pipelines.cli.decision import decision_options
-from pipelines.cli.environment import environment_options
-from pipelines.cli.home import home_option
-from pipelines.cli.offers import read_offers, tell_next, warn_of_offers
-from pipelines.cli.output import json_option, percent, print_json, print_table
+from pipelines.cli.offers import print_next, read_offers, warn_of_offers
+from pipelines.cli.options import Place, decision_options, json_option, options, place_options
+from pipelines.cli.output import Columns, percent, print_json, print_table, terminal_width
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from pipelines.registry.opening import OpenedRegistry
+    from pipelines.registry.difference import Batches, Side
     from pipelines.registry.protocol import ModelRegistry, ModelVersion
     from pipelines.release.publisher import Offer
 
 
-@dataclass(frozen=True, slots=True)
-class _Where:
-    """Which registry, and which group in it, a command means."""
+_NAME = 20
+_SHOWN = 20
 
-    environment: str
-    region: str | None
-    home: Path
-    group: str | None
 
-    def open(self) -> "tuple[ModelRegistry, str]":
-        opened = self.open_all()
-        return opened.registry, self.group or opened.group
+class _Models(NamedTuple):
+    """The registry of a place, the group in it that a command means, and what gives the batches of a snapshot."""
 
-    def offers(self) -> "tuple[list[Offer] | None, str]":
-        return read_offers(self.environment, self.region, self.home)
-
-    def open_all(self) -> "OpenedRegistry":
-        from pipelines.registry.opening import open_registry
-
-        return open_registry(self.environment, self.region, self.home)
+    place: Place
+    registry: "ModelRegistry"
+    group: str
+    batches: "Callable[[str], Batches | None]"
 
 
 def _registry_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add `--env`, `--region`, `--home` and `--group`; the command gets them as `where`."""
+    """Add `--env`, `--region`, `--home` and `--group`; the command gets them as `models`."""
 
     @functools.wraps(command)
-    def placed(*, environment: str, region: str | None, home: Path, group: str | None, **others: Any) -> None:
-        command(where=_Where(environment, region, home, group), **others)
+    def placed(*, place: Place, group: str | None, **others: Any) -> None:
+        from pipelines.registry.opening import open_registry
 
-    grouped = click.option("--group", default=None, help="Group of models; the environment's own if not given.")
-    return environment_options(home_option(grouped(placed)))
+        opened = open_registry(*place)
+        command(models=_Models(place, opened.registry, group or opened.group, opened.batches), **others)
+
+    group_option = click.option("--group", default=None, help="Group of models; the environment's own if not given.")
+    return options(place_options, group_option)(placed)
 
 
 @group()
@@ -64,18 +56,17 @@ def models() -> None:
 @models.command("list")
 @_registry_options
 @json_option
-def list_models(where: _Where, *, as_json: bool) -> None:
+def list_models(models: _Models, *, as_json: bool) -> None:
     """List the versions of a group; * marks the champion."""
-    registry, group = where.open()
-    versions = registry.versions(group)
-    served, unknown = where.offers() if versions else (None, "")
+    versions = models.registry.versions(models.group)
+    served, unknown = read_offers(models.place) if versions else (None, "")
     rows = [_document(version, served) for version in versions]
     if as_json:
         print_json(rows)
         return
     if not versions:
-        click.echo(f"No versions in {group}; a run that passes the gate registers one.")
-    print_table([{name: cell(row) for name, cell in _COLUMNS.items()} for row in rows])
+        click.echo(f"No versions in {models.group}; a run that passes the gate registers one.")
+    print_table(rows, _COLUMNS)
     for version in versions:
         if version.outside:
             click.echo(f"Version {version.version}: {_outside(version)}")
@@ -87,11 +78,10 @@ def list_models(where: _Where, *, as_json: bool) -> None:
 @click.argument("version", type=int)
 @_registry_options
 @json_option
-def show(where: _Where, version: int, *, as_json: bool) -> None:
+def show(models: _Models, version: int, *, as_json: bool) -> None:
     """Show one version: status, channels, metadata and every decision."""
-    registry, group = where.open()
-    found = registry.get(group, version)
-    served, unknown = where.offers()
+    found = models.registry.get(models.group, version)
+    served, unknown = read_offers(models.place)
     if as_json:
         more = {
             "group": found.group,
@@ -126,15 +116,14 @@ def show(where: _Where, version: int, *, as_json: bool) -> None:
 @click.argument("version", type=int)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @_registry_options
-def export(where: _Where, version: int, folder: Path) -> None:
+def export(models: _Models, version: int, folder: Path) -> None:
     """Write the bundle of a version, verified, to the new folder DIR: the very files that phones get."""
     from pipelines.registry.artifact import export_bundle
 
-    registry, group = where.open()
-    found = registry.get(group, version)
-    count = export_bundle(registry, found, folder)
+    found = models.registry.get(models.group, version)
+    count = export_bundle(models.registry, found, folder)
     status = "" if found.approval else f"; it is {found.outside or found.status}, so nothing of it is released"
-    click.echo(f"{folder} holds the {count} files of {group} version {version}, as they were registered{status}")
+    click.echo(f"{folder} holds the {count} files of {found.group} version {version}, as they were registered{status}")
 
 
 @models.command()
@@ -142,59 +131,111 @@ def export(where: _Where, version: int, folder: Path) -> None:
 @click.argument("second", metavar="B", type=int)
 @json_option
 @_registry_options
-def diff(where: _Where, first: int, second: int, *, as_json: bool) -> None:
+def diff(models: _Models, first: int, second: int, *, as_json: bool) -> None:
     """Compare versions A and B: what the gate measured, the data, the file and how it was trained.
 
     Both archives are read, and verified, for that.
     """
-    from pipelines.cli.models_diff import tell
     from pipelines.registry.difference import as_json as document_of
     from pipelines.registry.difference import read_side
 
-    opened = where.open_all()
-    versions = [opened.registry.get(where.group or opened.group, number) for number in (first, second)]
-    a, b = [read_side(opened.registry, version, opened.batches) for version in versions]
+    versions = [models.registry.get(models.group, number) for number in (first, second)]
+    a, b = [read_side(models.registry, version, models.batches) for version in versions]
     if as_json:
         print_json(document_of(a, b))
     else:
-        tell(a, b)
+        print_difference(a, b)
+
+
+def print_difference(a: "Side", b: "Side") -> None:
+    """Print two versions side by side, as wide as the terminal; * marks where they differ."""
+    from pipelines.registry.difference import batches_of_one, facts, hyperparameters
+
+    trained = hyperparameters(a, b)
+    other = [fact for fact in trained if fact.a != fact.b]
+    width = max(((terminal_width() or 100) - _NAME - 6) // 2, 12)
+    columns: Columns = {
+        "": lambda fact: f"{' ' if fact.a == fact.b else '*'} {_cut(fact.name, _NAME)}",
+        f"A: version {a.version.version}": lambda fact: _cut(_text(fact.a, fact.kind), width),
+        f"B: version {b.version.version}": lambda fact: _cut(_text(fact.b, fact.kind), width),
+    }
+    print_table([*facts(a, b), *other], columns)
+    if len(trained) > len(other):
+        click.echo(f"  {len(trained) - len(other)} hyperparameters are the same in both")
+    click.echo("  Rates are those of the test split, with their one-sided bounds.")
+    for line in _batches(batches_of_one(a, b), a, b):
+        click.echo(f"  {line}")
+
+
+def _batches(found: tuple[list[str], list[str]] | None, a: "Side", b: "Side") -> "Iterator[str]":
+    if found is None:
+        unknown = " and ".join(name for name, side in (("A", a), ("B", b)) if side.batches is None)
+        yield f"The dataset of {unknown} is not at hand, so nobody knows which batches differ."
+        return
+    for name, batches in zip("AB", found, strict=True):
+        for batch in batches[:_SHOWN]:
+            yield f"batch {batch} is in {name} alone"
+        if len(batches) > _SHOWN:
+            yield f"and {len(batches) - _SHOWN:,} more batches are in {name} alone; --json tells all"
+    if not any(found):
+        yield "Both saw the same batches."
+
+
+def _cut(text: str, width: int) -> str:
+    # The end of a long name (an image's digest) tells more than its beginning.
+    return text if len(text) <= width else "..." + text[3 - width :]
+
+
+def _text(value: Any, kind: str) -> str:
+    return "-" if value is None else _KINDS.get(kind, str)(value)
+
+
+def _rate(rate: "Mapping[str, Any]") -> str:
+    bounds = f"{100 * rate['lower']:.3g} to {100 * rate['upper']:.3g} %"
+    return f"{100 * rate['value']:.3g} % ({bounds}), {rate['count']:,} of {rate['trials']:,}"
+
+
+_KINDS: Columns = {
+    "rate": _rate,
+    "percent": lambda value: f"{100 * value:.3g} %",
+    "bytes": lambda value: f"{value:,} bytes",
+    "count": lambda value: f"{value:,}",
+    "number": lambda value: f"{value:.6g}",
+}
 
 
 @models.command()
 @click.argument("version", type=int)
 @_registry_options
 @decision_options("version")
-def approve(where: _Where, version: int, by: str, reason: str) -> None:
+def approve(models: _Models, version: int, by: str, reason: str) -> None:
     """Approve a version, whose bytes are verified before that; it becomes the champion."""
-    registry, group = where.open()
-    _tell(registry.approve(group, version, by=by, reason=reason))
-    tell_next(version, where.environment, where.region, where.home)
+    _report(models.registry.approve(models.group, version, by=by, reason=reason))
+    print_next(version, models.place)
 
 
 @models.command()
 @click.argument("version", type=int)
 @_registry_options
 @decision_options("version")
-def reject(where: _Where, version: int, by: str, reason: str) -> None:
+def reject(models: _Models, version: int, by: str, reason: str) -> None:
     """Reject a version that is pending or approved; phones keep it until a channel is moved."""
-    registry, group = where.open()
-    _tell(registry.reject(group, version, by=by, reason=reason))
-    warn_of_offers([version], where.environment, where.region, where.home)
+    _report(models.registry.reject(models.group, version, by=by, reason=reason))
+    warn_of_offers([version], models.place)
 
 
 @models.command()
 @click.option("--to", type=int, default=None, help="Earlier champion; the one before the present if not given.")
 @_registry_options
 @decision_options("version")
-def rollback(where: _Where, to: int | None, by: str, reason: str) -> None:
+def rollback(models: _Models, to: int | None, by: str, reason: str) -> None:
     """Make an earlier champion the champion again; what phones get is `tilegate release rollback`."""
-    registry, group = where.open()
-    found = registry.rollback(group, by=by, reason=reason, to=to)
-    _tell(found)
-    tell_next(found.version, where.environment, where.region, where.home)
+    found = models.registry.rollback(models.group, by=by, reason=reason, to=to)
+    _report(found)
+    print_next(found.version, models.place)
 
 
-def _tell(version: "ModelVersion") -> None:
+def _report(version: "ModelVersion") -> None:
     last = version.decisions[-1]
     click.echo(f"{version.group} version {version.version}: {version.status} by {last.by}")
     if last.note:
@@ -230,7 +271,7 @@ def _document(version: "ModelVersion", served: "Sequence[Offer] | None") -> dict
     }
 
 
-_COLUMNS: "Mapping[str, Callable[[Mapping[str, Any]], str]]" = {
+_COLUMNS: Columns = {
     "version": lambda row: f"{'*' if row['champion'] else ' '}{row['version']:>4}",
     "status": lambda row: row["status"],
     "verdict": lambda row: row["verdict"] or "",

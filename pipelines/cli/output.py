@@ -1,27 +1,30 @@
-"""What commands print: JSON for scripts, and tables that follow the terminal's width."""
+"""The output of commands: JSON for scripts, tables that follow the terminal's width, and progress."""
 
 import json
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, TextIO
 
 import click
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Columns = Mapping[str, Callable[[Any], str]]
 _GAP, _INDENT = "  ", "    "
-
-
-def json_option(command: Command) -> Command:
-    """Add `--json`, passed as `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for scripts.")(command)
+_BAR_SECONDS, _LINE_SECONDS = 0.1, 10.0
+_BAR_WIDTH = 30
 
 
 def print_json(value: Any) -> None:
-    """Print strict JSON, in the order in which the fields come."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    """Print strict JSON, in the order in which the fields come; times are ISO 8601, paths text."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_plain))
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def percent(rate: float | None) -> str:
@@ -40,9 +43,10 @@ def open_page(url: str) -> None:
         click.launch(url)
 
 
-def print_table(rows: Sequence[Mapping[str, str]]) -> None:
-    """Print rows of one form in columns, without those that are empty; where it is too narrow, a paragraph for each."""
-    names = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
+def print_table(documents: Iterable[Any], columns: Columns) -> None:
+    """Print a row for each document, without columns that are empty; where it is too narrow, a paragraph for each."""
+    rows = [{name: cell(document) for name, cell in columns.items()} for document in documents]
+    names = [name for name in columns if any(row[name] for row in rows)]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
     width = terminal_width()
     if width is None or sum(widths.values()) + len(_GAP) * (len(names) - 1) <= width:
@@ -53,3 +57,31 @@ def print_table(rows: Sequence[Mapping[str, str]]) -> None:
         first, *others = [row[name] if name == names[0] else f"{name} {row[name]}" for name in names if row[name]]
         for line in (first, *textwrap.wrap("; ".join(others), width - len(_INDENT), break_on_hyphens=False)):
             click.echo(line if line is first else _INDENT + line)
+
+
+class FileProgress:
+    """A `pipelines.data.source_files.Progress`: a bar on a terminal, elsewhere a line now and then.
+
+    It writes nothing if it all takes but a moment. A total of 0 is one that nobody knows.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream or sys.stdout, clock
+        self._terminal = self._stream.isatty()
+        self._written = self._clock()
+        self._shown = ""
+
+    def __call__(self, verb: str, done: int, total: int) -> None:
+        words = f"{verb} {done:,} of {total:,} files" if total else f"{verb} {done:,} files"
+        ends = done == total and bool(self._shown)
+        if not ends and self._clock() - self._written < (_BAR_SECONDS if self._terminal else _LINE_SECONDS):
+            return
+        self._written = self._clock()
+        if self._terminal:
+            filled = _BAR_WIDTH * done // total if total else 0
+            words = f"{'█' * filled}{'░' * (_BAR_WIDTH - filled)} {words}"
+            self._stream.write(f"\r{words:<{len(self._shown)}}" + ("\n" if ends else ""))
+        else:
+            self._stream.write(words + "\n")
+        self._shown = "" if ends else words
+        self._stream.flush()

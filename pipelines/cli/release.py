@@ -1,15 +1,13 @@
 """`tilegate release`: signed releases of approved models, and the channels that phones follow."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.cli.command import group
-from pipelines.cli.decision import decision_options
-from pipelines.cli.environment import environment_options
-from pipelines.cli.home import home_option
-from pipelines.cli.output import json_option, print_json
+from pipelines.cli.options import Place, decision_options, json_option, place_options
+from pipelines.cli.output import print_json
+from steps.core.common.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.release.channels import State
@@ -17,22 +15,17 @@ if TYPE_CHECKING:
     from pipelines.release.publisher import Publisher
 
 _PERCENT = click.IntRange(0, 100)
+_channel_option = click.option("--channel", default="stable", show_default=True, help="Channel that phones follow.")
 
 
-def _channel_option(command: Any) -> Any:
-    return click.option("--channel", default="stable", show_default=True, help="Channel that phones follow.")(command)
-
-
-def _open(environment: str, region: str | None, home: Path) -> "tuple[Publisher, Perform]":
+def _open(place: Place) -> "tuple[Publisher, Perform]":
     from pipelines.release.opening import open_publisher
 
-    return open_publisher(environment, region, home)
+    return open_publisher(*place)
 
 
 def _known(publisher: "Publisher", channel: str) -> str:
     """Return the channel's name; raises UserError if nothing was ever said in it."""
-    from steps.core.common.errors import UserError
-
     if not publisher.channels.seen(channel) and channel not in publisher.channels.names():
         raise UserError(f"there is no channel {channel}: `tilegate release list` tells those that there are")
     return channel
@@ -45,7 +38,6 @@ def _verified(publisher: "Publisher", channel: str) -> "tuple[State, int, int]":
     """
     from pipelines.release.channels import State
     from pipelines.release.verify import VerificationError, verify_channel
-    from steps.core.common.errors import UserError
 
     store, seen = publisher.store, publisher.channels.seen(channel)
     try:
@@ -62,56 +54,45 @@ def release() -> None:
 
 @release.command()
 @click.argument("version", type=int)
-@home_option
-@environment_options
+@place_options
 @_channel_option
 @click.option("--percent", type=_PERCENT, default=100, show_default=True, help="Share of the installations.")
 @decision_options("channel")
-def publish(
-    *, version: int, home: Path, environment: str, region: str | None, channel: str, percent: int, by: str, reason: str
-) -> None:
+def publish(place: Place, **asked: Any) -> None:
     """Release an approved version and offer it in a channel, to all phones or to a share of them."""
-    _, perform = _open(environment, region, home)
-    asked = {"version": version, "channel": channel, "percent": percent, "by": by, "reason": reason}
+    _, perform = _open(place)
     click.echo(perform({"action": "publish", **asked}))
 
 
 @release.command()
-@home_option
-@environment_options
+@place_options
 @_channel_option
 @click.option("--percent", type=_PERCENT, required=True, help="Share of the installations; 100 ends the rollout.")
 @decision_options("channel")
-def rollout(
-    *, home: Path, environment: str, region: str | None, channel: str, percent: int, by: str, reason: str
-) -> None:
+def rollout(place: Place, **asked: Any) -> None:
     """Change the share of the phones that run a channel's version; a higher one drops nobody."""
-    _, perform = _open(environment, region, home)
-    click.echo(perform({"action": "rollout", "channel": channel, "percent": percent, "by": by, "reason": reason}))
+    _, perform = _open(place)
+    click.echo(perform({"action": "rollout", **asked}))
 
 
 @release.command()
-@home_option
-@environment_options
+@place_options
 @_channel_option
 @click.option("--to", type=int, help="Version to go back to.  [the one before]")
 @decision_options("channel")
-def rollback(
-    *, home: Path, environment: str, region: str | None, channel: str, to: int | None, by: str, reason: str
-) -> None:
+def rollback(place: Place, to: int | None, **asked: Any) -> None:
     """Offer an earlier release to all phones again, with the very files that were signed then."""
-    publisher, perform = _open(environment, region, home)
-    version = publisher.former(channel) if to is None else to
-    click.echo(perform({"action": "rollback", "channel": channel, "version": version, "by": by, "reason": reason}))
+    publisher, perform = _open(place)
+    version = publisher.former(asked["channel"]) if to is None else to
+    click.echo(perform({"action": "rollback", "version": version, **asked}))
 
 
 @release.command("list")
-@home_option
-@environment_options
+@place_options
 @json_option
-def list_releases(home: Path, environment: str, region: str | None, *, as_json: bool) -> None:
+def list_releases(place: Place, *, as_json: bool) -> None:
     """List the channels, verified as by `tilegate release verify`, and every release there is."""
-    publisher, _ = _open(environment, region, home)
+    publisher, _ = _open(place)
     states = [_verified(publisher, name)[0] for name in publisher.channels.names()]
     versions = publisher.store.versions()
     if as_json:
@@ -123,13 +104,12 @@ def list_releases(home: Path, environment: str, region: str | None, *, as_json: 
 
 
 @release.command()
-@home_option
-@environment_options
+@place_options
 @_channel_option
 @json_option
-def show(home: Path, environment: str, region: str | None, channel: str, *, as_json: bool) -> None:
+def show(place: Place, channel: str, *, as_json: bool) -> None:
     """Show all that a channel ever said, with who decided and why."""
-    publisher, _ = _open(environment, region, home)
+    publisher, _ = _open(place)
     states = publisher.channels.history(_known(publisher, channel))
     if as_json:
         print_json([_document(state) for state in states])
@@ -155,20 +135,18 @@ def _document(state: "State") -> dict[str, Any]:
 
 
 @release.command()
-@home_option
-@environment_options
+@place_options
 @_channel_option
-def verify(home: Path, environment: str, region: str | None, channel: str) -> None:
+def verify(place: Place, channel: str) -> None:
     """Verify a channel, its log, and every file that it offers, as phones have to."""
-    publisher, _ = _open(environment, region, home)
+    publisher, _ = _open(place)
     state, files, releases = _verified(publisher, _known(publisher, channel))
     click.echo(f"{channel} {state.sequence}: {files} files of {releases} releases are as they were signed")
 
 
 @release.command()
-@home_option
-@environment_options
-def key(home: Path, environment: str, region: str | None) -> None:
+@place_options
+def key(place: Place) -> None:
     """Print the public key that phones trust, in PEM."""
-    publisher, _ = _open(environment, region, home)
+    publisher, _ = _open(place)
     click.echo(publisher.store.signer.public_pem.decode(), nl=False)

@@ -1,12 +1,14 @@
-"""`tilegate report`: the page by which people decide on a version."""
+"""`tilegate report` and `tilegate ui`: the pages by which people decide on a version, and MLflow on all runs."""
 
 from pathlib import Path
 
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.home import home_option
+from pipelines.cli.options import home_option
 from pipelines.cli.output import open_page
+from pipelines.definition.settings import Settings
+from steps.core.common.errors import UserError
 
 
 @command()
@@ -18,11 +20,8 @@ def report(what: str | None, home: Path, *, of_data: bool) -> None:
 
     The path is always printed. A run that was stopped before its verdict has the page of its data.
     """
-    from pipelines.definition.settings import Settings
     from pipelines.registry.mlflow_registry import MlflowRegistry
-    from pipelines.runs.local_outputs import REPORT
-    from pipelines.runs.local_standing import find_run, outputs_of
-    from steps.core.common.errors import UserError
+    from pipelines.runs.local_history import REPORT, find_run, outputs_of
 
     # A run's id begins with its date, of eight digits.
     if what and what.isdecimal() and len(what) < len("20260101"):
@@ -37,3 +36,20 @@ def report(what: str | None, home: Path, *, of_data: bool) -> None:
         raise UserError(f"the run {run.id} is {run.status} and has no such page: `tilegate status {run.id}` tells why")
     click.echo(page)
     open_page(page.as_uri())
+
+
+@command()
+@home_option
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
+@click.option("--read-only", is_flag=True, help="Refuse every change; any user of this machine can reach the port.")
+def ui(home: Path, port: int, *, read_only: bool) -> None:
+    """Open MLflow on this machine's runs, on 127.0.0.1; ends with Ctrl-C."""
+    from pipelines.tracking.ui import executions_url, serve
+
+    url = executions_url(home, Settings().name, port=port)
+
+    def ready() -> None:
+        click.echo(f"MLflow on {url} (Ctrl-C ends it)")
+        open_page(url)
+
+    serve(home, port=port, read_only=read_only, ready=ready)

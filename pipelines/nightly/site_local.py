@@ -11,17 +11,16 @@ from typing import Any
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.clock import Clock
 from pipelines.data.inbox import FolderInbox
-from pipelines.data.snapshots import Snapshot
+from pipelines.data.snapshots import Snapshot, current_dataset
 from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
 from pipelines.locks import exclusive
 from pipelines.nightly.lease import Check, NightBusyError
 from pipelines.nightly.records import Question
 from pipelines.planning.earlier_runs import EarlierRun
-from pipelines.runs.inputs import catalogue_snapshot
-from pipelines.runs.local_executions import LocalExecutions
+from pipelines.runs.local_run import LocalExecutions
 from pipelines.runs.local_start import LocalStart, defaults_of, identity_of
-from steps.core.dataset.classes import AUTO, Classes
+from pipelines.runs.start import reading_of
 from steps.core.dataset.snapshot import Batch
 
 
@@ -59,13 +58,10 @@ class LocalSite:
     def take_in(self) -> Iterator[str]:
         if self._inbox:
             values = self._start.values(self._chosen, self._weights)
-            attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
-            yield from self._inbox.take_in(
-                self._catalogue, Classes.parse(values["Classes"]), attribute, now=time.time()
-            )
+            yield from self._inbox.take_in(self._catalogue, *reading_of(values), now=time.time())
 
     def data(self) -> Snapshot | None:
-        return catalogue_snapshot(self._start.store, self._settings)
+        return current_dataset(self._start.data)
 
     def settings(self) -> str:
         values = {**defaults_of(self._settings), **self._chosen}

@@ -1,12 +1,14 @@
-"""What the jobs of an execution have printed, out of CloudWatch, in the order of time."""
+"""The logs of an execution's jobs, out of CloudWatch, in the order of time."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines.aws.errors import aws_errors
-from pipelines.runs.sagemaker_executions import Job
+from pipelines.runs.executions import Job
+from pipelines.runs.sagemaker_executions import SageMakerExecutions
+from steps.core.common.errors import UserError
 
 _GROUPS: Mapping[str, str] = {
     "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
@@ -17,8 +19,7 @@ _POLL_SECONDS = 5.0
 _LATE_MS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """`moment` in Unix milliseconds; `stream` tells job and host."""
 
     moment: int
@@ -60,19 +61,34 @@ class JobLog:
         self._seen = {name: moment for name, moment in self._seen.items() if moment >= self._newest - _LATE_MS}
 
 
-def read_logs(client: Any, jobs: Sequence[Job]) -> list[Line]:
-    """Return everything that some jobs have printed."""
-    lines = [line for job in jobs for line in JobLog(client, job).read()]
-    return sorted(lines, key=lambda line: line.moment)
+def log_lines(
+    client: Any, executions: SageMakerExecutions, wanted: str | None, step: str | None, *, follow: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield what the jobs of an execution, or of one of its steps, have printed: the job, and a line."""
+    arn = executions.look_up(wanted).arn
+
+    def poll() -> tuple[Sequence[Job], bool]:
+        execution = executions.describe(arn)
+        steps = executions.steps(execution)
+        chosen = [state for state in steps if step in (None, state.name)]
+        # While it is followed, a step may not have begun yet.
+        if step and not chosen and not (follow and execution.goes_on):
+            names = ", ".join(state.name for state in steps if state.job) or "none"
+            raise UserError(f"{execution.id} has no step {step!r} that has begun: {names}")
+        goes_on = any(state.goes_on for state in chosen) if step and chosen else execution.goes_on
+        return [job for state in chosen for job in executions.jobs(state)], follow and goes_on
+
+    for line in follow_logs(client, poll):
+        yield line.stream.partition("/")[0], line.text
 
 
 def follow_logs(
-    client: Any, look: Callable[[], tuple[Sequence[Job], bool]], sleep: Callable[[float], None] = time.sleep
+    client: Any, poll: Callable[[], tuple[Sequence[Job], bool]], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Line]:
-    """Yield lines as they come, until `look`, which returns the jobs, says that no more will."""
+    """Yield lines as they come, until `poll`, which returns the jobs, says that no more will."""
     logs: dict[str, JobLog] = {}
     while True:
-        jobs, goes_on = look()
+        jobs, goes_on = poll()
         for job in jobs:
             logs.setdefault(job.name, JobLog(client, job))
         yield from sorted((line for log in logs.values() for line in log.read()), key=lambda line: line.moment)

@@ -1,9 +1,12 @@
-"""Executions of a pipeline, wherever they run: how one stands, and the protocol of whoever starts them."""
+"""Executions of a pipeline, here or in AWS: what is known of one and its steps, and the protocol of the nights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
+
+GOES_ON = ("Executing", "Stopping", "Starting")
 
 
 class Status(StrEnum):
@@ -33,6 +36,63 @@ class Outcome:
     reason: str = ""
     failed_step: str = ""
     tuning_job: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """`name` is the one that a night gave it, `note` what people have said of it; `ended` is None while it goes on."""
+
+    arn: str
+    name: str
+    status: str
+    started: datetime
+    ended: datetime | None = None
+    reason: str = ""
+    note: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def goes_on(self) -> bool:
+        return self.status in GOES_ON
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`kind` is ProcessingJob, TrainingJob or TuningJob."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """`source` is the execution that it was taken from, if it was; `told` what the step itself has to say.
+
+    `seconds` is how long it took where nobody knows when it started and ended.
+    """
+
+    name: str
+    status: str
+    started: datetime | None = None
+    ended: datetime | None = None
+    reason: str = ""
+    source: str = ""
+    told: str = ""
+    job: Job | None = None
+    seconds: float | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        return self.status in GOES_ON
+
+    def took(self, now: datetime) -> float | None:
+        """Return its seconds until it ended, or until `now`."""
+        if self.seconds is not None or self.started is None:
+            return self.seconds
+        return ((self.ended or now) - self.started).total_seconds()
 
 
 class Executions(Protocol):

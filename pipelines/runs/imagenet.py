@@ -6,7 +6,6 @@ is read by shape alone (`steps.network.weights`).
 
 import hashlib
 import http.client
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,8 +21,7 @@ MD5: Mapping[str, str] = {
     "small": "d3e8ec802a04aa4fc771ee12a9a9b836",
     "small-minimalistic": "cde8136e733e811080d9fcd8a252f7e4",
 }
-_TIMEOUT_SECONDS, _PIECE = 30, 1 << 20
-_RANGE_NOT_SATISFIABLE = 416
+_TIMEOUT_SECONDS = 30
 
 
 def published_name(backbone: str) -> str:
@@ -34,8 +32,8 @@ def published_name(backbone: str) -> str:
 def imagenet_weights(backbone: str, home: Path, published: str = PUBLISHED) -> Path:
     """Return the file of a backbone's weights in `home`, after it was fetched where it is missing.
 
-    An interrupted download goes on where it stopped. Raises UserError, which says what to download and where to put
-    it, if the file cannot be fetched or is not the published one.
+    Raises UserError, which says what to download and where to put it, if the file cannot be fetched or is not the
+    published one, which is checked each time.
     """
     path = home / "weights" / f"{IMAGENET}-{backbone}{WEIGHTS_SUFFIX}"
     url = published + published_name(backbone)
@@ -44,32 +42,16 @@ def imagenet_weights(backbone: str, home: Path, published: str = PUBLISHED) -> P
         path.parent.mkdir(parents=True, exist_ok=True)
         print(f"Fetching {url}", flush=True)
         try:
-            _fetch(url, part)
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the URL is ours
+                part.write_bytes(answer.read())
         except (OSError, http.client.HTTPException) as error:
             raise UserError(
                 f"the ImageNet weights cannot be fetched ({error}): download {url} where there is internet and put it "
                 f"at {path}; behind a proxy set HTTPS_PROXY"
             ) from None
-        _check(part, backbone, url)
         part.replace(path)
     _check(path, backbone, url)
     return path
-
-
-def _fetch(url: str, part: Path) -> None:
-    begun = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={begun}-"} if begun else {})  # noqa: S310
-    try:
-        answer = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)  # noqa: S310 - the URL is ours
-    except urllib.error.HTTPError as error:
-        if error.code == _RANGE_NOT_SATISFIABLE:  # it is all there
-            return
-        raise
-    with answer, part.open("ab" if answer.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as stream:
-        while piece := answer.read(_PIECE):
-            stream.write(piece)
-        if answer.length:
-            raise http.client.IncompleteRead(b"", answer.length)
 
 
 def _check(path: Path, backbone: str, url: str) -> None:

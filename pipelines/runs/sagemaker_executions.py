@@ -1,81 +1,28 @@
 """The executions of the deployed pipeline in SageMaker: nights start them, and people look at them."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.aws.errors import aws_errors
-from pipelines.definition.step_table import REJECTIONS, TUNE, is_rejected
-from pipelines.runs.executions import Outcome, Status
+from pipelines.definition.step_table import CONVERT, EVALUATE, REJECTIONS, TUNE, is_rejected
+from pipelines.runs.executions import GOES_ON, Execution, Job, Outcome, Status, StepState
+from pipelines.runs.standing import Standing
+from pipelines.storage.protocol import NoSuchObject, ObjectStore
+from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
 
-_GOES_ON = ("Executing", "Stopping", "Starting")
+if TYPE_CHECKING:
+    from pipelines.aws.session import Deployment
+
 _LONGEST_NOTE = 3072
 _JOBS = ("ProcessingJob", "TrainingJob", "TuningJob")
 # In one request as many as the service gives.
 _PAGE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """`name` is the one that a night gave it, `note` what people have said of it; `ended` is None while it goes on."""
-
-    arn: str
-    name: str
-    status: str
-    started: datetime
-    ended: datetime | None = None
-    reason: str = ""
-    note: str = ""
-
-    @property
-    def id(self) -> str:
-        return self.arn.rpartition("/")[2]
-
-    @property
-    def goes_on(self) -> bool:
-        return self.status in _GOES_ON
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """`kind` is ProcessingJob, TrainingJob or TuningJob."""
-
-    kind: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class StepState:
-    """`source` is the execution that it was taken from, if it was; `told` what the step itself has to say.
-
-    `took` are its seconds where nobody knows when it started and ended.
-    """
-
-    name: str
-    status: str
-    started: datetime | None
-    ended: datetime | None
-    reason: str = ""
-    source: str = ""
-    told: str = ""
-    job: Job | None = None
-    took: float | None = None
-
-    @property
-    def goes_on(self) -> bool:
-        return self.status in _GOES_ON
-
-    def seconds(self, now: datetime) -> float | None:
-        return (
-            self.took
-            if self.took is not None
-            else ((self.ended or now) - self.started).total_seconds()
-            if self.started
-            else None
-        )
+# Where a verdict lies, the one on what ships first.
+_VERDICTS = ((CONVERT, "bundle/evidence/evaluation.json"), (EVALUATE, "evaluation/evaluation.json"))
 
 
 class SageMakerExecutions:
@@ -127,18 +74,21 @@ class SageMakerExecutions:
         """Return an execution by its id, its ARN or its night's name; None is the newest. Raises UserError."""
         if wanted and wanted.startswith("arn:"):
             return self.describe(wanted)
-        for execution in self.newest():
-            if wanted in (None, execution.id, execution.name):
-                return self.describe(execution.arn)
+        found = next((each for each in self.newest() if wanted in (None, each.id, each.name)), None)
+        if found:
+            return self.describe(found.arn)
         if wanted is None:
             raise UserError(f"{self._name} has no executions yet: `tilegate start` makes one")
-        raise UserError(f"{self._name} has no execution {wanted!r}: `tilegate runs` lists them")
+        raise self._unknown(wanted)
 
     def describe(self, arn: str) -> Execution:
-        found = self._described(arn)
-        if found is None:
-            raise UserError(f"{self._name} has no execution {arn!r}: `tilegate runs` lists them")
-        return found
+        """Return an execution; raises UserError if there is none."""
+        if found := self._described(arn):
+            return found
+        raise self._unknown(arn)
+
+    def _unknown(self, wanted: str) -> UserError:
+        return UserError(f"{self._name} has no execution {wanted!r}: `tilegate runs` lists them")
 
     def steps(self, execution: Execution) -> list[StepState]:
         """Return the steps that have begun, in that order, each with the reason of its failure."""
@@ -146,7 +96,7 @@ class SageMakerExecutions:
             pages = self._client.get_paginator("list_pipeline_execution_steps").paginate(
                 PipelineExecutionArn=execution.arn, SortOrder="Ascending"
             )
-            return [self._step(told) for page in pages for told in page["PipelineExecutionSteps"]]
+            return [self._step(answer) for page in pages for answer in page["PipelineExecutionSteps"]]
 
     def status(self, execution: Execution, steps: Sequence[StepState] | None = None) -> str:
         """Return SageMaker's status, or Rejected where it was the gate that ended an execution: that is no failure."""
@@ -175,40 +125,38 @@ class SageMakerExecutions:
                 HyperParameterTuningJobName=name, SortBy="CreationTime", SortOrder="Ascending"
             )
             return [
-                Job("TrainingJob", str(told["TrainingJobName"]))
-                for page in pages
-                for told in page["TrainingJobSummaries"]
+                Job("TrainingJob", job["TrainingJobName"]) for page in pages for job in page["TrainingJobSummaries"]
             ]
 
     def _described(self, arn: str) -> Execution | None:
         with aws_errors(f"describe the execution {arn.rpartition('/')[2]}"):
             try:
-                told = self._client.describe_pipeline_execution(PipelineExecutionArn=arn)
+                answer = self._client.describe_pipeline_execution(PipelineExecutionArn=arn)
             except self._client.exceptions.ResourceNotFound:
                 return None
-        return _execution({"PipelineExecutionArn": arn, **told})
+        return _execution({"PipelineExecutionArn": arn, **answer})
 
-    def _step(self, told: Mapping[str, Any]) -> StepState:
-        metadata = told.get("Metadata") or {}
-        source = str((told.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn") or "")
+    def _step(self, answer: Mapping[str, Any]) -> StepState:
+        metadata = answer.get("Metadata") or {}
+        source = str((answer.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn") or "")
         return StepState(
-            str(told["StepName"]),
-            str(told["StepStatus"]),
-            told.get("StartTime"),
-            told.get("EndTime"),
-            self._failure(told, metadata),
+            str(answer["StepName"]),
+            str(answer["StepStatus"]),
+            answer.get("StartTime"),
+            answer.get("EndTime"),
+            self._failure(answer, metadata),
             source.rpartition("/")[2],
-            _told(metadata),
+            _note(metadata),
             _job(metadata),
         )
 
     def _failure(self, step: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-        """Return what a step's program said at its end, what the service says of the step, and what of its job."""
-        said = [step.get("FailureReason") or metadata.get("Fail", {}).get("ErrorMessage")]
+        """Return what a step's program reasons at its end, what the service says of the step, and what of its job."""
+        reasons = [step.get("FailureReason") or metadata.get("Fail", {}).get("ErrorMessage")]
         if step["StepStatus"] == "Failed" and (arn := metadata.get("ProcessingJob", {}).get("Arn")):
             job = self._client.describe_processing_job(ProcessingJobName=str(arn).rpartition("/")[2])
-            said = [job.get("ExitMessage"), *said, job.get("FailureReason")]
-        return "; ".join(dict.fromkeys(str(words) for words in said if words))
+            reasons = [job.get("ExitMessage"), *reasons, job.get("FailureReason")]
+        return "; ".join(dict.fromkeys(str(reason) for reason in reasons if reason))
 
 
 def outcome_of(execution: Execution, steps: Sequence[StepState]) -> Outcome:
@@ -227,19 +175,19 @@ def outcome_of(execution: Execution, steps: Sequence[StepState]) -> Outcome:
     return Outcome(Status.REJECTED if rejected else Status.FAILED, reason, name, job)
 
 
-def _execution(told: Mapping[str, Any]) -> Execution:
+def _execution(answer: Mapping[str, Any]) -> Execution:
     """Return an execution as it is listed or described: some fields bear another name in each."""
 
     def text(*names: str) -> str:
-        return next((str(told[name]) for name in names if told.get(name) not in (None, "", "None")), "")
+        return next((str(answer[name]) for name in names if answer.get(name) not in (None, "", "None")), "")
 
-    status = str(told["PipelineExecutionStatus"])
+    status = str(answer["PipelineExecutionStatus"])
     return Execution(
-        str(told["PipelineExecutionArn"]),
+        str(answer["PipelineExecutionArn"]),
         text("PipelineExecutionDisplayName"),
         status,
-        told.get("CreationTime") or told.get("StartTime") or datetime.fromtimestamp(0, UTC),
-        None if status in _GOES_ON else told.get("LastModifiedTime"),
+        answer.get("CreationTime") or answer.get("StartTime") or datetime.fromtimestamp(0, UTC),
+        None if status in GOES_ON else answer.get("LastModifiedTime"),
         text("FailureReason", "PipelineExecutionFailureReason"),
         text("PipelineExecutionDescription"),
     )
@@ -252,9 +200,32 @@ def _job(metadata: Mapping[str, Any]) -> Job | None:
     return None
 
 
-def _told(metadata: Mapping[str, Any]) -> str:
+def _note(metadata: Mapping[str, Any]) -> str:
     if outcome := metadata.get("Condition", {}).get("Outcome"):
         return "passed" if str(outcome).lower() == "true" else "not passed"
     if arn := metadata.get("RegisterModel", {}).get("Arn"):
         return f"version {str(arn).rpartition('/')[2]}"
     return ""
+
+
+def standing(deployment: "Deployment", wanted: str | None) -> Standing:
+    """Look at an execution, by default the newest."""
+    environment = deployment.environment
+    executions = SageMakerExecutions(deployment.client("sagemaker"), environment.pipeline_arn)
+    execution = executions.look_up(wanted)
+    steps = tuple(executions.steps(execution))
+    artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
+    return Standing(execution, executions.status(execution, steps), steps, _verdict(artifacts, execution, steps))
+
+
+def _verdict(artifacts: ObjectStore, execution: Execution, steps: Sequence[StepState]) -> Mapping[str, Any] | None:
+    by_name = {step.name: step for step in steps}
+    for verdict, rest in _VERDICTS:
+        step = by_name.get(verdict.name)
+        if step is None or step.status != "Succeeded":
+            continue
+        try:
+            return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{verdict.name}/{rest}")))
+        except NoSuchObject:
+            continue
+    return None

@@ -1,19 +1,17 @@
 """Writes the sample as a batch of labelled data: images and a SageMaker Ground Truth output manifest."""
 
 import json
-import multiprocessing
-import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
-from steps.core.common.worker_pool import die_with_parent
+from steps.core.common.program import Progress, worker_count
+from steps.core.common.worker_pool import map_in_processes
 from steps.core.sample.apps import APPS, SOURCE, make_app
 from steps.core.sample.scenes import BLOCK, Scene, draw_scene, plan_scene
 
@@ -25,27 +23,16 @@ _ABOUT = "sample.json"
 _IMAGES = "images"
 _VERSION_KEY = "tilegate-sample"
 _DIGEST_KEY = "manifest-sha256"
-_CHUNK = 20
-_WORTH_A_WORKER = 100
 
-Progress = Callable[[int, int], None]
 Key = tuple[int, int, int]
 
 
-def write_sample(
-    folder: Path,
-    *,
-    screenshots: int = 1200,
-    seed: int = 17,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> Path:
+def write_sample(folder: Path, *, screenshots: int = 1200, seed: int = 17, workers: int = 0) -> Path:
     """Write the sample to `folder` and return it: `output.manifest`, `images/` and `sample.json`.
 
     The bytes depend on `screenshots`, `seed` and SAMPLE_VERSION alone. A folder that already holds exactly this sample
-    is left as it is, one with another sample is replaced, and anything else in it raises UserError. `progress` is
-    called in this process with the number of screenshots written and their total. `workers` is the number of
-    processes; by default one for each CPU, fewer for a small sample.
+    is left as it is, one with another sample is replaced, and anything else in it raises UserError. `workers` is the
+    number of processes; by default one for each CPU, fewer for a small sample.
     """
     if screenshots < BLOCK or seed < 0:
         raise UserError(
@@ -61,7 +48,7 @@ def write_sample(
     try:
         batch = staging / "batch"
         (batch / _IMAGES).mkdir(parents=True)
-        lines = _write_images(batch, sample_keys(seed, screenshots), workers, progress or _silent)
+        lines = _write_images(batch, sample_keys(seed, screenshots), workers)
         (batch / MANIFEST).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
         about_text = json.dumps({**about, _DIGEST_KEY: sha256_file(batch / MANIFEST)}, indent=2)
         (batch / _ABOUT).write_text(about_text + "\n", encoding="utf-8", newline="\n")
@@ -105,48 +92,24 @@ def _refuse_foreign(folder: Path) -> None:
         raise UserError(f"{folder} holds something else than tilegate's sample: name a new or an empty folder")
 
 
-def _silent(done: int, total: int) -> None:
-    """Report nothing."""
-
-
-def _write_images(batch: Path, keys: Sequence[Key], workers: int | None, progress: Progress) -> list[str]:
-    chunks = [keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK)]
-    lines: list[str] = []
-    for written in _chunks_written(batch, chunks, workers or min(_cpus(), 1 + len(keys) // _WORTH_A_WORKER)):
-        lines.extend(written)
-        progress(len(lines), len(keys))
-    return lines
-
-
-def _chunks_written(batch: Path, chunks: Sequence[Sequence[Key]], workers: int) -> Iterator[list[str]]:
-    if workers == 1:
-        for chunk in chunks:
-            yield _write_chunk(batch, chunk)
-        return
-    # Spawned, not forked: the caller may have threads (TensorFlow, MLflow), and a fork copies their locks.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=die_with_parent) as pool:
-        try:
-            yield from pool.map(_write_chunk, [batch] * len(chunks), chunks)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _write_chunk(batch: Path, keys: Sequence[Key]) -> list[str]:
-    """Draw and write some screenshots; return their lines of the manifest."""
+def _write_images(batch: Path, keys: list[Key], workers: int) -> list[str]:
+    write, count = partial(_write_image, batch), worker_count(workers, len(keys))
+    progress = Progress("Drew", len(keys), "screens of the sample")
     lines = []
-    for seed, number, screen in keys:
-        scene = plan_scene(seed, make_app(seed, number), screen)
-        name = f"{_IMAGES}/{scene.app.name}-{screen:03d}.png"
-        # Run lengths alone leave the compressor no choice that could differ between zlib and its faster forks.
-        draw_scene(scene).save(batch / name, "PNG", compress_type=zlib.Z_RLE)
-        lines.append(json.dumps(_record(scene, name)))
+    for line in map(write, keys) if count == 1 else map_in_processes(write, keys, count):
+        lines.append(line)
+        progress.advance()
     return lines
+
+
+def _write_image(batch: Path, key: Key) -> str:
+    """Draw and write a screenshot; return its line of the manifest."""
+    seed, number, screen = key
+    scene = plan_scene(seed, make_app(seed, number), screen)
+    name = f"{_IMAGES}/{scene.app.name}-{screen:03d}.png"
+    # Run lengths alone leave the compressor no choice that could differ between zlib and its faster forks.
+    draw_scene(scene).save(batch / name, "PNG", compress_type=zlib.Z_RLE)
+    return json.dumps(_record(scene, name))
 
 
 def _record(scene: Scene, name: str) -> dict[str, Any]:

@@ -1,23 +1,13 @@
 """How an execution stands, for a person and for a program."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipelines.definition.step_table import CONVERT, EVALUATE
 from pipelines.executor.events import duration
-from pipelines.runs.sagemaker_executions import Execution, SageMakerExecutions, StepState
-from pipelines.runs.verdict import figures
-from pipelines.storage.protocol import NoSuchObject, ObjectStore
-from pipelines.storage.s3 import S3Objects
+from pipelines.runs.executions import Execution, StepState
 
-if TYPE_CHECKING:
-    from pipelines.aws.session import Deployment
-
-# Where a verdict lies, the one on what ships first.
-_VERDICTS = ((CONVERT, "bundle/evidence/evaluation.json"), (EVALUATE, "evaluation/evaluation.json"))
 _WATCH_SECONDS = 15.0
 _NAME_WIDTH, _STATUS_WIDTH, _TIME_WIDTH = 22, 10, 12
 
@@ -36,30 +26,20 @@ class Standing:
     left: Mapping[str, str] = field(default_factory=dict)
 
 
-def standing(deployment: "Deployment", wanted: str | None) -> Standing:
-    """Look at an execution, by default the newest."""
-    environment = deployment.environment
-    executions = SageMakerExecutions(deployment.client("sagemaker"), environment.pipeline_arn)
-    execution = executions.look_up(wanted)
-    steps = tuple(executions.steps(execution))
-    artifacts = S3Objects(deployment.client("s3"), environment.artifact_bucket)
-    return Standing(execution, executions.status(execution, steps), steps, _verdict(artifacts, execution, steps))
-
-
 def follow(
-    look: Callable[[str], Standing], found: Standing, *, tell: Callable[[str], None], sleep: Callable[[float], None]
+    lookup: Callable[[str], Standing], found: Standing, *, tell: Callable[[str], None], sleep: Callable[[float], None]
 ) -> Standing:
     """Tell each step's changes until an execution has ended, and return how it stands then."""
-    told: dict[str, str] = {}
+    shown: dict[str, str] = {}
     while True:
         for step in found.steps:
-            if told.get(step.name) != step.status:
-                told[step.name] = step.status
+            if shown.get(step.name) != step.status:
+                shown[step.name] = step.status
                 tell(step_line(step, datetime.now(UTC)))
         if not found.execution.goes_on:
             return found
         sleep(_WATCH_SECONDS if found.execution.arn.startswith("arn:") else 1)
-        found = look(found.execution.arn)
+        found = lookup(found.execution.arn)
 
 
 def lines_of(found: Standing, now: datetime) -> Iterator[str]:
@@ -81,10 +61,10 @@ def lines_of(found: Standing, now: datetime) -> Iterator[str]:
 
 
 def step_line(step: StepState, now: datetime) -> str:
-    seconds = step.seconds(now)
+    seconds = step.took(now)
     took = f"as in {step.source}" if step.source else "" if seconds is None else duration(seconds)
-    told = "; ".join(filter(None, (step.told, " ".join(step.reason.split()))))
-    return f"{step.name:<{_NAME_WIDTH}}  {step.status:<{_STATUS_WIDTH}}  {took:<{_TIME_WIDTH}}  {told}".rstrip()
+    notes = "; ".join(filter(None, (step.told, " ".join(step.reason.split()))))
+    return f"{step.name:<{_NAME_WIDTH}}  {step.status:<{_STATUS_WIDTH}}  {took:<{_TIME_WIDTH}}  {notes}".rstrip()
 
 
 def document_of(found: Standing, now: datetime) -> dict[str, Any]:
@@ -99,15 +79,7 @@ def document_of(found: Standing, now: datetime) -> dict[str, Any]:
         "reason": execution.reason,
         "note": execution.note,
         "steps": [
-            {
-                "name": step.name,
-                "status": step.status,
-                "seconds": step.seconds(now),
-                "reason": step.reason,
-                "source": step.source,
-                "told": step.told,
-                "job": step.job.name if step.job else "",
-            }
+            {**asdict(step), "seconds": step.took(now), "job": step.job.name if step.job else ""}
             for step in found.steps
         ],
         "gate": found.verdict["gate"] if found.verdict else None,
@@ -115,14 +87,17 @@ def document_of(found: Standing, now: datetime) -> dict[str, Any]:
     }
 
 
-def _verdict(artifacts: ObjectStore, execution: Execution, steps: Sequence[StepState]) -> Mapping[str, Any] | None:
-    by_name = {step.name: step for step in steps}
-    for judge, rest in _VERDICTS:
-        step = by_name.get(judge.name)
-        if step is None or step.status != "Succeeded":
-            continue
-        try:
-            return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{judge.name}/{rest}")))
-        except NoSuchObject:
-            continue
-    return None
+def figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield label and text of threshold, FPR, TPR and size, as far as the verdict has them."""
+    gate, subject = evaluation["gate"], evaluation["subject"]
+    confidence = f"{gate['confidence']:.0%}"
+    if point := gate["operating_point"]:
+        yield "Threshold", f"{point['threshold']:.6f}, from {point['calibration']} calibration negatives"
+    if fpr := gate["fpr"]:
+        counted = f"{fpr['value']:.2%} ({fpr['count']} of {fpr['trials']} negatives)"
+        yield "FPR", f"{counted}, at most {fpr['upper']:.2%} at {confidence}; limit {gate['max_fpr']:.2%}"
+    if tpr := gate["tpr"]:
+        counted = f"({tpr['count']} of {tpr['trials']} positives)"
+        yield "TPR", f"{tpr['value']:.1%} {counted}, at least {tpr['lower']:.1%} at {confidence}"
+    if "bytes" in subject:
+        yield "Size", f"{subject['bytes'] / 1e6:.2f} MB, TFLite {subject['quantization']}"

@@ -43,6 +43,12 @@ def values_of(defaults: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[st
     return values
 
 
+def reading_of(values: Mapping[str, Any]) -> tuple[Classes, str | None]:
+    """Return the classes and the label attribute by which labels are read."""
+    attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
+    return Classes.parse(values["Classes"]), attribute
+
+
 def with_plan(
     ground: Ground, snapshot: Snapshot, values: Mapping[str, Any], earlier: Sequence[EarlierRun], code: str
 ) -> dict[str, Any]:
@@ -51,8 +57,7 @@ def with_plan(
     `code` identifies the programs of the data. Whatever else makes ValidateData run again gets a plan of its own, too,
     which asks for what the store does not know by then.
     """
-    attribute = None if values["LabelAttribute"] == AUTO else str(values["LabelAttribute"])
-    check_readings(snapshot.batches, Classes.parse(values["Classes"]), attribute)
+    check_readings(snapshot.batches, *reading_of(values))
     seed(ground.artifacts)
     spec = PreprocessingSpec(tile_size=values["TileSize"])
     weights = weights_sha256(ground.artifacts, values["PretrainedWeightsUri"])

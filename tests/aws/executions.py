@@ -24,7 +24,7 @@ from pipelines.executor.files import walk_files
 from pipelines.executor.progress import ConsoleProgress
 from pipelines.executor.results import ExecutionResult
 from pipelines.executor.store import LocalStore
-from pipelines.runs.local_images import LocalImages
+from pipelines.runs.local_run import LocalImages
 from pipelines.storage.bulk import Mirror
 from pipelines.storage.s3 import S3Objects
 from tests.aws.delivery import emit

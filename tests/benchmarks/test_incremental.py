@@ -10,10 +10,11 @@ import time
 import pytest
 
 from pipelines.data.catalogue import Catalogue
+from pipelines.data.snapshots import current_dataset
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.planning.planner import plan_run
-from pipelines.runs.inputs import catalogue_snapshot, data_here
+from pipelines.runs.local_start import data_here
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES
@@ -45,7 +46,7 @@ class Home:
         """Run one night; return (CPU seconds, wall seconds) of each step."""
         self.night += 1
         job = self.root / f"night-{self.night}"
-        snapshot = catalogue_snapshot(self.store, SETTINGS)
+        snapshot = current_dataset(data_here(self.store, SETTINGS))
         spec = PreprocessingSpec()
         features = features_key(spec, "small", sha256_file(self.weights))
         plan = plan_run(data_here(self.store, SETTINGS), snapshot.source, spec, code="benchmark", features=features)

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from pipelines.cli import cli
-from pipelines.cli.run import EXIT_ERROR, EXIT_REJECTED
+from pipelines.cli.parameters import PARAMETERS
 from pipelines.data.withdrawals import WITHDRAWN
 from pipelines.definition.parameters import SAMPLE_PARAMETERS, pipeline_parameters
 from pipelines.definition.settings import CHAMPIONS, LEDGER, LEDGERS, Settings
@@ -23,7 +23,7 @@ from pipelines.environment import INBOX
 from pipelines.nightly.records import CLAIM, OUTCOME, PREFIX, STARTED
 from pipelines.release.store import MANIFEST, RELEASES
 from pipelines.release.verify import CHANNELS
-from steps.core.common.program import EXIT_STOPPED
+from steps.core.common.program import EXIT_ERROR, EXIT_REJECTED, EXIT_STOPPED
 from steps.core.dataset.plan import CUT_OBJECTS, DATASETS, FACTS, FEATURES, INDEX_OBJECTS, TILES, VALIDATE_OBJECTS
 from steps.core.dataset.plan import FILE_NAME as PLAN
 from steps.core.dataset.snapshot import Place
@@ -93,8 +93,10 @@ def _commands() -> Iterator[str]:
         records = _options(ctx, command)
         own = [_bullet(*record) for record in records if record not in shared]
         also = [f"`{names.split()[0].rstrip(',')}`" for names, text in records if (names, text) in shared]
-        if {parameter.name for parameter in command.params} & _parameter_names():
-            also.append("an option for each [parameter](#parameters)")
+        if taken := [p.opts[0] for p in command.params if p.name in _parameter_names()]:
+            every = len(taken) == len(PARAMETERS)
+            those = "an option for each" if every else f"{', '.join(f'`{flag}`' for flag in taken)}, as of the"
+            also.append(f"{those} [parameter{'' if every else 's'}](#parameters)")
         yield from own
         if also:
             yield f"- Also {', '.join(also)}."

@@ -108,7 +108,7 @@ def test_its_looks_at_the_test_split_count(tmp_path):
     state = {**known, "status": "Failed", "failed_step": "AuditModel", "reason": None, "code_note": ""}
     (run / "state.json").write_text(json.dumps(state))
     (summary,) = load_runs(tmp_path)
-    assert RunHere(summary).looks() == {"look"}
+    assert RunHere.of(summary).looks() == {"look"}
 
 
 def test_the_recorder_tells_of_it(tmp_path):

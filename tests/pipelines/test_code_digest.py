@@ -11,7 +11,7 @@ from pipelines.definition import compiler, step_table
 from pipelines.definition.settings import Settings
 from pipelines.definition.step_table import programs
 from pipelines.executor.errors import DefinitionError
-from pipelines.runs.local_images import LocalImages
+from pipelines.runs.local_run import LocalImages
 
 ROOT = Path(code_digest.__file__).parents[1]
 PROGRAMS, DEFINITION = programs(), "definition"

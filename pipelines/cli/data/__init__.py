@@ -2,9 +2,13 @@
 
 from pipelines.cli.command import group
 
-_NAMES = ("add", "decide", "diff", "erase", "gc", "quarantine", "readmit", "show", "status", "validate", "withdraw")
+_MODULES = {
+    "review": ("decide", "readmit"),
+    "removal": ("erase", "withdraw"),
+    **{name: (name,) for name in ("add", "diff", "gc", "quarantine", "show", "status", "validate")},
+}
 
 
-@group(places={name: f"pipelines.cli.data.{name}:{name}" for name in _NAMES})
+@group(places={name: f"{__name__}.{module}:{name}" for module, names in _MODULES.items() for name in names})
 def data() -> None:
     """Add labelled screenshots, look at what is there, and mend what is wrong with them."""

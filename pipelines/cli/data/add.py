@@ -1,6 +1,7 @@
 """`tilegate data add`: labelled screenshots into the store."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.data.options import attribute_of, labels_options, open_catalogue
-from pipelines.cli.environment import environment_options
-from pipelines.cli.home import home_option
-from pipelines.environment import LOCAL
+from pipelines.cli.data.catalogue import attribute_of, labels_options, open_catalogue
+from pipelines.cli.options import Place, place_options
+from pipelines.cli.output import FileProgress
+from steps.core.common.text import printable
+from steps.core.dataset.classes import Classes, as_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipelines.data.add import Added
 
 _KINDS = ("labels", "review", "reference")
@@ -36,58 +36,36 @@ _REASONS_SHOWN = 5
 @click.option("--by", default="", metavar="NAME", help="Who adds it; kept with the batch.")
 @click.option("--note", default="", metavar="TEXT", help="What it is; kept with the batch.")
 @click.option("--again", is_flag=True, help="Add it also if just this was withdrawn.")
-@home_option
-@environment_options
-def add(  # noqa: PLR0917 (Click passes them by name)
-    path: Path,
-    kind: str,
-    labels: str | None,
-    classes: str,
-    label_attribute: str,
-    by: str,
-    note: str,
-    home: Path,
-    environment: str,
-    region: str | None,
-    *,
-    again: bool,
-) -> None:
+@place_options
+def add(path: Path, classes: str, label_attribute: str, place: Place, **how: Any) -> None:
     """Add PATH, a folder or a labels file in one, to the labelled data, as one immutable batch.
 
     Files are copied to this machine's store, or with --env to an environment's data bucket; data that are there
     already are not added again.
     """
-    from pipelines.cli.data.progress import FileProgress
-    from steps.core.dataset.classes import Classes
-
-    options: Any = {
+    options = {
+        **how,
         "classes": Classes.parse(classes),
-        "kind": kind,
-        "labels": labels,
         "attribute": attribute_of(label_attribute),
-        "note": note,
-        "by": by,
-        "again": again,
-        "progress": FileProgress(sys.stdout),
+        "progress": FileProgress(),
     }
-    if environment == LOCAL:
-        _tell(_asking(partial(open_catalogue(home).add, path), options))
+    if place.is_local:
+        _report(_add(partial(open_catalogue(place.home).add, path), options))
         click.echo("Next         `tilegate run` learns from all batches; `tilegate data status` lists them")
         return
-    from pipelines.aws.session import aws_errors, open_environment
+    from pipelines.aws.errors import aws_errors
     from pipelines.data.add import add_source
     from pipelines.storage.s3 import S3Objects
 
-    deployment = open_environment(environment, region)
-    with aws_errors(f"add data to {environment}"):
+    deployment = place.deployment()
+    with aws_errors(f"add data to {place.environment}"):
         data = S3Objects(deployment.client("s3"), deployment.environment.data_bucket)
-        _tell(_asking(partial(add_source, data, path), options))
-    click.echo(f"Next         the nights of {environment} learn from all batches")
+        _report(_add(partial(add_source, data, path), options))
+    click.echo(f"Next         the nights of {place.environment} learn from all batches")
 
 
-def _asking(add: "Callable[..., Added]", options: "dict[str, Any]") -> "Added":
+def _add(add: Callable[..., "Added"], options: dict[str, Any]) -> "Added":
     """Add; where two class names are unknown, a person at a terminal is asked which is the positive class."""
-    from steps.core.dataset.classes import Classes, as_option
     from steps.core.dataset.label_names import LabelNamesError
 
     try:
@@ -107,9 +85,7 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _tell(added: "Added") -> None:
-    from steps.core.common.text import printable
-
+def _report(added: "Added") -> None:
     usable = added.rows - len(added.refused)
     labels = "".join(f", {count:,} {name}" for name, count in added.per_label.items() if count)
     click.echo(f"Rows         {usable:,} of {added.rows:,} usable{labels}")
@@ -126,7 +102,5 @@ def _tell(added: "Added") -> None:
     )
     if added.erased:
         click.echo(f"Left out     {added.erased:,} files of screenshots that somebody has erased")
-    if added.already:
-        click.echo(f"Batch        {added.batch.name} holds exactly this already: nothing was added")
-    else:
-        click.echo(f"Batch        {added.batch.name}")
+    already = " holds exactly this already: nothing was added" if added.already else ""
+    click.echo(f"Batch        {added.batch.name}{already}")

@@ -1,19 +1,18 @@
 """`tilegate data diff`: what changed between two states of the labelled data."""
 
-from pathlib import Path
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.data.options import labels_options, open_catalogue, reading_of
-from pipelines.cli.home import home_option
-from pipelines.cli.output import json_option, print_json
+from pipelines.cli.data.catalogue import LabelledData, labelled_data_options
+from pipelines.cli.options import json_option
+from pipelines.cli.output import print_json
+from steps.core.common.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from steps.core.dataset.classes import Classes
 
 _SHOWN = 20
 
@@ -22,9 +21,8 @@ _SHOWN = 20
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @json_option
-@labels_options
-@home_option
-def diff(first: str, second: str, classes: str, label_attribute: str, home: Path, *, as_json: bool) -> None:
+@labelled_data_options
+def diff(first: str, second: str, data: LabelledData, *, as_json: bool) -> None:
     """Tell what B has and A has not, and the other way round: batches, screenshots, labels, groups, refused rows.
 
     A and B are runs, snapshots by the first four or more digits of their digest, `last` (the last run that validated)
@@ -32,21 +30,15 @@ def diff(first: str, second: str, classes: str, label_attribute: str, home: Path
     """
     from pipelines.data.diff import States, difference
 
-    parsed, attribute = reading_of(home, classes, label_attribute)
-    states = States(home, open_catalogue(home), parsed, attribute)
+    states = States(data.home, data.catalogue, data.classes, data.attribute)
     found = difference(states.find(first), states.find(second))
     if as_json:
         print_json(found)
     else:
-        _tell(found, parsed)
+        _report(found, data.names)
 
 
-def _tell(found: "Mapping[str, Any]", classes: "Classes") -> None:
-    from collections import Counter
-
-    from steps.core.common.text import printable
-
-    names = (classes.negative, classes.positive)
+def _report(found: "Mapping[str, Any]", names: tuple[str, str]) -> None:
     for name in "ab":
         state = found[name]
         click.echo(

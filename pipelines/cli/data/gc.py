@@ -1,13 +1,15 @@
 """`tilegate data gc`: what the store holds for nobody."""
 
+import time
 from pathlib import Path
 
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.data.options import megabytes, open_catalogue
-from pipelines.cli.home import home_option
-from pipelines.cli.output import json_option, print_json
+from pipelines.cli.data.catalogue import megabytes, open_catalogue
+from pipelines.cli.options import home_option, json_option
+from pipelines.cli.output import print_json
+from steps.core.common.text import printable
 
 
 @command()
@@ -17,10 +19,7 @@ from pipelines.cli.output import json_option, print_json
 @home_option
 def gc(home: Path, *, delete: bool, young: bool, as_json: bool) -> None:
     """List what nothing refers to: half-added batches, facts and tiles of no data, and what killed commands left."""
-    import time
-
     from pipelines.data.garbage import DAY_SECONDS, leftovers, orphans, part_is_used, remove, shards_of_runs
-    from steps.core.common.text import printable
 
     catalogue = open_catalogue(home)
     with catalogue.lock():
@@ -36,10 +35,8 @@ def gc(home: Path, *, delete: bool, young: bool, as_json: bool) -> None:
         if delete:
             remove(catalogue.store, found)
     if as_json:
-        told = [
-            {"uri": orphan.uri, "bytes": orphan.bytes, "files": orphan.files, "why": orphan.why} for orphan in found
-        ]
-        print_json({"found": told, "removed": delete, "too_young": len(every) - len(found)})
+        documents = [{name: getattr(orphan, name) for name in ("uri", "bytes", "files", "why")} for orphan in found]
+        print_json({"found": documents, "removed": delete, "too_young": len(every) - len(found)})
         return
     size = megabytes(sum(orphan.bytes for orphan in found))
     if not found:

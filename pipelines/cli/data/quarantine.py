@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.home import home_option
-from pipelines.cli.output import json_option, print_json
+from pipelines.cli.options import NEW_FILE, home_option, json_option
+from pipelines.cli.output import print_json
+from steps.core.common.errors import UserError
+from steps.core.common.text import printable
+from steps.core.dataset.classes import AUTO, Classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,15 +18,15 @@ if TYPE_CHECKING:
     from pipelines.data.validated_runs import ValidatedRun
     from pipelines.executor.runs import RunSummary
 
+_AD_HOC = "These data are in no batch of the catalogue: mend their folder, or `tilegate data add` it first."
+
 
 @command()
 @click.option("--run", metavar="RUN", help="The run whose refused rows are meant; else the last one that validated.")
 @click.option("--reason", metavar="REASON", help="Rows of one reason only.")
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Most rows to list.")
-@click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with their pictures to this file."
-)
-@click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="Write all of them to this table.")
+@click.option("--html", type=NEW_FILE, help="Write a page with their pictures to this file.")
+@click.option("--csv", type=NEW_FILE, help="Write all of them to this table.")
 @json_option
 @home_option
 def quarantine(  # noqa: PLR0917 (Click passes them by name)
@@ -38,10 +41,10 @@ def quarantine(  # noqa: PLR0917 (Click passes them by name)
     rows = _chosen(read_quarantine(found.tables), reason)
     if as_json:
         names = ["batch", "row", "reason", "sha256", "source_ref", "detail"]
-        told = rows[names].astype(object).where(rows[names].notna(), None).to_dict("records")
-        print_json({"run": found.run.id, "snapshot": found.source.snapshot, "rows": told})
+        documents = rows[names].astype(object).where(rows[names].notna(), None).to_dict("records")
+        print_json({"run": found.run.id, "snapshot": found.source.snapshot, "rows": documents})
     else:
-        _tell(found, rows, limit, None if run else stopped_since(home, found))
+        _report(found, rows, limit, None if run else stopped_since(home, found))
     if html:
         _write_page(html, found, rows, home)
         click.echo(f"Page      {html}", err=as_json)
@@ -50,8 +53,7 @@ def quarantine(  # noqa: PLR0917 (Click passes them by name)
         click.echo(f"Table     {csv}", err=as_json)
 
 
-def _tell(found: "ValidatedRun", rows: "pd.DataFrame", limit: int, stopped: "RunSummary | None") -> None:
-    from steps.core.common.text import printable
+def _report(found: "ValidatedRun", rows: "pd.DataFrame", limit: int, stopped: "RunSummary | None") -> None:
     from steps.validate.rules import RULES
 
     click.echo(f"Run       {found.run.id}, snapshot {found.source.snapshot[:12]}")
@@ -75,11 +77,7 @@ def _tell(found: "ValidatedRun", rows: "pd.DataFrame", limit: int, stopped: "Run
         click.echo(f"and {len(rows) - limit:,} more; --limit N lists them, --csv FILE writes all")
 
 
-_AD_HOC = "These data are in no batch of the catalogue: mend their folder, or `tilegate data add` it first."
-
-
 def _chosen(rows: "pd.DataFrame", reason: str | None) -> "pd.DataFrame":
-    from steps.core.common.errors import UserError
     from steps.validate.rules import RULES, Severity
 
     if reason is None:
@@ -94,18 +92,14 @@ def _write_page(path: Path, found: "ValidatedRun", rows: "pd.DataFrame", home: P
     from pipelines.data.quarantine import Pictures, shown_rows, write_quarantine_page
     from pipelines.definition.settings import Settings
     from pipelines.executor.store import LocalStore
-    from steps.core.dataset.classes import Classes
     from steps.core.dataset.rows import common_classes
 
-    pictures = Pictures(found.source, LocalStore(home / "store").path(Settings().uri()))
-    given = Classes.parse(str(found.run.parameters.get("Classes", "auto")))
-    classes = common_classes(found.source.batches(LocalStore(home / "store").path(Settings().uri())), given)
-    named = rows.assign(
-        screenshot=[
-            pictures.screenshot(batch, ref, sha256)
-            for batch, ref, sha256 in zip(rows["batch"], rows["source_ref"], rows["sha256"], strict=True)
-        ]
-    )
+    bucket = LocalStore(home / "store").path(Settings().uri())
+    pictures = Pictures(found.source, bucket)
+    given = Classes.parse(str(found.run.parameters.get("Classes", AUTO)))
+    classes = common_classes(found.source.batches(bucket), given)
+    places = zip(rows["batch"], rows["source_ref"], rows["sha256"], strict=True)
+    named = rows.assign(screenshot=[pictures.screenshot(*place) for place in places])
     write_quarantine_page(
         path,
         named,

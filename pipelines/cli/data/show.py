@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.data.options import labels_options, megabytes, open_catalogue, reading_of
-from pipelines.cli.home import home_option
-from pipelines.cli.output import json_option, print_json
+from pipelines.cli.data.catalogue import LabelledData, labelled_data_options, megabytes
+from pipelines.cli.options import NEW_FILE, json_option
+from pipelines.cli.output import print_json
+from steps.core.common.errors import UserError
+from steps.core.common.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipelines.data.catalogue import Catalogue
-    from steps.core.dataset.classes import Classes
     from steps.core.tiles.tiling import Tile
 
 _ROWS_SHOWN = 10
@@ -26,31 +27,20 @@ _PREFIX = re.compile(r"[0-9a-fA-F]{4,64}")
 
 @command()
 @click.argument("what", metavar="BATCH|SHA256")
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a page with the screenshot and its tiles to this file.",
-)
-@labels_options
+@click.option("--html", type=NEW_FILE, help="Write a page with the screenshot and its tiles to this file.")
+@labelled_data_options
 @json_option
-@home_option
-def show(what: str, html: Path | None, classes: str, label_attribute: str, home: Path, *, as_json: bool) -> None:
+def show(what: str, html: Path | None, data: LabelledData, *, as_json: bool) -> None:
     """Show a batch, or a screenshot by the first four or more digits of its sha256: every row that labels it."""
-    from steps.core.common.errors import UserError
-
-    catalogue = open_catalogue(home)
-    parsed, attribute = reading_of(home, classes, label_attribute)
-    if what in {batch.name for batch in catalogue.added()}:
+    if what in {batch.name for batch in data.catalogue.added()}:
         if html is not None:
             raise UserError("--html is for a screenshot: name one by its sha256")
-        _show_batch(catalogue, what, parsed, attribute, as_json=as_json)
+        _show_batch(data, what, as_json=as_json)
     else:
-        _show_screenshot(catalogue, _resolve(catalogue, what), parsed, attribute, html, as_json=as_json)
+        _show_screenshot(data, _resolve(data.catalogue, what), html, as_json=as_json)
 
 
 def _resolve(catalogue: "Catalogue", what: str) -> str:
-    from steps.core.common.errors import UserError
-
     found = catalogue.screenshots(what) if _PREFIX.fullmatch(what) else []
     if not found:
         raise UserError(
@@ -64,39 +54,30 @@ def _resolve(catalogue: "Catalogue", what: str) -> str:
     return found[0]
 
 
-def _show_batch(catalogue: "Catalogue", name: str, classes: "Classes", attribute: str | None, *, as_json: bool) -> None:
+def _show_batch(data: LabelledData, name: str, *, as_json: bool) -> None:
     from pipelines.data.withdrawals import last_withdrawal, withdrawn_batches
-    from steps.core.common.text import printable
 
+    catalogue = data.catalogue
     card = catalogue.card(name)
-    listing = catalogue.listing(name)
-    withdrawals = {name: last_withdrawal(catalogue.data, name) for name in withdrawn_batches(catalogue.data) & {name}}
-    rows, refused = catalogue.rows(card.batch, classes, attribute)
+    rows, refused = catalogue.rows(card.batch, data.classes, data.attribute)
+    fields = ("name", "kind", "added", "by", "source", "note", "labels", "sha256", "bytes")
+    document = {field: getattr(card, field) for field in fields}
+    document["screenshots"] = int(catalogue.listing(name)["sha256"].nunique())
+    document["place"] = str(catalogue.folder(card.batch))
+    is_withdrawn = name in withdrawn_batches(catalogue.data)
+    document["withdrawn"] = str(last_withdrawal(catalogue.data, name)) if is_withdrawn else ""
     if as_json:
-        print_json(
-            {
-                **{name: getattr(card, name) for name in ("name", "kind", "added", "by", "source", "note", "labels")},
-                **{name: getattr(card, name) for name in ("sha256", "bytes")},
-                "screenshots": int(listing["sha256"].nunique()),
-                "place": str(catalogue.folder(card.batch)),
-                "withdrawn": str(withdrawals.get(name, "")),
-                "rows": [_document(row) for row in rows.to_dict("records")],
-                "refused": [{"row": each.row, "reason": each.reason, "detail": each.detail} for each in refused],
-            }
-        )
+        document["rows"] = [_document(row) for row in rows.to_dict("records")]
+        document["refused"] = [{"row": each.row, "reason": each.reason, "detail": each.detail} for each in refused]
+        print_json(document)
         return
-    facts = {
-        "batch": card.name,
-        "kind": card.kind,
-        "added": f"{card.added}{f' by {card.by}' if card.by else ''}, from {card.source}",
-        "note": card.note,
-        "labels": card.labels,
-        "sha256": card.sha256,
+    by = f" by {card.by}" if card.by else ""
+    facts = document | {
+        "added": f"{card.added}{by}, from {card.source}",
+        "by": "",
+        "source": "",
+        "bytes": megabytes(card.bytes),
         "rows": f"{card.rows:,}, {card.refused:,} refused when it was added",
-        "screenshots": f"{listing['sha256'].nunique():,}",
-        "size": megabytes(card.bytes),
-        "place": catalogue.folder(card.batch),
-        "withdrawn": withdrawals.get(name, ""),
     }
     for key, value in facts.items():
         if value:
@@ -110,22 +91,12 @@ def _show_batch(catalogue: "Catalogue", name: str, classes: "Classes", attribute
         click.echo(f"and {more:,} more rows")
 
 
-def _show_screenshot(
-    catalogue: "Catalogue",
-    screenshot: str,
-    classes: "Classes",
-    attribute: str | None,
-    html: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    from steps.core.common.errors import UserError
-    from steps.core.common.text import printable
+def _show_screenshot(data: LabelledData, screenshot: str, html: Path | None, *, as_json: bool) -> None:
     from steps.core.tiles.decode import ImageRefusedError, read_image
     from steps.core.tiles.tiling import plan_tiles
 
-    seen = list(catalogue.sightings(screenshot, classes, attribute))
-    files = [catalogue.folder(s.batch) / s.path for s in seen if s.path is not None]
+    seen = list(data.catalogue.sightings(screenshot, data.classes, data.attribute))
+    files = [data.catalogue.folder(s.batch) / s.path for s in seen if s.path is not None]
     tiles: Sequence[Tile] = ()
     try:
         pixels, facts = read_image(files[0])
@@ -137,9 +108,9 @@ def _show_screenshot(
         size = f"unreadable: {error}"
     labels = [(sighting, row) for sighting in seen for row in sighting.rows.to_dict("records")]
     if as_json:
-        told = [{"batch": s.batch.name, "kind": s.batch.kind, **_document(row)} for s, row in labels]
+        rows = [{"batch": s.batch.name, "kind": s.batch.kind, **_document(row)} for s, row in labels]
         boxes = [asdict(tile) for tile in tiles]
-        print_json({"sha256": screenshot, "places": [*map(str, files)], "labels": told, "size": size, "tiles": boxes})
+        print_json({"sha256": screenshot, "places": [*map(str, files)], "labels": rows, "size": size, "tiles": boxes})
     else:
         click.echo(f"sha256  {screenshot}")
         for file in files:
@@ -179,7 +150,5 @@ def _label(row: Mapping[Any, Any]) -> str:
 
 def _decision(row: Mapping[Any, Any]) -> str:
     """Write what only a reviewer's row says."""
-    from steps.core.common.text import printable
-
-    said = ((name, row[name]) for name in ("waive", "by", "reason"))
-    return "".join(f", {name} {printable(value, 80)}" for name, value in said if isinstance(value, str))
+    values = ((name, row[name]) for name in ("waive", "by", "reason"))
+    return "".join(f", {name} {printable(value, 80)}" for name, value in values if isinstance(value, str))

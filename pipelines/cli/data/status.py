@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.command import command
-from pipelines.cli.data.options import megabytes, open_catalogue
-from pipelines.cli.home import home_option
-from pipelines.cli.output import json_option, print_json, print_table
+from pipelines.cli.data.catalogue import megabytes, open_catalogue
+from pipelines.cli.options import home_option, json_option
+from pipelines.cli.output import Columns, print_json, print_table
+from steps.core.common.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    import pandas as pd
-
     from pipelines.executor.runs import RunSummary
 
 
@@ -23,6 +20,8 @@ if TYPE_CHECKING:
 @json_option
 def status(home: Path, *, as_json: bool) -> None:
     """List the batches in the order in which they came, and tell whether a run has decided on just these."""
+    import pandas as pd
+
     from pipelines.data.withdrawals import last_withdrawal, withdrawn_batches
     from pipelines.definition.settings import Settings
     from pipelines.executor.runs import load_runs
@@ -51,13 +50,13 @@ def status(home: Path, *, as_json: bool) -> None:
     uri = Settings().uri("datasets", snapshot_digest(batches)) if any(b.kind == LABELS for b in batches) else None
     total: dict[str, Any] = {"screenshots": 0, "bytes": 0, "snapshot": uri, "decided": None}
     if uri:
-        held = _distinct(listings.values())
+        held = pd.concat(listings.values()).drop_duplicates("sha256")
         runs = [run for run in load_runs(home) if run.parameters.get("DatasetUri") == uri]
         total |= {"screenshots": len(held), "bytes": int(held["bytes"].sum()), "decided": _decision(runs)}
     if as_json:
         print_json({"batches": rows, **total})
         return
-    print_table([{name: cell(row) for name, cell in _COLUMNS.items()} for row in rows])
+    print_table(rows, _COLUMNS)
     if not uri:
         click.echo(f"No labelled data in {home}; `tilegate data add PATH` brings some.")
         return
@@ -66,19 +65,7 @@ def status(home: Path, *, as_json: bool) -> None:
     click.echo(f"Decided   {total['decided']}")
 
 
-def _distinct(listings: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.concat(listings).drop_duplicates("sha256")
-
-
-def _withdrawn(row: "Mapping[str, Any]") -> str:
-    from steps.core.common.text import printable
-
-    return f"withdrawn {printable(row['withdrawn'])}" if row["withdrawn"] else ""
-
-
-_COLUMNS: "Mapping[str, Callable[[Mapping[str, Any]], str]]" = {
+_COLUMNS: Columns = {
     "batch": lambda row: row["batch"],
     "kind": lambda row: row["kind"],
     "added": lambda row: f"{row['added'][:10]} {row['added'][11:16]}",
@@ -86,7 +73,7 @@ _COLUMNS: "Mapping[str, Callable[[Mapping[str, Any]], str]]" = {
     "refused": lambda row: f"{row['refused']:,}" if row["refused"] else "",
     "screenshots": lambda row: "" if row["screenshots"] is None else f"{row['screenshots']:,}",
     "new": lambda row: f"{row['new']:,}",
-    "": _withdrawn,
+    "": lambda row: f"withdrawn {printable(row['withdrawn'])}" if row["withdrawn"] else "",
 }
 
 

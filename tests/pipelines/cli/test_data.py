@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipelines.cli import cli
 from pipelines.cli.data import data as data_group
-from pipelines.cli.data.progress import FileProgress
+from pipelines.cli.output import FileProgress
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.snapshots import current_dataset
 from pipelines.definition.settings import Settings
@@ -185,10 +185,10 @@ def test_a_failure_after_a_decision_does_not_undo_it(home, source):
 
 def test_the_snapshot_of_the_status_is_the_one_that_a_run_would_use(home, source):
     from pipelines.executor.store import LocalStore
-    from pipelines.runs.inputs import catalogue_snapshot
+    from pipelines.runs.local_start import data_here
 
     data("add", source, "--home", home)
-    assert catalogue_snapshot(LocalStore(home / "store"), Settings()).uri in data("status", "--home", home)
+    assert current_dataset(data_here(LocalStore(home / "store"), Settings())).uri in data("status", "--home", home)
 
 
 def test_show_tells_a_batch_with_its_first_rows_and_refused_ones(home, source):
@@ -394,7 +394,7 @@ def test_screenshots_can_be_erased_by_digest_or_by_a_list(home, source, tmp_path
 
 def test_nothing_is_erased_under_a_run(home, source, monkeypatch):
     data("add", source, "--home", home)
-    monkeypatch.setattr("pipelines.runs.local_executions.LocalExecutions.executing", lambda _: "20260101-000000-aaaa")
+    monkeypatch.setattr("pipelines.runs.local_run.LocalExecutions.executing", lambda _: "20260101-000000-aaaa")
     with pytest.raises(UserError, match="20260101-000000-aaaa is executing"):
         data("erase", sha256_file(source / "a.png"), "--by", "Ada", "--reason", "x", "--home", home)
     assert len(list(home.rglob("*.png"))) == 2

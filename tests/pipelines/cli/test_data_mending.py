@@ -17,7 +17,7 @@ from pipelines.definition.compiler import compile_cached
 from pipelines.definition.settings import Settings
 from pipelines.executor.executor import Executor
 from pipelines.executor.runs import load_runs
-from pipelines.runs.local_images import LocalImages
+from pipelines.runs.local_run import LocalImages
 from pipelines.runs.local_start import LocalStart, RunRequest
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from pipelines.cli import cli, output
 from pipelines.executor.files import write_json
-from pipelines.runs.local_outputs import Outputs
+from pipelines.runs.local_history import Outputs
 from steps.core.common.errors import UserError
 from tests.docs.fields import documented
 

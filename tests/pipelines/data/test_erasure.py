@@ -19,7 +19,7 @@ from pipelines.data.page import write_screenshot_page
 from pipelines.data.quarantine import write_quarantine_page
 from pipelines.data.snapshots import catalogue_batches, current_dataset
 from pipelines.data.withdrawals import erasure_of
-from pipelines.runs.inputs import snapshot_of
+from pipelines.runs.local_start import snapshot_of
 from pipelines.storage.folder import FolderCopies
 from pipelines.storage.protocol import Copy
 from pipelines.storage.s3 import S3Copies, S3Objects

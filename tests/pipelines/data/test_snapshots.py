@@ -5,10 +5,10 @@ import json
 import pytest
 
 from pipelines.data.catalogue import Catalogue
-from pipelines.data.snapshots import source_of
+from pipelines.data.snapshots import current_dataset, source_of
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
-from pipelines.runs.inputs import catalogue_snapshot, data_here, snapshot_of, weights_of
+from pipelines.runs.local_start import data_here, snapshot_of, weights_of
 from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
@@ -155,15 +155,15 @@ def test_a_labels_file_that_names_nothing_here_is_one_sentence(store, tmp_path):
 
 
 def test_the_catalogues_snapshot_holds_every_batch_that_was_added(store, data, tmp_path):
-    assert catalogue_snapshot(store, SETTINGS) is None
+    assert current_dataset(data_here(store, SETTINGS)) is None
     catalogue = Catalogue(store, SETTINGS)
     (tmp_path / "production").mkdir()
     (tmp_path / "production" / "a.png").write_bytes(b"production")
     reference = catalogue.add(tmp_path / "production", classes=CLASSES, kind="reference").batch
-    assert catalogue_snapshot(store, SETTINGS) is None, "there is nothing to learn from yet"
+    assert current_dataset(data_here(store, SETTINGS)) is None, "there is nothing to learn from yet"
     first = catalogue.add(data, classes=CLASSES).batch
-    snapshot = catalogue_snapshot(store, SETTINGS)
+    snapshot = current_dataset(data_here(store, SETTINGS))
     assert snapshot.batches == (reference, first)
-    assert catalogue_snapshot(store, SETTINGS) == snapshot
+    assert current_dataset(data_here(store, SETTINGS)) == snapshot
     assert source_of(snapshot.uri, data_here(store, SETTINGS)) == snapshot.source
     assert source_of(SETTINGS.uri("datasets", "gone"), data_here(store, SETTINGS)) is None

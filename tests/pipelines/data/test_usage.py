@@ -6,9 +6,10 @@ import pytest
 
 from pipelines.data.catalogue import Catalogue
 from pipelines.data.garbage import orphans, part_is_used, shards_of_runs
+from pipelines.data.snapshots import current_dataset
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
-from pipelines.runs.inputs import catalogue_snapshot, snapshot_of
+from pipelines.runs.local_start import data_here, snapshot_of
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import INSPECTOR
@@ -94,7 +95,7 @@ def test_parts_of_a_snapshot_stay_that_the_catalogue_no_longer_has(catalogue, tm
 
 def test_parts_of_earlier_states_of_the_catalogue_are_those_of_the_present_one(catalogue, tmp_path):
     first = add(catalogue, tmp_path / "one", "a.png")
-    catalogue_snapshot(catalogue.store, SETTINGS)
+    current_dataset(data_here(catalogue.store, SETTINGS))
     both = add(catalogue, tmp_path / "two", "a.png", "b.png")
     assert both[0] == first[0]
     for part in both:

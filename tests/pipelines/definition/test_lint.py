@@ -1,6 +1,7 @@
 """What is wrong with a definition is told in sentences; the real one, changed in one place, is what is checked."""
 
 import copy
+import dataclasses
 import json
 
 import pytest
@@ -15,13 +16,13 @@ from tests.shared import compiled
 ENVIRONMENT = Environment("dev", "123456789012", "eu-west-1")
 DIGEST = "@sha256:" + "0" * 64
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
-PLACES = {"subnets": ["subnet-0123abcd"], "security_groups": ["sg-0123abcd"], "kms_key_arn": KEY}
+PLACES = {"subnets": ("subnet-0123abcd",), "security_groups": ("sg-0123abcd",), "kms_key_arn": KEY}
 
 
 @pytest.fixture(scope="module")
 def real():
     images = {"data_image": f"example.com/data{DIGEST}", "model_image": f"example.com/model{DIGEST}"}
-    return json.loads(compiled(ENVIRONMENT.settings(**images, **PLACES)))
+    return json.loads(compiled(dataclasses.replace(ENVIRONMENT.settings(), **images, **PLACES)))
 
 
 def problems(definition, name="tilegate-dev", *, in_aws=True):

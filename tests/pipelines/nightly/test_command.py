@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from pipelines.cli.nightly import nightly
+from pipelines.cli.run import nightly
 from pipelines.definition.settings import Settings
 from pipelines.nightly.site_local import LocalSite
 
@@ -42,7 +42,7 @@ class Cron:
 @pytest.fixture
 def cron(empty_home, leave_run, monkeypatch):
     made = Cron(empty_home.parent, leave_run)
-    monkeypatch.setattr("pipelines.runs.local_executions.execute", made.execute)
+    monkeypatch.setattr("pipelines.runs.local_run.execute", made.execute)
     monkeypatch.setattr("pipelines.nightly.site_local.compile_cached", lambda *_: "definition")
     return made
 

@@ -20,7 +20,7 @@ from pipelines.nightly.night import hold_night
 from pipelines.nightly.records import Records
 from pipelines.nightly.site_local import LocalSite
 from pipelines.runs.executions import Outcome, Status
-from pipelines.runs.local_executions import LocalExecutions
+from pipelines.runs.local_run import LocalExecutions
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
 
@@ -99,7 +99,7 @@ def test_an_interrupted_run_is_gone_on_with_under_the_same_name(home, monkeypatc
         asked.append((root, parameters, resume, note))
         home.run(note)
 
-    monkeypatch.setattr("pipelines.runs.local_executions.execute", execute)
+    monkeypatch.setattr("pipelines.runs.local_run.execute", execute)
     first = home.executions.start("new", "token", {"MaxFpr": "0.1"})
     assert asked == [(home.root, {"MaxFpr": "0.1"}, None, "new")]
     assert home.executions.find("new") == first
@@ -179,7 +179,7 @@ class LabelledHome:
 def labelled(empty_home, leave_run, monkeypatch):
     made = LabelledHome(empty_home, leave_run)
     made.add("a.png")
-    monkeypatch.setattr("pipelines.runs.local_executions.execute", made.execute)
+    monkeypatch.setattr("pipelines.runs.local_run.execute", made.execute)
     monkeypatch.setattr("pipelines.nightly.site_local.compile_cached", lambda *_: "definition")
     return made
 

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from pipelines.data.catalogue import Catalogue
+from pipelines.data.snapshots import current_dataset
 from pipelines.definition.settings import Settings
 from pipelines.executor.store import LocalStore
 from pipelines.planning.planner import plan_run
-from pipelines.runs.inputs import catalogue_snapshot, data_here
+from pipelines.runs.local_start import data_here
 from pipelines.storage.folder import FolderObjects
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.plan import FACTS, FEATURES, INSPECTOR, TILES, Plan
@@ -43,7 +44,7 @@ class Home:
         if kind != "reference":
             pd.DataFrame({"path": files, "label": 1}).to_csv(folder / "l.csv", index=False)
         Catalogue(self.store, SETTINGS).add(folder, classes=Classes(), kind=kind)
-        return catalogue_snapshot(self.store, SETTINGS)
+        return current_dataset(data_here(self.store, SETTINGS))
 
     def plan(self, snapshot, **options):
         uri = plan_run(

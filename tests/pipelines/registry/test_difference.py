@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.cli.models_diff import tell
+from pipelines.cli.models import print_difference
 from pipelines.registry.difference import as_json, batches_of_one, facts, hyperparameters, read_side
 from pipelines.registry.opening import OpenedRegistry
 from pipelines.registry.protocol import RegistryError
@@ -98,7 +98,7 @@ def test_hyperparameters_and_batches_tell_how_each_was_made(sides):
 
 
 def test_the_table_fits_a_hundred_columns_and_marks_what_differs(sides, capsys):
-    tell(*sides)
+    print_difference(*sides)
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line) for line in lines) <= 100
     (dropout,) = (line for line in lines if "dropout" in line)
@@ -112,7 +112,7 @@ def test_the_table_fits_a_hundred_columns_and_marks_what_differs(sides, capsys):
 
 
 def test_the_same_version_twice_differs_in_nothing(sides, capsys):
-    tell(sides[0], sides[0])
+    print_difference(sides[0], sides[0])
     text = capsys.readouterr().out
     assert not any(line.startswith("*") for line in text.splitlines())
     assert "Both saw the same batches." in text
@@ -131,7 +131,7 @@ def test_a_snapshot_that_is_not_at_hand_is_said_and_hides_nothing_else(registry,
     for path in archives:
         registry.register(request_of(), path)
     a, b = (read_side(registry, version, lambda _: None) for version in registry.versions("screenshots"))
-    tell(a, b)
+    print_difference(a, b)
     text = capsys.readouterr().out
     assert "The dataset of A and B is not at hand" in text
     assert "model.tflite" in text

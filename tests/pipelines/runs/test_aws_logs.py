@@ -6,8 +6,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from pipelines.runs.aws_logs import JobLog, follow_logs, read_logs
-from pipelines.runs.sagemaker_executions import Job
+from pipelines.runs.aws_logs import JobLog, follow_logs
+from pipelines.runs.executions import Job
 
 NOBODY = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), "testing")
 PROCESSING, TRAINING = "/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"
@@ -33,6 +33,10 @@ def write(client, group, stream, *lines):
         client.create_log_stream(logGroupName=group, logStreamName=stream)
     events = [{"timestamp": START + 1000 * second, "message": text} for second, text in lines]
     client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+
+
+def read_logs(client, jobs):
+    return list(follow_logs(client, lambda: (jobs, False)))
 
 
 def test_the_lines_of_several_jobs_come_in_the_order_of_time(logs):

@@ -124,26 +124,26 @@ def test_too_few_screenshots_are_refused(tmp_path):
         write_sample(tmp_path / "s", screenshots=4)
 
 
-def test_progress_counts_up_to_the_total(tmp_path):
-    seen = []
-    write_sample(tmp_path / "s", screenshots=45, progress=lambda *count: seen.append(count))
-    assert seen == [(20, 45), (40, 45), (45, 45)]
+def test_progress_counts_up_to_the_total(tmp_path, capsys):
+    write_sample(tmp_path / "s", screenshots=45)
+    assert capsys.readouterr().out.splitlines()[-1] == "Drew 45/45 screens of the sample"
 
 
-def test_an_interrupted_write_leaves_nothing_behind(tmp_path):
-    def interrupt(done, total):
+def test_an_interrupted_write_leaves_nothing_behind(tmp_path, monkeypatch):
+    def interrupt(_):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        write_sample(tmp_path / "s", screenshots=45, progress=interrupt)
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(sample_data.Progress, "advance", interrupt)
+    for workers in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            write_sample(tmp_path / "s", screenshots=45, workers=workers)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_write_leaves_no_worker_and_what_it_left_is_known_as_garbage(tmp_path):
     program = (
         "import pathlib, sys; from pipelines.runs.sample_data import write_sample\n"
-        "write_sample(pathlib.Path(sys.argv[1]), screenshots=100000, workers=2, "
-        "progress=lambda done, total: print(done, flush=True))"
+        "write_sample(pathlib.Path(sys.argv[1]), screenshots=100000, workers=2)"
     )
     folder = tmp_path / "s"
     command = [sys.executable, "-c", program, str(folder)]

@@ -6,7 +6,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from pipelines.runs.sagemaker_executions import Execution, Job, SageMakerExecutions
+from pipelines.runs.executions import Execution, Job
+from pipelines.runs.sagemaker_executions import SageMakerExecutions
 from pipelines.runs.standing import Standing, document_of, lines_of
 from steps.core.common.errors import UserError
 

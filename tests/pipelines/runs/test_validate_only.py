@@ -9,7 +9,7 @@ from pipelines.definition.settings import Settings
 from pipelines.definition.step_table import VALIDATE
 from pipelines.executor.definition import parse
 from pipelines.executor.expressions import references
-from pipelines.runs.validate_only import cut_down
+from pipelines.runs.local_run import cut_down
 
 STEP = VALIDATE.name
 

@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from moto import mock_aws
 
 from infra.handlers import recorder
-from pipelines.cli.track import track
+from pipelines.cli.executions import track
 from pipelines.environment import Environment
 from pipelines.storage.s3 import S3Objects
 from pipelines.tracking.database import database_uri, experiment_id
