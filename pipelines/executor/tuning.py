@@ -40,6 +40,7 @@ class Tuning:
         config, self._training = arguments["HyperParameterTuningJobConfig"], arguments["TrainingJobDefinition"]
         limits = config["ResourceLimits"]
         self._ranges = parse_ranges(config["ParameterRanges"])
+        bounds = {item.name: f"{item.low} to {item.high}{' logarithmic' * item.logarithmic}" for item in self._ranges}
         self._jobs = _whole_number(limits, "MaxNumberOfTrainingJobs")
         self._parallel = _whole_number(limits, "MaxParallelTrainingJobs")
         self._metric = config["HyperParameterTuningJobObjective"]["MetricName"]
@@ -67,7 +68,7 @@ class Tuning:
                 "TrainingJobEarlyStoppingType": AUTO if self._stops else OFF,
                 "trials of earlier nights": nights_digest(self._nights)[:12] if self._nights else "none",
                 **{f"first trial {number}": str(tuned) for number, tuned in enumerate(self._first, 1)},
-                **{f"range {item.name}": str(item) for item in self._ranges},
+                **{f"range {name}": text for name, text in bounds.items()},
             },
         }
 

@@ -127,6 +127,20 @@ def test_trials_are_reused_when_the_search_goes_further(kit, trainer):
     assert len(result.steps["Tune"].outputs) == 4
 
 
+def test_a_moved_bound_is_named_with_both_ranges(kit, trainer):
+    """Of the cache's reasons people read the first sixty characters."""
+
+    def tuned(most):
+        units = {"Name": "units", "MinValue": "32", "MaxValue": most, "ScalingType": "Linear"}
+        kit.run(
+            kit.tuning("Tune", CODE, ranges={"IntegerParameterRanges": [units]}, jobs=1, cache=True), images=trainer
+        )
+
+    tuned("64")
+    tuned("48")
+    assert kit.reasons()["Tune"] == "setting range units: 32.0 to 64.0 -> 32.0 to 48.0"
+
+
 def test_the_bayesian_search_finds_better_ones_than_chance():
     """Over seeds, 20 jobs of a smooth objective: the best of the modelled search beats the best of random draws."""
     ranges = parse_ranges(
