@@ -38,7 +38,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`s3_prefix_list` is the id of the region's managed prefix list of S3, as `find_s3_prefix_list` asks for it.
+    """`s3_prefix_list` is the id of the region's managed prefix list of S3, as a deployment asks for it.
 
     `approvers` and `operators` are ARNs of users or roles that may take on these roles, with MFA; without any,
     everybody of the account may whom IAM lets. `schedule` has the six fields of EventBridge Scheduler, in `timezone`;

@@ -18,6 +18,7 @@ from infra.options import Choices, choose
 from pipelines.aws.session import Deployment, aws_errors
 from pipelines.planning.seed import seed, upload_weights, weights_folder
 from pipelines.storage.s3 import S3Objects
+from steps.core.common.errors import UserError
 
 Confirm = Callable[[str], bool]
 # What a stack is made of stands under this name in its template's metadata.
@@ -67,7 +68,7 @@ def deploy(deployment: Deployment, wanted: Wanted, *, tell: Tell, confirm: Confi
         proposal = propose(stacks, name, source, {"project": environment.project, "environment": environment.name})
         if proposal is None:
             tell(f"Stack {name}: nothing to change.")
-        elif not _decided(stacks, proposal, wanted, tell, confirm):
+        elif not _decided(stacks, proposal, wanted, confirm):
             return False
         state = stacks.state(name)
         if environment.name == "prod" and state and not wanted.dry_run:
@@ -82,29 +83,35 @@ def deploy(deployment: Deployment, wanted: Wanted, *, tell: Tell, confirm: Confi
 
 
 def _chosen(deployment: Deployment, wanted: Wanted, earlier: Mapping[str, Any]) -> Choices:
-    from infra.template.synth import toolkit
-
-    with toolkit(validate=False):  # CDK starts its Node where it is imported first
-        from infra.template.network import find_s3_prefix_list
-    with aws_errors("ask for the addresses of S3"):
-        prefixes = find_s3_prefix_list(deployment.client("ec2"), deployment.environment.region)
-    choices = choose(wanted.given, earlier, prefixes)
+    choices = choose(wanted.given, earlier, _s3_prefix_list(deployment))
     if wanted.weights:
         choices = replace(choices, options=replace(choices.options, weights=weights_folder(wanted.weights)))
     return choices
 
 
-def _decided(stacks: Stacks, proposal: Proposal, wanted: Wanted, tell: Tell, confirm: Confirm) -> bool:
+def _s3_prefix_list(deployment: Deployment) -> str:
+    """Return the id of the region's managed prefix list of S3; raises UserError if AWS knows none."""
+    region = deployment.environment.region
+    name = f"com.amazonaws.{region}.s3"
+    filters = [{"Name": "prefix-list-name", "Values": [name]}]
+    with aws_errors("ask for the addresses of S3"):
+        for found in deployment.client("ec2").describe_managed_prefix_lists(Filters=filters)["PrefixLists"]:
+            if found["PrefixListName"] == name:
+                return str(found["PrefixListId"])
+    raise UserError(f"{region} has no managed prefix list {name}: jobs could not reach their buckets there")
+
+
+def _decided(stacks: Stacks, proposal: Proposal, wanted: Wanted, confirm: Confirm) -> bool:
     """Show a proposal, and carry it out if it may be. Returns whether to go on."""
     name, changes = proposal.stack.name, in_order(proposal.changes)
     if proposal.is_new:
-        tell(f"Stack {name}: new, {len(changes)} resources")
+        stacks.tell(f"Stack {name}: new, {len(changes)} resources")
         for kind, n in sorted(Counter(change.kind for change in changes).items()):
-            tell(f"  + {n:>3} {kind}")
+            stacks.tell(f"  + {n:>3} {kind}")
     else:
-        tell(f"Stack {name}: {len(changes)} {'change' if len(changes) == 1 else 'changes'}")
+        stacks.tell(f"Stack {name}: {len(changes)} {'change' if len(changes) == 1 else 'changes'}")
         for change in changes:
-            tell(f"  {change}")
+            stacks.tell(f"  {change}")
     if wanted.dry_run:
         discard(stacks, proposal)
         return True

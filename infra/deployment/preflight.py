@@ -151,8 +151,10 @@ def _quota(allowed: Callable[[], Mapping[str, Mapping[str, Any]]], name: str, wa
 
 def _definition(deployment: Deployment, images: Images, options: Options, sleep: Sleep) -> str:
     """Let SageMaker parse the definition: as a pipeline and with a role of their own, which are removed at once."""
-    from infra.template.pipeline import compile_minified, placeholder_settings
+    from infra.template.synth import toolkit
 
+    with toolkit(validate=False):  # CDK starts its Node where it is imported first
+        from infra.template.pipeline import compile_minified, placeholder_settings
     definition = compile_minified(placeholder_settings(deployment.environment, images, **options.of_training()))
     trial = f"{deployment.environment.project}-preflight"
     name = f"{trial}-{secrets.token_hex(4)}"

@@ -52,9 +52,9 @@ def add_function_roles(stack: Any, environment: Environment, keys: Any, may_reco
     }
     roles = {}
     for name, (what, statements) in duties.items():
+        every = [*statements, *_function(environment, name, keys.operations.key_arn)]
         # A function's own ARN as source would be a circle: the role is made first.
-        roles[name] = service_role(scope, environment, name, service="lambda", what=what)
-        grant(roles[name], [*statements, *_function(environment, name, keys.operations.key_arn)])
+        roles[name] = service_role(scope, environment, name, every, service="lambda", what=what)
     return roles
 
 

@@ -14,7 +14,7 @@ from constructs import Construct
 
 from infra.options import Options
 from infra.template.keys import kept
-from infra.template.statements import after_grant, allow, grant, service_role
+from infra.template.statements import after_grant, allow, service_role
 from pipelines.environment import Environment
 
 
@@ -102,17 +102,13 @@ def add_schedule(stack: Any, environment: Environment, options: Options, starter
     """Add the schedule; dev's is off unless the options say otherwise."""
     scope = Construct(stack, "Nightly")
     group = environment.arn("scheduler", "schedule-group/default")
-    role = service_role(
-        scope, environment, "scheduler", service="scheduler", what="Calls the starter every night", source=group
-    )
-    grant(
-        role,
-        [
-            allow("CallStarter", "lambda:InvokeFunction", [starter.arn]),
-            allow("DeadLetters", "sqs:SendMessage", [starter.dead_letters.queue_arn]),
-            allow("KeyOfLetters", "kms:Decrypt GenerateDataKey", [key.key_arn]),
-        ],
-    )
+    statements = [
+        allow("CallStarter", "lambda:InvokeFunction", [starter.arn]),
+        allow("DeadLetters", "sqs:SendMessage", [starter.dead_letters.queue_arn]),
+        allow("KeyOfLetters", "kms:Decrypt GenerateDataKey", [key.key_arn]),
+    ]
+    what = "Calls the starter every night"
+    role = service_role(scope, environment, "scheduler", statements, service="scheduler", what=what, source=group)
     schedule = scheduler.CfnSchedule(
         scope,
         "Schedule",

@@ -5,14 +5,14 @@ Their access to S3 is taken from the definition that the jobs run: this, and not
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from constructs import Construct
 
 from infra.template.network import Network
-from infra.template.statements import allow, grant, reading, service_role, through_s3, writing
+from infra.template.statements import allow, reading, service_role, through_s3, writing
 from pipelines.definition.requests import all_steps
 from pipelines.definition.settings import CHAMPIONS, CHECKPOINTS, LEDGERS, Settings
 from pipelines.definition.step_table import ROLES, images
@@ -23,7 +23,6 @@ _OUTPUT = re.compile(r"Steps\.(\w+)\.ProcessingOutputConfig\.Outputs\['([\w-]+)'
 _MODEL = re.compile(r"Steps\.(\w+)\.ModelArtifacts\.S3ModelArtifacts")
 _LISTED_BY_STEP = {SHARDS_MANIFEST: (TILES,), FEATURES_MANIFEST: (FEATURES,)}
 _LISTED_BY_PLAN = ("labelled", "catalogue", DATASETS, FACTS, TILES)
-_LOG_GROUPS = ("ProcessingJobs", "TrainingJobs")
 # SageMaker asks for these to place a job in a network, and refuses a processing job whose role has any of them with a
 # condition or for some resources only. Which network a job is in is told by the conditions on creating it.
 _PLACE = (
@@ -141,45 +140,30 @@ def add_job_roles(
     stack: Any, environment: Environment, defined: DefinedAccess, *, network: Network, key_arn: str
 ) -> Any:
     """Add the roles data, training and judge, each with what the definition's jobs do in S3; return the pipeline's."""
-    scope = Construct(stack, "Roles")
-    accesses = defined.of_jobs()
+    scope, accesses = Construct(stack, "Roles"), defined.of_jobs()
+    # Logs and metrics, where SageMaker writes those of every job.
+    kinds = ("ProcessingJobs", "TrainingJobs")
+    groups = [environment.arn("logs", f"log-group:/aws/sagemaker/{kind}:*") for kind in kinds]
+    namespaces = {"StringEquals": {"cloudwatch:namespace": [f"/aws/sagemaker/{kind}" for kind in kinds]}}
     for duty, what in ROLES.items():
         access = accesses.get(environment.role_arn(duty), Access())
-        grant(
-            service_role(scope, environment, duty, service="sagemaker", what=what),
-            [
-                *reading(environment, sorted(access.reads)),
-                writing(environment, access.writes),
-                through_s3(environment, key_arn),
-                *_images(environment, images(duty)),
-                *_telling(environment),
-                *_volumes(key_arn),
-                allow("KeyOfOutputs", "kms:Encrypt", [key_arn]),
-                allow("Place", _PLACE, ["*"]),
-            ],
-        )
+        repositories = [environment.arn("ecr", f"repository/{environment.repository(name)}") for name in images(duty)]
+        duties = [
+            *reading(environment, sorted(access.reads)),
+            writing(environment, access.writes),
+            through_s3(environment, key_arn),
+            allow("Pull", "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer", repositories),
+            allow("LogIn", "ecr:GetAuthorizationToken", ["*"]),
+            allow("Log", "logs:CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents", groups),
+            allow("Measure", "cloudwatch:PutMetricData", ["*"], namespaces),
+            *_volumes(key_arn),
+            allow("KeyOfOutputs", "kms:Encrypt", [key_arn]),
+            allow("Place", _PLACE, ["*"]),
+        ]
+        service_role(scope, environment, duty, duties, service="sagemaker", what=what)
+    duties = _orchestrating(environment, defined.of_pipeline(), network, key_arn)
     what = "Runs the pipeline: creates its jobs"
-    pipeline = service_role(scope, environment, "pipeline", service="sagemaker", what=what)
-    grant(pipeline, _orchestrating(environment, defined.of_pipeline(), network, key_arn))
-    return pipeline
-
-
-def _images(environment: Environment, names: Sequence[str]) -> list[Any]:
-    repositories = [environment.arn("ecr", f"repository/{environment.repository(name)}") for name in names]
-    return [
-        allow("Pull", "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer", repositories),
-        allow("LogIn", "ecr:GetAuthorizationToken", ["*"]),
-    ]
-
-
-def _telling(environment: Environment) -> list[Any]:
-    """Allow logs and metrics, where SageMaker writes those of every job."""
-    groups = [environment.arn("logs", f"log-group:/aws/sagemaker/{name}:*") for name in _LOG_GROUPS]
-    namespaces = [f"/aws/sagemaker/{name}" for name in _LOG_GROUPS]
-    return [
-        allow("Log", "logs:CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents", groups),
-        allow("Measure", "cloudwatch:PutMetricData", ["*"], {"StringEquals": {"cloudwatch:namespace": namespaces}}),
-    ]
+    return service_role(scope, environment, "pipeline", duties, service="sagemaker", what=what)
 
 
 def _volumes(key_arn: str) -> list[Any]:

@@ -13,7 +13,6 @@ from constructs import Construct
 from infra.template.keys import kept
 from infra.template.statements import allow, grant, objects
 from pipelines.environment import Environment
-from steps.core.common.errors import UserError
 
 _BLOCK = "10.0.0.0/20"
 _SUBNETS = ("10.0.0.0/22", "10.0.4.0/22")
@@ -32,16 +31,6 @@ class Network:
 
     subnets: tuple[str, ...]
     security_group: str
-
-
-def find_s3_prefix_list(ec2_client: Any, region: str) -> str:
-    """Return the id of the region's managed prefix list of S3; raises UserError if AWS knows none."""
-    name = f"com.amazonaws.{region}.s3"
-    answer = ec2_client.describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])
-    found = [str(item["PrefixListId"]) for item in answer["PrefixLists"] if item["PrefixListName"] == name]
-    if not found:
-        raise UserError(f"{region} has no managed prefix list {name}: jobs could not reach their buckets there")
-    return found[0]
 
 
 def add_network(stack: Any, environment: Environment, s3_prefix_list: str, logs_key: Any) -> Network:

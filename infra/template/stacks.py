@@ -122,7 +122,6 @@ def _stack(app: Any, environment: Environment, name: str) -> Any:
         env=cdk.Environment(account=environment.account, region=environment.region),
         # Nothing has to be uploaded, so the account needs no bootstrap stack.
         synthesizer=cdk.LegacyStackSynthesizer(),
-        termination_protection=environment.name == "prod",
     )
     cdk.Tags.of(stack).add("project", environment.project)
     cdk.Tags.of(stack).add("environment", environment.name)

@@ -87,18 +87,24 @@ def through_s3(environment: Environment, key_arn: str) -> Any:
     )
 
 
-def service_role(scope: Any, environment: Environment, duty: str, *, service: str, what: str, source: str = "") -> Any:
-    """Return the role of a duty, which a service takes on for this account (and for `source`, an ARN pattern) alone."""
+def service_role(
+    scope: Any,
+    environment: Environment,
+    duty: str,
+    statements: Iterable[Any],
+    *,
+    service: str,
+    what: str,
+    source: str = "",
+) -> Any:
+    """Return a role that may do a duty, and that a service takes on for this account (or an ARN `source`) alone."""
     conditions: dict[str, dict[str, str]] = {"StringEquals": {"aws:SourceAccount": environment.account}}
     if source:
         conditions["ArnLike"] = {"aws:SourceArn": source}
-    return iam.Role(
-        scope,
-        duty.capitalize(),
-        role_name=environment.role(duty),
-        description=what,
-        assumed_by=iam.ServicePrincipal(f"{service}.amazonaws.com", conditions=conditions),
-    )
+    principal = iam.ServicePrincipal(f"{service}.amazonaws.com", conditions=conditions)
+    role = iam.Role(scope, duty.capitalize(), role_name=environment.role(duty), description=what, assumed_by=principal)
+    grant(role, statements)
+    return role
 
 
 def grant(role: Any, statements: Iterable[Any]) -> None:

@@ -6,16 +6,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from infra.options import Options
-from infra.template.statements import (
-    after_grant,
-    allow,
-    grant,
-    objects,
-    reading,
-    service_role,
-    through_s3,
-    writing,
-)
+from infra.template.statements import after_grant, allow, objects, reading, service_role, through_s3, writing
 from pipelines.environment import Environment
 
 # What recording does in a server; an app knows one permission for its whole API.
@@ -32,17 +23,14 @@ def add_tracking(stack: Any, environment: Environment, options: Options, key_arn
     Registered models are SageMaker's business: MLflow's own registry is not mirrored into it.
     """
     scope = Construct(stack, "Tracking")
-    role = service_role(scope, environment, "mlflow", service="sagemaker", what="MLflow's artefacts")
     places = [f"{environment.artifact_bucket}/mlflow/*"]
-    grant(
-        role,
-        [
-            *reading(environment, places),
-            writing(environment, places),
-            allow("Delete", "s3:DeleteObject", objects(environment, places)),
-            through_s3(environment, key_arn),
-        ],
-    )
+    statements = [
+        *reading(environment, places),
+        writing(environment, places),
+        allow("Delete", "s3:DeleteObject", objects(environment, places)),
+        through_s3(environment, key_arn),
+    ]
+    role = service_role(scope, environment, "mlflow", statements, service="sagemaker", what="MLflow's artefacts")
     artifacts = f"s3://{environment.artifact_bucket}/mlflow"
     resource: Any
     if options.mlflow == "app":

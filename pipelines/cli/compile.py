@@ -40,8 +40,8 @@ def compile_command(
 ) -> None:
     """Compile the pipeline definition to JSON, offline, and look for whatever SageMaker would refuse.
 
-    With --env it is checked as one for an account: images by digest, roles of an account. All problems are listed, and
-    the exit code is then 1.
+    With --env it is checked as one for an account: images by digest, roles of an account. All problems are listed, of
+    what no executor could run the first, and the exit code is then 1.
     """
     from pipelines.definition.compiler import compile_pipeline
     from pipelines.definition.lint import lint

@@ -6,15 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.definition.settings import CHAMPIONS, LEDGERS, NONE, Settings
-from steps.core.common.choices import (
-    ALL_THERE_IS,
-    BACKBONES,
-    HALF_OF_LIMIT,
-    NO,
-    VARIANTS,
-    YES,
-    wanted_variants,
-)
+from steps.core.common.choices import ALL_THERE_IS, BACKBONES, HALF_OF_LIMIT, NO, VARIANTS, YES, wanted_variants
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import AUTO
 from steps.train import hyperparameters
