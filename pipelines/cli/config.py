@@ -108,6 +108,11 @@ def print_config(request: "RunRequest") -> None:
     """Print every option of a run with its value and where that comes from, as a file that `--config` reads."""
     from pipelines.runs.local_start import LocalStart
 
+    ctx = click.get_current_context()
+    sources: Mapping[ParameterSource | None, str] = {
+        ParameterSource.COMMANDLINE: "command line",
+        ParameterSource.DEFAULT_MAP: str(ctx.meta.get(__name__)),
+    }
     parameters, on_sample = LocalStart(request.home, Settings()).chosen(request)
     values = parameters | {"data": request.data, "labels": request.labels, "weights": request.weights}
     names = {key_of(name).replace("_", "-"): name for section in SECTIONS.values() for name in section}
@@ -119,22 +124,13 @@ def print_config(request: "RunRequest") -> None:
         if lines:
             click.echo(f"# {title}")
         for line, name in lines.items():
-            click.echo(f"{line:<{width}}  # {_source(name, on_sample=on_sample)}")
+            default = "sample" if on_sample and name in SAMPLE_PARAMETERS else "default"
+            click.echo(f"{line:<{width}}  # {sources.get(ctx.get_parameter_source(name), default)}")
 
 
 def toml(value: Any) -> str:
     """Write a value as a file has it, and yes and no as what a flag is there."""
     return json.dumps({YES: True, NO: False}.get(value, value), ensure_ascii=False, default=str)
-
-
-def _source(name: str, *, on_sample: bool) -> str:
-    ctx = click.get_current_context()
-    match ctx.get_parameter_source(name):
-        case ParameterSource.COMMANDLINE:
-            return "command line"
-        case ParameterSource.DEFAULT_MAP:
-            return str(ctx.meta[__name__])
-    return "sample" if on_sample and name in SAMPLE_PARAMETERS else "default"
 
 
 @command()

@@ -13,10 +13,11 @@ import click
 
 from pipelines.cli.command import command, group
 from pipelines.cli.config import config_option
-from pipelines.cli.options import Place, deployment_options, json_option, place_options
+from pipelines.cli.options import Place, deployment_options, environment_options, json_option, place_options
 from pipelines.cli.output import Columns, percent, print_json, print_table, terminal_width
 from pipelines.cli.parameters import SECTIONS, chosen, parameter_options
 from pipelines.cli.run import exit_code
+from pipelines.environment import LOCAL
 from pipelines.executor.events import duration
 from steps.core.common.errors import UserError
 from steps.core.common.program import EXIT_ERROR
@@ -276,16 +277,17 @@ def stop(execution: str, environment: str, region: str | None, reason: str) -> N
 
 @command()
 @click.argument("execution")
-@place_options
+@environment_options
 @click.option("--tracking-uri", default="", help="Another MLflow than the environment's own.")
-def track(execution: str, place: Place, tracking_uri: str) -> None:
+def track(execution: str, environment: str, region: str | None, tracking_uri: str) -> None:
     """Record an ended execution in MLflow, as one of this machine is recorded while it runs.
 
     EXECUTION is its id or ARN. What is recorded already stays as it is. In AWS the same happens by itself.
     """
+    from pipelines.aws.session import open_environment
     from pipelines.tracking.managed import record
 
-    if place.is_local:
+    if environment == LOCAL:
         raise UserError("a run of this machine is recorded while it runs: name an environment in AWS with --env")
-    run, made = record(place.deployment(), execution, tracking_uri)
+    run, made = record(open_environment(environment, region), execution, tracking_uri)
     click.echo(f"{'Recorded' if made else 'Recorded already'}: MLflow run {run}")

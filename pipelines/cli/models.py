@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pipelines.release.publisher import Offer
 
 
-_NAME = 20
-_SHOWN = 20
+_NAME_WIDTH = 20
+_BATCHES_SHOWN = 20
 
 
 class _Models(NamedTuple):
@@ -153,9 +153,9 @@ def print_difference(a: "Side", b: "Side") -> None:
 
     trained = hyperparameters(a, b)
     other = [fact for fact in trained if fact.a != fact.b]
-    width = max(((terminal_width() or 100) - _NAME - 6) // 2, 12)
+    width = max(((terminal_width() or 100) - _NAME_WIDTH - 6) // 2, 12)
     columns: Columns = {
-        "": lambda fact: f"{' ' if fact.a == fact.b else '*'} {_cut(fact.name, _NAME)}",
+        "": lambda fact: f"{' ' if fact.a == fact.b else '*'} {_cut(fact.name, _NAME_WIDTH)}",
         f"A: version {a.version.version}": lambda fact: _cut(_text(fact.a, fact.kind), width),
         f"B: version {b.version.version}": lambda fact: _cut(_text(fact.b, fact.kind), width),
     }
@@ -173,10 +173,10 @@ def _batches(found: tuple[list[str], list[str]] | None, a: "Side", b: "Side") ->
         yield f"The dataset of {unknown} is not at hand, so nobody knows which batches differ."
         return
     for name, batches in zip("AB", found, strict=True):
-        for batch in batches[:_SHOWN]:
+        for batch in batches[:_BATCHES_SHOWN]:
             yield f"batch {batch} is in {name} alone"
-        if len(batches) > _SHOWN:
-            yield f"and {len(batches) - _SHOWN:,} more batches are in {name} alone; --json tells all"
+        if len(batches) > _BATCHES_SHOWN:
+            yield f"and {len(batches) - _BATCHES_SHOWN:,} more batches are in {name} alone; --json tells all"
     if not any(found):
         yield "Both saw the same batches."
 

@@ -60,7 +60,11 @@ def _env_option(names: tuple[str, ...], **attributes: Any) -> Callable[[Command]
     return click.option("--env", "environment", **attributes)
 
 
-# Passed as `environment` and `region`; for what there is only in AWS.
+# Passed as `environment` and `region`: this machine or a deployment, and what there is only in AWS.
+environment_options = options(
+    _env_option((LOCAL, *ENVIRONMENTS), default=LOCAL, show_default=True, help="This machine, or a deployment in AWS."),
+    _region_option,
+)
 deployment_options = options(_env_option(ENVIRONMENTS, required=True, help="The deployment in AWS."), _region_option)
 
 
@@ -88,9 +92,7 @@ def place_options(command: Callable[..., None]) -> Callable[..., None]:
     def placed(*arguments: Any, environment: str, region: str | None, home: Path, **others: Any) -> None:
         command(*arguments, place=Place(environment, region, home), **others)
 
-    help_text = "This machine, or a deployment in AWS."
-    env = _env_option((LOCAL, *ENVIRONMENTS), default=LOCAL, show_default=True, help=help_text)
-    return options(env, _region_option, home_option)(placed)
+    return options(environment_options, home_option)(placed)
 
 
 def decision_options(kept: str, does: str = "decides") -> Callable[[Command], Command]:

@@ -16,19 +16,9 @@ from pipelines.definition.parameters import (
 from pipelines.definition.settings import MOST_WARM_POOL_SECONDS, Settings
 from steps.core.common.choices import NO, YES
 
-# Set by the run itself: where the data, the weights and what a candidate is compared with lie in the store.
-_OWN = (
-    "DatasetUri",
-    "PlanUri",
-    "CheckpointsUri",
-    "PretrainedWeightsUri",
-    "ChampionUri",
-    "LedgerUri",
-    "Search",
-    "ProcessingInstanceType",
-    "TrainingInstanceType",
-)
-PARAMETERS = tuple(p for p in pipeline_parameters(Settings()) if p.name not in _OWN)
+# Set by the run itself, as are the URIs of what lies in the store: data, weights, what a candidate is compared with.
+_OWN = ("Search", "ProcessingInstanceType", "TrainingInstanceType")
+PARAMETERS = tuple(p for p in pipeline_parameters(Settings()) if p.name not in _OWN and not p.name.endswith("Uri"))
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Everyday": ("data", "inbox", "weights", "Classes", "MaxFpr", "resume", "environment", "force", "reason"),
     "Data": ("sample", "labels", "LabelAttribute", "MaxLabelChanges"),

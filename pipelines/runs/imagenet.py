@@ -50,11 +50,6 @@ def imagenet_weights(backbone: str, home: Path, published: str = PUBLISHED) -> P
                 f"at {path}; behind a proxy set HTTPS_PROXY"
             ) from None
         part.replace(path)
-    _check(path, backbone, url)
-    return path
-
-
-def _check(path: Path, backbone: str, url: str) -> None:
     with path.open("rb") as stream:
         found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != MD5[backbone]:
@@ -63,3 +58,4 @@ def _check(path: Path, backbone: str, url: str) -> None:
             f"{path} is not what Keras publishes for {backbone} (MD5 {found}, not {MD5[backbone]}) and was removed: "
             f"run again, or put {url} there"
         )
+    return path

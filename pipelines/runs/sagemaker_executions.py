@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -219,13 +220,9 @@ def standing(deployment: "Deployment", wanted: str | None) -> Standing:
 
 
 def _verdict(artifacts: ObjectStore, execution: Execution, steps: Sequence[StepState]) -> Mapping[str, Any] | None:
-    by_name = {step.name: step for step in steps}
+    succeeded = {step.name: step for step in steps if step.status == "Succeeded"}
     for verdict, rest in _VERDICTS:
-        step = by_name.get(verdict.name)
-        if step is None or step.status != "Succeeded":
-            continue
-        try:
-            return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{verdict.name}/{rest}")))
-        except NoSuchObject:
-            continue
+        if step := succeeded.get(verdict.name):
+            with suppress(NoSuchObject):
+                return dict(json.loads(artifacts.get(f"runs/{step.source or execution.id}/{verdict.name}/{rest}")))
     return None

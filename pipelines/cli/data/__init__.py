@@ -5,7 +5,9 @@ from pipelines.cli.command import group
 _MODULES = {
     "review": ("decide", "readmit"),
     "removal": ("erase", "withdraw"),
-    **{name: (name,) for name in ("add", "diff", "gc", "quarantine", "show", "status", "validate")},
+    "store": ("gc", "status"),
+    "validation": ("quarantine", "validate"),
+    **{name: (name,) for name in ("add", "diff", "show")},
 }
 
 

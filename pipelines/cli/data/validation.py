@@ -1,13 +1,18 @@
-"""`tilegate data quarantine`: the refused rows, and what mends them."""
+"""`tilegate data validate` and `quarantine`: whether data may be learned from, and what mends the refused rows."""
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.cli.command import command
+from pipelines.cli.config import config_option
 from pipelines.cli.options import NEW_FILE, home_option, json_option
 from pipelines.cli.output import print_json
+from pipelines.cli.parameters import parameter_options
+from pipelines.cli.run import data_options, request_of
+from pipelines.definition.settings import Settings
 from steps.core.common.errors import UserError
 from steps.core.common.text import printable
 from steps.core.dataset.classes import AUTO, Classes
@@ -19,6 +24,22 @@ if TYPE_CHECKING:
     from pipelines.executor.runs import RunSummary
 
 _AD_HOC = "These data are in no batch of the catalogue: mend their folder, or `tilegate data add` it first."
+
+
+@command()
+@config_option
+@data_options
+@parameter_options("Backbone", "Classes", "LabelAttribute", "MaxLabelChanges", "MaxFpr", "MinTpr")
+@home_option
+def validate(**given: Any) -> None:
+    """Hold the labelled data against every rule, as a run does before it learns from them; nothing is trained.
+
+    With --max-fpr or --min-tpr the data have to be able to prove them. A later `tilegate run` with the same parameters
+    takes the result over. Exit code 0: good to learn from; 1: not.
+    """
+    from pipelines.runs.local_run import validate_data
+
+    sys.exit(0 if validate_data(request_of(given), Settings()) else 1)
 
 
 @command()

@@ -1,5 +1,6 @@
-"""`tilegate data status`: every batch, and what the next run would make of them."""
+"""`tilegate data status` and `gc`: what the store holds, for the next run and for nobody."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,3 +94,40 @@ def _decision(runs: list["RunSummary"]) -> str:
     last = runs[-1]
     where = f" in {last.failed_step}" if last.failed_step else ""
     return f"not yet: run {last.id} on this snapshot is {last.status}{where}"
+
+
+@command()
+@click.option("--delete", is_flag=True, help="Remove it; without this, it is only listed.")
+@click.option("--all", "young", is_flag=True, help="Also what is younger than a day: its writer may be at work.")
+@json_option
+@home_option
+def gc(home: Path, *, delete: bool, young: bool, as_json: bool) -> None:
+    """List what nothing refers to: half-added batches, facts and tiles of no data, and what killed commands left."""
+    from pipelines.data.garbage import DAY_SECONDS, leftovers, orphans, part_is_used, remove, shards_of_runs
+
+    catalogue = open_catalogue(home)
+    with catalogue.lock():
+        every = [
+            *orphans(catalogue, part_is_used(catalogue), kept=shards_of_runs(catalogue), min_age_seconds=0),
+            *leftovers(catalogue.store),
+        ]
+        found = [orphan for orphan in every if young or orphan.touched <= time.time() - DAY_SECONDS]
+        for orphan in () if as_json else found:
+            click.echo(
+                f"{megabytes(orphan.bytes):>12}  {orphan.files:>6,} files  {printable(orphan.uri)}: {orphan.why}"
+            )
+        if delete:
+            remove(catalogue.store, found)
+    if as_json:
+        documents = [{name: getattr(orphan, name) for name in ("uri", "bytes", "files", "why")} for orphan in found]
+        print_json({"found": documents, "removed": delete, "too_young": len(every) - len(found)})
+        return
+    size = megabytes(sum(orphan.bytes for orphan in found))
+    if not found:
+        click.echo("Nothing to remove.")
+    elif delete:
+        click.echo(f"Removed {len(found):,}, {size}.")
+    else:
+        click.echo(f"{len(found):,} to remove, {size}; `tilegate data gc --delete` does it.")
+    if waiting := len(every) - len(found):
+        click.echo(f"{waiting:,} more are younger than a day: somebody may be at work on them; --all takes them too.")
