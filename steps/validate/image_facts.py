@@ -1,4 +1,4 @@
-"""What is known of an image by looking at its pixels once: kept for ever beside the part it came with.
+"""Facts about an image, measured once from its pixels and kept for ever beside the part it came with.
 
 `facts/<INSPECTOR>/<part>/facts.parquet` has a row for each image, readable or not; `thumbnails.parquet` its small
 picture for people. Neither knows labels, so that relabelling opens no image again.

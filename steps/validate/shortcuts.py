@@ -1,4 +1,4 @@
-"""How well facts that have nothing to do with the content predict the label: what a lazy model would learn instead.
+"""Shortcuts: facts that have nothing to do with the content, and what they tell of the label.
 
 A label that follows from the size of a picture, its colours or its file says that the two classes came from different
 sources; a model that learns it looks good here and fails on phones.

@@ -1,4 +1,4 @@
-"""What ValidateData does: a snapshot's batches in, and out of it verdict, tables, facts of new images, and the page."""
+"""The work of ValidateData: from a snapshot's batches to verdict, tables, facts of new images, and the page."""
 
 import argparse
 from collections import Counter
@@ -69,7 +69,7 @@ def validate_data(args: argparse.Namespace) -> None:
     write_page(args.report, page, read_pictures(folders, page.screenshots))
     # Where the run ends here, nothing else of it is published.
     write_quarantine(args.report, validation.quarantined)
-    _tell(examined)
+    _print_findings(examined)
     if examined.stops:
         raise UserError(" ".join(finding.text for finding in examined.stops))
     write_dataset(args.output, validation.accepted)
@@ -122,7 +122,7 @@ class _Data:
         return sum((name, path) not in named for name in labelled for path in self._listings[name]["path"])
 
 
-def _tell(examined: Examination) -> None:
+def _print_findings(examined: Examination) -> None:
     accepted = examined.subject.accepted
     print(f"Accepted {len(accepted):,} screenshots of {accepted['group'].nunique():,} groups")
     for finding in examined.fired:
@@ -179,12 +179,10 @@ class _Comparing:
 def _contested(data: _Data, validation: Validation, before: set[str]) -> frozenset[str]:
     """Return the screenshots that rows of batches which are new contradict, or pictures of such batches."""
     fresh = set(data.rows.loc[~data.rows["batch"].isin(before), "id"])
-    out = {q.sha256 for q in validation.quarantined if q.reason == "label-conflict"} & fresh
+    conflicts = {q.sha256 for q in validation.quarantined if q.reason == "label-conflict"} & fresh
     pairs = validation.pairs[validation.pairs["what"] == "labels contradict"]
-    for a, b in zip(pairs["a"], pairs["b"], strict=True):
-        out |= {a} if b in fresh else set()
-        out |= {b} if a in fresh else set()
-    return frozenset(out)
+    a, b = (pairs.loc[pairs[other].isin(fresh), one] for one, other in (("a", "b"), ("b", "a")))
+    return frozenset({*conflicts, *a, *b})
 
 
 def _groups(frame: pd.DataFrame) -> dict[str, str | None]:

@@ -92,21 +92,6 @@ def class_balance(rule: Rule, subject: "Subject") -> Finding:
     return Finding(rule, share < rule.limit, f"{share:.0%}", text)
 
 
-@NOTES.rule("split-balance", "Splits that differ in their share of positives", limit=0.15, unit="%")
-def split_balance(rule: Rule, subject: "Subject") -> Finding:
-    shares = subject.accepted.groupby("split")["label"].mean()
-    if shares.empty:
-        return Finding(rule, False, "-", "There is no screenshot.")
-    gap = float(shares.max() - shares.min())
-    text = (
-        f"{subject.names[1]} are {shares.max():.0%} of the {shares.idxmax()} split and {shares.min():.0%} of the "
-        f"{shares.idxmin()} split"
-    )
-    fired = gap > rule.limit
-    text += ": groups are few, or large ones have one label only." if fired else "."
-    return Finding(rule, fired, f"{gap:.0%} apart", text)
-
-
 @NOTES.rule("split-groups", "Splits with few independent groups", limit=30)
 def split_groups(rule: Rule, subject: "Subject") -> Finding:
     counts = subject.accepted.groupby(["split", "label"])["group"].nunique()
