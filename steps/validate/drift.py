@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from steps.validate.appearance import LOOK_COLUMNS
+from steps.validate.appearance import APPEARANCE_COLUMNS
 from steps.validate.shortcuts import size_names, text_of
 
-NUMBERS = ("short side", "aspect", *LOOK_COLUMNS)
+NUMBERS = ("short side", "aspect", *APPEARANCE_COLUMNS)
 CATEGORIES = ("size", "orientation", "format")
 GROUP = "group"
 CONFIDENCE = 0.95
@@ -67,7 +67,7 @@ class Comparison:
 
 
 def features_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return what is compared, from columns width, height, format and those of `Look`; group and slices stay."""
+    """Return what is compared, from columns width, height, format and those of `Appearance`; group and slices stay."""
     sides = frame[["width", "height"]]
     wide = frame["width"] > frame["height"]
     return frame.assign(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.validate.appearance import LOOK_COLUMNS
+from steps.validate.appearance import APPEARANCE_COLUMNS
 from steps.validate.drift import CATEGORIES, NUMBERS, features_of
 from steps.validate.rules import RULES
 from tests.steps.drawn import compared
@@ -15,7 +15,7 @@ from tests.steps.drawn import compared
 def screens(count, seed=0, **columns):
     """Screenshots of as many apps, each look drawn anew."""
     rng = np.random.default_rng(seed)
-    looks = {name: rng.random(count) for name in LOOK_COLUMNS}
+    looks = {name: rng.random(count) for name in APPEARANCE_COLUMNS}
     sizes = {"width": np.full(count, 1080), "height": np.full(count, 2400), "format": ["PNG"] * count}
     return pd.DataFrame(sizes | looks | {"group": [f"{seed}-{n}" for n in range(count)]} | columns)
 
