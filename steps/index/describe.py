@@ -1,4 +1,4 @@
-"""What the frozen backbone says of tiles. Import it after `steps.network.runtime.start_tensorflow`."""
+"""The features of tiles by the frozen backbone. Import it after `steps.network.runtime.start_tensorflow`."""
 
 from collections.abc import Iterator
 from pathlib import Path

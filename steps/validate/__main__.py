@@ -1,4 +1,4 @@
-"""ValidateData: look at every image that is new, hold all labelled rows against the rules, and say what is odd.
+"""ValidateData: open every image that is new, check all labelled rows by the rules, and report what is odd.
 
 Writes `dataset.parquet` and `quarantine.parquet`; for people `validation.json` and the page `report.html`; for later
 nights the facts of the new images. The training job gets a `dataset.parquet` of its own without the held-out splits,

@@ -1,4 +1,4 @@
-"""Which labelled screenshots may be learned from: every row of every batch ends as accepted or as quarantined.
+"""The admission of labelled screenshots: every row of every batch ends as accepted or as quarantined.
 
 Nothing here opens a file: rows come from `steps.core.dataset.rows`, what is known of their images from
 `steps.validate.image_facts`.
@@ -101,12 +101,12 @@ def validate(
     accepted["uri"] = accepted["batch"] + "/" + accepted["path"]
     accepted = accepted.drop(index=sorted(set(gone))).reset_index(drop=True)
     order = [*DATASET_COLUMNS, *(c for c in accepted.columns if c not in DATASET_COLUMNS)]
-    told = near.assign(what=_relations(pairs, labels, excluded), a=ids[pairs[:, 0]], b=ids[pairs[:, 1]])
+    shown = near.assign(what=_relations(pairs, labels, excluded), a=ids[pairs[:, 0]], b=ids[pairs[:, 1]])
     # What reviewers have let in although the labels differ is settled, and no longer news.
-    told = told[certain & (told["what"] != _SETTLED)].reset_index(drop=True)
+    shown = shown[certain & (shown["what"] != _SETTLED)].reset_index(drop=True)
     settled = len(rows) - len(accepted) - sorter.count
     crossing = count_crossings(accepted, facts)
-    return Validation(accepted[order], sorter.quarantined(), told, settled, crossing)
+    return Validation(accepted[order], sorter.quarantined(), shown, settled, crossing)
 
 
 class _Sorter:

@@ -39,7 +39,7 @@ _LEVELS = np.arange(256) / 255
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Appearance:
     """All finite, from 0 to 1 unless said otherwise; sharpness and flatness on every 16th row, the rest at 128 x 128.
 
     brightness, contrast: mean and standard deviation of the luma (0.299 R + 0.587 G + 0.114 B, gamma-encoded).
@@ -71,10 +71,10 @@ class Look:
     flatness: float
 
 
-LOOK_COLUMNS = tuple(field.name for field in fields(Look))
+APPEARANCE_COLUMNS = tuple(field.name for field in fields(Appearance))
 
 
-def look_of(pixels: Pixels) -> Look:
+def appearance_of(pixels: Pixels) -> Appearance:
     """Measure a picture, uint8 RGB [height, width, 3]: about 1 ms for one of 1080 x 1920."""
     small = _reduced(pixels)
     luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
@@ -84,7 +84,7 @@ def look_of(pixels: Pixels) -> Look:
     red, green, blue = (float(mean) / 255 for mean in cv2.mean(small)[:3])
     seen = shares[shares > 0]
     rows = np.ascontiguousarray(pixels[min(_ROW_STEP, pixels.shape[0]) // 2 :: _ROW_STEP])
-    return Look(
+    return Appearance(
         brightness=brightness,
         contrast=float(np.sqrt(shares @ (_LEVELS - brightness) ** 2)),
         dark_quantile=float(dark),
@@ -104,8 +104,8 @@ def look_of(pixels: Pixels) -> Look:
 def not_phone_reasons(frame: pd.DataFrame) -> pd.Series:
     """Return for each row why it is hardly a phone's screenshot, or None: an object column on the frame's index.
 
-    Columns: width and height (pixels, positive), format ("PNG", "JPEG", "WEBP"), flatness (of `Look`) and camera (bool:
-    the file's EXIF data name one).
+    Columns: width and height (pixels, positive), format ("PNG", "JPEG", "WEBP"), flatness (of `Appearance`) and camera
+    (bool: the file's EXIF data name one).
     """
     width, height = frame["width"].to_numpy(np.int64), frame["height"].to_numpy(np.int64)
     short, long = np.minimum(width, height), np.maximum(width, height)

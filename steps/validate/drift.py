@@ -13,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from steps.validate.appearance import LOOK_COLUMNS
+from steps.validate.appearance import APPEARANCE_COLUMNS
 from steps.validate.shortcuts import size_names, text_of
 
-NUMBERS = ("short side", "aspect", *LOOK_COLUMNS)
+NUMBERS = ("short side", "aspect", *APPEARANCE_COLUMNS)
 CATEGORIES = ("size", "orientation", "format")
 GROUP = "group"
 CONFIDENCE = 0.95
-_LEAST_GROUPS = 30
-_MOST_VALUES = 200
 _CATEGORIES = 8
 
 
@@ -46,15 +44,6 @@ class Drift:
         return self.lower > self.limit
 
 
-@dataclass(frozen=True, slots=True)
-class SliceDrift:
-    """A drift within the screenshots whose `column` has `value`."""
-
-    column: str
-    value: str
-    drift: Drift
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """The outcome of one comparison; `base` and `new` hold the compared features, a row each screenshot.
@@ -67,15 +56,10 @@ class Comparison:
     base: pd.DataFrame
     new: pd.DataFrame
     drifts: Sequence[Drift]
-    slices: Sequence[SliceDrift] = ()
 
     @property
     def drifted(self) -> list[Drift]:
         return [drift for drift in self.drifts if drift.drifted]
-
-    @property
-    def drifted_slices(self) -> list[SliceDrift]:
-        return [found for found in self.slices if found.drift.drifted]
 
     @property
     def text(self) -> str:
@@ -83,7 +67,7 @@ class Comparison:
 
 
 def features_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return what is compared, from columns width, height, format and those of `Look`; group and slices stay."""
+    """Return what is compared, from columns width, height, format and those of `Appearance`; group and slices stay."""
     sides = frame[["width", "height"]]
     wide = frame["width"] > frame["height"]
     return frame.assign(
@@ -96,66 +80,22 @@ def features_of(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def compare_screenshots(
-    rule: str, against: str, base: pd.DataFrame, new: pd.DataFrame, slices: Sequence[str] = (), *, limit: float
-) -> Comparison:
-    """Compare two samples of screenshots; both have the columns of `features_of`, and may have a `group`.
-
-    `slices` names columns of both within whose values they are compared as well.
-    """
+def compare_screenshots(rule: str, against: str, base: pd.DataFrame, new: pd.DataFrame, *, limit: float) -> Comparison:
+    """Compare two samples of screenshots; both have the columns of `features_of`, and may have a `group`."""
     base, new = features_of(base), features_of(new)
-    features = [*NUMBERS, *CATEGORIES]
-    drifts = compare(base, new, features, limit=limit)
-    return Comparison(rule, against, base, new, drifts, compare_slices(base, new, slices, features, limit=limit))
+    return Comparison(rule, against, base, new, compare(base, new, [*NUMBERS, *CATEGORIES], limit=limit))
 
 
-def compare(
-    base: pd.DataFrame,
-    new: pd.DataFrame,
-    features: Sequence[str],
-    *,
-    confidence: float = CONFIDENCE,
-    limit: float = 0.2,
-) -> list[Drift]:
+def compare(base: pd.DataFrame, new: pd.DataFrame, features: Sequence[str], *, limit: float = 0.2) -> list[Drift]:
     """Compare each feature of two samples; features that either side lacks are left out.
 
     Numbers are compared by their distribution functions, without NaN; truth values and text by their shares, missing
     ones being a value. Where a side has no row (or only NaN) nothing is known: distance and bound are 0.
     """
     shared = [name for name in dict.fromkeys(features) if name in base and name in new]
-    risk = (1 - confidence) / max(1, len(shared))
+    risk = (1 - CONFIDENCE) / max(1, len(shared))
     counts = _effective(base), _effective(new)
     return [_compare_feature(name, base, new, counts=counts, risk=risk, limit=limit) for name in shared]
-
-
-def compare_slices(
-    base: pd.DataFrame,
-    new: pd.DataFrame,
-    columns: Sequence[str],
-    features: Sequence[str],
-    *,
-    limit: float = 0.2,
-) -> list[SliceDrift]:
-    """Compare within each value of each slice column that both samples hold with at least 30 groups.
-
-    A column of more than 200 values names screenshots rather than kinds of them, and is left out. A row is a group
-    where there is no column `group`. The confidence is over all of it; the surest drifts come first.
-    """
-    parts = [
-        (column, value, base[in_base], new[in_new])
-        for column in columns
-        if column in base and column in new and new[column].nunique() <= _MOST_VALUES
-        for value in sorted(set(base[column].dropna()) & set(new[column].dropna()), key=str)
-        for in_base, in_new in [(base[column] == value, new[column] == value)]
-        if min(_groups(base[in_base]), _groups(new[in_new])) >= _LEAST_GROUPS
-    ]
-    each = 1 - (1 - CONFIDENCE) / max(1, len(parts))
-    found = [
-        SliceDrift(column, str(value), drift)
-        for column, value, ours, theirs in parts
-        for drift in compare(ours, theirs, [f for f in features if f != column], confidence=each, limit=limit)
-    ]
-    return sorted(found, key=lambda slice_: (-slice_.drift.lower, -slice_.drift.distance))
 
 
 def numeric_margin(n: int, risk: float) -> float:
@@ -203,6 +143,7 @@ def is_number(values: pd.Series) -> bool:
 
 
 def _kolmogorov_smirnov(base: npt.NDArray[np.float64], new: npt.NDArray[np.float64]) -> float:
+    # Not `scipy.stats.ks_2samp`, which also works out a p-value, and divides by zero for one number on a side.
     ordered = [np.sort(base), np.sort(new)]
     values = np.concatenate(ordered)
     below = [np.searchsorted(sample, values, side="right") / len(sample) for sample in ordered]
@@ -233,7 +174,3 @@ def _effective(frame: pd.DataFrame) -> int:
     alone = int(frame[GROUP].isna().sum())
     squares = float((sizes**2).sum()) + alone
     return int(len(frame) ** 2 / squares + 1e-9) if squares else 0
-
-
-def _groups(frame: pd.DataFrame) -> int:
-    return len(frame) if GROUP not in frame else frame[GROUP].nunique() + int(frame[GROUP].isna().sum())

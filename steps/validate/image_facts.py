@@ -1,4 +1,4 @@
-"""What is known of an image by looking at its pixels once: kept for ever beside the part it came with.
+"""Facts about an image, measured once from its pixels and kept for ever beside the part it came with.
 
 `facts/<INSPECTOR>/<part>/facts.parquet` has a row for each image, readable or not; `thumbnails.parquet` its small
 picture for people. Neither knows labels, so that relabelling opens no image again.
@@ -22,14 +22,14 @@ from steps.core.common.files import replacing
 from steps.core.dataset.plan import FACTS_FILE, THUMBNAILS_FILE
 from steps.core.tiles.decode import ImageFacts, ImageRefusedError, decode_image, read_bytes
 from steps.core.tiles.resize import halve
-from steps.validate.appearance import LOOK_COLUMNS, Look, look_of
+from steps.validate.appearance import APPEARANCE_COLUMNS, Appearance, appearance_of
 from steps.validate.perceptual_hash import THUMBNAIL_SIDE, perceptual_hash, thumbnail
 
 _LONG_SIDE = 240
 _PICTURE_QUALITY = 80
 _UNKNOWN = ImageFacts(width=0, height=0, format="")
 _IMAGE_FACTS = tuple(field.name for field in fields(ImageFacts))
-_COLUMNS = ("id", "problem", "refusal", *_IMAGE_FACTS, "bytes", "phash", "thumb", *LOOK_COLUMNS)
+_COLUMNS = ("id", "problem", "refusal", *_IMAGE_FACTS, "bytes", "phash", "thumb", *APPEARANCE_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Inspection:
     size: int = 0
     phash: int = 0
     thumb: bytes = b""
-    look: Look | None = None
+    appearance: Appearance | None = None
     picture: bytes = b""
 
 
 def inspect(file: tuple[Path, str]) -> Inspection:
-    """Look at an image, given as (path, the sha256 that its listing states): hash it, decode all of its pixels.
+    """Open an image, given as (path, the sha256 that its listing states): hash, decode and measure it.
 
     Raises UserError if the file is not there, or not the one that was added: the store is at fault, not the image.
     """
@@ -79,7 +79,7 @@ def inspect(file: tuple[Path, str]) -> Inspection:
         size=len(data),
         phash=perceptual_hash(thumb),
         thumb=thumb.tobytes(),
-        look=look_of(pixels),
+        appearance=appearance_of(pixels),
         picture=picture_of(pixels),
     )
 
@@ -99,7 +99,7 @@ def picture_of(pixels: npt.NDArray[np.uint8]) -> bytes:
 def write_facts(folder: Path, inspections: Sequence[Inspection]) -> None:
     """Write both tables of a part, sorted by id."""
     ordered = sorted(inspections, key=lambda inspection: inspection.id)
-    nothing = dict.fromkeys(LOOK_COLUMNS, np.nan)
+    nothing = dict.fromkeys(APPEARANCE_COLUMNS, np.nan)
     frame = pd.DataFrame(
         [
             {
@@ -110,12 +110,12 @@ def write_facts(folder: Path, inspections: Sequence[Inspection]) -> None:
                 "bytes": seen.size,
                 "phash": seen.phash,
                 "thumb": seen.thumb,
-                **(asdict(seen.look) if seen.look else nothing),
+                **(asdict(seen.appearance) if seen.appearance else nothing),
             }
             for seen in ordered
         ]
     )
-    frame = frame.astype({"phash": "uint64", **dict.fromkeys(LOOK_COLUMNS, "float32")})
+    frame = frame.astype({"phash": "uint64", **dict.fromkeys(APPEARANCE_COLUMNS, "float32")})
     pictures = pd.DataFrame({"id": [s.id for s in ordered], "picture": [s.picture for s in ordered]})
     for name, table in ((THUMBNAILS_FILE, pictures), (FACTS_FILE, frame)):
         with replacing(folder / name) as beside:

@@ -1,4 +1,4 @@
-"""Who contradicts the others, and which labels changed: two ways in which poisoned labels show.
+"""The agreement of labellers, and changes of labels: two ways in which poisoned labels show.
 
 A labeller is flagged on evidence only, when the upper bound of the rate of agreement is below the limit. Whoever
 shares screenshots with a bad labeller looks bad as well: the one who explains most of the contradictions is taken out

@@ -1,4 +1,4 @@
-"""Which screenshots show nearly the same picture: hashes find the candidates, thumbnails confirm them.
+"""Near-duplicates among screenshots: hashes find the candidates, thumbnails confirm them.
 
 Hashes of real screenshots come in crowds (thousands of blank screens share one), so nothing here compares all with all
 or holds all pairs of a crowd. Everything depends on pictures and their order alone; which screenshots hang together

@@ -1,4 +1,4 @@
-"""How well facts that have nothing to do with the content predict the label: what a lazy model would learn instead.
+"""Shortcuts: facts that have nothing to do with the content, and what they tell of the label.
 
 A label that follows from the size of a picture, its colours or its file says that the two classes came from different
 sources; a model that learns it looks good here and fails on phones.
@@ -14,7 +14,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 
 from steps.core.gate.statistics import clopper_pearson
-from steps.validate.appearance import LOOK_COLUMNS
+from steps.validate.appearance import APPEARANCE_COLUMNS
 
 MISSING = "(missing)"
 PURE_SHARE = 0.05
@@ -51,7 +51,7 @@ def size_names(frame: pd.DataFrame) -> pd.Series:
 def feature_sets(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the trivial facts in three sets: "size" (with orientation), "colour" (with brightness) and "file".
 
-    Columns: width, height (pixels), format, bytes (the file's size) and those of `Look`.
+    Columns: width, height (pixels), format, bytes (the file's size) and those of `Appearance`.
     """
     pixels = frame["width"].astype("float64") * frame["height"]
     size = pd.DataFrame(
@@ -64,7 +64,7 @@ def feature_sets(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
         }
     )
     file = frame[["format", "bytes"]].assign(density=frame["bytes"] / pixels)
-    return {"size": size, "colour": frame[list(LOOK_COLUMNS)], "file": file}
+    return {"size": size, "colour": frame[list(APPEARANCE_COLUMNS)], "file": file}
 
 
 def probe(features: pd.DataFrame, labels: npt.ArrayLike, groups: npt.ArrayLike) -> Probe | None:

@@ -1,4 +1,4 @@
-"""What ValidateData does: a snapshot's batches in, and out of it verdict, tables, facts of new images, and the page."""
+"""The work of ValidateData: from a snapshot's batches to verdict, tables, facts of new images, and the page."""
 
 import argparse
 from collections import Counter
@@ -19,7 +19,7 @@ from steps.core.dataset.plan import FACTS, INSPECTOR, Plan, Source
 from steps.core.dataset.rows import check_readings, common_classes, no_rows, read_rows
 from steps.core.dataset.snapshot import REFERENCE, Part, parts_of, snapshot_digest
 from steps.core.dataset.splits import DEVELOPMENT
-from steps.core.dataset.tables import SLICE_PREFIX, VALIDATION, write_dataset, write_quarantine
+from steps.core.dataset.tables import VALIDATION, write_dataset, write_quarantine
 from steps.network.weights import pretrained_weights
 from steps.validate.admission import Validation, validate
 from steps.validate.drift import Comparison, compare_screenshots
@@ -47,11 +47,9 @@ def validate_data(args: argparse.Namespace) -> None:
     validation = validate(data.batches, data.rows, data.refused, facts)
     previous = _Data(plan.previous, args) if plan.previous else None
     before = {batch.name for batch in previous.batches} if previous else set()
-    comparing = _Comparing(args, data, validation, folders)
-    comparisons = [
-        *(comparing.with_champion(plan.champion) if plan.champion else []),
-        *comparing.with_production(facts),
-    ]
+    comparing = _Comparing(args, validation, folders)
+    comparisons = list(comparing.with_champion(plan.champion)) if plan.champion else []
+    comparisons += comparing.with_production(facts[facts.index.isin(data.reference()) & (facts["problem"] == "")])
     harmless = {rule.name for rule in RULES.values() if rule.harmless}
     circumstances = Circumstances(
         comparisons=comparisons,
@@ -71,7 +69,7 @@ def validate_data(args: argparse.Namespace) -> None:
     write_page(args.report, page, read_pictures(folders, page.screenshots))
     # Where the run ends here, nothing else of it is published.
     write_quarantine(args.report, validation.quarantined)
-    _tell(examined)
+    _print_findings(examined)
     if examined.stops:
         raise UserError(" ".join(finding.text for finding in examined.stops))
     write_dataset(args.output, validation.accepted)
@@ -124,7 +122,7 @@ class _Data:
         return sum((name, path) not in named for name in labelled for path in self._listings[name]["path"])
 
 
-def _tell(examined: Examination) -> None:
+def _print_findings(examined: Examination) -> None:
     accepted = examined.subject.accepted
     print(f"Accepted {len(accepted):,} screenshots of {accepted['group'].nunique():,} groups")
     for finding in examined.fired:
@@ -132,47 +130,37 @@ def _tell(examined: Examination) -> None:
 
 
 class _Comparing:
-    """Compares the accepted screenshots with others; pictures are looked at only as far as embeddings are compared."""
+    """Comparisons of accepted screenshots with others; pictures are read only as far as embeddings are compared."""
 
-    def __init__(self, args: argparse.Namespace, data: _Data, validation: Validation, folders: Sequence[Path]) -> None:
-        self._args, self._data, self._folders = args, data, folders
-        self._accepted = validation.accepted.set_index("id")
+    def __init__(self, args: argparse.Namespace, validation: Validation, folders: Sequence[Path]) -> None:
+        self._args, self._folders, self._accepted = args, folders, validation.accepted.set_index("id")
         self._weights = pretrained_weights(args.pretrained) if args.pretrained else None
 
-    def with_champion(self, champion: Source) -> list[Comparison]:
+    def with_champion(self, champion: Source) -> Iterator[Comparison]:
         """Compare what is new since the champion's training data with these; nothing, if nothing is new."""
         theirs = _Data(champion, self._args)
         folders = [self._args.store / FACTS / INSPECTOR / part.digest for part in theirs.parts]
         facts = read_facts(folders, thumbs=False)
         base = settle_labels(theirs.rows).rows.set_index("id").join(facts[facts["problem"] == ""], how="inner")
         new = self._accepted[~self._accepted.index.isin(base.index)]
-        slices = [str(c) for c in new.columns if str(c).startswith(SLICE_PREFIX)]
-        against = f"the champion's training data ({champion.name})"
-        return self._compared("drift-champion", against, base, new, folders=folders, slices=slices)
+        return self._compared("drift-champion", f"the champion's training data ({champion.name})", base, new, folders)
 
-    def with_production(self, facts: pd.DataFrame) -> list[Comparison]:
-        """Compare all accepted screenshots with the reference sample, if there is one."""
-        base = facts[facts.index.isin(self._data.reference()) & (facts["problem"] == "")]
+    def with_production(self, reference: pd.DataFrame) -> Iterator[Comparison]:
+        """Compare all accepted screenshots with the facts of the reference sample, if there is one."""
         against = "the production reference sample"
-        return self._compared("drift-reference", against, base, self._accepted, folders=self._folders, slices=[])
+        return self._compared("drift-reference", against, reference, self._accepted, self._folders)
 
     def _compared(
-        self,
-        rule: str,
-        against: str,
-        base: pd.DataFrame,
-        new: pd.DataFrame,
-        *,
-        folders: Sequence[Path],
-        slices: list[str],
-    ) -> list[Comparison]:
+        self, rule: str, against: str, base: pd.DataFrame, new: pd.DataFrame, folders: Sequence[Path]
+    ) -> Iterator[Comparison]:
         """Compare two samples, indexed by id; `folders` are those of the base's facts."""
         if base.empty or new.empty:
-            return []
+            return
         limit = RULES[rule].limit
-        comparison = compare_screenshots(rule, against, base, new, slices, limit=limit)
+        comparison = compare_screenshots(rule, against, base, new, limit=limit)
         if self._weights is None:
-            return [comparison]
+            yield comparison
+            return
         from steps.validate.embedding_drift import embedding_drift, sample_by_group
 
         base_groups, new_groups = sample_by_group(_groups(base)), sample_by_group(_groups(new))
@@ -185,18 +173,16 @@ class _Comparing:
             backbone=self._args.backbone,
             limit=limit,
         )
-        return [replace(comparison, drifts=[*comparison.drifts, embedded])]
+        yield replace(comparison, drifts=[*comparison.drifts, embedded])
 
 
 def _contested(data: _Data, validation: Validation, before: set[str]) -> frozenset[str]:
     """Return the screenshots that rows of batches which are new contradict, or pictures of such batches."""
     fresh = set(data.rows.loc[~data.rows["batch"].isin(before), "id"])
-    out = {q.sha256 for q in validation.quarantined if q.reason == "label-conflict"} & fresh
+    conflicts = {q.sha256 for q in validation.quarantined if q.reason == "label-conflict"} & fresh
     pairs = validation.pairs[validation.pairs["what"] == "labels contradict"]
-    for a, b in zip(pairs["a"], pairs["b"], strict=True):
-        out |= {a} if b in fresh else set()
-        out |= {b} if a in fresh else set()
-    return frozenset(out)
+    a, b = (pairs.loc[pairs[other].isin(fresh), one] for one, other in (("a", "b"), ("b", "a")))
+    return frozenset({*conflicts, *a, *b})
 
 
 def _groups(frame: pd.DataFrame) -> dict[str, str | None]:

@@ -11,7 +11,7 @@ from steps.core.dataset.classes import Classes
 from steps.core.dataset.rows import read_rows
 from steps.core.dataset.snapshot import Batch
 from steps.validate.admission import validate
-from steps.validate.appearance import LOOK_COLUMNS
+from steps.validate.appearance import APPEARANCE_COLUMNS
 from steps.validate.page.content import compose
 from steps.validate.rules import examine
 from steps.validate.subject import Circumstances
@@ -28,7 +28,7 @@ def facts(ids):
     thumbs = rng.integers(0, 256, (len(ids), 1024), dtype=np.uint8)
     hashes = rng.integers(0, 2**63, len(ids), dtype=np.uint64)
     thumbs[-100:], hashes[-100:] = thumbs[:100], hashes[:100]
-    frame = pd.DataFrame({name: rng.random(len(ids), dtype=np.float32) for name in LOOK_COLUMNS})
+    frame = pd.DataFrame({name: rng.random(len(ids), dtype=np.float32) for name in APPEARANCE_COLUMNS})
     frame = frame.assign(problem="", refusal="", width=1080, height=2400, format="PNG", mode="RGBA", frames=1)
     frame = frame.assign(
         orientation=1, camera=False, bytes=100_000, phash=hashes, thumb=[row.tobytes() for row in thumbs]

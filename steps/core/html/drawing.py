@@ -1,4 +1,4 @@
-"""From a matplotlib figure to inline SVG that takes its colours from the page, so that dark mode needs no second one.
+"""Matplotlib figures as inline SVG that takes its colours from the page, so that dark mode needs no second one.
 
 Only numbers and our own words may be drawn: names and values of strangers stand in HTML, which wraps, escapes and
 knows every script.

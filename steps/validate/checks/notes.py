@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from steps.core.common.text import printable
 from steps.core.dataset.splits import Split
-from steps.core.dataset.tables import SLICE_PREFIX
 from steps.validate.appearance import BLURRY_BELOW, DARK_BELOW, LITTLE_INFORMATION_BELOW, not_phone_reasons
 from steps.validate.rule import Chapter, Finding, Rule, Severity, counted
 
@@ -30,22 +28,14 @@ def _drift(rule: Rule, subject: "Subject", *, missing: str) -> Finding:
     comparison = next((found for found in subject.given.comparisons if found.rule == rule.name), None)
     if comparison is None:
         return Finding(rule, False, "-", f"Not compared: {missing}, or nothing is new since.")
-    drifted, slices, text = comparison.drifted, comparison.drifted_slices, comparison.text
+    drifted, text = comparison.drifted, comparison.text
     if drifted:
         worst = max(drifted, key=lambda drift: drift.lower)
         text += (
             f" {counted(len(drifted), 'feature')} differ beyond doubt, most {worst.feature}: distance "
             f"{worst.distance:.2f}, at least {worst.lower:.2f} at 95 %."
         )
-    if slices:
-        within = slices[0]
-        name = f"{within.column.removeprefix(SLICE_PREFIX)} {printable(within.value, 60)}"
-        text += (
-            f" Within slices {counted(len(slices), 'feature')} differ, most {within.drift.feature} of "
-            f"{name}: at least {within.drift.lower:.2f}."
-        )
-    measured = counted(len(drifted) + len(slices), "feature")
-    return Finding(rule, bool(drifted or slices), measured, text)
+    return Finding(rule, bool(drifted), counted(len(drifted), "feature"), text)
 
 
 @NOTES.rule("pure-value", "Values that occur with one label only", limit=0.05, unit="%")
@@ -100,21 +90,6 @@ def class_balance(rule: Rule, subject: "Subject") -> Finding:
     share = min(counts) / max(sum(counts), 1)
     text = f"{counts[0]:,} {subject.names[0]}, {counts[1]:,} {subject.names[1]}."
     return Finding(rule, share < rule.limit, f"{share:.0%}", text)
-
-
-@NOTES.rule("split-balance", "Splits that differ in their share of positives", limit=0.15, unit="%")
-def split_balance(rule: Rule, subject: "Subject") -> Finding:
-    shares = subject.accepted.groupby("split")["label"].mean()
-    if shares.empty:
-        return Finding(rule, False, "-", "There is no screenshot.")
-    gap = float(shares.max() - shares.min())
-    text = (
-        f"{subject.names[1]} are {shares.max():.0%} of the {shares.idxmax()} split and {shares.min():.0%} of the "
-        f"{shares.idxmin()} split"
-    )
-    fired = gap > rule.limit
-    text += ": groups are few, or large ones have one label only." if fired else "."
-    return Finding(rule, fired, f"{gap:.0%} apart", text)
 
 
 @NOTES.rule("split-groups", "Splits with few independent groups", limit=30)

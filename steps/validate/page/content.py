@@ -28,7 +28,6 @@ LIMITS = {
     "plots": 8,
     "bars": 6,
     "features": 40,
-    "slices": 10,
     "batches": 30,
     "columns": 30,
     "tallies": 12,

@@ -14,12 +14,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from steps.validate.appearance import (
+    APPEARANCE_COLUMNS,
     BLURRY_BELOW,
     DARK_BELOW,
     LITTLE_INFORMATION_BELOW,
-    LOOK_COLUMNS,
-    Look,
-    look_of,
+    Appearance,
+    appearance_of,
     not_phone_reasons,
 )
 
@@ -60,8 +60,8 @@ def as_jpeg(pixels, quality=90):
 
 
 def test_a_grey_picture_looks_grey():
-    look = look_of(solid(51, 51, 51))
-    assert look == Look(
+    look = appearance_of(solid(51, 51, 51))
+    assert look == Appearance(
         brightness=pytest.approx(0.2),
         contrast=pytest.approx(0, abs=1e-6),
         dark_quantile=0.2,
@@ -79,7 +79,7 @@ def test_a_grey_picture_looks_grey():
 
 
 def test_a_colour_is_seen_in_its_channel_and_its_saturation():
-    look = look_of(solid(255, 0, 0))
+    look = appearance_of(solid(255, 0, 0))
     assert (look.red, look.green, look.blue, look.saturation) == (1, 0, 0, 1)
     assert look.brightness == pytest.approx(0.299, abs=0.01)
 
@@ -87,7 +87,7 @@ def test_a_colour_is_seen_in_its_channel_and_its_saturation():
 def test_half_black_and_half_white_have_one_bit_and_the_largest_contrast():
     pixels = solid(0, 0, 0)
     pixels[800:] = 255
-    look = look_of(pixels)
+    look = appearance_of(pixels)
     assert (look.brightness, look.contrast) == (pytest.approx(0.5, abs=0.01), pytest.approx(0.5, abs=0.01))
     # The one row of the reduced picture that holds the border is a value of its own.
     assert look.entropy == pytest.approx(1, abs=0.12)
@@ -100,7 +100,7 @@ def test_the_colourfulness_is_that_of_the_paper():
     values = pixels.reshape(-1, 3).astype(float)
     opponents = np.stack([values[:, 0] - values[:, 1], (values[:, 0] + values[:, 1]) / 2 - values[:, 2]])
     known = np.hypot(*opponents.std(axis=1)) + 0.3 * np.hypot(*opponents.mean(axis=1))
-    assert look_of(pixels).colourfulness == pytest.approx(known, rel=0.02)
+    assert appearance_of(pixels).colourfulness == pytest.approx(known, rel=0.02)
 
 
 @given(
@@ -112,9 +112,9 @@ def test_the_colourfulness_is_that_of_the_paper():
     )
 )
 def test_every_picture_has_a_look_within_the_stated_ranges(pixels):
-    look = look_of(pixels)
+    look = appearance_of(pixels)
     assert np.isfinite(astuple(look)).all()
-    bounded = [getattr(look, name) for name in LOOK_COLUMNS if name not in ("colourfulness", "entropy", "detail")]
+    bounded = [getattr(look, name) for name in APPEARANCE_COLUMNS if name not in ("colourfulness", "entropy", "detail")]
     assert 0 <= min(bounded) <= max(bounded) <= 1 + 1e-9
     assert 0 <= look.entropy <= 8
     assert min(look.colourfulness, look.detail) >= 0
@@ -123,11 +123,11 @@ def test_every_picture_has_a_look_within_the_stated_ranges(pixels):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (1919, 1079), (513, 255), (257, 512)])
 def test_pictures_of_any_size_have_a_look(shape):
     pixels = np.full((*shape, 3), 102, np.uint8)
-    assert look_of(pixels).brightness == pytest.approx(0.4)
+    assert appearance_of(pixels).brightness == pytest.approx(0.4)
 
 
 def test_the_look_hardly_depends_on_the_resolution():
-    small, large = look_of(screen(720, 1600)), look_of(screen(1440, 3200))
+    small, large = appearance_of(screen(720, 1600)), appearance_of(screen(1440, 3200))
     for name in ("brightness", "contrast", "saturation", "red", "green", "blue", "flatness"):
         assert getattr(small, name) == pytest.approx(getattr(large, name), abs=0.03)
 
@@ -135,28 +135,28 @@ def test_the_look_hardly_depends_on_the_resolution():
 def test_the_picture_is_left_as_it_was():
     pixels = screen()
     pixels.setflags(write=False)
-    assert look_of(pixels) == look_of(pixels.copy())
+    assert appearance_of(pixels) == appearance_of(pixels.copy())
 
 
 def test_a_screen_nearly_black_is_dark_and_bright_writing_on_black_is_not():
-    assert is_dark(look_of(screen(ground=(8, 8, 8), ink=(40, 40, 40)) // 3))
-    assert not is_dark(look_of(screen(ground=(0, 0, 0), ink=(255, 255, 255))))
-    assert not is_dark(look_of(screen()))
+    assert is_dark(appearance_of(screen(ground=(8, 8, 8), ink=(40, 40, 40)) // 3))
+    assert not is_dark(appearance_of(screen(ground=(0, 0, 0), ink=(255, 255, 255))))
+    assert not is_dark(appearance_of(screen()))
 
 
 @pytest.mark.parametrize("width", [480, 720, 1440])
 def test_a_blurred_screen_is_blurry_and_a_crisp_one_is_not(width):
     pixels = screen(width, width * 20 // 9)
-    assert not is_blurry(look_of(pixels))
-    assert is_blurry(look_of(cv2.GaussianBlur(pixels, (0, 0), 0.005 * width)))
-    assert not is_blurry(look_of(as_jpeg(pixels, 60)))
+    assert not is_blurry(appearance_of(pixels))
+    assert is_blurry(appearance_of(cv2.GaussianBlur(pixels, (0, 0), 0.005 * width)))
+    assert not is_blurry(appearance_of(as_jpeg(pixels, 60)))
 
 
 def test_an_empty_screen_is_no_blurry_one_but_has_little_information():
-    look = look_of(solid(240, 240, 240))
+    look = appearance_of(solid(240, 240, 240))
     assert is_low_information(look)
     assert not is_blurry(look)
-    assert not is_low_information(look_of(screen()))
+    assert not is_low_information(appearance_of(screen()))
 
 
 def not_phone_reason(width, height, look, fmt, *, camera):
@@ -169,7 +169,7 @@ def not_phone_reason(width, height, look, fmt, *, camera):
     [(1080, 1920), (1080, 2400), (720, 1600), (2400, 1080), (800, 480), (1920, 1080), (1080, 2640), (1812, 2176)],
 )
 def test_sizes_of_phones_are_no_reason(size):
-    assert not_phone_reason(*size, look_of(screen()), "PNG", camera=False) is None
+    assert not_phone_reason(*size, appearance_of(screen()), "PNG", camera=False) is None
 
 
 @pytest.mark.parametrize(
@@ -186,23 +186,23 @@ def test_sizes_of_phones_are_no_reason(size):
     ],
 )
 def test_other_sizes_are_told_with_their_reason(size, reason):
-    assert reason in not_phone_reason(*size, look_of(screen()), "PNG", camera=False)
+    assert reason in not_phone_reason(*size, appearance_of(screen()), "PNG", camera=False)
 
 
 def test_a_camera_is_the_surest_reason():
-    assert not_phone_reason(320, 466, look_of(screen()), "JPEG", camera=True) == "its EXIF data name a camera"
+    assert not_phone_reason(320, 466, appearance_of(screen()), "JPEG", camera=True) == "its EXIF data name a camera"
 
 
 def test_a_photograph_as_jpeg_is_told_from_a_screen_as_jpeg():
     photograph = cv2.resize(load_sample_image("flower.jpg"), (1280, 720), interpolation=cv2.INTER_CUBIC)
-    seen = look_of(as_jpeg(photograph))
+    seen = appearance_of(as_jpeg(photograph))
     assert "photographs" in not_phone_reason(1280, 720, seen, "JPEG", camera=False)
     assert not_phone_reason(1280, 720, seen, "PNG", camera=False) is None
-    assert not_phone_reason(720, 1600, look_of(as_jpeg(screen())), "JPEG", camera=False) is None
+    assert not_phone_reason(720, 1600, appearance_of(as_jpeg(screen())), "JPEG", camera=False) is None
 
 
 def test_a_table_is_judged_row_by_row_on_its_own_index():
-    look = look_of(screen())
+    look = appearance_of(screen())
     frame = pd.DataFrame(
         {
             "width": [720, 320, 720, 720],

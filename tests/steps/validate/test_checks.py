@@ -340,14 +340,6 @@ def _one_of_eleven(root, _):
     return subject_of(made)
 
 
-@fires("split-balance", "100% apart")
-def _a_split_for_each_class(root, _):
-    made = Drawn(root)
-    for number, split in enumerate([Split.TRAIN, Split.TEST]):
-        made.label(draw(made, number), number, app=groups_of(split, 1)[0])
-    return subject_of(made)
-
-
 @fires("split-groups", "0 groups")
 def _few_groups(root, _):
     return subject_of(two(root))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from steps.validate.drift import category_margin, compare, compare_slices, numeric_margin
+from steps.validate.drift import category_margin, compare, numeric_margin
 from steps.validate.embedding_drift import classifier_two_sample
 
 FEATURES = ["brightness", "entropy", "format", "landscape"]
@@ -160,33 +160,6 @@ def test_a_sample_counts_as_its_effective_number_of_groups(sizes, wanted):
 def test_rows_without_a_group_stand_for_themselves():
     frame = clustered(np.random.default_rng(1), 4, 5).assign(group=None)
     assert compare(frame, frame, ["brightness"])[0].n_base == 20
-
-
-def test_a_drift_within_a_slice_is_found_and_named():
-    base, new = sample(1, 600), sample(2, 600)
-    new.loc[new["format"] == "JPEG", "brightness"] += 3
-    found = compare_slices(base, new, ["format"], FEATURES)
-    assert [(f.column, f.value, f.drift.feature) for f in found if f.drift.drifted] == [
-        ("format", "JPEG", "brightness")
-    ]
-    assert found[0].drift.drifted
-    assert "format" not in {f.drift.feature for f in found}
-
-
-def test_slices_with_few_groups_on_a_side_are_not_compared():
-    base, new = sample(1).assign(device="a"), sample(2).assign(device=["a"] * 29 + ["b"] * 271)
-    assert compare_slices(base, new, ["device", "unknown"], FEATURES) == []
-    one_app = base.assign(group="app")
-    assert compare_slices(one_app, one_app, ["device"], FEATURES) == []
-
-
-def test_more_slices_mean_a_more_careful_bound():
-    base, new = sample(1, 900).assign(device="a"), sample(2, 900, shift=2).assign(device="a")
-    whole = of(compare(base, new, ["brightness"]))["brightness"]
-    base["other"] = new["other"] = np.arange(900) % 3
-    sliced = next(f for f in compare_slices(base, new, ["device", "other"], ["brightness"]) if f.column == "device")
-    assert sliced.drift.distance == whole.distance
-    assert sliced.drift.lower < whole.lower
 
 
 def vectors(seed, rows=300, *, shift=0.0):

@@ -14,7 +14,7 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.plan import FACTS_FILE, THUMBNAILS_FILE
 from steps.core.tiles.decode import MAX_BYTES, ImageFacts
-from steps.validate.appearance import LOOK_COLUMNS, look_of
+from steps.validate.appearance import APPEARANCE_COLUMNS, appearance_of
 from steps.validate.image_facts import (
     Inspection,
     inspect,
@@ -51,7 +51,7 @@ def test_of_a_good_image_everything_is_known(tmp_path):
     seen = inspect((path, sha256))
     assert (seen.id, seen.problem, seen.refusal, seen.size) == (sha256, "", "", path.stat().st_size)
     assert seen.facts == ImageFacts(360, 640, "PNG")
-    assert seen.look == look_of(pixels)
+    assert seen.appearance == appearance_of(pixels)
     assert seen.thumb == thumbnail(pixels).tobytes()
     assert seen.phash == perceptual_hash(thumbnail(pixels))
     with Image.open(io.BytesIO(seen.picture)) as small:
@@ -120,8 +120,8 @@ def test_facts_come_back_as_they_were_written(part):
         assert (row["problem"], row["refusal"], row["bytes"]) == (one.problem, one.refusal, one.size)
         assert (row["width"], row["height"], row["format"]) == (one.facts.width, one.facts.height, one.facts.format)
         assert (int(row["phash"]), row["thumb"]) == (one.phash, one.thumb)
-        looks = [getattr(one.look, name) if one.look else np.nan for name in LOOK_COLUMNS]
-        np.testing.assert_allclose(row[list(LOOK_COLUMNS)].to_numpy(np.float64), looks, rtol=1e-6)
+        looks = [getattr(one.appearance, name) if one.appearance else np.nan for name in APPEARANCE_COLUMNS]
+        np.testing.assert_allclose(row[list(APPEARANCE_COLUMNS)].to_numpy(np.float64), looks, rtol=1e-6)
 
 
 @pytest.mark.parametrize("phash", [0, 2**63, 2**64 - 1])
@@ -135,7 +135,7 @@ def test_a_hash_keeps_all_of_its_bits(tmp_path, phash):
 def test_a_part_without_a_readable_image_has_facts_of_the_same_types(tmp_path, part):
     write_facts(tmp_path, [Inspection("a" * 64, "image", "no")])
     alone, together = read_facts([tmp_path]), read_facts([part[0], tmp_path])
-    assert alone[list(LOOK_COLUMNS)].isna().all(axis=None)
+    assert alone[list(APPEARANCE_COLUMNS)].isna().all(axis=None)
     pd.testing.assert_series_equal(together.dtypes, read_facts([part[0]]).dtypes)
     assert len(together) == 4
 

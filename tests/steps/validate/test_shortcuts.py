@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
 
-from steps.validate.appearance import LOOK_COLUMNS
+from steps.validate.appearance import APPEARANCE_COLUMNS
 from steps.validate.shortcuts import MISSING, _aucs, feature_sets, probe, pure_values
 
 
@@ -121,11 +121,11 @@ def test_the_weighted_auc_is_that_of_repeated_rows(scores, target, weights):
 
 def test_the_sets_of_features_hold_what_a_lazy_model_would_use():
     frame = pd.DataFrame({"width": [720, 1600], "height": [1600, 720], "format": ["PNG", "JPEG"], "bytes": [72, 1152]})
-    sets = feature_sets(frame.assign(**dict.fromkeys(LOOK_COLUMNS, 0.5)))
+    sets = feature_sets(frame.assign(**dict.fromkeys(APPEARANCE_COLUMNS, 0.5)))
     assert sets["size"]["size"].tolist() == ["720 x 1600", "1600 x 720"]
     assert sets["size"]["landscape"].tolist() == [False, True]
     assert sets["file"]["density"].tolist() == [72 / 720 / 1600, 0.001]
-    assert list(sets["colour"]) == list(LOOK_COLUMNS)
+    assert list(sets["colour"]) == list(APPEARANCE_COLUMNS)
     assert list(sets["file"]) == ["format", "bytes", "density"]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from steps.core.dataset.snapshot import Batch
 from steps.core.dataset.tables import Quarantined
 from steps.core.html.text import share, short
-from steps.validate.drift import Comparison, Drift, SliceDrift
+from steps.validate.drift import Comparison, Drift
 from steps.validate.page import FILE_NAME, write_page
 from steps.validate.page.content import BatchCount, Changes, Page, Screenshot, Tally
 from steps.validate.rule import Finding, Remedy, Rule
@@ -38,8 +38,8 @@ def finding(rule="dark", severity=Severity.NOTE, *, fired=True, ids=(), captions
     return Finding(declared, fired, shown["measured"], shown["text"], ids, captions or {})
 
 
-def comparison(drifts, base, new, slices=(), against="a sample"):
-    return Comparison("drift-champion", against, pd.DataFrame(base), pd.DataFrame(new), drifts, slices)
+def comparison(drifts, base, new, against="a sample"):
+    return Comparison("drift-champion", against, pd.DataFrame(base), pd.DataFrame(new), drifts)
 
 
 def drift(feature, distance=0.5, lower=0.4, limit=0.2):
@@ -88,10 +88,7 @@ def full(text, count=3):
             relabelled=[(one, text, "game") for one in ids],
             relabelled_total=count,
         ),
-        drift=[
-            comparison(drifts, base, new, [SliceDrift(text, text, drift(text))] * count, f"{number} {text}")
-            for number in range(2)
-        ],
+        drift=[comparison(drifts, base, new, f"{number} {text}") for number in range(2)],
         tables=dict.fromkeys(("size", *(f"{text} {number}" for number in range(count))), tallies),
         brightness=(numbers, numbers),
         pairs=[{"a": one, "b": one, "distance": 2, "what": "across splits"} for one in ids],
