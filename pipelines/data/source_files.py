@@ -11,7 +11,7 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.label_places import FOLDER_PER_CLASS, find_labels
-from steps.core.dataset.labels import LabelledRow, RefusedRow, ReviewedRow, read_labels, read_review
+from steps.core.dataset.labels import LabelledRow, RefusedRow, read_labels
 from steps.core.dataset.paths import PathRefusedError, locate
 from steps.core.dataset.snapshot import LISTING_COLUMNS, REFERENCE, REVIEW, content_digest
 
@@ -132,15 +132,13 @@ def _shows(inner: Path, outer: Path) -> bool:
 
 def _rows(
     folder: Path, labels: str, kind: str, classes: Classes, attribute: str | None
-) -> Iterator[LabelledRow | ReviewedRow | RefusedRow]:
+) -> Iterator[LabelledRow | RefusedRow]:
     """Yield the rows that may name a file: a decision may name its screenshot by the sha256 alone."""
     if kind == REFERENCE:
         yield from _pictures(folder)
-    elif kind == REVIEW and labels != FOLDER_PER_CLASS:
-        rows = read_review(folder, labels, classes, attribute)
-        yield from (row for row in rows if isinstance(row, RefusedRow) or row.sha256 is None)
     else:
-        yield from read_labels(folder, labels, classes, attribute)
+        rows = read_labels(folder, labels, classes, attribute, review=kind == REVIEW)
+        yield from (row for row in rows if isinstance(row, RefusedRow) or row.sha256 is None)
 
 
 def _pictures(folder: Path) -> Iterator[LabelledRow]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from steps.core.dataset.splits import Split, splits_of
+from steps.core.dataset.splits import Split, split_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ def group_screenshots(ids: Sequence[str], given: Sequence[str | None], pairs: np
     for first, second in np.sort(pairs, axis=1).tolist():
         neighbours[second].append(first)
     groups = [own or screenshot for own, screenshot in zip(given, ids, strict=True)]
-    splits = splits_of(groups)
+    known = {group: split_of(group) for group in set(groups)}
+    splits = [known[group] for group in groups]
     leaks: dict[int, int] = {}
     for at in sorted(neighbours):
         earlier = [n for n in sorted(neighbours[at]) if n not in leaks]

@@ -1,7 +1,7 @@
 """The split of a group: for ever the same, whatever else is in the data."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 
 # A change of this or of SHARES moves screenshots between splits, and makes every earlier test result worthless.
@@ -38,15 +38,6 @@ def split_of(group: str) -> Split:
     return Split.TEST
 
 
-def splits_of(groups: Sequence[str]) -> list[Split]:
-    """Return the split of each group; a group is hashed once, however many screenshots it has."""
-    known = {group: split_of(group) for group in set(groups)}
-    return [known[group] for group in groups]
-
-
-def group_of(slices: Mapping[str, str], screenshot_id: str) -> str:
-    """Return what may never cross splits: the given group, else the app, else the session, else the screenshot."""
-    for key in GROUP_KEYS:
-        if slices.get(key):
-            return slices[key]
-    return screenshot_id
+def group_of(slices: Mapping[str, str]) -> str | None:
+    """Return what a row says may never cross splits: its group, else its app, else its session, None without any."""
+    return next((slices[key] for key in GROUP_KEYS if slices.get(key)), None)

@@ -20,7 +20,7 @@ from steps.core.dataset import label_files
 from steps.core.dataset.classes import Classes, LabelError
 from steps.core.dataset.label_files import MAX_LINE_CHARACTERS
 from steps.core.dataset.label_places import find_labels
-from steps.core.dataset.labels import LabelledRow, RefusedRow, ReviewedRow, read_labels, read_review
+from steps.core.dataset.labels import LabelledRow, RefusedRow, read_labels
 from steps.core.dataset.splits import group_of, split_of
 
 CLASSES = Classes("other", "game")
@@ -112,7 +112,7 @@ def test_no_line_breaks_the_reader_and_none_is_lost(tmp_path_factory, lines):
     assert len(found) == sum(bool(text.strip()) for text in lines)
     for row in found:
         if isinstance(row, LabelledRow):
-            split_of(group_of(row.slices, "id"))
+            split_of(group_of(row.slices) or "id")
 
 
 @pytest.mark.parametrize(
@@ -301,9 +301,9 @@ def test_the_limit_of_pythons_csv_reader_is_left_alone_and_does_no_harm(tmp_path
 
 def test_a_review_names_a_path_or_a_checksum_and_keeps_its_decision_apart(tmp_path):
     (tmp_path / "l.csv").write_text(f"path,sha256,label,by,waive,app\na.png,,1,kim,,x\n,{'A' * 64},,,labeller,\n")
-    assert list(read_review(tmp_path, "l.csv", CLASSES)) == [
-        ReviewedRow(2, "a.png", None, 1, {"by": "kim"}, {"app": "x"}),
-        ReviewedRow(3, "a" * 64, "a" * 64, None, {"waive": "labeller"}, {}),
+    assert list(read_labels(tmp_path, "l.csv", CLASSES, review=True)) == [
+        LabelledRow(2, "a.png", 1, {"app": "x"}, None, {"by": "kim"}),
+        LabelledRow(3, "a" * 64, None, {}, "a" * 64, {"waive": "labeller"}),
     ]
 
 
