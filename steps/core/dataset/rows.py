@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from steps.core.common.errors import UserError
+from steps.core.common.files import sha256_file
 from steps.core.common.text import printable
 from steps.core.dataset.classes import AUTO, PLAIN, Classes, folded
 from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.labels import DECISION_KEYS, LabelledRow, RefusedRow, read_labels, rows_of_folders
 from steps.core.dataset.paths import Files, PathRefusedError
 from steps.core.dataset.row_schema import check_rows
-from steps.core.dataset.snapshot import REVIEW, Batch
+from steps.core.dataset.snapshot import REVIEW, Batch, content_digest
 from steps.core.dataset.splits import group_of
 from steps.core.dataset.tables import SLICE_PREFIX, Quarantined
 
@@ -174,3 +175,32 @@ def check_table(batch: Batch, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Q
 
 def _quarantined(batch: Batch, row: RefusedRow) -> Quarantined:
     return Quarantined(batch.name, batch.labels, row.row, printable(row.source_ref), "", row.reason, row.detail)
+
+
+def digest_of(labels: str, folder: Path, listing: pd.DataFrame) -> str:
+    """Return the digest of a batch as it lies there: its labels file is read, its images are believed to be as listed.
+
+    Whoever opens an image holds it against its listed sha256. Raises OSError if the labels file cannot be read.
+    """
+    objects = list(zip(listing["path"].tolist(), listing["sha256"].tolist(), strict=True))
+    if labels != FOLDER_PER_CLASS:
+        objects.append((labels, sha256_file(folder / labels)))
+    return content_digest(labels, objects)
+
+
+def check_batch(batch: Batch, folder: Path, listing: pd.DataFrame) -> None:
+    """Raise UserError unless labels file and listing of a batch are those that it was added with."""
+    try:
+        found = digest_of(batch.labels, folder, listing)
+    except OSError as error:
+        raise UserError(
+            f"the labels file {batch.labels} of batch {batch.name} cannot be read ({error.strerror or error}): put the "
+            "file that was added back in its place"
+        ) from None
+    if found != batch.sha256:
+        what = "its listing" if batch.labels == FOLDER_PER_CLASS else f"{batch.labels} or its listing"
+        raise UserError(
+            f"batch {batch.name} is not what was added, {what} was changed in the store: the digest is {found}, it was "
+            f"added with {batch.sha256}; put back what was added, repeat `tilegate data erase` if one was interrupted, "
+            f"or `tilegate data withdraw {batch.name}`"
+        )
