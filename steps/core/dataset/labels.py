@@ -32,7 +32,7 @@ from steps.core.dataset.label_files import (
     read_records,
 )
 from steps.core.dataset.label_names import LabelNames, UnclearLabelError
-from steps.core.dataset.label_places import FOLDER_PER_CLASS, class_of_folder, labels_file
+from steps.core.dataset.label_places import FOLDER_PER_CLASS, labels_file
 from steps.core.dataset.label_resolution import WAIVABLE
 from steps.core.dataset.splits import GROUP_KEYS
 
@@ -142,7 +142,7 @@ def _label_of_path(path: str, seen: LabelNames, classes: Classes) -> int:
     except LabelError as error:
         wanted = f"{classes.negative!r} or {classes.positive!r}"
         raise LabelError(f"the file lies in no folder named {wanted}", error.value) from None
-    if any(class_of_folder(name, classes) == 1 - label for name in between):
+    if any(classes.find(name) == 1 - label for name in between):
         raise UnclearLabelError("the file lies in folders of both classes")
     return label
 

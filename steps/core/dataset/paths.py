@@ -1,4 +1,4 @@
-"""From the path that a row names to a file inside its batch, and to nothing else."""
+"""The paths that rows name: each a file inside its batch, and nothing else."""
 
 import re
 import unicodedata
