@@ -164,7 +164,7 @@ def _label_taker(path: Path, seen: LabelNames, attribute: str | None) -> Callabl
 
     def of_table(record: dict[str, Any]) -> int:
         label, name = record.pop("label", None), record.get(CLASS_NAME)
-        if _missing(label) or not isinstance(name, str) or not name.strip():
+        if isinstance(label, _SEVERAL) or _missing(label) or not isinstance(name, str) or not name.strip():
             return seen.index(label)
         return seen.index(label, name, "label")
 

@@ -132,6 +132,15 @@ def test_values_that_cannot_be_kept_are_refused(tmp_path, label, more, says):
     assert row.source_ref == "a.png"
 
 
+def test_a_list_beside_a_class_name_is_no_label(tmp_path):
+    lines = [{"source-ref": "a.png", "label": label, "class-name": "game"} for label in ([1], {"x": 1}, 1)]
+    lines.append({"source-ref": "b.png", "label": 0, "class-name": "other"})
+    (tmp_path / "m.manifest").write_text("\n".join(map(json.dumps, lines)))
+    first, second, *taken = rows(tmp_path, "m.manifest")
+    assert [(row.row, row.reason) for row in (first, second)] == [(1, "label"), (2, "label")]
+    assert [row.label for row in taken] == [1, 0]
+
+
 def test_groups_are_the_same_text_in_every_form(tmp_path):
     (tmp_path / "m.manifest").write_text(line("a.png", 1, app=" x ", session=7.0))
     assert rows(tmp_path, "m.manifest")[0].slices == {"app": "x", "session": "7"}
