@@ -22,8 +22,7 @@ from pipelines.locks import exclusive
 from pipelines.storage.folder import FolderObjects
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.integrity import check_batch
-from steps.core.dataset.rows import no_rows, read_rows
+from steps.core.dataset.rows import check_batch, no_rows, read_rows
 from steps.core.dataset.snapshot import REFERENCE, REVIEW, Batch, Place, read_listing
 from steps.core.dataset.tables import Quarantined
 

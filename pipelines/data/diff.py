@@ -12,10 +12,9 @@ from pipelines.data.validated_runs import ValidatedRun, find_validated, validate
 from pipelines.executor.runs import load_runs
 from steps.core.common.errors import UserError
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.integrity import check_batch
 from steps.core.dataset.label_resolution import settle_labels
 from steps.core.dataset.plan import DATASETS, Source
-from steps.core.dataset.rows import read_rows
+from steps.core.dataset.rows import check_batch, read_rows
 from steps.core.dataset.snapshot import LABELS, MANIFEST, REFERENCE, Batch, read_place, snapshot_digest
 from steps.core.dataset.tables import read_dataset, read_quarantine
 

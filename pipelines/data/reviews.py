@@ -28,9 +28,7 @@ from steps.core.dataset.labels import (
     DECISION_KEYS,
     LabelledRow,
     RefusedRow,
-    ReviewedRow,
     read_labels,
-    read_review,
     rows_of_folders,
 )
 from steps.core.dataset.paths import Files, PathRefusedError
@@ -204,7 +202,7 @@ class Mender:
         # Its own name in the batch, for two rows may name two files alike.
         return Entry({**values, **decision}, f"{screenshot}{_suffix(file)}", file, left_out)
 
-    def _read(self, batch: Batch, number: int, place: str) -> LabelledRow | ReviewedRow:
+    def _read(self, batch: Batch, number: int, place: str) -> LabelledRow:
         row = next((row for row in self._rows(batch) if row.row == number), None)
         if row is None or isinstance(row, RefusedRow):
             why = f"({row.detail}) " if row else ""
@@ -212,21 +210,21 @@ class Mender:
                 f"{place} cannot be read {why}as a row: write it anew in a labels file, with {place} in a column "
                 "`replaces`, and `tilegate data add --kind review` it"
             )
-        if isinstance(row, ReviewedRow) and row.sha256 is not None:
+        if row.sha256 is not None:
             raise UserError(f"{place} decides on the screenshot {row.sha256[:12]}: `tilegate data decide` on it again")
         return row
 
-    def _rows(self, batch: Batch) -> Iterator[LabelledRow | ReviewedRow | RefusedRow]:
+    def _rows(self, batch: Batch) -> Iterator[LabelledRow | RefusedRow]:
         classes, attribute = reading(batch, self.classes, self.attribute)
         lenient = _AnyLabel(classes.negative, classes.positive, classes.given)
         if batch.kind == REFERENCE:
             return iter(())
         if batch.labels == FOLDER_PER_CLASS:
             return rows_of_folders(self.catalogue.listing(batch.name)["path"], lenient)
-        read = read_review if batch.kind == REVIEW else read_labels
-        return read(self.catalogue.folder(batch), batch.labels, lenient, attribute)
+        folder, review = self.catalogue.folder(batch), batch.kind == REVIEW
+        return read_labels(folder, batch.labels, lenient, attribute, review=review)
 
-    def _stored(self, batch: Batch, row: LabelledRow | ReviewedRow, place: str) -> Path:
+    def _stored(self, batch: Batch, row: LabelledRow, place: str) -> Path:
         """Return the batch's own file of a row; raises UserError if it is not the one that was added."""
         files = Files.of(self.catalogue.listing(batch.name))
         try:
@@ -272,7 +270,7 @@ def _check_picture(file: Path) -> None:
         raise UserError(f"{file} mends nothing, it would be refused as well: {error}") from None
 
 
-def _columns(row: LabelledRow | ReviewedRow) -> tuple[dict[str, str], tuple[str, ...]]:
+def _columns(row: LabelledRow) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the other columns of a row, and the names of those that may not hold what they hold."""
     kept = {name: value for name, value in row.slices.items() if name not in _OWN and not name.endswith("-metadata")}
     text = {"source_ref": "mended", "by": None, "reason": None}

@@ -12,7 +12,7 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
 from steps.core.dataset.classes import Classes
 from steps.core.dataset.label_places import FOLDER_PER_CLASS, find_labels
-from steps.core.dataset.labels import LabelledRow, RefusedRow, ReviewedRow, read_labels, read_review
+from steps.core.dataset.labels import LabelledRow, RefusedRow, read_labels
 from steps.core.dataset.paths import MAX_PATH_CHARACTERS, Files, PathRefusedError, locate
 from steps.core.dataset.rows import read_rows
 from steps.core.dataset.snapshot import KINDS, LISTING_COLUMNS, REFERENCE, REVIEW, Batch, content_digest
@@ -158,7 +158,7 @@ def _is_visible(path: Path) -> bool:
 
 def _rows(
     folder: Path, labels: str, kind: str, classes: Classes, attribute: str | None
-) -> Iterator[LabelledRow | ReviewedRow | RefusedRow]:
+) -> Iterator[LabelledRow | RefusedRow]:
     """Yield the rows that may name a file: a decision may name its screenshot by the sha256 alone."""
     if kind == REFERENCE:
         files = (
@@ -166,11 +166,9 @@ def _rows(
         )
         for number, path in enumerate(sorted(filter(_is_visible, files)), start=1):
             yield LabelledRow(number, path.as_posix(), 0)  # the label means nothing
-    elif kind == REVIEW and labels != FOLDER_PER_CLASS:
-        rows = read_review(folder, labels, classes, attribute)
-        yield from (row for row in rows if isinstance(row, RefusedRow) or row.sha256 is None)
     else:
-        yield from read_labels(folder, labels, classes, attribute)
+        rows = read_labels(folder, labels, classes, attribute, review=kind == REVIEW)
+        yield from (row for row in rows if isinstance(row, RefusedRow) or row.sha256 is None)
 
 
 class FolderFiles:

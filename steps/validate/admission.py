@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from steps.core.common.text import printable
-from steps.core.dataset.grouping import Grouping, crossings, group_screenshots
 from steps.core.dataset.label_resolution import Labelling, settle_labels
 from steps.core.dataset.snapshot import REVIEW, Batch
+from steps.core.dataset.splits import Grouping, crossings, group_screenshots
 from steps.core.dataset.tables import DATASET_COLUMNS, SLICE_PREFIX, Quarantined
 from steps.validate.image_facts import thumbs_of
 from steps.validate.label_agreement import LABELLER_COLUMNS, labeller_agreement

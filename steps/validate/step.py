@@ -13,10 +13,9 @@ from steps.core.common.files import write_json
 from steps.core.common.program import Progress, worker_count
 from steps.core.common.worker_pool import map_in_processes
 from steps.core.dataset.classes import AUTO, Classes
-from steps.core.dataset.integrity import check_batch
 from steps.core.dataset.label_resolution import settle_labels
 from steps.core.dataset.plan import FACTS, INSPECTOR, Plan, Source
-from steps.core.dataset.rows import check_readings, common_classes, no_rows, read_rows
+from steps.core.dataset.rows import check_batch, check_readings, common_classes, no_rows, read_rows
 from steps.core.dataset.snapshot import REFERENCE, Part, parts_of, snapshot_digest
 from steps.core.dataset.splits import DEVELOPMENT
 from steps.core.dataset.tables import VALIDATION, write_dataset, write_quarantine

@@ -7,11 +7,10 @@ import pandas as pd
 import pytest
 
 from steps.core.dataset.classes import Classes
-from steps.core.dataset.integrity import check_batch, digest_of
 from steps.core.dataset.labels import read_labels
 from steps.core.dataset.paths import Files
 from steps.core.dataset.row_schema import check_rows
-from steps.core.dataset.rows import read_rows
+from steps.core.dataset.rows import check_batch, digest_of, read_rows
 from steps.core.dataset.snapshot import Batch
 from tests.benchmarks.figures import cpu_seconds
 from tests.benchmarks.labelled_rows import listing, records, write_manifest

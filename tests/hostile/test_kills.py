@@ -39,7 +39,7 @@ from pipelines.runs.local_start import LocalStart, RunRequest
 from pipelines.tracking.database import open_client
 from steps.core.common.errors import UserError
 from steps.core.common.files import sha256_file
-from steps.core.dataset.integrity import check_batch
+from steps.core.dataset.rows import check_batch
 from tests.pipelines.release.kit import files_of, pack, passed
 
 pytestmark = pytest.mark.integration

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from steps.core.common.files import sha256_file, write_text
-from steps.core.dataset.integrity import digest_of
 from steps.core.dataset.plan import DATASETS, FACTS, FEATURES, INSPECTOR, TILES, Plan, Source
+from steps.core.dataset.rows import digest_of
 from steps.core.dataset.snapshot import Batch, Place, parts_of, snapshot_digest, write_listing, write_snapshot
 from steps.core.dataset.tables import read_tiles
 from steps.core.tiles.features import features_key, write_shard_features

@@ -1,4 +1,4 @@
-"""Unpacking a tar.gz that anybody may have made: never outside of its folder, and never without limit."""
+"""The unpacking of a foreign tar.gz: never outside of its folder, and never without limit."""
 
 import errno
 import gzip

@@ -1,4 +1,4 @@
-"""Whole files or none: everything is written beside its place and renamed into it."""
+"""Atomic writes: every file is written beside its place and renamed into it."""
 
 import errno
 import hashlib

@@ -26,7 +26,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar
 
 from steps.core.common.errors import UserError
 
@@ -62,7 +62,7 @@ def die_with_parent() -> None:
 
 
 def blame(item: object, reason: str) -> Any:
-    """Raise UserError: the answer to a death where no item is expected to be hostile."""
+    """Raise UserError for an item that its worker died of, where none is expected to be hostile."""
     raise UserError(f"{item}: {reason}; take it out or replace it, then start again")
 
 
@@ -101,7 +101,7 @@ def map_in_processes(
             elif answer.error is not None:
                 raise answer.error
             else:
-                yield cast("R", answer.value)
+                yield answer.value
     finally:
         pool.kill()
 
@@ -125,7 +125,7 @@ class _Guard:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What became of one item: its value, or the exception it raised, or why its worker died of it."""
+    """The result of one item: its value, or the exception it raised, or why its worker died of it."""
 
     value: Any = None
     error: Exception | None = None
@@ -149,10 +149,10 @@ class _Worker:
         return self.process.exitcode
 
 
-class _Pool(Generic[T, R]):
+class _Pool:
     """The parent's side. It has no threads: workers are fed and heard whenever the next answer is asked for."""
 
-    def __init__(self, function: Callable[[T], R], items: Sequence[T], workers: int, guard: _Guard) -> None:
+    def __init__(self, function: Callable[[Any], Any], items: Sequence[Any], workers: int, guard: _Guard) -> None:
         self._function, self._items, self._guard = function, items, guard
         # Few items are spread over all workers; many travel in chunks, which hide the round trip.
         self._chunk = max(1, min(_CHUNK, len(items) // (4 * workers)))

@@ -73,18 +73,19 @@ class Classes:
         """Return 0 or 1 for the name of a class, None for another name."""
         return _side(self.negative, self.positive, name) if len(name) <= _MOST_CHARACTERS else None
 
+    def find(self, value: Any) -> int | None:
+        """Return 0 or 1 for a label given as 0/1, true/false or a class name, None for any other."""
+        if isinstance(value, str) and (side := self.side(value)) is not None:
+            return side
+        number = number_of(value)
+        return int(number) if number is not None and number in (0, 1) else None
+
     def index(self, value: Any) -> int:
-        """Return 0 or 1 for a label given as 0/1, true/false or a class name; raises LabelError."""
-        if isinstance(value, str):
-            if (side := self.side(value)) is not None:
-                return side
-            number: Any = _number(value)
-        else:
-            number = value
-        if isinstance(number, bool | int | float) and number in (0, 1):
-            return int(number)
-        names = f"{self.negative!r}, {self.positive!r}"
-        raise LabelError(f"label {_shown(value)} is none of 0, 1, {names}", _said(value))
+        """Return what `find` does; raises LabelError instead of None."""
+        if (found := self.find(value)) is None:
+            names = f"{self.negative!r}, {self.positive!r}"
+            raise LabelError(f"label {_shown(value)} is none of 0, 1, {names}", _said(value))
+        return found
 
     def named_index(self, name: str) -> int:
         """Return 0 or 1 for the class name that Ground Truth gives beside a number; raises LabelError."""

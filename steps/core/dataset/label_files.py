@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -39,6 +39,10 @@ _INDEX = re.compile(r"__index_level_\d+__")  # pandas puts an index without a na
 _FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 _NUMBER_OR_DASH = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-", re.ASCII)
 _SEPARATORS = (",", ";", "\t")
+# Types of Parquet columns: texts, what is written as a text, and all that are read.
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_WRITTEN = (pa.types.is_date, pa.types.is_timestamp, pa.types.is_decimal)
+_PLAIN = (*_TEXTS, *_WRITTEN, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _KNOWN_COLUMNS = frozenset({"label", "waive", "by", "reason", "sha256", "class-name", *SOURCE_KEYS, *GROUP_KEYS})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -99,10 +103,9 @@ def check_text(what: str, value: str, stripped: str) -> None:
         raise RowError(f"{printable(what, 80)} is {len(value):,} characters long; {MAX_FIELD_CHARACTERS:,} is the most")
     if is_ordinary(value, stripped):
         return
-    formula = stripped[:1] in _FORMULA_STARTS
     if not is_text(value) and "\0" not in value:
         raise RowError(f"{printable(what, 80)} is no text in UTF-8")
-    if value[:1] in ("\t", "\r") or (formula and not _NUMBER_OR_DASH.fullmatch(stripped)):
+    if value[:1] in ("\t", "\r") or is_formula(stripped):
         raise RowError(f"{printable(what, 80)} {printable(value, 80)!r} is a formula to a spreadsheet", "formula")
     if found := _CONTROL.search(value):
         raise RowError(f"{printable(what, 80)} has the control character U+{ord(found[0]):04X}")
@@ -247,7 +250,7 @@ def _parquet_records(path: Path, *, review: bool) -> Records:
     try:
         with pq.ParquetFile(path) as file:
             columns = _parquet_columns(path, file, review=review)
-            texts = [name for name in columns if _is_text(file.schema_arrow.field(name).type)]
+            texts = [name for name in columns if _is(file.schema_arrow.field(name).type, _TEXTS)]
         row, names = 0, [column_name(name) for name in columns]
         # As dictionaries, for a text that stands in a million rows is only once in the file.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
@@ -273,31 +276,18 @@ def _parquet_columns(path: Path, file: Any, *, review: bool) -> list[str]:
     _check_columns(path, [column_name(name) for name in columns], review=review)
     types = {column_name(name): schema.field(name).type for name in columns}
     for name in ("label", *GROUP_KEYS):
-        if name in types and not _is_plain(types[name]):
+        if name in types and not _is(types[name], _PLAIN):
             raise UserError(f"{path}: the column {name!r} is {types[name]}, a text or a number is wanted")
     sources = [name for name in SOURCE_KEYS if name in types]
-    if sources and not any(_is_text(types[name]) for name in sources):
+    if sources and not any(_is(types[name], _TEXTS) for name in sources):
         raise UserError(f"{path}: the column {sources[0]!r} is {types[sources[0]]}, a text is wanted")
-    return [name for name in columns if _is_plain(schema.field(name).type)]
+    return [name for name in columns if _is(schema.field(name).type, _PLAIN)]
 
 
-def _unpacked(kind: Any) -> Any:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_text(kind: Any) -> bool:
-    checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return any(check(_unpacked(kind)) for check in checks)
-
-
-def _is_time_or_decimal(kind: Any) -> bool:
-    checks = (pa.types.is_date, pa.types.is_timestamp, pa.types.is_decimal)
-    return any(check(_unpacked(kind)) for check in checks)
-
-
-def _is_plain(kind: Any) -> bool:
-    checks = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
-    return _is_text(kind) or _is_time_or_decimal(kind) or any(check(_unpacked(kind)) for check in checks)
+def _is(kind: Any, checks: Iterable[Callable[[Any], bool]]) -> bool:
+    """Tell whether a Parquet column's values, packed into a dictionary or not, are of one of these types."""
+    unpacked = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return any(check(unpacked) for check in checks)
 
 
 def _values(column: Any) -> list[Any]:
@@ -306,7 +296,7 @@ def _values(column: Any) -> list[Any]:
         used = column.indices.dictionary_encode()
         words = _values(column.dictionary.take(used.dictionary))
         return [None if index is None else words[index] for index in used.indices.to_pylist()]
-    return list((column.cast(pa.string()) if _is_time_or_decimal(column.type) else column).to_pylist())
+    return list((column.cast(pa.string()) if _is(column.type, _WRITTEN) else column).to_pylist())
 
 
 def _check_rows(path: Path, rows: int) -> None:

@@ -33,51 +33,38 @@ class UnclearLabelError(LabelError):
 
 
 class LabelNames:
-    """What the rows of a file call their labels, noted while they are read; `check` judges them at the end.
+    """What the rows of a file call their labels, noted while they are read; `check` settles it at the end.
 
-    `where` is the file as a person knows it, `is_table` tells that its numbers are a person's, and not a job's. With
+    `where` is the file as a person knows it, `is_table` says that its numbers are a person's, and not a job's. With
     `one_sided` the rows may well be of one class, as reviewers' decisions are.
     """
 
     def __init__(self, where: str, classes: Classes, *, is_table: bool = False, one_sided: bool = False) -> None:
         self._where, self._classes, self._is_table, self._one_sided = where, classes, is_table, one_sided
-        # Which class a label is, and in how many rows: of labels alone, and by attribute, class name and number.
-        self._bare: dict[Any, list[int]] = {}
-        self._named: dict[tuple[str, str, Any], list[int]] = {}
+        # By attribute, class name (None where there is none) and number: the class, and in how many rows.
+        self._labels: dict[tuple[str, str | None, Any], list[int]] = {}
         self._unknown: Counter[str] = Counter()
         self._unclear: Counter[str] = Counter()
         self._undecoded, self._too_many = 0, False
 
-    def named(self, attribute: str, name: str, number: Any) -> int:
-        """Return 0 or 1 for a class name, and note the number beside it; raises LabelError."""
-        noted = self._named.get((attribute, name, number))
+    def index(self, label: Any, name: str | None = None, attribute: str = "") -> int:
+        """Return 0 or 1 for a label, by the class name beside it if there is one, and note it; raises LabelError."""
+        key = (attribute, name, label if isinstance(label, _SCALARS) else None)
+        noted = self._labels.get(key)
         if noted is None:
-            noted = self._new(self._named, (attribute, name, number), self._classes.named_index(name))
+            noted = [self._classes.index(label) if name is None else self._classes.named_index(name), 0]
+            self._too_many = self._too_many or len(self._labels) >= _MOST_NAMES
+            if not self._too_many:
+                self._labels[key] = noted
         noted[1] += 1
         return noted[0]
 
-    def bare(self, label: Any) -> int:
-        """Return 0 or 1 for a label without a class name beside it; raises LabelError."""
-        noted = self._bare.get(label) if isinstance(label, _SCALARS) else None
-        if noted is None:
-            noted = self._new(self._bare, label, self._classes.index(label))
-        noted[1] += 1
-        return noted[0]
-
-    def _new(self, labels: dict[Any, list[int]], key: Any, side: int) -> list[int]:
-        if len(labels) < _MOST_NAMES:
-            return labels.setdefault(key, [side, 0])
-        self._too_many = True
-        return [side, 0]
-
-    def unreadable(self, error: RowError) -> None:
-        """Note a row that cannot be read at all."""
-        self._undecoded += isinstance(error, EncodingError)
-
-    def refuse(self, error: LabelError) -> None:
-        """Note a row that is refused for its label."""
+    def refuse(self, error: LabelError | RowError) -> None:
+        """Note a row that is refused."""
         if isinstance(error, UnclearLabelError):
             self._unclear[str(error)] += 1
+        elif isinstance(error, RowError):
+            self._undecoded += isinstance(error, EncodingError)
         elif error.value is not None:
             is_new = error.value not in self._unknown and len(self._unknown) >= _MOST_NAMES
             self._unknown["(others)" if is_new else error.value] += 1
@@ -95,7 +82,7 @@ class LabelNames:
         if self._too_many:
             raise LabelNamesError(f"{self._where}: the labels have more than {_MOST_NAMES:,} different forms")
         usable: Counter[int] = Counter()
-        for side, count in (*self._bare.values(), *self._named.values()):
+        for side, count in self._labels.values():
             usable[side] += count
         empty = [name for side, name in enumerate(self._sides) if not usable[side]]
         empty = [] if self._one_sided and len(empty) == 1 else empty
@@ -108,30 +95,38 @@ class LabelNames:
             raise UserError(f"{self._where}: in {_rows(unclear)} {self._unclear.most_common(1)[0][0]}")
         if unknown and unknown >= least:
             raise self._unknown_labels(empty)
+        self._check_one_meaning()
         self._check_numbers()
 
     @property
     def _sides(self) -> tuple[str, str]:
         return self._classes.negative, self._classes.positive
 
-    def _check_numbers(self) -> None:
-        numbers: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
-        names: defaultdict[str, set[str]] = defaultdict(set)
-        turned: Counter[tuple[str, int]] = Counter()
-        for (attribute, name, told), (side, count) in self._named.items():
-            names[attribute].add(folded(name))
-            if (number := number_of(told)) in (0, 1):
-                numbers[attribute, folded(name)].add(int(number or 0))
-                if side != number:
-                    turned[name, 1 - side] += count
+    def _check_one_meaning(self) -> None:
+        """Raise if a class name stands beside both numbers and nothing else tells which of the two is meant."""
+        numbers: defaultdict[tuple[str, str], set[float]] = defaultdict(set)
+        for attribute, name, label in self._labels:
+            if name is not None:
+                numbers[attribute, folded(name)] |= {0, 1} & {number_of(label)}
+        names = Counter(attribute for attribute, _ in numbers)
         for (attribute, name), values in numbers.items():
-            if len(values) > 1 and (self._is_table or len(names[attribute]) == 1):
+            if len(values) > 1 and (self._is_table or names[attribute] == 1):
                 alone = "" if self._is_table else ", and no other name is there"
                 raise LabelNamesError(
                     f"{self._where}: the class name {_shown(name)} stands beside 0 and beside 1{alone}: which of the "
                     "two is right? Correct the rows, or leave the class name out where the number counts"
                 )
-        bare = sum(count for label, (_, count) in self._bare.items() if number_of(label) is not None)
+
+    def _check_numbers(self) -> None:
+        """Raise if names contradict their numbers, and nobody has said that the names count."""
+        turned: Counter[tuple[str, int]] = Counter()
+        bare = 0
+        for (_, name, label), (side, count) in self._labels.items():
+            number = number_of(label)
+            if name is None:
+                bare += count if number is not None else 0
+            elif number == 1 - side:
+                turned[name, 1 - side] += count
         if not turned or (self._classes.given and not bare):
             return
         seen = " and ".join(f"{_shown(name)} beside {number} ({_rows(n)})" for (name, number), n in turned.items())
@@ -149,10 +144,8 @@ class LabelNames:
 
     def _unknown_labels(self, empty: Sequence[str]) -> LabelNamesError:
         called: Counter[str] = Counter()
-        for (_, name, _), (_, count) in self._named.items():
-            called[name] += count
-        for label, (side, count) in self._bare.items():
-            called[str(side) if number_of(label) is not None else str(label)] += count
+        for (_, name, label), (side, count) in self._labels.items():
+            called[name or (str(label) if number_of(label) is None else str(side))] += count
         called.update(self._unknown)
         counts: Counter[str] = Counter()
         spelt: dict[str, str] = {}

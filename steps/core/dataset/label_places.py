@@ -6,7 +6,7 @@ from pathlib import Path
 
 from steps.core.common.errors import UserError
 from steps.core.common.text import printable
-from steps.core.dataset.classes import Classes, LabelError, folded
+from steps.core.dataset.classes import Classes, folded
 from steps.core.dataset.label_files import MANIFEST_SUFFIXES, TABLE_SUFFIXES
 from steps.core.dataset.label_names import LabelNamesError, choose
 from steps.core.dataset.paths import PathRefusedError, locate
@@ -46,7 +46,7 @@ def choose_labels(files: Iterable[str], folders: Iterable[str], classes: Classes
         if found:
             return found[0]
     visible = sorted({name for name in folders if not name.startswith(".")})
-    if any(class_of_folder(name, classes) is not None for name in visible):
+    if any(classes.find(name) is not None for name in visible):
         return FOLDER_PER_CLASS
     cure, two = _folders_cure(visible, classes)
     if packed := next((name for name in names if Path(name).suffix.lower() in ARCHIVE_SUFFIXES), None):
@@ -82,11 +82,3 @@ def labels_file(folder: Path, labels: str) -> Path:
     if path.suffix.lower() not in MANIFEST_SUFFIXES + TABLE_SUFFIXES:
         raise UserError(f"{path.name}: wanted one of {', '.join(MANIFEST_SUFFIXES + TABLE_SUFFIXES)}")
     return path
-
-
-def class_of_folder(name: str, classes: Classes) -> int | None:
-    """Return the class that a folder of this name holds, None if it is not called as one."""
-    try:
-        return classes.index(name)
-    except LabelError:
-        return None

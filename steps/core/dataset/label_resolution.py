@@ -51,27 +51,20 @@ def settle_labels(rows: pd.DataFrame) -> Labelling:
     who = decided["by"].to_dict()
     spare = labelled.loc[labelled.index.difference(kept.index)]
     # Most screenshots have one row: only those of the others are looked at one by one.
-    named = kept[kept["id"].isin(spare["id"])]
-    ids, labels, batches, numbers = (named[name].tolist() for name in ("id", "label", "batch", "row"))
-    settled, first = (
-        dict(zip(ids, labels, strict=True)),
-        dict(zip(ids, zip(batches, numbers, strict=True), strict=True)),
-    )
-    columns = (spare.index, spare["id"], spare["label"], spare["kind"] == REVIEW)
-    for index, screenshot, label, by_reviewer in zip(*(column.tolist() for column in columns), strict=True):
+    settled = kept[kept["id"].isin(spare["id"])].set_index("id")[["label", "batch", "row"]].to_dict("index")
+    columns = (spare.index, spare["id"], spare["label"], spare["kind"])
+    for index, screenshot, label, kind in zip(*(column.tolist() for column in columns), strict=True):
         if screenshot in conflicts:
             detail = f"{counts[screenshot]} rows label these very bytes, and not the same: a reviewer has to decide"
             refused[index] = ("label-conflict", detail)
         elif screenshot not in settled:
-            refused[index] = (
-                "unknown-id",
-                "no batch brings a usable row of this screenshot: add it, or have its row mended",
-            )
-        elif by_reviewer:
+            detail = "no batch brings a usable row of this screenshot: add it, or have its row mended"
+            refused[index] = ("unknown-id", detail)
+        elif kind == REVIEW:
             continue  # a decision about a screenshot that another row brings
-        elif label == settled[screenshot]:
-            batch, row = first[screenshot]
-            refused[index] = ("duplicate", f"the same bytes as row {row} of batch {batch}")
+        elif label == settled[screenshot]["label"]:
+            first = settled[screenshot]
+            refused[index] = ("duplicate", f"the same bytes as row {first['row']} of batch {first['batch']}")
         else:
             name = who[screenshot] if isinstance(who[screenshot], str) else "a reviewer"
             refused[index] = ("superseded", f"{printable(name, 80)} decided otherwise")

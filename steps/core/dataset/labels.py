@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from steps.core.common.errors import UserError
 from steps.core.common.text import printable
@@ -32,7 +32,7 @@ from steps.core.dataset.label_files import (
     read_records,
 )
 from steps.core.dataset.label_names import LabelNames, UnclearLabelError
-from steps.core.dataset.label_places import FOLDER_PER_CLASS, class_of_folder, labels_file
+from steps.core.dataset.label_places import FOLDER_PER_CLASS, labels_file
 from steps.core.dataset.label_resolution import WAIVABLE
 from steps.core.dataset.splits import GROUP_KEYS
 
@@ -44,34 +44,23 @@ DECISION_KEYS = ("by", "reason", "waive")
 _METADATA, _MASK, _FAILURE = "-metadata", "-ref", "failure-reason"
 _SHOWN = 5
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
-    """One labelled screenshot: `row` counts from 1 in its file, `label` is 0 or 1, `slices` holds the other columns."""
+    """One labelled screenshot: `row` counts from 1 in its file, `label` is 0 or 1, `slices` holds the other columns.
 
-    row: int
-    source_ref: str
-    label: int
-    slices: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewedRow:
-    """A reviewer's decision on one screenshot: a label, or rules waived for it, or both.
-
-    `sha256` is set, and `source_ref` is the same, where the row names the screenshot by its digest and not by a path.
-    `decision` may hold `by` (whom), `reason` and `waive` (names of waivable rules
-    with commas between).
+    In a review, where a row is a person's decision, `label` is None if the row only waives rules; `sha256` is set, and
+    `source_ref` is the same, where the row names the screenshot by its digest and not by a path; and `decision` may
+    hold `by` (whom), `reason` and `waive` (names of waivable rules with commas between).
     """
 
     row: int
     source_ref: str
-    sha256: str | None
     label: int | None
-    decision: Mapping[str, str]
-    slices: Mapping[str, str]
+    slices: Mapping[str, str] = field(default_factory=dict)
+    sha256: str | None = None
+    decision: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,70 +74,48 @@ class RefusedRow:
 
 
 def read_labels(
-    folder: Path, labels: str, classes: Classes, attribute: str | None = None
+    folder: Path, labels: str, classes: Classes, attribute: str | None = None, *, review: bool = False
 ) -> Iterator[LabelledRow | RefusedRow]:
     """Yield every row of `folder / labels`, refused ones among them; nothing is dropped and no image is opened.
 
-    `attribute` names the manifest's label attribute where it has several. Raises UserError if the file as a whole
-    cannot be read.
+    `attribute` names the manifest's label attribute where it has several. In a `review` a screenshot may be named by
+    the column `sha256` alone, a row that waives rules needs no label, and in a manifest the label may also be the plain
+    key `label`. Raises UserError if the file as a whole cannot be read.
     """
     if labels == FOLDER_PER_CLASS:
         files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
-        return rows_of_folders(files, classes, str(folder))
-    return _rows(labels_file(folder, labels), classes, attribute, _labelled, review=False)
-
-
-def read_review(
-    folder: Path, labels: str, classes: Classes, attribute: str | None = None
-) -> Iterator[ReviewedRow | RefusedRow]:
-    """Yield every row of a file of reviewers' decisions; like `read_labels`, but a row may lack a path or a label.
-
-    A screenshot may be named by the column `sha256` alone; a row that waives rules needs no label. In a manifest the
-    label may also be the plain key `label`.
-    """
-    return _rows(labels_file(folder, labels), classes, attribute, _reviewed, review=True)
-
-
-def _rows(
-    path: Path,
-    classes: Classes,
-    attribute: str | None,
-    read: Callable[[int, str, int | None, dict[str, str]], _Row],
-    *,
-    review: bool,
-) -> Iterator[_Row | RefusedRow]:
+        yield from rows_of_folders(files, classes, str(folder))
+        return
+    path = labels_file(folder, labels)
     seen = LabelNames(str(path), classes, is_table=path.suffix.lower() in TABLE_SUFFIXES, one_sided=review)
     take_label, names = _label_taker(path, seen, attribute), dict[str, str]()
     for row, record in read_records(path, review=review):
         if isinstance(record, RowError):
-            seen.unreadable(record)
-            yield RefusedRow(row, "", record.reason, str(record))
+            yield _refused(seen, row, "", record)
             continue
         source = ""
         try:
             source = _take_source(record, needed=not review)
             label = take_label(record) if not review or _has_label(record) else None
             slices = _slices(record, path, row, names)
-            found = read(row, source, label, slices)
-        except LabelError as error:
-            seen.refuse(error)
-            yield RefusedRow(row, printable(source), error.reason, str(error))
-        except RowError as error:
-            yield RefusedRow(row, printable(source), error.reason, str(error))
+            found = _reviewed(row, source, label, slices) if review else LabelledRow(row, source, label, slices)
+        except (LabelError, RowError) as error:
+            yield _refused(seen, row, source, error)
         else:
             yield found
     seen.check()
 
 
-def _labelled(row: int, source: str, label: int | None, slices: dict[str, str]) -> LabelledRow:
-    return LabelledRow(row, source, cast("int", label), slices)
+def _refused(seen: LabelNames, row: int, source: str, error: LabelError | RowError) -> RefusedRow:
+    seen.refuse(error)
+    return RefusedRow(row, printable(source), error.reason, str(error))
 
 
-def _reviewed(row: int, source: str, label: int | None, slices: dict[str, str]) -> ReviewedRow:
+def _reviewed(row: int, source: str, label: int | None, slices: dict[str, str]) -> LabelledRow:
     sha256 = None if source else _take_sha256(slices)
     decision = {key: slices.pop(key) for key in DECISION_KEYS if key in slices}
     _check_decision(label, decision)
-    return ReviewedRow(row, source or sha256 or "", sha256, label, decision, slices)
+    return LabelledRow(row, source or sha256 or "", label, slices, sha256, decision)
 
 
 def rows_of_folders(
@@ -164,19 +131,18 @@ def rows_of_folders(
         try:
             yield LabelledRow(row, source, _label_of_path(source, seen, classes))
         except LabelError as error:
-            seen.refuse(error)
-            yield RefusedRow(row, printable(source), error.reason, str(error))
+            yield _refused(seen, row, source, error)
     seen.check()
 
 
 def _label_of_path(path: str, seen: LabelNames, classes: Classes) -> int:
     first, *between = path.split("/")[:-1] or [""]
     try:
-        label = seen.bare(first)
+        label = seen.index(first)
     except LabelError as error:
         wanted = f"{classes.negative!r} or {classes.positive!r}"
         raise LabelError(f"the file lies in no folder named {wanted}", error.value) from None
-    if any(class_of_folder(name, classes) == 1 - label for name in between):
+    if any(classes.find(name) == 1 - label for name in between):
         raise UnclearLabelError("the file lies in folders of both classes")
     return label
 
@@ -193,18 +159,14 @@ def _take_source(record: dict[str, Any], *, needed: bool = True) -> str:
     return ""
 
 
-def _label_names(path: Path, classes: Classes, *, review: bool) -> LabelNames:
-    return LabelNames(str(path), classes, is_table=path.suffix.lower() in TABLE_SUFFIXES, one_sided=review)
-
-
 def _label_taker(path: Path, seen: LabelNames, attribute: str | None) -> Callable[[dict[str, Any]], int]:
     """Return what takes the label out of a record, and raises LabelError if it is none of the classes."""
 
     def of_table(record: dict[str, Any]) -> int:
         label, name = record.pop("label", None), record.get(CLASS_NAME)
-        if _missing(label) or not isinstance(name, str) or not name.strip():
-            return seen.bare(label)
-        return seen.named("label", name, label)
+        if isinstance(label, _SEVERAL) or _missing(label) or not isinstance(name, str) or not name.strip():
+            return seen.index(label)
+        return seen.index(label, name, "label")
 
     def of_manifest(record: dict[str, Any]) -> int:
         pairs = _label_attributes(record)
@@ -223,9 +185,9 @@ def _label_taker(path: Path, seen: LabelNames, attribute: str | None) -> Callabl
             raise LabelError(f"the labelling failed: {_text_of(facts, _FAILURE)}")
         name = facts.get(CLASS_NAME)
         if not isinstance(name, str):
-            return seen.bare(label)
+            return seen.index(label)
         record[CLASS_NAME] = name
-        return seen.named(chosen, name, label)
+        return seen.index(label, name, chosen)
 
     return of_manifest if path.suffix.lower() in MANIFEST_SUFFIXES else of_table
 

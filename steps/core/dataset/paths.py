@@ -1,9 +1,10 @@
-"""From the path that a row names to a file inside its batch, and to nothing else."""
+"""The paths that rows name: each a file inside its batch, and nothing else."""
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Self
 
@@ -42,11 +43,7 @@ class Files:
 
     def locate(self, ref: str) -> str:
         """Return the listed path that `ref` names, as `locate` does; raises PathRefusedError. Nothing is looked at."""
-        paths = _ends(ref, self.depth) if ref.startswith(_S3) else (_relative(ref),)
-        found = next((form for path in paths for form in _forms(path) if form in self.sha256), None)
-        if found is None:
-            raise PathRefusedError("missing-file", _NO_KEY if ref.startswith(_S3) else _NO_FILE)
-        return found
+        return _found(ref, self.depth, self.sha256.__contains__)
 
 
 def is_text(value: str) -> bool:
@@ -65,14 +62,17 @@ def locate(root: Path, ref: str) -> PurePosixPath:
     file below `root` is taken: that is where a download of its prefix has put it. Nothing is opened, and no path, link
     or URI reaches anything outside of `root`.
     """
-    if ref.startswith(_S3):
-        paths, missing = _ends(ref, MAX_PATH_CHARACTERS), _NO_KEY
-    else:
-        paths, missing = iter((_relative(ref),)), _NO_FILE
-    found = next((form for path in paths for form in _forms(path) if _is_inside(root, form)), None)
-    if found is None:
-        raise PathRefusedError("missing-file", missing)
-    return PurePosixPath(found)
+    return PurePosixPath(_found(ref, MAX_PATH_CHARACTERS, partial(_is_inside, root)))
+
+
+def _found(ref: str, depth: int, is_file: Callable[[str], bool]) -> str:
+    """Return the first of the paths that `ref` may mean that is a file; raises PathRefusedError."""
+    paths = _ends(ref, depth) if ref.startswith(_S3) else (_relative(ref),)
+    for path in paths:
+        for form in _forms(path):
+            if is_file(form):
+                return form
+    raise PathRefusedError("missing-file", _NO_KEY if ref.startswith(_S3) else _NO_FILE)
 
 
 def _forms(path: str) -> Iterator[str]:

@@ -1,10 +1,9 @@
 """The schema of labelled rows, declared once and checked a column at a time."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pandas as pd
-import pandera.pandas as pa
-from pandera.errors import SchemaErrors
 
 from steps.core.dataset.paths import MAX_PATH_CHARACTERS
 from steps.core.dataset.tables import SLICE_PREFIX
@@ -29,14 +28,19 @@ class Failure(NamedTuple):
     wanted: str
 
 
-def _matching(pattern: str, wanted: str) -> pa.Check:
-    return pa.Check(lambda values: values.str.fullmatch(pattern), error=wanted)
+class _Column(NamedTuple):
+    """What a column may hold: `check` returns a truth value for each value, `wanted` says it in words."""
+
+    check: Callable[[pd.Series], pd.Series]
+    wanted: str
 
 
-def _text(most: int, *, least: int = 0) -> pa.Check:
-    return pa.Check(
-        lambda values: values.str.len().between(least, most), error=f"a text of {least} to {most:,} characters"
-    )
+def _matching(pattern: str, wanted: str) -> _Column:
+    return _Column(lambda values: values.str.fullmatch(pattern), wanted)
+
+
+def _text(most: int, *, least: int = 0) -> _Column:
+    return _Column(lambda values: values.str.len().between(least, most), f"a text of {least} to {most:,} characters")
 
 
 def _is_share(values: pd.Series) -> pd.Series:
@@ -51,26 +55,22 @@ def _is_time(values: pd.Series) -> pd.Series:
     return pd.to_datetime(values.where(form), format="ISO8601", errors="coerce", utc=True).notna()
 
 
-def _slice(name: str, check: pa.Check) -> dict[str, pa.Column]:
-    return {SLICE_PREFIX + name: pa.Column(str, check, nullable=True, required=False)}
-
-
-ROWS = pa.DataFrameSchema(
-    {
-        "row": pa.Column(int, pa.Check.ge(1, error="a number from 1")),
-        "source_ref": pa.Column(str, _text(MAX_PATH_CHARACTERS, least=1)),
-        # A decision that only waives rules has no label; whether one is there is settled where rows are read.
-        "label": pa.Column(None, pa.Check.isin((0, 1), error="0 or 1"), nullable=True),
-        "by": pa.Column(str, _text(MAX_TEXT_CHARACTERS), nullable=True),
-        "reason": pa.Column(str, _text(MAX_REASON_CHARACTERS), nullable=True),
-        **_slice("sha256", _matching(_SHA256, "64 hexadecimal digits")),
-        **_slice("width", _matching(_POSITIVE, "a whole number of pixels above 0")),
-        **_slice("height", _matching(_POSITIVE, "a whole number of pixels above 0")),
-        **_slice("captured-at", pa.Check(_is_time, error="an ISO 8601 date or time such as 2026-11-23T21:48:33Z")),
-        **_slice("confidence", pa.Check(_is_share, error="a number from 0 to 1")),
-        **{name: column for text in TEXT_COLUMNS for name, column in _slice(text, _text(MAX_TEXT_CHARACTERS)).items()},
-    }
-)
+_ROW = {
+    "row": _Column(lambda values: values >= 1, "a number from 1"),
+    "source_ref": _text(MAX_PATH_CHARACTERS, least=1),
+    # A decision that only waives rules has no label; whether one is there is settled where rows are read.
+    "label": _Column(lambda values: values.isin((0, 1)), "0 or 1"),
+    "by": _text(MAX_TEXT_CHARACTERS),
+    "reason": _text(MAX_REASON_CHARACTERS),
+}
+_SLICES = {
+    "sha256": _matching(_SHA256, "64 hexadecimal digits"),
+    "width": _matching(_POSITIVE, "a whole number of pixels above 0"),
+    "height": _matching(_POSITIVE, "a whole number of pixels above 0"),
+    "captured-at": _Column(_is_time, "an ISO 8601 date or time such as 2026-11-23T21:48:33Z"),
+    "confidence": _Column(_is_share, "a number from 0 to 1"),
+    **{name: _text(MAX_TEXT_CHARACTERS) for name in TEXT_COLUMNS},
+}
 
 
 def check_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Failure]]:
@@ -78,13 +78,12 @@ def check_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Failure]]:
 
     `frame` has the columns of `steps.core.dataset.rows` and a unique index, which the returned rows keep.
     """
-    try:
-        ROWS.validate(frame, lazy=True)
-    except SchemaErrors as error:
-        cases = error.failure_cases
-        if cases["index"].isna().any():
-            raise  # a column is missing or of another dtype: the caller's mistake, not the data's
-        cases = cases.sort_values("index", kind="stable")
-        columns = (cases[name].tolist() for name in ("index", "column", "failure_case", "check"))
-        return frame.drop(index=cases["index"].unique()), [Failure(*case) for case in zip(*columns, strict=True)]
-    return frame, []
+    slices = {SLICE_PREFIX + name: column for name, column in _SLICES.items() if SLICE_PREFIX + name in frame}
+    failures: list[Failure] = []
+    for name, column in (_ROW | slices).items():
+        # Any value may be missing but the path, and the row's number, which always is there.
+        values = frame[name] if name == "source_ref" else frame[name].dropna()
+        bad = values[~column.check(values)]
+        failures += (Failure(index, name, value, column.wanted) for index, value in bad.items())
+    failures.sort(key=lambda failure: failure.index)
+    return frame.drop(index=[failure.index for failure in failures]) if failures else frame, failures

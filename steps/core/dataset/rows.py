@@ -10,21 +10,15 @@ from pathlib import Path
 import pandas as pd
 
 from steps.core.common.errors import UserError
+from steps.core.common.files import sha256_file
 from steps.core.common.text import printable
 from steps.core.dataset.classes import AUTO, PLAIN, Classes, folded
 from steps.core.dataset.label_places import FOLDER_PER_CLASS
-from steps.core.dataset.labels import (
-    DECISION_KEYS,
-    LabelledRow,
-    RefusedRow,
-    ReviewedRow,
-    read_labels,
-    read_review,
-    rows_of_folders,
-)
+from steps.core.dataset.labels import DECISION_KEYS, LabelledRow, RefusedRow, read_labels, rows_of_folders
 from steps.core.dataset.paths import Files, PathRefusedError
-from steps.core.dataset.snapshot import REVIEW, Batch
-from steps.core.dataset.splits import GROUP_KEYS
+from steps.core.dataset.row_schema import check_rows
+from steps.core.dataset.snapshot import REVIEW, Batch, content_digest
+from steps.core.dataset.splits import group_of
 from steps.core.dataset.tables import SLICE_PREFIX, Quarantined
 
 ROW_COLUMNS = ("batch", "row", "source_ref", "path", "id", "label", "group", *DECISION_KEYS)
@@ -53,7 +47,9 @@ def read_rows(
     for frame, bad in row_tables(_rows(batch, folder, files, *reading(batch, classes, attribute)), batch, files):
         frames.append(frame)
         refused += bad
-    checked, bad = check_table(batch, _joined(frames))
+    frame = pd.concat(frames, ignore_index=True)
+    extra = sorted(name for name in frame.columns if name not in ROW_COLUMNS)
+    checked, bad = check_table(batch, frame[[*ROW_COLUMNS, *extra]])
     return checked, sorted([*refused, *bad], key=lambda q: q.row)
 
 
@@ -99,88 +95,63 @@ def common_classes(batches: Iterable[Batch], classes: Classes) -> Classes:
 
 
 def row_tables(
-    rows: Iterable[LabelledRow | ReviewedRow | RefusedRow], batch: Batch, files: Files
+    rows: Iterable[LabelledRow | RefusedRow], batch: Batch, files: Files
 ) -> Iterator[tuple[pd.DataFrame, list[Quarantined]]]:
     """Yield tables of rows joined to their files, with the rows that are refused on the way; 50,000 at a time.
 
     The values are not checked yet, see `check_table`; at least one table is yielded.
     """
-    columns, refused = _Columns(), list[Quarantined]()
+    found, paths, ids, refused = list[LabelledRow](), list[str | None](), list[str](), list[Quarantined]()
     for row in rows:
         if isinstance(row, RefusedRow):
-            refused.append(_refuse(batch, row.row, row.source_ref, row.reason, row.detail))
+            refused.append(_quarantined(batch, row))
             continue
-        try:
-            columns.add(row, files)
-        except PathRefusedError as error:
-            refused.append(_refuse(batch, row.row, row.source_ref, error.reason, str(error)))
-        if len(columns) == _CHUNK_ROWS:
-            yield columns.frame(batch), refused
-            columns, refused = _Columns(), []
-    yield columns.frame(batch), refused
+        path, screenshot = None, row.sha256
+        if screenshot is None:
+            try:
+                path = files.locate(row.source_ref)
+            except PathRefusedError as error:
+                refused.append(_quarantined(batch, RefusedRow(row.row, row.source_ref, error.reason, str(error))))
+                continue
+            screenshot = files.sha256[path]
+        found.append(row)
+        paths.append(path)
+        ids.append(screenshot)
+        if len(found) == _CHUNK_ROWS:
+            yield _table(batch, found, paths, ids), refused
+            found, paths, ids, refused = [], [], [], []
+    yield _table(batch, found, paths, ids), refused
 
 
 def no_rows() -> pd.DataFrame:
     """Return the table of no row at all."""
-    return _Columns().frame(Batch("", "", ""))
+    return _table(Batch("", "", ""), [], [], [])
 
 
 def _rows(
     batch: Batch, folder: Path, files: Files, classes: Classes, attribute: str | None
-) -> Iterator[LabelledRow | ReviewedRow | RefusedRow]:
+) -> Iterator[LabelledRow | RefusedRow]:
     if batch.labels == FOLDER_PER_CLASS:
         return rows_of_folders(files.sha256, classes, f"the folders of {batch.name}")
-    read = read_review if batch.kind == REVIEW else read_labels
-    return read(folder, batch.labels, classes, attribute)
+    return read_labels(folder, batch.labels, classes, attribute, review=batch.kind == REVIEW)
 
 
-class _Columns:
-    """The table as it grows, a list a column."""
-
-    def __init__(self) -> None:
-        self._rows: list[LabelledRow | ReviewedRow] = []
-        self._paths: list[str | None] = []
-        self._ids: list[str] = []
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def add(self, row: LabelledRow | ReviewedRow, files: Files) -> None:
-        """Take a row; raises PathRefusedError if it names no file."""
-        if isinstance(row, ReviewedRow) and row.sha256 is not None:
-            path, screenshot = None, row.sha256
-        else:
-            path = files.locate(row.source_ref)
-            screenshot = files.sha256[path]
-        self._rows.append(row)
-        self._paths.append(path)
-        self._ids.append(screenshot)
-
-    def frame(self, batch: Batch) -> pd.DataFrame:
-        rows, labels = self._rows, "Int8" if batch.kind == REVIEW else "int8"
-        slices = [row.slices for row in rows]
-        decisions = [row.decision if isinstance(row, ReviewedRow) else {} for row in rows]
-        return pd.DataFrame(
-            {
-                "batch": _text([batch.name] * len(rows)),
-                "row": pd.Series([row.row for row in rows], dtype="int64"),
-                "source_ref": _text([row.source_ref for row in rows]),
-                "path": _text(self._paths),
-                "id": _text(self._ids),
-                "label": pd.Series([row.label for row in rows], dtype=labels),
-                "group": _text([next((own[key] for key in GROUP_KEYS if key in own), None) for own in slices]),
-                **{key: _text([decision.get(key) for decision in decisions]) for key in DECISION_KEYS},
-                **{
-                    SLICE_PREFIX + name: _text([own.get(name) for own in slices])
-                    for name in sorted({name for own in slices for name in own})
-                },
-            }
-        )
-
-
-def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[[*ROW_COLUMNS, *sorted(name for name in frame.columns if name not in ROW_COLUMNS)]]
+def _table(batch: Batch, rows: Sequence[LabelledRow], paths: Sequence[str | None], ids: Sequence[str]) -> pd.DataFrame:
+    slices = [row.slices for row in rows]
+    names = sorted({name for own in slices for name in own})
+    return pd.DataFrame(
+        {
+            "batch": _text([batch.name] * len(rows)),
+            "row": pd.Series([row.row for row in rows], dtype="int64"),
+            "source_ref": _text([row.source_ref for row in rows]),
+            "path": _text(paths),
+            "id": _text(ids),
+            "label": pd.Series([row.label for row in rows], dtype="Int8" if batch.kind == REVIEW else "int8"),
+            "group": _text([group_of(own) for own in slices]),
+            **{key: _text([row.decision.get(key) if row.decision else None for row in rows]) for key in DECISION_KEYS},
+            **{SLICE_PREFIX + name: _text([own.get(name) for own in slices]) for name in names},
+        }
+    )
 
 
 def _text(values: Sequence[str | None]) -> pd.Series:
@@ -189,8 +160,6 @@ def _text(values: Sequence[str | None]) -> pd.Series:
 
 def check_table(batch: Batch, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Quarantined]]:
     """Return the rows whose values satisfy the schema, and the others, refused."""
-    from steps.core.dataset.row_schema import check_rows  # imports pandera: half a second, of no use to a listing
-
     kept, failures = check_rows(frame)
     sentences: dict[int, list[str]] = defaultdict(list)
     for failure in failures:
@@ -198,11 +167,40 @@ def check_table(batch: Batch, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Q
         sentences[failure.index].append(f"{name} is {printable(str(failure.value), 80)!r}, wanted is {failure.wanted}")
     bad = frame.loc[list(sentences)]
     refused = [
-        _refuse(batch, int(row), str(ref), "schema", "; ".join(said[:_MAX_SENTENCES]))
+        _quarantined(batch, RefusedRow(int(row), str(ref), "schema", "; ".join(said[:_MAX_SENTENCES])))
         for row, ref, said in zip(bad["row"], bad["source_ref"], sentences.values(), strict=True)
     ]
     return kept.reset_index(drop=True), refused
 
 
-def _refuse(batch: Batch, row: int, source_ref: str, reason: str, detail: str) -> Quarantined:
-    return Quarantined(batch.name, batch.labels, row, printable(source_ref), "", reason, detail)
+def _quarantined(batch: Batch, row: RefusedRow) -> Quarantined:
+    return Quarantined(batch.name, batch.labels, row.row, printable(row.source_ref), "", row.reason, row.detail)
+
+
+def digest_of(labels: str, folder: Path, listing: pd.DataFrame) -> str:
+    """Return the digest of a batch as it lies there: its labels file is read, its images are believed to be as listed.
+
+    Whoever opens an image holds it against its listed sha256. Raises OSError if the labels file cannot be read.
+    """
+    objects = list(zip(listing["path"].tolist(), listing["sha256"].tolist(), strict=True))
+    if labels != FOLDER_PER_CLASS:
+        objects.append((labels, sha256_file(folder / labels)))
+    return content_digest(labels, objects)
+
+
+def check_batch(batch: Batch, folder: Path, listing: pd.DataFrame) -> None:
+    """Raise UserError unless labels file and listing of a batch are those that it was added with."""
+    try:
+        found = digest_of(batch.labels, folder, listing)
+    except OSError as error:
+        raise UserError(
+            f"the labels file {batch.labels} of batch {batch.name} cannot be read ({error.strerror or error}): put the "
+            "file that was added back in its place"
+        ) from None
+    if found != batch.sha256:
+        what = "its listing" if batch.labels == FOLDER_PER_CLASS else f"{batch.labels} or its listing"
+        raise UserError(
+            f"batch {batch.name} is not what was added, {what} was changed in the store: the digest is {found}, it was "
+            f"added with {batch.sha256}; put back what was added, repeat `tilegate data erase` if one was interrupted, "
+            f"or `tilegate data withdraw {batch.name}`"
+        )

@@ -2,7 +2,7 @@
 
 `labelled/<batch>/…` holds a batch as it came: its labels file and its images. Its *listing* says which regular files
 those are, with their checksums, so that nobody has to look. A snapshot is a folder `datasets/<digest>/` with
-`manifest.jsonl`, a line a batch, and `place.json`, which tells where the batches lie.
+`manifest.jsonl`, a line a batch, and `place.json`, which says where the batches lie.
 
 Work on images is done in *parts*: the images that a batch is the first to bring. A part is named by those images and
 nothing else, so that what was found out about it, and the tiles cut from it, stay valid when labels change, when files
@@ -11,7 +11,7 @@ move between folders, and when later batches bring the same images again.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,6 @@ from steps.core.common.errors import UserError
 from steps.core.common.files import read_json, replacing, write_json, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
 
 MANIFEST = "manifest.jsonl"
@@ -94,7 +92,7 @@ def snapshot_digest(batches: Sequence[Batch]) -> str:
     return hashlib.sha256(_lines(batches).encode()).hexdigest()[:32]
 
 
-def parts_of(batches: Iterable[Batch], listing: "Callable[[Batch], pd.DataFrame]") -> list[Part]:
+def parts_of(batches: Iterable[Batch], listing: Callable[[Batch], "pd.DataFrame"]) -> list[Part]:
     """Return the parts of a snapshot in the order of its batches (by name); a batch that brings nothing has none.
 
     A later batch never changes an earlier one's part. The labels file is not in a listing.
@@ -113,7 +111,7 @@ def parts_of(batches: Iterable[Batch], listing: "Callable[[Batch], pd.DataFrame]
     return parts
 
 
-def parts_to_cut(batches: Iterable[Batch], listing: "Callable[[Batch], pd.DataFrame]") -> list[Part]:
+def parts_to_cut(batches: Iterable[Batch], listing: Callable[[Batch], "pd.DataFrame"]) -> list[Part]:
     """Return the parts of the batches that may be learned from: a reference sample is looked at and never cut."""
     return parts_of((batch for batch in batches if batch.kind != REFERENCE), listing)
 
@@ -138,10 +136,10 @@ def read_listing(path: Path) -> "pd.DataFrame":
 
 
 def _lines(batches: Sequence[Batch]) -> str:
-    return "".join(json.dumps(_told(batch), sort_keys=True) + "\n" for batch in sorted(batches))
+    return "".join(json.dumps(_fields(batch), sort_keys=True) + "\n" for batch in sorted(batches))
 
 
-def _told(batch: Batch) -> dict[str, str]:
+def _fields(batch: Batch) -> dict[str, str]:
     """Return a batch's fields without what was never said of it: snapshots of such batches keep their digests."""
     return {name: value for name, value in asdict(batch).items() if value or name not in ("classes", "attribute")}
 

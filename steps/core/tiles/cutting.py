@@ -1,4 +1,4 @@
-"""Cutting an opened screenshot into the model's tiles, and the form in which they are kept."""
+"""The tiles of a screenshot, cut and resized for the model, and the form in which they are stored."""
 
 from dataclasses import dataclass
 from hashlib import sha256

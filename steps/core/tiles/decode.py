@@ -1,4 +1,4 @@
-"""Opening an untrusted image.
+"""The decoder of untrusted images.
 
 What the pixels of a file are taken to be (the tests hold each sentence against a real file):
 - the EXIF orientation is applied, alpha is dropped as if every pixel were opaque, a palette is looked up and its

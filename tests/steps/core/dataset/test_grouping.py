@@ -4,8 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core.dataset.grouping import crossings, group_screenshots
-from steps.core.dataset.splits import split_of
+from steps.core.dataset.splits import crossings, group_screenshots, split_of
 
 
 def named(split, start=0):

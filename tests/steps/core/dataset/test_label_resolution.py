@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.core.dataset.label_resolution import settle_labels
-from steps.core.dataset.labels import ReviewedRow, read_review
+from steps.core.dataset.labels import LabelledRow, read_labels
 from steps.core.dataset.rows import no_rows
 from tests.steps.drawn import CLASSES
 
@@ -158,9 +158,9 @@ def test_a_refusal_names_the_row_that_counts_and_who_overruled():
 @pytest.mark.parametrize("waive", ["dark", "split-leak", "near-conflict,dark", "near_conflict", "labeller,"])
 def test_a_rule_that_cannot_be_waived_refuses_its_row(tmp_path, waive):
     (tmp_path / "l.csv").write_text(f'sha256,label,waive\n{"a" * 64},1,"{waive}"\n{"b" * 64},,labeller\n')
-    refused, good = read_review(tmp_path, "l.csv", CLASSES)
+    refused, good = read_labels(tmp_path, "l.csv", CLASSES, review=True)
     assert (refused.row, refused.reason) == (2, "manifest-line")
     assert refused.detail == (
         f"waive {waive!r}: names of rules that can be waived (near-conflict, labeller) with commas between are wanted"
     )
-    assert good == ReviewedRow(3, "b" * 64, "b" * 64, None, {"waive": "labeller"}, {})
+    assert good == LabelledRow(3, "b" * 64, None, {}, "b" * 64, {"waive": "labeller"})

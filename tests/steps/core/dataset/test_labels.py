@@ -20,7 +20,7 @@ from steps.core.dataset import label_files
 from steps.core.dataset.classes import Classes, LabelError
 from steps.core.dataset.label_files import MAX_LINE_CHARACTERS
 from steps.core.dataset.label_places import find_labels
-from steps.core.dataset.labels import LabelledRow, RefusedRow, ReviewedRow, read_labels, read_review
+from steps.core.dataset.labels import LabelledRow, RefusedRow, read_labels
 from steps.core.dataset.splits import group_of, split_of
 
 CLASSES = Classes("other", "game")
@@ -112,7 +112,7 @@ def test_no_line_breaks_the_reader_and_none_is_lost(tmp_path_factory, lines):
     assert len(found) == sum(bool(text.strip()) for text in lines)
     for row in found:
         if isinstance(row, LabelledRow):
-            split_of(group_of(row.slices, "id"))
+            split_of(group_of(row.slices) or "id")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,15 @@ def test_values_that_cannot_be_kept_are_refused(tmp_path, label, more, says):
     assert isinstance(row, RefusedRow)
     assert says in row.detail
     assert row.source_ref == "a.png"
+
+
+def test_a_list_beside_a_class_name_is_no_label(tmp_path):
+    lines = [{"source-ref": "a.png", "label": label, "class-name": "game"} for label in ([1], {"x": 1}, 1)]
+    lines.append({"source-ref": "b.png", "label": 0, "class-name": "other"})
+    (tmp_path / "m.manifest").write_text("\n".join(map(json.dumps, lines)))
+    first, second, *taken = rows(tmp_path, "m.manifest")
+    assert [(row.row, row.reason) for row in (first, second)] == [(1, "label"), (2, "label")]
+    assert [row.label for row in taken] == [1, 0]
 
 
 def test_groups_are_the_same_text_in_every_form(tmp_path):
@@ -301,9 +310,9 @@ def test_the_limit_of_pythons_csv_reader_is_left_alone_and_does_no_harm(tmp_path
 
 def test_a_review_names_a_path_or_a_checksum_and_keeps_its_decision_apart(tmp_path):
     (tmp_path / "l.csv").write_text(f"path,sha256,label,by,waive,app\na.png,,1,kim,,x\n,{'A' * 64},,,labeller,\n")
-    assert list(read_review(tmp_path, "l.csv", CLASSES)) == [
-        ReviewedRow(2, "a.png", None, 1, {"by": "kim"}, {"app": "x"}),
-        ReviewedRow(3, "a" * 64, "a" * 64, None, {"waive": "labeller"}, {}),
+    assert list(read_labels(tmp_path, "l.csv", CLASSES, review=True)) == [
+        LabelledRow(2, "a.png", 1, {"app": "x"}, None, {"by": "kim"}),
+        LabelledRow(3, "a" * 64, None, {}, "a" * 64, {"waive": "labeller"}),
     ]
 
 

@@ -23,9 +23,9 @@ def test_shares_are_half_a_tenth_a_fifth_a_fifth():
     assert shares == pytest.approx(wanted, abs=0.015)
 
 
-def test_the_group_is_the_given_one_else_the_app_else_the_session_else_the_screenshot():
+def test_the_group_is_the_given_one_else_the_app_else_the_session():
     slices = {"group": "g", "app": "a", "session": "s"}
-    assert group_of(slices, "id") == "g"
-    assert group_of({"app": "a", "session": "s"}, "id") == "a"
-    assert group_of({"session": "s"}, "id") == "s"
-    assert group_of({"group": ""}, "id") == "id"
+    assert group_of(slices) == "g"
+    assert group_of({"app": "a", "session": "s"}) == "a"
+    assert group_of({"session": "s"}) == "s"
+    assert group_of({"group": ""}) is None
