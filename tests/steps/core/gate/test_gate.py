@@ -214,7 +214,7 @@ def umbrella(negatives, limits, test_negatives):
 def test_without_repeated_groups_the_threshold_is_the_umbrella_rules(count, test_negatives, limit, seed):
     scores = np.random.default_rng(seed).random(count)
     limits = Limits(max_fpr=limit)
-    point = choose_threshold(scores, np.arange(count), limits, Sizes.independent(test_negatives))
+    point = choose_threshold(scores, np.arange(count), limits, Sizes.of(np.arange(test_negatives)))
     assert (point.threshold, point.allowed) == umbrella(scores, limits, test_negatives)
     assert (scores > point.threshold).sum() == point.allowed
     assert point.violation == pytest.approx(binom.cdf(point.allowed, count, limit))
@@ -233,7 +233,7 @@ def test_tied_scores_and_groups_only_make_the_threshold_stricter(count, groups, 
     scores = rng.integers(0, levels, count) / levels
     codes = np.unique(rng.integers(0, groups, count), return_inverse=True)[1]
     limits = Limits(max_fpr=0.1)
-    point = choose_threshold(scores, codes, limits, Sizes.independent(500))
+    point = choose_threshold(scores, codes, limits, Sizes.of(np.arange(500)))
     assert (scores > point.threshold).sum() == point.allowed
     assert point.violation <= 0.05 or point.threshold == scores.max()
     assert (point.missing > 0) == (0.9 ** (codes.max() + 1) > 0.05)
