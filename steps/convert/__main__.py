@@ -38,7 +38,7 @@ from steps.network.runtime import start_tensorflow
 
 if TYPE_CHECKING:
     from steps.convert.build import Ingredients
-    from steps.convert.gate_variants import Judged
+    from steps.convert.gate_variants import Gated
     from steps.device.golden import Golden
     from steps.evaluate.step import Candidate
 
@@ -53,7 +53,7 @@ def _main(args: argparse.Namespace) -> None:
         raise UserError(f"max-flipped {args.max_flipped}: a share between 0 and 1 is wanted, such as 0.005 for 0.5 %")
     start_tensorflow()
     from steps.convert.build import Ingredients
-    from steps.convert.gate_variants import judge_all, read_decisions
+    from steps.convert.gate_variants import gate_all, read_decisions
     from steps.convert.quantization import write_representative
     from steps.device.runtime import LiteModel
     from steps.evaluate.step import enter_look, load_candidate, write_evidence
@@ -65,13 +65,13 @@ def _main(args: argparse.Namespace) -> None:
         tiles = folder / "representative.npy"
         write_representative(candidate.source, tiles)
         ingredients = Ingredients(archive, candidate.backbone, tiles, candidate.head, candidate.source.spec)
-        judged = judge_all(wanted or VARIANTS, ingredients, candidate, limits, decisions, folder=folder)
-        rows, shipped, golden = _settle(judged, ingredients, args.max_flipped, folder / "bundle")
+        gated = gate_all(wanted or VARIANTS, ingredients, candidate, limits, decisions, folder=folder)
+        rows, shipped, golden = _settle(gated, ingredients, args.max_flipped, folder / "bundle")
         print(f"Measured {len(rows)} variants\n{table(rows)}", flush=True)
         evidence: Path = args.output / "evidence"
         write_variants(evidence, rows, max_flipped=args.max_flipped)
         # A rejection is looked at as well, by the variant that came nearest to what the trained model was.
-        shown = shipped or next((one for one in judged if one.evaluation), None)
+        shown = shipped or next((one for one in gated if one.evaluation), None)
         if shown and shown.evaluation:
             enter_look(args.new_ledger, shown.evaluation)
             describe = LiteModel(shown.path, granted_cpus()).describe
@@ -90,17 +90,17 @@ def _main(args: argparse.Namespace) -> None:
 
 
 def _settle(
-    judged: Sequence["Judged"], ingredients: "Ingredients", max_flipped: float, staging: Path
-) -> tuple[Sequence[Variant], "Judged | None", "Golden | None"]:
+    gated: Sequence["Gated"], ingredients: "Ingredients", max_flipped: float, staging: Path
+) -> tuple[Sequence[Variant], "Gated | None", "Golden | None"]:
     """Choose the variant that ships, and stage its files; where its golden screenshots fail, the next one is in.
 
     Returns all variants, and the one that ships, if any, with its golden screenshots.
     """
     from steps.device.golden import write_golden
 
-    variants = [one.variant for one in judged]
+    variants = [one.variant for one in gated]
     while chosen := choose(variants, max_flipped=max_flipped):
-        best = next(one for one in judged if one.variant.name == chosen)
+        best = next(one for one in gated if one.variant.name == chosen)
         point = best.evaluation.verdict.point if best.evaluation else None
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()

@@ -19,7 +19,7 @@ from steps.core.gate.limits import Limits
 from steps.device.flatbuffer import demands
 from steps.device.runtime import LiteModel
 from steps.evaluate.evaluation import SCORES, Evaluation
-from steps.evaluate.step import Candidate, judge
+from steps.evaluate.step import Candidate, score_and_gate
 
 # Of a usual phone's screenshot: three squares and the overview.
 _TILES = 4
@@ -27,7 +27,7 @@ _REPEATS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Gated:
     """A row of the table; its file and its evaluation, if it came that far."""
 
     variant: Variant
@@ -35,7 +35,7 @@ class Judged:
     evaluation: Evaluation | None = None
 
 
-def judge_all(
+def gate_all(
     names: Sequence[str],
     ingredients: Ingredients,
     candidate: Candidate,
@@ -43,25 +43,25 @@ def judge_all(
     keras_decisions: pd.DataFrame,
     *,
     folder: Path,
-) -> list[Judged]:
-    """Convert, measure and judge the variants, in the order of `names`; trouble of one is its row's reason.
+) -> list[Gated]:
+    """Convert and measure the variants and run the gate on each, in the order of `names`.
 
-    `keras_decisions` are the trained model's: id, flagged.
+    Trouble of one is its row's reason. `keras_decisions` are the trained model's: id, flagged.
     """
     cpus = granted_cpus()
     print(f"Converting {len(names)} variants, {min(cpus, len(names))} at a time", flush=True)
     found = []
     for number, (name, path, reason) in enumerate(make_all(names, ingredients, folder, cpus), 1):
-        one = Judged(Variant(name=name, reason=reason), path)
+        one = Gated(Variant(name=name, reason=reason), path)
         if not reason:
-            one = _judged(one, candidate, limits, keras_decisions)
+            one = _gated(one, candidate, limits, keras_decisions)
         print(f"Variant {number}/{len(names)}: {name}", flush=True)
         found.append(one)
     times = latencies({one.variant.name: one.path for one in found if not one.variant.reason})
     return [replace(one, variant=replace(one.variant, latency_ms=times.get(one.variant.name))) for one in found]
 
 
-def _judged(one: Judged, candidate: Candidate, limits: Limits, keras_decisions: pd.DataFrame) -> Judged:
+def _gated(one: Gated, candidate: Candidate, limits: Limits, keras_decisions: pd.DataFrame) -> Gated:
     path = one.path
     try:
         model = LiteModel(path, granted_cpus())
@@ -73,7 +73,7 @@ def _judged(one: Judged, candidate: Candidate, limits: Limits, keras_decisions: 
             min_runtime_version=demands(path)["min_runtime_version"],
         )
         subject = {"model": measured.sha256, "quantization": measured.name, "bytes": measured.bytes}
-        evaluation = judge(model.describe, candidate, limits, {**subject, **candidate.subject})
+        evaluation = score_and_gate(model.describe, candidate, limits, {**subject, **candidate.subject})
     except UserError as error:
         return replace(one, variant=replace(one.variant, reason=str(error)))
     verdict = evaluation.verdict
@@ -88,7 +88,7 @@ def _judged(one: Judged, candidate: Candidate, limits: Limits, keras_decisions: 
         tpr_lower=verdict.tpr.lower if verdict.tpr else None,
         flipped=flipped(evaluation.scored, keras_decisions),
     )
-    return Judged(row, path, evaluation)
+    return Gated(row, path, evaluation)
 
 
 def read_decisions(folder: Path) -> pd.DataFrame:

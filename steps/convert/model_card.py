@@ -151,7 +151,7 @@ def _measured(rate: Rate) -> str:
 
 
 def _slice_rows(slices: tuple[Slice, ...]) -> Iterator[str]:
-    """Yield the table's rows of slices that were judged, the widest first, and how many more there are."""
+    """Yield the table's rows of slices with a verdict, the widest first, and how many more there are."""
     judged = [part for part in slices if part.status is not Status.NOT_JUDGED]
     for part in sorted(judged, key=lambda part: -part.negatives - part.positives)[:_SLICES]:
         name = f"{plain(part.column)} = {plain(part.value)}"

@@ -1,4 +1,4 @@
-"""The forms a model was converted to, what each was measured to be, and which of them ships.
+"""The variants that a model was converted to: what was measured of each, and which of them ships.
 
 The rule, in this order:
 1. A variant may ship if its own bytes pass the gate at their own threshold, and at most `max_flipped` of the held-out
@@ -23,7 +23,7 @@ MAX_FLIPPED = 0.005
 class Variant:
     """A row of the table; None is what was not measured.
 
-    reason: why it was not made or not judged, "" if it was. bytes, deflated: of the file, raw and as an APK stores it
+    reason: why it has no verdict, "" if it has. bytes, deflated: of the file, raw and as an APK stores it
     (deflate, the hardest level). latency_ms: median milliseconds for a phone's screenshot on one core. flipped: share
     of the held-out screenshots, 0 to 1, decided otherwise than by the trained model, each at its own threshold.
     passed, message, threshold, fpr, tpr and their bounds are the gate's, on the very bytes. may_ship, chosen: what the
@@ -81,23 +81,23 @@ def mark(variants: Iterable[Variant], chosen: str | None, max_flipped: float) ->
 
 
 def refusal(variants: Sequence[Variant], max_flipped: float) -> str:
-    """Return why none may ship, by the one that came nearest: over the flips, then over the gate, then not made.
+    """Return why none may ship, by the one that came nearest: over the flips, then over the gate, then not converted.
 
-    Among equals the first is told, which is the least altered one where the order is that of VARIANTS.
+    Among equals it is the first, which is the least altered one where the order is that of VARIANTS.
     """
 
     def distance(variant: Variant) -> int:
         return 2 if variant.reason else 0 if variant.passed else 1
 
-    told = min(variants, key=distance).refusal(max_flipped)
+    nearest = min(variants, key=distance).refusal(max_flipped)
     others = len(variants) - 1
-    return f"{told} (and {others} more variants may not ship either)" if others else told
+    return f"{nearest} (and {others} more variants may not ship either)" if others else nearest
 
 
 def write_variants(folder: Path, variants: Sequence[Variant], *, max_flipped: float) -> None:
     """Write `variants.json`: the table, and by what the choice was made."""
-    told = {"version": 1, "max_flipped": max_flipped, "variants": [asdict(v) for v in variants]}
-    write_json(folder / FILE_NAME, told)
+    document = {"version": 1, "max_flipped": max_flipped, "variants": [asdict(v) for v in variants]}
+    write_json(folder / FILE_NAME, document)
 
 
 def table(variants: Sequence[Variant]) -> str:

@@ -1,4 +1,4 @@
-"""From a tile model to a TFLite file with the signature `tile`, of built-in operators only.
+"""Export of a tile model to a TFLite file with the signature `tile`, of built-in operators only.
 
 `pixels` uint8 RGB [1, size, size, 3] -> `features` float32 [1, D]. The tiles are cut, and their features made a score
 of, outside: in a graph both cost four times the processor time and seven times the memory (docs/android.md).

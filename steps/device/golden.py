@@ -1,4 +1,4 @@
-"""Golden screenshots: what any app must make of a bundle's model, from the PNG's bytes to the decision.
+"""Golden screenshots: the results that any app must have of a bundle's model, from the PNG's bytes to the decision.
 
 Drawn by the sample's code, never real data: screens of common phones, of tablets, lying on their side, of odd sides, so
 long that there are sixteen squares, and smaller than a tile. `golden/golden.json` says of each what the decoded pixels,

@@ -1,4 +1,4 @@
-"""What a bundle's model says of screenshots: score, decision, and what each tile adds, as a phone computes them."""
+"""Predictions of a bundle's model: score, decision, and what each tile adds, as a phone computes them."""
 
 import io
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""EvaluateModel: score the held-out screenshots with the trained model, freeze a threshold and judge it.
+"""EvaluateModel: score the held-out screenshots with the trained model, freeze a threshold and run the gate.
 
 Writes `evaluation.json`, `scores.parquet` and `report.html`, and enters its look at the test split into the ledger. A
 model that does not pass is no error of this step: the verdict is its result, and the pipeline's condition reads it.
@@ -18,13 +18,13 @@ def _main(args: argparse.Namespace) -> None:
     limits = limits_of(args)
     start_tensorflow()
     from steps.evaluate.baseline import baseline_scores
-    from steps.evaluate.step import enter_look, judge, load_candidate, write_evidence
+    from steps.evaluate.step import enter_look, load_candidate, score_and_gate, write_evidence
     from steps.network.tile_input import describer
 
     candidate = load_candidate(args)
     describe = describer(candidate.model)
     subject = {"model": candidate.subject["trained_model"], **candidate.subject}
-    evaluation = judge(describe, candidate, limits, subject, baseline_scores(args))
+    evaluation = score_and_gate(describe, candidate, limits, subject, baseline_scores(args))
     enter_look(args.new_ledger, evaluation)
     write_evidence(args.output, evaluation, describe, candidate, title="Trained model")
 

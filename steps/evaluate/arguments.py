@@ -1,4 +1,4 @@
-"""The arguments that the two judging programs share: the model, the held-out data, and what it is judged against."""
+"""The arguments that both programs with a gate share: the model, the held-out data, and what it is held against."""
 
 import argparse
 from pathlib import Path

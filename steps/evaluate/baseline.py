@@ -1,4 +1,4 @@
-"""What a good engineer would try first: a logistic regression on the features of whole screenshots.
+"""The baseline, what a good engineer would try first: a logistic regression on the features of whole screenshots.
 
 The overview is the screenshot squashed to the model's input. It learns from the same development screenshots as the
 candidate, and the gate asks that the candidate is not proven worse on the test screenshots.

@@ -31,7 +31,7 @@ def read_champion(folder: Path, source: TileSource) -> Champion | UserError | No
         with unpacked(folder) as bundle:
             return _decide(bundle, source)
     except UserError as error:
-        return error
+        return UserError(str(error))  # not the error itself, whose frames hold the champion's model
 
 
 def _is_none(folder: Path) -> bool:

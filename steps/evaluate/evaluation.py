@@ -16,7 +16,7 @@ from steps.core.common.files import replacing, write_json
 from steps.core.dataset.splits import Split
 from steps.core.dataset.tables import SLICE_PREFIX
 from steps.core.gate.champion import Champion
-from steps.core.gate.gate import judge
+from steps.core.gate.gate import run_gate
 from steps.core.gate.held_out import HeldOut, Labels
 from steps.core.gate.limits import Fleet, Limits
 from steps.core.gate.roc import PARTIAL_AUC_BELOW, Scores, partial_auc, roc, tpr_at_fpr
@@ -75,14 +75,14 @@ def evaluate(
     fleet: Fleet | None = None,
     model: str = "",
 ) -> Evaluation:
-    """Judge screenshots scored by a model; `subject` says which model on which data, and is written as it is.
+    """Run the gate on screenshots scored by a model; `subject` says which model on which data, and is written as it is.
 
     `scored` has a row a screenshot: id, uri, label, group, split, width, height, score, and `slice:` columns. `model`
-    is the sha256 of the judged file: with it, a look that the ledger already holds is not counted twice.
+    is the sha256 of the model's file: with it, a look that the ledger already holds is not counted twice.
     """
     calibration, test = (held_out(scored[scored["split"] == str(split)]) for split in HELD_OUT)
     look = consultation(scored, limits, model).name if model else ""
-    verdict = judge(
+    verdict = run_gate(
         calibration, test, limits, champion=champion, ledger=ledger, baseline=baseline, fleet=fleet, look=look
     )
     threshold = verdict.point.threshold if verdict.point else float("nan")

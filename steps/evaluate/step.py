@@ -34,7 +34,7 @@ from steps.train.hyperparameters import Hyperparameters
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A trained model, the held-out tiles to judge it on, what it is judged against, and what identifies all that."""
+    """A trained model, the held-out tiles for its gate, what it is held against there, and what identifies all that."""
 
     model: Any
     backbone: str
@@ -54,7 +54,7 @@ class Candidate:
 
     @property
     def is_sample(self) -> bool:
-        """Whether the screenshots to judge it on were drawn by code."""
+        """Whether the held-out screenshots were drawn by code."""
         rows = self.source.frame
         return f"{SLICE_PREFIX}source" in rows and are_drawn(rows[f"{SLICE_PREFIX}source"], rows["group"])
 
@@ -98,14 +98,14 @@ def _validation(folder: Path) -> Mapping[str, Any]:
     return dict(read_json(folder / VALIDATION)) if (folder / VALIDATION).is_file() else {}
 
 
-def judge(
+def score_and_gate(
     describe: Describe,
     candidate: Candidate,
     limits: Limits,
     subject: Mapping[str, Any],
     baseline: Mapping[str, float] | None = None,
 ) -> Evaluation:
-    """Score every held-out screenshot by `describe`, which gives the features of tiles, and judge; writes nothing."""
+    """Score every held-out screenshot by `describe`, which gives the features of tiles, and run the gate on that."""
     scored = []
     for split in HELD_OUT:
         rows = candidate.source.rows(split)

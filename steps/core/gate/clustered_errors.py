@@ -50,10 +50,6 @@ class Sizes:
         sizes = np.bincount(codes).astype(np.float64) if len(codes) else np.zeros(0)
         return cls(int((sizes > 0).sum()), len(codes), float((sizes**2).sum()), float((sizes**3).sum()))
 
-    @classmethod
-    def independent(cls, screenshots: int) -> Self:
-        return cls(screenshots, screenshots, screenshots, screenshots)
-
     @property
     def worst(self) -> float:
         """Kish's design effect of groups that always err as one; 1 where no group repeats."""

@@ -1,4 +1,4 @@
-"""Judging: threshold from calibration, proof on test, slices, champion and ledger, into one verdict."""
+"""The gate: threshold from calibration, proof on test, slices, champion and ledger, into one verdict."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,7 +11,7 @@ from steps.core.gate.clustered_errors import Errors, Needed, Rate, Sizes, needed
 from steps.core.gate.held_out import HeldOut, faults_between, faults_of
 from steps.core.gate.limits import Fleet, Limits
 from steps.core.gate.paired import paired_gain
-from steps.core.gate.slices import Slice, Status, judge_slices
+from steps.core.gate.slices import Slice, Status, check_slices
 from steps.core.gate.statistics import percent
 from steps.core.gate.test_set_ledger import Consultation, consultations
 from steps.core.gate.threshold import OperatingPoint, choose_threshold
@@ -21,7 +21,7 @@ _SLICES_NAMED = 5
 _BASELINE = "a logistic regression on whole screenshots"
 
 
-def judge(
+def run_gate(
     calibration: HeldOut,
     test: HeldOut,
     limits: Limits,
@@ -32,7 +32,7 @@ def judge(
     fleet: Fleet | None = None,
     look: str = "",
 ) -> Verdict:
-    """Judge a model by its scores on both held-out splits; what is not known fails, nothing raises.
+    """Decide on a model by its scores on both held-out splits; what is not known fails, nothing raises.
 
     `champion` is None if there is none; an error says why it, or the ledger, cannot be read. `baseline` holds a plain
     model's scores by id, to which the ranking must not be proven inferior. `look` names the present consultation, if
@@ -54,7 +54,7 @@ def judge(
     fpr = Rate.grouped(flagged[negative], codes[negative], limits.confidence)
     tpr = Rate.grouped(flagged[~negative], codes[~negative], limits.confidence)
     missing = needed(alarms, limits.max_fpr, limits.confidence) if fpr.upper > limits.max_fpr else Needed()
-    slices = judge_slices(test, flagged, limits)
+    slices = check_slices(test, flagged, limits)
     comparison = None if champion is None else compare(champion, test, flagged, limits)
     gain = None
     if baseline is not None:

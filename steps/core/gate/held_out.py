@@ -1,4 +1,4 @@
-"""The scored screenshots of a held-out split, and everything that forbids judging on them."""
+"""The scored screenshots of a held-out split, and the faults that forbid a verdict on them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class HeldOut:
 
 
 def faults_of(name: str, split: HeldOut) -> list[str]:
-    """Say everything that forbids judging at all: a gate that does not know must not pass."""
+    """Name everything that forbids a verdict by rates: a gate that does not know must not pass."""
     count = len(split.scores)
     columns = [split.labels, *(c for c in (split.ids, split.groups) if c is not None), *split.slices.values()]
     if any(len(column) != count for column in columns) or not np.isin(split.labels, (0, 1)).all():
@@ -64,7 +64,7 @@ def faults_of(name: str, split: HeldOut) -> list[str]:
 
 
 def faults_between(calibration: HeldOut, test: HeldOut) -> list[str]:
-    """Say what both splits share: then the threshold has seen what has to verify it."""
+    """Name what both splits share: then the threshold has seen what has to verify it."""
     found = []
     for what, ours, theirs in (
         ("screenshot", calibration.ids, test.ids),

@@ -1,4 +1,4 @@
-"""Two rankings of the same screenshots: how much larger one's partial AUC is, by a bootstrap over groups."""
+"""Gain of one ranking over another of the same screenshots: in partial AUC, by a bootstrap over groups."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What held-out data can prove of a model without a single error: known as soon as the splits are."""
+"""The bounds that held-out data can prove of a model without a single error, known as soon as the splits are."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from steps.core.gate.clustered_errors import Errors, Needed, Sizes, needed
 from steps.core.gate.limits import Limits
 from steps.core.gate.statistics import percent
 
-_TOLD_LIMITS = (0.01, 0.02, 0.05, 0.1)
+_LISTED_LIMITS = (0.01, 0.02, 0.05, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Provable:
         return {name: more for name, more in found.items() if more.screenshots}
 
     def shortage(self, limits: Limits) -> str:
-        """Say what is missing for limits that nothing could prove on these data, "" if a good model can keep them."""
+        """Name what is missing for limits that nothing could prove on these data, "" if a good model can keep them."""
         said = []
         if self.max_fpr > limits.max_fpr:
             said.append(
@@ -72,10 +72,10 @@ class Provable:
 
     def as_json(self) -> dict[str, Any]:
         """Return what `read` reads, with the bounds and a sentence for whoever cannot work them out."""
-        limits = [limit for limit in _TOLD_LIMITS if limit < self.max_fpr] or [self.max_fpr / 2]
-        told = "; ".join(f"for {percent(limit)}, {_more(self.missing(limit))}" for limit in limits)
+        limits = [limit for limit in _LISTED_LIMITS if limit < self.max_fpr] or [self.max_fpr / 2]
+        listed = "; ".join(f"for {percent(limit)}, {_more(self.missing(limit))}" for limit in limits)
         message = (
-            f"These data cannot prove what the gate will ask. {self} Missing are {told}. "
+            f"These data cannot prove what the gate will ask. {self} Missing are {listed}. "
             "Add labelled data of new apps, ask less (--max-fpr, --min-tpr), or train all the same with --train-anyway."
         )
         return {**asdict(self), "max_fpr": self.max_fpr, "min_tpr": self.min_tpr, "message": message}

@@ -69,8 +69,8 @@ class _Measure:
     note: str = ""
 
 
-def judge_slices(test: HeldOut, flagged: npt.NDArray[np.bool_], limits: Limits) -> list[Slice]:
-    """Judge the [n] decisions on the test split in every slice of it, by the rule above."""
+def check_slices(test: HeldOut, flagged: npt.NDArray[np.bool_], limits: Limits) -> list[Slice]:
+    """Check the [n] decisions on the test split in every slice of it, by the rule above."""
     labels, codes = test.labels, test.codes()
     wholes = {kind: _errors(kind, flagged[labels == label], codes[labels == label]) for kind, label in _LABELS.items()}
     found: list[tuple[str, str, list[_Measure]]] = []
@@ -104,7 +104,7 @@ def _slices(columns: Mapping[str, Sequence[Any]], codes: Codes) -> Iterator[tupl
 
 
 def _are_the_groups(numbers: Codes, codes: Codes) -> bool:
-    """Tell whether every value is of one group alone, as an app's name is: no amount of data could judge it."""
+    """Tell whether every value is of one group alone, as an app's name is: no amount of data could prove it."""
     groups = pd.Series(codes[numbers >= 0]).groupby(numbers[numbers >= 0]).nunique()
     return bool((groups <= 1).all()) and bool(pd.Series(codes).duplicated().any())
 

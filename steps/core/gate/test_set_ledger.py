@@ -1,10 +1,10 @@
-"""The ledger of looks: every time a test split has judged a model, its evidence wears out a little.
+"""The ledger of a test set's uses: with every model that a test split has tested, its evidence wears out a little.
 
-With one model in twenty a 95 % bound is wrong; of twenty models that are judged on one test split, one may well pass by
+With one model in twenty a 95 % bound is wrong; of twenty models that are tested on one test split, one may well pass by
 luck, and people keep the one that passed. The ledger counts the looks and says what the bound would be if all of them
 are to hold together (Bonferroni). It warns, and fails nothing: the cure is fresh test data.
 
-A *consultation* is one entry: which screenshots judged which model under which limits. It is immutable and named by
+A *consultation* is one entry: which screenshots tested which model under which limits. It is immutable and named by
 its content without the moment, so that a run that is repeated is no new look. Screenshots are kept as a bottom-k sketch
 (the 256 smallest hashes), from which the overlap of two test splits is estimated (Cohen and Kaplan 2007).
 """
@@ -60,7 +60,7 @@ class Consultation:
         passed: bool,
         moment: str,
     ) -> Self:
-        """Record that the test screenshots `ids` judged `model` (its file's sha256) at a moment (ISO 8601)."""
+        """Record that the test screenshots `ids` tested `model` (its file's sha256) at a moment (ISO 8601)."""
         hashes = sorted(_hashes(ids))
         return cls(
             _digest("\n".join(hashes)), len(hashes), negatives, groups, tuple(hashes[:SKETCH]), model,

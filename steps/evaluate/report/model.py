@@ -76,8 +76,8 @@ class Page:
     scores: float64 [n] and labels: 0 or 1 [n], of the test split. classes: the names of the
     negative and of the positive class. false_alarms: negatives by falling score; misses: positives by rising score.
     broken and fixed: what the champion decides rightly and the candidate wrongly, and the other way round. baseline:
-    `Evaluation.baseline`. variants: the rows of `variants.json`. data: `validation.json`. subject: what was judged, and
-    where it comes from. synthetic: the screenshots are the sample's. origin: of a file that may ship; the page of a
+    `Evaluation.baseline`. variants: the rows of `variants.json`. data: `validation.json`. subject: the model, and where
+    it comes from. synthetic: the screenshots are the sample's. origin: of a file that may ship; the page of a
     trained model has none, and so nothing on it differs from run to run. refused: why no file ships though the gate was
     passed.
     """

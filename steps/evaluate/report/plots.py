@@ -26,7 +26,7 @@ _TICKS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0
 class Curve:
     """Stops by rising threshold, `score > threshold` being flagged: how many of each class lie above each of them.
 
-    frozen: the place of the threshold that the gate judged, None if it had none.
+    frozen: the place of the threshold that the gate tested, None if it had none.
     """
 
     thresholds: Floats

@@ -1,4 +1,4 @@
-"""From a verdict and the documents of other steps to the words and numbers of the page."""
+"""The words and numbers of the page, from a verdict and the documents of other steps."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -71,7 +71,7 @@ def test_what_cannot_be_made_or_run_is_a_row_with_its_reason(tmp_path, monkeypat
 
     monkeypatch.setattr(gate_variants, "make_all", made)
     ingredients = Ingredients(tmp_path, BACKBONE, tmp_path / "t.npy", BLUE, SPEC)
-    found = gate_variants.judge_all(["float32", "weight-int8"], ingredients, None, None, decisions(), folder=tmp_path)
+    found = gate_variants.gate_all(["float32", "weight-int8"], ingredients, None, None, decisions(), folder=tmp_path)
     assert [one.variant.name for one in found] == ["float32", "weight-int8"]
     assert found[0].variant.reason == "the model was trained without it"
     assert "broken.tflite is not a model that this LiteRT runs" in found[1].variant.reason

@@ -12,7 +12,7 @@ from scipy.stats import binom
 from steps.core.common.errors import UserError
 from steps.core.gate.champion import Champion
 from steps.core.gate.clustered_errors import Rate, Sizes
-from steps.core.gate.gate import judge
+from steps.core.gate.gate import run_gate
 from steps.core.gate.held_out import HeldOut
 from steps.core.gate.limits import Fleet, Limits
 from steps.core.gate.statistics import errors_allowed, pass_probability
@@ -33,7 +33,7 @@ def rng():
 
 
 def test_a_separating_model_with_enough_evidence_passes(rng):
-    verdict = judge(separable(300, 200, rng, 0.1), separable(300, 200, rng, 0.1), LIMITS)
+    verdict = run_gate(separable(300, 200, rng, 0.1), separable(300, 200, rng, 0.1), LIMITS)
     assert verdict.passed
     assert verdict.reasons == ()
     assert verdict.fpr.upper <= 0.05
@@ -44,19 +44,19 @@ def test_no_errors_in_298_negatives_do_not_prove_one_percent(rng):
     calibration = separable(2000, 200, rng)
     test = separable(298, 200, rng)
     scores = np.where(test.labels == 0, 0.0, test.scores)
-    verdict = judge(calibration, HeldOut(scores, test.labels), Limits(max_fpr=0.01))
+    verdict = run_gate(calibration, HeldOut(scores, test.labels), Limits(max_fpr=0.01))
     assert not verdict.passed
     assert verdict.negatives_missing == verdict.groups_missing == 1
     assert "1 more without a further one are needed" in verdict.message
     one_more = HeldOut(np.append(scores, 0.0), np.append(test.labels, 0))
-    assert judge(calibration, one_more, Limits(max_fpr=0.01)).passed
+    assert run_gate(calibration, one_more, Limits(max_fpr=0.01)).passed
 
 
 def test_a_group_counts_once_and_the_missing_are_counted_in_groups(rng):
     calibration = separable(2000, 200, rng)
     test = separable(400, 200, rng)
     groups = np.concatenate([np.repeat(np.arange(100), 4), np.arange(1000, 1200)]).tolist()
-    verdict = judge(calibration, HeldOut(test.scores, test.labels, groups=groups), Limits(max_fpr=0.01))
+    verdict = run_gate(calibration, HeldOut(test.scores, test.labels, groups=groups), Limits(max_fpr=0.01))
     assert not verdict.passed
     assert (verdict.fpr.groups, verdict.fpr.trials) == (100, 400)
     assert verdict.groups_missing == 199
@@ -66,7 +66,7 @@ def test_a_group_counts_once_and_the_missing_are_counted_in_groups(rng):
 
 
 def test_too_few_calibration_negatives_are_counted(rng):
-    verdict = judge(separable(100, 50, rng), separable(1000, 100, rng), Limits(max_fpr=0.01))
+    verdict = run_gate(separable(100, 50, rng), separable(1000, 100, rng), Limits(max_fpr=0.01))
     assert not verdict.passed
     assert verdict.point.missing == verdict.point.missing_groups == 199
     assert "it has 100. Needed are 199 more." in verdict.message
@@ -74,14 +74,14 @@ def test_too_few_calibration_negatives_are_counted(rng):
 
 def test_a_useless_model_fails_on_its_true_positives(rng):
     labels = np.arange(1000) % 2
-    verdict = judge(HeldOut(rng.random(1000), labels), HeldOut(rng.random(1000), labels), LIMITS)
+    verdict = run_gate(HeldOut(rng.random(1000), labels), HeldOut(rng.random(1000), labels), LIMITS)
     assert not verdict.passed
     assert any("Share of positives found" in reason for reason in verdict.reasons)
 
 
 def test_a_shifted_test_split_is_caught(rng):
     test = separable(300, 100, rng)
-    verdict = judge(separable(300, 100, rng), HeldOut(np.clip(test.scores + 0.3, 0, 1), test.labels), LIMITS)
+    verdict = run_gate(separable(300, 100, rng), HeldOut(np.clip(test.scores + 0.3, 0, 1), test.labels), LIMITS)
     assert not verdict.passed
     assert "above the limit" in verdict.message
 
@@ -119,7 +119,7 @@ BROKEN = {
 def test_what_is_not_known_fails(fault, split, rng):
     good = separable(300, 200, rng)
     broken = BROKEN[fault](good)
-    verdict = judge(broken, good, LIMITS) if split == "calibration" else judge(good, broken, LIMITS)
+    verdict = run_gate(broken, good, LIMITS) if split == "calibration" else run_gate(good, broken, LIMITS)
     assert not verdict.passed
     assert split in verdict.message
     assert verdict.to_dict()["passed"] is False
@@ -141,7 +141,7 @@ def test_what_cannot_be_read_fails_with_its_reason(given, says, broken, rng):
     test = separable(300, 200, rng, 0.1)
     if broken and not isinstance(given.get("champion"), Champion):
         test = BROKEN["NaN"](test)
-    verdict = judge(separable(300, 200, rng, 0.1), test, LIMITS, **given)
+    verdict = run_gate(separable(300, 200, rng, 0.1), test, LIMITS, **given)
     assert not verdict.passed
     assert says in verdict.message
     json.dumps(verdict.to_dict(), allow_nan=False)
@@ -153,9 +153,9 @@ def test_splits_that_share_screenshots_or_groups_fail(shared, rng):
         changed(separable(300, 200, rng, 0.1), ids=[f"{s}{n}" for n in NAMES], groups=[f"{s}{n}" for n in NAMES])
         for s in "ct"
     )
-    assert judge(calibration, test, LIMITS).passed
+    assert run_gate(calibration, test, LIMITS).passed
     leaked = changed(test, **{shared: ["cs0", *getattr(test, shared)[1:]]})
-    verdict = judge(calibration, leaked, LIMITS)
+    verdict = run_gate(calibration, leaked, LIMITS)
     assert not verdict.passed
     assert "share 1 " in verdict.message
     assert "'cs0'" in verdict.message
@@ -214,7 +214,7 @@ def umbrella(negatives, limits, test_negatives):
 def test_without_repeated_groups_the_threshold_is_the_umbrella_rules(count, test_negatives, limit, seed):
     scores = np.random.default_rng(seed).random(count)
     limits = Limits(max_fpr=limit)
-    point = choose_threshold(scores, np.arange(count), limits, Sizes.independent(test_negatives))
+    point = choose_threshold(scores, np.arange(count), limits, Sizes.of(np.arange(test_negatives)))
     assert (point.threshold, point.allowed) == umbrella(scores, limits, test_negatives)
     assert (scores > point.threshold).sum() == point.allowed
     assert point.violation == pytest.approx(binom.cdf(point.allowed, count, limit))
@@ -233,7 +233,7 @@ def test_tied_scores_and_groups_only_make_the_threshold_stricter(count, groups, 
     scores = rng.integers(0, levels, count) / levels
     codes = np.unique(rng.integers(0, groups, count), return_inverse=True)[1]
     limits = Limits(max_fpr=0.1)
-    point = choose_threshold(scores, codes, limits, Sizes.independent(500))
+    point = choose_threshold(scores, codes, limits, Sizes.of(np.arange(500)))
     assert (scores > point.threshold).sum() == point.allowed
     assert point.violation <= 0.05 or point.threshold == scores.max()
     assert (point.missing > 0) == (0.9 ** (codes.max() + 1) > 0.05)
@@ -265,7 +265,7 @@ def test_a_passed_model_rarely_breaks_the_limit_in_truth(groups, size, correlati
             labels = np.repeat([0, 1], [len(scores), 40])
             names = np.concatenate([codes, 5000 + np.arange(40)]) + start
             splits.append(HeldOut(np.append(scores, np.ones(40)), labels, groups=names.tolist()))
-        verdict = judge(*splits, limits)
+        verdict = run_gate(*splits, limits)
         broken = 1 - verdict.point.threshold > limits.max_fpr
         chosen += broken and not verdict.point.missing
         passed += verdict.passed
@@ -292,12 +292,12 @@ def test_the_stated_power_is_how_often_the_check_passes():
 def test_a_model_that_never_flags_anything_fails_under_every_floor():
     silent = HeldOut(np.linspace(0, 1e-9, 2000), np.arange(2000) % 2)
     highest_is_negative = HeldOut(silent.scores[::-1].copy(), silent.labels)
-    assert not judge(highest_is_negative, silent, Limits(max_fpr=0.5, min_tpr=0.999)).passed
+    assert not run_gate(highest_is_negative, silent, Limits(max_fpr=0.5, min_tpr=0.999)).passed
 
 
 def test_the_verdict_says_what_it_means_for_people(rng):
     fleet = Fleet(phones=10, screenshots_per_day=100, positive_share=0.1, seconds_per_review=36)
-    verdict = judge(separable(300, 200, rng, 0.1), separable(300, 200, rng, 0.1), LIMITS, fleet=fleet)
+    verdict = run_gate(separable(300, 200, rng, 0.1), separable(300, 200, rng, 0.1), LIMITS, fleet=fleet)
     people = verdict.to_dict()["people"]
     assert people["negatives_per_day"] == 900
     assert people["false_alarms"]["upper"] == pytest.approx(100_000 * verdict.fpr.upper)
@@ -312,7 +312,7 @@ def test_many_looks_warn_and_fail_nothing(rng):
     common = {"negatives": 300, "groups": 500, "limits": LIMITS.to_dict(), "passed": True, "moment": ""}
     looks = [Consultation.of(test.named(), model=f"{n:064x}", **common) for n in range(30)]
     calibration = separable(300, 200, rng, 0.1)
-    fresh, worn = judge(calibration, test, LIMITS), judge(calibration, test, LIMITS, ledger=looks)
+    fresh, worn = run_gate(calibration, test, LIMITS), run_gate(calibration, test, LIMITS, ledger=looks)
     assert fresh.passed
     assert worn.passed
     assert fresh.warnings == ()
@@ -320,18 +320,18 @@ def test_many_looks_warn_and_fail_nothing(rng):
     ledger = worn.to_dict()["ledger"]
     assert (ledger["looks"], ledger["worn_out"]) == (31, True)
     assert ledger["fpr_upper"] > worn.fpr.upper
-    assert judge(calibration, test, LIMITS, ledger=looks, look=looks[0].name).wear.looks == 30
+    assert run_gate(calibration, test, LIMITS, ledger=looks, look=looks[0].name).wear.looks == 30
 
 
 def test_a_message_is_no_longer_than_a_fail_step_takes(rng):
-    passed = judge(separable(300, 200, rng, 0.1), separable(300, 200, rng, 0.1), LIMITS)
+    passed = run_gate(separable(300, 200, rng, 0.1), separable(300, 200, rng, 0.1), LIMITS)
     message = replace(passed, reasons=("It is broken.",) * 300).to_dict()["message"]
     assert len(message) == 3_072
     assert message.endswith("…")
 
 
 def test_the_verdict_keeps_its_keys(rng):
-    verdict = judge(separable(300, 200, rng, 0.1), separable(300, 200, rng, 0.1), LIMITS)
+    verdict = run_gate(separable(300, 200, rng, 0.1), separable(300, 200, rng, 0.1), LIMITS)
     written = verdict.to_dict()
     assert {"passed", "failed_checks", "message", "reasons", "max_fpr", "min_tpr", "confidence"} <= set(written)
     assert {"operating_point", "fpr", "tpr", "negatives_missing", "false_alarms"} <= set(written)

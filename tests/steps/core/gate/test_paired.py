@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from steps.core.gate.gate import judge
+from steps.core.gate.gate import run_gate
 from steps.core.gate.held_out import HeldOut
 from steps.core.gate.limits import Limits
 from steps.core.gate.paired import Gain, paired_gain
@@ -73,8 +73,8 @@ def test_the_gate_fails_a_ranking_that_is_proven_worse_than_the_baseline(signal,
         expit(drawn(6, count=800, signal=signal)[2]), labels, ids=range(800, 1600), groups=range(800, 1600)
     )
     baseline = dict(zip(test.named(), drawn(7, count=800, signal=1.5)[2].tolist(), strict=True))
-    verdict = judge(calibration, test, Limits(), baseline=baseline)
+    verdict = run_gate(calibration, test, Limits(), baseline=baseline)
     assert isinstance(verdict.gain, Gain)
     assert any("ranks worse than the baseline" in reason for reason in verdict.reasons) == worse
     assert verdict.to_dict()["baseline"] == asdict(verdict.gain)
-    assert judge(calibration, test, Limits()).to_dict()["baseline"] is None
+    assert run_gate(calibration, test, Limits()).to_dict()["baseline"] is None

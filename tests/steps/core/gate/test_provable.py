@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from steps.core.gate.gate import judge
+from steps.core.gate.gate import run_gate
 from steps.core.gate.held_out import HeldOut
 from steps.core.gate.limits import Limits
 from steps.core.gate.provable import Provable
@@ -36,7 +36,7 @@ def test_a_limit_is_provable_where_the_gate_passes_a_model_without_an_error(grou
     provable = Provable.of(dataset)
     for factor in (0.9, 1.1):
         limits = Limits(provable.max_fpr * factor, provable.min_tpr * 0.9)
-        verdict = judge(flawless(dataset, "calibration"), flawless(dataset, "test"), limits)
+        verdict = run_gate(flawless(dataset, "calibration"), flawless(dataset, "test"), limits)
         assert (verdict.passed, provable.shortage(limits) == "") == (factor > 1, factor > 1)
 
 

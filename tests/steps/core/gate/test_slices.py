@@ -5,7 +5,7 @@ import pytest
 
 from steps.core.gate.held_out import HeldOut
 from steps.core.gate.limits import Limits
-from steps.core.gate.slices import MIN_EFFECTIVE, Status, judge_slices
+from steps.core.gate.slices import MIN_EFFECTIVE, Status, check_slices
 
 LIMITS = Limits(max_fpr=0.05, min_tpr=0.3)
 
@@ -18,7 +18,7 @@ def decided(flagged, labels, codes=None):
 def judged(columns, decisions, limits):
     flagged, labels, codes = decisions
     names = [str(n) for n in range(len(flagged))]
-    return judge_slices(HeldOut(flagged.astype(float), labels, names, codes, columns), flagged, limits)
+    return check_slices(HeldOut(flagged.astype(float), labels, names, codes, columns), flagged, limits)
 
 
 def world(rng, negatives, rates):
