@@ -139,7 +139,7 @@ def _settled(site: Site, records: Records) -> tuple[list[NightRecord], tuple[Nig
                 # Executions follow each other, so that a look which nobody is known to have left is of this one.
                 known = {name for other in settled for name in other.entered}
                 entered = [name for name, _ in all_looks(site.artifacts) if name not in known]
-                record = records.ended(record, record.outcome, entered)
+                record = records.ended(record, entered)
                 ended.append(record)
         settled.append(record)
     return settled, tuple(ended)

@@ -152,9 +152,9 @@ class Records:
             self._objects.put(_key(record.token, STARTED), _bytes({"execution": execution}), only_if_absent=True)
         return replace(record, execution=execution, outcome=Outcome(Status.EXECUTING))
 
-    def ended(self, record: NightRecord, outcome: Outcome, entered: Sequence[str]) -> NightRecord:
+    def ended(self, record: NightRecord, entered: Sequence[str]) -> NightRecord:
         """Note how an attempt has ended and which looks it left; the first note stays."""
-        ended = replace(record, outcome=outcome, entered=tuple(entered))
+        ended = replace(record, entered=tuple(entered))
         with suppress(LostRace):
             self._objects.put(_key(record.token, OUTCOME), ended.to_bytes(), only_if_absent=True)
         return ended

@@ -38,14 +38,15 @@ class FolderObjects:
             return sha256_file(self._path(key))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        top = checked_prefix(prefix).rpartition("/")[0]
-        for key in _walk(self._folder, f"{top}/" if top else "", prefix):
-            if info := _info(key, self._folder / key):
+        folder, slash, _ = checked_prefix(prefix).rpartition("/")
+        for path in _keys(self._folder / folder):
+            key = folder + slash + path
+            if key.startswith(prefix) and (info := _info(key, self._folder / key)):
                 yield info
 
     def folders(self, prefix: str) -> Iterator[str]:
-        names = [name for name in _names(self._folder / checked_prefix(prefix)) if name.endswith("/")]
-        yield from (name[:-1] for name in names if any(self.list(f"{prefix}{name}")))
+        paths = (info.key.removeprefix(prefix) for info in self.list(prefix))
+        yield from dict.fromkeys(path.partition("/")[0] for path in paths if "/" in path)
 
     def get(self, key: str) -> bytes:
         return self.get_with_etag(key)[0]
@@ -198,21 +199,13 @@ def _info(key: str, path: Path) -> ObjectInfo | None:
     return ObjectInfo(key, status.st_size, _etag(status), datetime.fromtimestamp(status.st_mtime, UTC))
 
 
-def _names(folder: Path) -> list[str]:
-    """Return what lies in a folder in the order of the keys' bytes: the names of folders end in a slash."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name + "/" * entry.is_dir() for entry in entries if not entry.name.endswith(PART)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(names, key=os.fsencode)
+def _keys(folder: Path) -> list[str]:
+    """Return the paths of the files below a folder, relative to it, in the order of their bytes; none if it is none."""
 
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
 
-def _walk(folder: Path, top: str, prefix: str) -> Iterator[str]:
-    """Yield the keys below `top`, a folder's key with its slash or "", that begin with `prefix`, in their order."""
-    for name in _names(folder / top):
-        key = top + name
-        if name.endswith("/") and (key.startswith(prefix) or prefix.startswith(key)):
-            yield from _walk(folder, key, prefix)
-        elif not name.endswith("/") and key.startswith(prefix):
-            yield key
+    places = os.walk(folder, onerror=refuse, followlinks=True)
+    found = [f"{top}/{name}" for top, _, names in places for name in names if not name.endswith(PART)]
+    return sorted((path[len(f"{folder}/") :] for path in found), key=os.fsencode)
