@@ -46,6 +46,24 @@ CARD_FILE = "MODEL_CARD.md"
 _JOB = Path("/opt/ml/config/processingjobconfig.json")
 
 
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steps.convert", description=__doc__)
+    add_arguments(parser)
+    add = parser.add_argument
+    add("--evaluation", type=Path, default=PROCESSING / "input/evaluation", help="EvaluateModel's output")
+    add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
+    add("--job", type=Path, default=_JOB, help="the platform's description of this job, which tells the run")
+    known = ", ".join(VARIANTS)
+    add("--variants", default=ALL_THERE_IS, help=f"forms to try, of {known}; {ALL_THERE_IS}: those that can be made")
+    add(
+        "--max-flipped",
+        type=float,
+        default=MAX_FLIPPED,
+        help="share of decisions that may differ from the Keras model's",
+    )
+    return parser.parse_args(argv)
+
+
 def _main(args: argparse.Namespace) -> None:
     limits = limits_of(args)
     wanted = wanted_variants(args.variants)
@@ -147,21 +165,7 @@ def _finish(output: Path, evaluation: Evaluation, golden: "Golden", candidate: "
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m steps.convert", description=__doc__)
-    add_arguments(parser)
-    add = parser.add_argument
-    add("--evaluation", type=Path, default=PROCESSING / "input/evaluation", help="EvaluateModel's output")
-    add("--output", type=Path, default=PROCESSING / "output/bundle", help="where the bundle goes")
-    add("--job", type=Path, default=_JOB, help="the platform's description of this job, which tells the run")
-    known = ", ".join(VARIANTS)
-    add("--variants", default=ALL_THERE_IS, help=f"forms to try, of {known}; {ALL_THERE_IS}: those that can be made")
-    add(
-        "--max-flipped",
-        type=float,
-        default=MAX_FLIPPED,
-        help="share of decisions that may differ from the Keras model's",
-    )
-    args = parser.parse_args(argv)
+    args = _arguments(argv)
     return run(lambda: _main(args), args.message)
 
 

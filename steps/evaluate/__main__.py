@@ -14,6 +14,14 @@ from steps.evaluate.arguments import add_arguments, limits_of
 from steps.network.runtime import start_tensorflow
 
 
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steps.evaluate", description=__doc__)
+    add_arguments(parser)
+    parser.add_argument("--features", type=Path, default=PROCESSING / "input/features", help="of the tiles")
+    parser.add_argument("--output", type=Path, default=PROCESSING / "output/evaluation", help="where the verdict goes")
+    return parser.parse_args(argv)
+
+
 def _main(args: argparse.Namespace) -> None:
     limits = limits_of(args)
     start_tensorflow()
@@ -30,11 +38,7 @@ def _main(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m steps.evaluate", description=__doc__)
-    add_arguments(parser)
-    parser.add_argument("--features", type=Path, default=PROCESSING / "input/features", help="of the tiles")
-    parser.add_argument("--output", type=Path, default=PROCESSING / "output/evaluation", help="where the verdict goes")
-    args = parser.parse_args(argv)
+    args = _arguments(argv)
     return run(lambda: _main(args), args.message)
 
 

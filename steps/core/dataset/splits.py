@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # A change of this or of SHARES moves screenshots between splits, and makes every earlier test result worthless.
 _SALT = b"tilegate-split-1:"
@@ -62,7 +64,7 @@ class Grouping:
     leaks: dict[int, int]
 
 
-def group_screenshots(ids: Sequence[str], given: Sequence[str | None], pairs: npt.NDArray[np.int64]) -> Grouping:
+def group_screenshots(ids: Sequence[str], given: Sequence[str | None], pairs: "npt.NDArray[np.int64]") -> Grouping:
     """Settle the groups of screenshots in the order of their adding.
 
     `given` are the groups that the data state, None where they state none. `pairs` is int64 [n, 2], positions of
@@ -70,7 +72,7 @@ def group_screenshots(ids: Sequence[str], given: Sequence[str | None], pairs: np
     contested changes from night to night, and must not move what lies beside it.
     """
     neighbours: dict[int, list[int]] = defaultdict(list)
-    for first, second in np.sort(pairs, axis=1).tolist():
+    for first, second in map(sorted, pairs.tolist()):
         neighbours[second].append(first)
     groups = [own or screenshot for own, screenshot in zip(given, ids, strict=True)]
     known = {group: split_of(group) for group in set(groups)}
@@ -88,7 +90,7 @@ def group_screenshots(ids: Sequence[str], given: Sequence[str | None], pairs: np
     return Grouping(tuple(groups), tuple(splits), leaks)
 
 
-def crossings(groups: Sequence[str], splits: Sequence[str], pairs: npt.NDArray[np.int64]) -> tuple[int, int]:
+def crossings(groups: Sequence[str], splits: Sequence[str], pairs: "npt.NDArray[np.int64]") -> tuple[int, int]:
     """Count what lies in more than one split, over accepted screenshots: (groups, near-duplicate pairs)."""
     found: dict[str, set[str]] = defaultdict(set)
     for group, split in zip(groups, splits, strict=True):
