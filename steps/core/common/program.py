@@ -23,8 +23,8 @@ _WORTH_A_PROCESS = 128
 _SECONDS_TOLD = 120
 
 
-class StoppedError(UserError):
-    """The platform asked the program to end."""
+class StoppedError(BaseException):
+    """The platform asked the program to end: no Exception, so that nobody takes it for a fault of what is read."""
 
 
 class RejectedError(UserError):
@@ -41,7 +41,7 @@ def run(main: Callable[[], None], message: Path) -> int:
     try:
         with _ending_on_sigterm(), full_disk_told():
             main()
-    except UserError as error:
+    except (UserError, StoppedError) as error:
         print(f"error: {error}", file=sys.stderr)
         # Outside of a container there may be no such place, and the sentence is on stderr already.
         with contextlib.suppress(OSError):

@@ -1,10 +1,13 @@
 """What step programs print on their way."""
 
 import itertools
+import os
+import signal
 
 import pytest
 
 from steps.core.common import program
+from steps.core.common.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,19 @@ def test_progress_tells_how_far_it_is_and_how_long_it_takes_yet(monkeypatch, cap
         "Cut 3/4 screenshots, 10 s left",
         "Cut 4/4 screenshots",
     ]
+
+
+@pytest.mark.parametrize("swallowed", [UserError, Exception])
+def test_a_request_to_end_is_never_taken_for_a_fault_of_what_is_read(swallowed, tmp_path):
+    """As where a champion that cannot be read is a reason of a verdict, or an image that cannot be is refused."""
+    went_on = []
+
+    def work():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except swallowed:
+            went_on.append(True)
+
+    assert program.run(work, tmp_path / "failure") == 128 + signal.SIGTERM
+    assert (tmp_path / "failure").read_text().startswith("stopped on request")
+    assert not went_on
