@@ -91,7 +91,7 @@ def test_halving_first_hardly_differs_from_one_area_average(height, width, seed)
     difference = np.abs(thumbnail(pixels) - once)
     # An odd last row is left out and blurs an edge: less than 1/8 of a cell, of 255 levels.
     assert difference.max() <= 32
-    assert difference.mean() < 2
+    assert difference.mean() < 3
 
 
 def test_a_thumbnail_shows_what_is_where():
