@@ -105,7 +105,7 @@ def _step(environment: str, found: Standing, name: str, by: str) -> str:
         logs = f"`tilegate logs {found.execution.id} {name} --env {environment}`"
         reason = " ".join(step.reason.split()) or "no reason was told"
         raise NotReadyError(f"{by}: {step.status}: {reason}; look at {logs}, and at what {by} may and holds")
-    return f"{by}: {step.told or (f'{seconds:.0f} s' if seconds is not None else step.status)}"
+    return f"{by}: {step.note or (f'{seconds:.0f} s' if seconds is not None else step.status)}"
 
 
 def _recorded(deployment: Deployment, execution: Execution, sleep: Sleep) -> str:

@@ -80,8 +80,8 @@ def erase(
     records = []
     for image in sorted(images):
         found = [(key, size) for key, rows in held.items() for size in rows[rows["sha256"] == image]["bytes"].tolist()]
-        told = {"bytes": found[0][1] if found else 0, "batches": tuple(sorted({Path(key).stem for key, _ in found}))}
-        records.append(record_erasure(data, image, by=by, reason=reason, clock=clock, **told))
+        size, batches = found[0][1] if found else 0, tuple(sorted({Path(key).stem for key, _ in found}))
+        records.append(record_erasure(data, image, by=by, reason=reason, clock=clock, bytes=size, batches=batches))
     for key, before in held.items():
         after = before[~before["sha256"].isin(images)]
         if key.startswith(f"{Place().catalogue}/"):
@@ -164,23 +164,23 @@ class _Traces:
 
     def remove(self) -> Mapping[tuple[str, str], int]:
         """Remove all that was found; return how many copies, by (what, where)."""
-        told = Counter[tuple[str, str]]()
+        removed = Counter[tuple[str, str]]()
         for place, copy, what in self._files:
             place.remove(copy)
-            told[what, _where(place, copy)] += 1
+            removed[what, _where(place, copy)] += 1
         for place, copy in self._pages:
             place.rewrite(copy, self._without_pictures(place.read(copy)))
-            told["pages without its picture", _where(place, copy)] += 1
+            removed["pages without its picture", _where(place, copy)] += 1
         for place, copy in self._shards:
             name = _stem(copy.key)
             # One that no index names may hold the tiles of anything.
             if name in self._hit or name not in self._named:
                 place.remove(copy)
-                told["shards of tiles", _where(place, copy)] += 1
+                removed["shards of tiles", _where(place, copy)] += 1
         for place, copy in self._tables:
             place.rewrite(copy, self._without_rows(place.read(copy)))
-            told["tables without its rows", _where(place, copy)] += 1
-        return told
+            removed["tables without its rows", _where(place, copy)] += 1
+        return removed
 
     def _find_file(self, place: Copies, copy: Copy) -> None:
         # Of a screenshot that no batch had nobody knows the size.

@@ -109,15 +109,15 @@ def added_cards(data: ObjectStore, *, keep: bool = False) -> list[Card]:
         path = PurePosixPath(info.key)
         if str(path.parent) == _CATALOGUE and path.suffix == ".json" and not path.name.startswith("."):
             cards[info.key] = info.etag, _remembered(memo.get(info.key), info) or read_card(data, path.stem)
-    told = {key: [etag, asdict(card)] for key, (etag, card) in cards.items()}
-    if keep and told != memo:
-        write_memo(data, _MEMO, told)
+    document = {key: [etag, asdict(card)] for key, (etag, card) in cards.items()}
+    if keep and document != memo:
+        write_memo(data, _MEMO, document)
     return sorted(card for _, card in cards.values())
 
 
-def _remembered(told: Any, info: ObjectInfo) -> Card | None:
+def _remembered(entry: Any, info: ObjectInfo) -> Card | None:
     try:
-        return Card(**told[1]) if told[0] == info.etag else None
+        return Card(**entry[1]) if entry[0] == info.etag else None
     except (TypeError, IndexError, KeyError):
         return None
 

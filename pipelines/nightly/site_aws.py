@@ -173,8 +173,8 @@ class CloudSite:
     @cached_property
     def _deployed(self) -> Deployed:
         with aws_errors(f"read the pipeline {self.pipeline}"):
-            told = self._client.describe_pipeline(PipelineName=self.pipeline)
-        return Deployed(str(told["PipelineDefinition"]))
+            answer = self._client.describe_pipeline(PipelineName=self.pipeline)
+        return Deployed(str(answer["PipelineDefinition"]))
 
     @cached_property
     def _chosen(self) -> dict[str, Any]:

@@ -88,9 +88,9 @@ class _Planner:
             plan = self._new_plan(source, champion, previous)
             # The plan first: of several planners one's counts, and the manifests follow from it, whoever writes them.
             plan.write(self._staged)
-            told = (self._staged / FILE_NAME).read_bytes()
+            content = (self._staged / FILE_NAME).read_bytes()
             try:
-                self._data.put(f"{prefix}/{FILE_NAME}", told, only_if_absent=etag is None, only_if_etag=etag)
+                self._data.put(f"{prefix}/{FILE_NAME}", content, only_if_absent=etag is None, only_if_etag=etag)
             except LostRace:
                 plan = self._found(f"{prefix}/{FILE_NAME}")[0] or plan
             self._write_manifests(prefix, plan)
@@ -112,11 +112,11 @@ class _Planner:
     def _found(self, key: str) -> tuple[Plan | None, str | None]:
         """Return a plan that is there, None if it is not one, and the etag of what is there."""
         try:
-            told, etag = self._data.get_with_etag(key)
+            content, etag = self._data.get_with_etag(key)
         except NoSuchObject:
             return None, None
         (self._staged / FILE_NAME).parent.mkdir(parents=True, exist_ok=True)
-        (self._staged / FILE_NAME).write_bytes(told)
+        (self._staged / FILE_NAME).write_bytes(content)
         try:
             return Plan.read(self._staged), etag
         except UserError:

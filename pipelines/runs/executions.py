@@ -69,7 +69,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """`source` is the execution that it was taken from, if it was; `told` what the step itself has to say.
+    """`source` is the execution that it was taken from, if it was; `note` what the step itself has to say.
 
     `seconds` is how long it took where nobody knows when it started and ended.
     """
@@ -80,7 +80,7 @@ class StepState:
     ended: datetime | None = None
     reason: str = ""
     source: str = ""
-    told: str = ""
+    note: str = ""
     job: Job | None = None
     seconds: float | None = None
 

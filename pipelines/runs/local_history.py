@@ -215,7 +215,7 @@ def _steps(run: RunSummary) -> Iterator[StepState]:
         failed, reason = step["status"] == "Failed", step["reason"] or ""
         note = f"reused: {reason}" if step["reused"] else reason
         reason, note = (reason, "") if failed else ("", note)
-        yield StepState(name, step["status"], reason=reason, told=note, seconds=step["seconds"])
+        yield StepState(name, step["status"], reason=reason, note=note, seconds=step["seconds"])
     for folder in sorted((run.run_dir / "steps").glob("*")) if run.status == "Executing" else ():
         if folder.name not in known:
             yield StepState(folder.name, "Executing")

@@ -63,7 +63,7 @@ def lines_of(found: Standing, now: datetime) -> Iterator[str]:
 def step_line(step: StepState, now: datetime) -> str:
     seconds = step.took(now)
     took = f"as in {step.source}" if step.source else "" if seconds is None else duration(seconds)
-    notes = "; ".join(filter(None, (step.told, " ".join(step.reason.split()))))
+    notes = "; ".join(filter(None, (step.note, " ".join(step.reason.split()))))
     return f"{step.name:<{_NAME_WIDTH}}  {step.status:<{_STATUS_WIDTH}}  {took:<{_TIME_WIDTH}}  {notes}".rstrip()
 
 

@@ -38,8 +38,8 @@ class _Bucket:
         try:
             yield
         except self._client.exceptions.ClientError as error:
-            told = error.response["Error"]
-            code = str(told.get("Code", ""))
+            fault = error.response["Error"]
+            code = str(fault.get("Code", ""))
             place = f"s3://{bucket}/{source or key}"
             if conditional and code in (_LOST if source else (*_LOST, *_MISSING)):
                 raise LostRace(f"{place} is no longer what the write was meant for") from None
@@ -50,7 +50,7 @@ class _Bucket:
             if code in _DENIED:
                 arn = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
                 raise AccessDeniedError(
-                    f"access denied: {action} on {arn} is wanted ({told.get('Message', code)}); let the role have it, "
+                    f"access denied: {action} on {arn} is wanted ({fault.get('Message', code)}); let the role have it, "
                     "and the use of the bucket's key"
                 ) from None
             raise

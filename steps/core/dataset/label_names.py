@@ -151,12 +151,12 @@ class LabelNames:
         spelt: dict[str, str] = {}
         for value, count in called.items():
             counts[spelt.setdefault(folded(value), value)] += count
-        told = ", ".join(f"{_shown(value)} ({_rows(n)})" for value, n in counts.most_common(_SHOWN))
+        counted = ", ".join(f"{_shown(value)} ({_rows(n)})" for value, n in counts.most_common(_SHOWN))
         more = f" and {len(counts) - _SHOWN:,} other names" if len(counts) > _SHOWN else ""
         none = f"; none is {_shown(empty[0])}" if len(empty) == 1 and self._classes.given else ""
         names = [value for value in counts if number_of(value) is None]
         cure, two = self._cure(names)
-        return LabelNamesError(f"{self._where}: the labels are {told}{more}{none}. {cure}", two)
+        return LabelNamesError(f"{self._where}: the labels are {counted}{more}{none}. {cure}", two)
 
     def _cure(self, names: Sequence[str]) -> tuple[str, Sequence[str]]:
         """Return the sentence that says what to do, and the two names if there are just two."""
