@@ -18,7 +18,9 @@ _PACKAGES = ("steps", "pipelines")
 # Where the name to import is not the name to install, and what a library does its part of the work with.
 _DISTRIBUTIONS = {
     "PIL": ("pillow",),
+    "cv2": ("opencv-python-headless",),
     "pandas": ("pandas", "pyarrow"),
+    "sklearn": ("scikit-learn",),
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
     "tf_keras": ("tf-keras", "h5py"),
 }

@@ -25,7 +25,6 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "String": (str,),
     "Integer": (int,),
     "Float": (int, float),
-    "Boolean": (bool,),
 }
 _IMAGES = ("ImageUri", "TrainingImage", "Image")
 _PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
@@ -119,7 +118,8 @@ def _nothing_follows_a_condition(definition: Definition) -> Iterator[str]:
     steps = list(all_steps(definition))
     conditions = {step["Name"] for step in steps if step["Type"] == "Condition"}
     for step in steps:
-        for earlier in sorted(conditions & set(step.get("DependsOn", ()))):
+        wanted = {name.split(".")[1] for name in _references(step["Arguments"]) if name.startswith("Steps.")}
+        for earlier in sorted(conditions & (wanted | set(step.get("DependsOn", ())))):
             yield f"{step['Name']} follows the condition {earlier}: nothing may, put it into one of its branches"
 
 

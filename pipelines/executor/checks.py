@@ -11,7 +11,7 @@ from pipelines.executor.search import parse_ranges
 from pipelines.executor.stopping import AUTO, OFF
 from pipelines.executor.training import CHECKPOINTS, metric_definitions
 
-# Where a value changes what a job does: those that run here as in SageMaker. Of a key without any, none does.
+# Where a value changes what a job does: those that run here as in SageMaker.
 _SUPPORTED: Mapping[str, tuple[str, ...]] = {
     "S3DataType": ("S3Prefix", "ManifestFile"),
     "S3InputMode": ("File",),
@@ -24,13 +24,11 @@ _SUPPORTED: Mapping[str, tuple[str, ...]] = {
     "ScalingType": ("Linear", "Logarithmic"),
     "TrainingJobEarlyStoppingType": (OFF, AUTO),
     "WarmStartType": ("TransferLearning",),
-    "CategoricalParameterRanges": (),
-    "AutoParameters": (),
-    "DatasetDefinition": (),
-    "FeatureStoreOutput": (),
-    "sagemaker_program": (),
-    "sagemaker_submit_directory": (),
 }
+_NEVER = ("CategoricalParameterRanges", "AutoParameters", "DatasetDefinition", "FeatureStoreOutput")
+# Their names are the program's own, but for those by which the SDK hands a script to an image of AWS.
+_FREE = ("HyperParameters", "StaticHyperParameters", "Environment")
+_SCRIPT_MODE = ("sagemaker_program", "sagemaker_submit_directory")
 
 
 def check(definition: Definition) -> None:
@@ -104,9 +102,14 @@ def _check_settings(value: Any) -> None:
             _check_settings(inner)
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            if inner and inner not in _SUPPORTED.get(key, (inner,)):
-                mend = f"use {' or '.join(_SUPPORTED[key])}" if _SUPPORTED[key] else "leave it out"
-                raise DefinitionError(f"{key} is {inner!r}, which does not run on one machine: {mend}")
+            if inner and key in (*_NEVER, *_SCRIPT_MODE):
+                raise DefinitionError(f"{key} is {inner!r}, which does not run on one machine: leave it out")
+            if key in _FREE:
+                _check_settings({name: inner[name] for name in _SCRIPT_MODE if name in (inner or ())})
+                continue
+            if inner and key in _SUPPORTED and inner not in _SUPPORTED[key]:
+                mend = " or ".join(_SUPPORTED[key])
+                raise DefinitionError(f"{key} is {inner!r}, which does not run on one machine: use {mend}")
             _check_settings(inner)
 
 

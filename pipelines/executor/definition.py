@@ -161,11 +161,13 @@ def _step(document: Mapping[str, Any], branch: Branch | None) -> Step:
 
 
 def _retry_policy(policy: Mapping[str, Any]) -> RetryPolicy:
+    if "ExpireAfterMin" in policy or not isinstance(policy.get("MaxAttempts"), int):
+        raise DefinitionError("a retry policy that ends by time does not run on one machine: give MaxAttempts alone")
     return RetryPolicy(
         kinds=frozenset(policy["ExceptionType"]),
         interval_seconds=float(policy.get("IntervalSeconds", 1)),
         backoff_rate=float(policy.get("BackoffRate", 2.0)),
-        max_attempts=int(policy["MaxAttempts"]),
+        max_attempts=policy["MaxAttempts"],
     )
 
 

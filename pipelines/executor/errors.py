@@ -1,5 +1,8 @@
 """The two ways in which a local run goes wrong: the definition cannot be run, or a step of it failed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 ALGORITHM_ERROR = "AlgorithmError"
 INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"
 
@@ -21,6 +24,17 @@ class StepFailed(Exception):  # noqa: N818 (a public name: it says what happened
         self.exit_code = exit_code
         self.kind = kind
         self.uris: dict[str, str] = {}
+
+
+@contextmanager
+def failures_of(step: str) -> Iterator[None]:
+    """Turn what the definition or this machine does wrong into the failure of a step."""
+    try:
+        yield
+    except DefinitionError as error:
+        raise StepFailed(step, str(error)) from error
+    except OSError as error:
+        raise StepFailed(step, f"this machine failed: {error}", kind=INTERNAL_ERROR) from error
 
 
 class RunStopped(Exception):  # noqa: N818 (not an error: somebody asked the run to stop)

@@ -137,7 +137,7 @@ def _clear(root: Path, kept: str | None) -> None:
     """Remove what an earlier attempt left, but for one folder; a link that a job has put there is not followed."""
     top = host_path(CONTAINER_ROOT, root)
     for path in (top.parent, top):
-        if path.is_symlink():
+        if path.is_symlink() or path.is_file():
             path.unlink()
     for path in list(top.iterdir()) if top.is_dir() else ():
         if path.is_symlink() or not path.is_dir():

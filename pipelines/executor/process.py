@@ -93,16 +93,19 @@ def run(
     When `stopping` says so the whole session gets SIGTERM, and SIGKILL five seconds later. Raises OSError if the
     command cannot be started.
     """
-    process = subprocess.Popen(
-        launched.command,
-        cwd=launched.cwd,
-        env=dict(launched.environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        bufsize=0,
-    )
+    try:
+        process = subprocess.Popen(
+            launched.command,
+            cwd=launched.cwd,
+            env=dict(launched.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            bufsize=0,
+        )
+    except OSError as error:
+        raise OSError(error.errno, f"the job could not be started: {error.strerror}", error.filename) from error
     last = deque[str](maxlen=_KEPT_LINES)
     ending = _Ending(process.pid, stopping, max_seconds)
     with watchdog.watching(process.pid):

@@ -135,8 +135,8 @@ class Runner:
         if self.machine.stop.is_set():
             raise RunStopped
         # What the failure of one host has stopped is no failure of its own.
-        for error in sorted(errors, key=lambda error: not isinstance(error, StepFailed)):
-            raise error
+        if errors:
+            raise next((error for error in errors if isinstance(error, StepFailed)), errors[0])
         return hosts[0].result()
 
     def _run(self, job: Job, root: Path, stopping: Callable[[], bool]) -> Printed:

@@ -34,6 +34,9 @@ class Range:
     whole: bool
     logarithmic: bool
 
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high}" + (" logarithmic" if self.logarithmic else "")
+
     def read(self, text: str) -> float | None:
         """Return a value from a job's text, None if it is none of the range."""
         try:

@@ -2,8 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from pipelines.executor import conditions
 from pipelines.executor.cache import Cache
 from pipelines.executor.definition import Step
-from pipelines.executor.errors import INTERNAL_ERROR, DefinitionError, RunStopped, StepFailed
+from pipelines.executor.errors import DefinitionError, RunStopped, StepFailed, failures_of
 from pipelines.executor.events import ConditionDecided, StepRetried, StepReused, StepStarted, StepSucceeded
 from pipelines.executor.expressions import Path as JsonPath
 from pipelines.executor.expressions import Scope, parse_path, walk
@@ -69,7 +68,7 @@ class Stepper:
     def run(self, step: Step) -> StepResult:
         """Bring a step to its result; raises StepFailed or RunStopped."""
         kinds = {"Condition": self._condition, "Fail": self._fail, "RegisterModel": self._register}
-        with _failures_of(step):
+        with failures_of(step.name):
             self.folder(step).mkdir(parents=True, exist_ok=True)
             began = time.monotonic()
             result = kinds.get(step.type, self._job)(step)
@@ -138,7 +137,7 @@ class Stepper:
             if log.exists():
                 log.rename(root / f"log.{sum(1 for _ in root.glob('log.*.txt')) + 1}.txt")
             try:
-                with _failures_of(step):
+                with failures_of(step.name):
                     return work(root)
             except StepFailed as error:
                 policy = next((policy for policy in step.retry_policies if error.kind in policy.kinds), None)
@@ -185,17 +184,6 @@ class Stepper:
         if len(name) <= _LONGEST_JOB_NAME:
             return name
         return name[: _LONGEST_JOB_NAME - 7] + "-" + hashlib.sha256(step.name.encode()).hexdigest()[:6]
-
-
-@contextmanager
-def _failures_of(step: Step) -> Iterator[None]:
-    """Turn what the definition or this machine does wrong into the failure of a step."""
-    try:
-        yield
-    except DefinitionError as error:
-        raise StepFailed(step.name, str(error)) from error
-    except OSError as error:
-        raise StepFailed(step.name, f"this machine failed: {error}", kind=INTERNAL_ERROR) from error
 
 
 def read_property_file(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.executor.cache import Cache
-from pipelines.executor.errors import ALGORITHM_ERROR, StepFailed
+from pipelines.executor.errors import ALGORITHM_ERROR, StepFailed, failures_of
 from pipelines.executor.events import StepMetric, TrialFinished, TrialStarted
 from pipelines.executor.results import Outcome, StoredOutput
 from pipelines.executor.runner import Machine
@@ -59,14 +59,26 @@ class Trials:
                 # What a training prints later than the rest, such as a loss, it prints to its end.
                 for index, value in enumerate(curve, lines - len(curve)):
                     emit(StepMetric(self.step, name, metric, value, index))
-        end = (trial.metrics, trial.objective, trial.status, earlier is not None, trial.seconds, trial.reason)
-        emit(TrialFinished(self.step, name, tuned, *end))
+        emit(
+            TrialFinished(
+                self.step,
+                name,
+                tuned,
+                metrics=trial.metrics,
+                objective=trial.objective,
+                status=trial.status,
+                reused=earlier is not None,
+                seconds=trial.seconds,
+                reason=trial.reason,
+            )
+        )
         return trial
 
     def _train(self, training: Training, trial: Trial, folder: Path, rule: MedianRule) -> Trial:
         began = time.monotonic()
         try:
-            outcome = training.run(folder)
+            with failures_of(self.step):
+                outcome = training.run(folder)
         except StepFailed as error:
             trial = replace(trial, reason=error.reason, exit_code=error.exit_code, kind=error.kind)
             return replace(trial, seconds=time.monotonic() - began)

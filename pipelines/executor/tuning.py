@@ -40,7 +40,7 @@ class Tuning:
         config, self._training = arguments["HyperParameterTuningJobConfig"], arguments["TrainingJobDefinition"]
         limits = config["ResourceLimits"]
         self._ranges = parse_ranges(config["ParameterRanges"])
-        bounds = {item.name: f"{item.low} to {item.high}{' logarithmic' * item.logarithmic}" for item in self._ranges}
+        bounds = {item.name: str(item) for item in self._ranges}
         self._jobs = _whole_number(limits, "MaxNumberOfTrainingJobs")
         self._parallel = _whole_number(limits, "MaxParallelTrainingJobs")
         self._metric = config["HyperParameterTuningJobObjective"]["MetricName"]

@@ -30,6 +30,14 @@ def copy(tmp_path_factory):
     code_digest.program_digest.cache_clear()
 
 
+@pytest.mark.parametrize("module", MODULES.values())
+def test_a_library_stands_in_a_digest_with_its_version(module):
+    sources = code_digest._closure(module, ROOT).values()
+    libraries = {name.partition(".")[0] for source in sources for name in code_digest._imports(source)}
+    ours = sys.stdlib_module_names | {*code_digest._PACKAGES}
+    assert [library for library in sorted(libraries - ours) if not code_digest._version(library)] == []
+
+
 @pytest.fixture(scope="module")
 def before(copy):
     return digests()

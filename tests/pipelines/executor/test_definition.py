@@ -124,6 +124,10 @@ def test_what_only_aws_can_do_is_refused(kit, trainer):
     assert "regex '('" in refused(kit, regex)
     script = kit.training("T", "", hyperparameters={"sagemaker_program": "train.py"})
     assert "sagemaker_program is 'train.py', which does not run on one machine" in refused(kit, script)
+    named = kit.training("T", "", hyperparameters={"Strategy": "Grid"})
+    assert kit.executor(named)
+    timed = kit.writes("A", RetryPolicies=[{"ExceptionType": ["Step.THROTTLING"], "ExpireAfterMin": 5}])
+    assert "ends by time does not run on one machine: give MaxAttempts" in refused(kit, timed)
     own = kit.training("T", "")
     own["Arguments"]["AlgorithmSpecification"]["ContainerEntrypoint"] = ["python3", "train.py"]
     assert "its training has a command of its own" in refused(kit, own)

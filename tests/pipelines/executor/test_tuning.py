@@ -1,8 +1,10 @@
 """Tuning: the same seed proposes the same trials, failures are trials too, and the best one is found."""
 
+import errno
 import json
 import random
 
+from pipelines.executor.job import stage
 from pipelines.executor.search import Search, parse_ranges
 from tests.pipelines.executor.conftest import properties
 
@@ -102,6 +104,20 @@ def test_failed_silent_and_nan_trials_are_failed_ones(kit):
     assert reasons["2"] == "exit code 1: broken"
     told = {event.hyperparameters["a"]: (event.status, event.objective) for event in kit.told("TrialFinished")}
     assert told == {"0": ("Failed", None), "1": ("Failed", None), "2": ("Failed", None), "3": ("Completed", 3.0)}
+
+
+def test_what_fails_on_this_machine_for_one_trial_costs_that_trial_alone(kit, monkeypatch):
+    def failing(job, root, store):
+        if root.name.endswith("002"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return stage(job, root, store)
+
+    monkeypatch.setattr("pipelines.executor.runner.stage", failing)
+    step, options = kit.listed("Tune", CODE, POINTS[:3])
+    assert kit.run(step, **options).status == "Succeeded"
+    ended = {event.trial_name[-3:]: (event.status, event.reason) for event in kit.told("TrialFinished")}
+    assert ended.pop("002") == ("Failed", f"this machine failed: [Errno {errno.ENOSPC}] No space left on device")
+    assert [status for status, _ in ended.values()] == ["Completed", "Completed"]
 
 
 def test_a_tuning_without_any_good_trial_fails_with_the_first_reason(kit):
