@@ -60,7 +60,7 @@ def print_table(documents: Iterable[Any], columns: Columns) -> None:
 
 
 class FileProgress:
-    """A `pipelines.data.source_files.Progress`: a bar on a terminal, elsewhere a line now and then.
+    """A `pipelines.data.source.Progress`: a bar on a terminal, elsewhere a line now and then.
 
     It writes nothing if it all takes but a moment. A total of 0 is one that nobody knows.
     """

@@ -111,10 +111,12 @@ def add_source(
     batches = catalogue_batches(data)
     check_readings([*batches, draft.batch], Classes(given=False), None)
     wanted, here = set(intake.listing["sha256"]), Source("")
-    with scratch("add") as folder:
-        parts = Parts(Mirror(data, folder)).of(here, batches)
-    files = ((part.batch, path, sha256) for part in parts for path, sha256 in part.files if sha256 in wanted)
-    known = {sha256: here.file_key(batch, path) for batch, path, sha256 in files}
+    known = {}
+    if _twin(data, draft, added_batches(data), again=again) is None:
+        with scratch("add") as folder:
+            parts = Parts(Mirror(data, folder)).of(here, batches)
+        files = ((part.batch, path, sha256) for part in parts for path, sha256 in part.files if sha256 in wanted)
+        known = {sha256: here.file_key(batch, path) for batch, path, sha256 in files}
     batch, already = publish_batch(
         data,
         draft,
@@ -173,6 +175,26 @@ def _copied(data: ObjectStore, there: str, key: str, sha256: str) -> bool:
     return data.sha256(key) == sha256
 
 
+def _twins(draft: Card, batches: Iterable[Batch]) -> list[Batch]:
+    return [batch for batch in batches if (batch.sha256, batch.kind) == (draft.sha256, draft.kind)]
+
+
+def _twin(data: ObjectStore, draft: Card, batches: Iterable[Batch], *, again: bool) -> Batch | None:
+    """Return the first batch of this content and kind that is not withdrawn; raises as `publish_batch` does."""
+    twins = _twins(draft, batches)
+    gone = withdrawn_batches(data) if twins else set()
+    twin = next((batch for batch in twins if batch.name not in gone), None)
+    if twin:
+        check_readings([twin], Classes.parse(draft.classes or AUTO), draft.attribute or None)
+    if twins and not twin and not again:
+        name = twins[-1].name
+        raise UserError(
+            f"just this is the batch {name}, which was withdrawn {last_withdrawal(data, name)}; `tilegate data "
+            f"withdraw {name} --undo` brings it back, `tilegate data add --again` adds it anew"
+        )
+    return twin
+
+
 def publish_batch(
     data: ObjectStore,
     draft: Card,
@@ -193,20 +215,11 @@ def publish_batch(
     withdrawn, unless `again` says that this is known.
     """
     batches = added_batches(data)
-    twins = [batch for batch in batches if (batch.sha256, batch.kind) == (draft.sha256, draft.kind)]
-    if twins:
-        gone = withdrawn_batches(data)
-        if twin := next((batch for batch in twins if batch.name not in gone), None):
-            check_readings([twin], Classes.parse(draft.classes or AUTO), draft.attribute or None)
-            return twin, True
-        if not again:
-            name = twins[-1].name
-            raise UserError(
-                f"just this is the batch {name}, which was withdrawn {last_withdrawal(data, name)}; `tilegate data "
-                f"withdraw {name} --undo` brings it back, `tilegate data add --again` adds it anew"
-            )
+    if twin := _twin(data, draft, batches, again=again):
+        return twin, True
     # One that was withdrawn keeps its claim, and with it its name.
-    stem = f"{draft.kind}-{draft.sha256}" + (f"-{len(twins)}" if twins else "")
+    number = len(_twins(draft, batches))
+    stem = f"{draft.kind}-{draft.sha256}" + (f"-{number}" if number else "")
     claim = f"{_PLACE.catalogue}/{CONTENTS}/{stem}.json"
     card = _claimed(data, claim, draft, batches, clock)
     folder = f"{_PLACE.labelled}/{card.name}/"

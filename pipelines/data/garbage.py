@@ -132,9 +132,12 @@ def part_is_used(catalogue: Catalogue) -> Callable[[str], bool]:
     # The folder of the bucket is its own mirror: nothing is copied.
     parts = Parts(Mirror(catalogue.data, bucket))
     used = {part.digest for part in parts.of(Source(""), catalogue.batches())}
-    for manifest in (bucket / DATASETS).glob(f"*/{MANIFEST}"):
-        source = Source(manifest.parent.name, read_place(manifest.parent))
-        used |= {part.digest for part in parts.of(source, source.batches(bucket))}
+    manifests = (bucket / DATASETS).glob(f"*/{MANIFEST}")
+    sources = [Source(manifest.parent.name, read_place(manifest.parent)) for manifest in manifests]
+    snapshots = [(source, source.batches(bucket)) for source in sources]
+    # The longest first: what begins as it does is then known.
+    for source, batches in sorted(snapshots, key=lambda snapshot: -len(snapshot[1])):
+        used |= {part.digest for part in parts.of(source, batches)}
 
     def is_used(uri: str) -> bool:
         kind, version, part = uri.removeprefix(catalogue.uri() + "/").split("/")

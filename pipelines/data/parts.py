@@ -1,13 +1,20 @@
 """The parts of snapshots, read once by whoever asks for those of several."""
 
+import re
 from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pipelines.storage.bulk import Mirror, at_once
 from pipelines.storage.protocol import NoSuchObject
 from steps.core.common.errors import UserError
 from steps.core.dataset.plan import Source
 from steps.core.dataset.snapshot import REFERENCE, Batch, Part, parts_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Parts:
@@ -31,6 +38,16 @@ class Parts:
             deque(at_once(self._mirror.fetch, map(source.listing_key, wanted)), maxlen=0)
         except NoSuchObject as error:
             raise UserError(f"the listing of a batch is gone ({error}): restore it") from None
-        parts = parts_of(wanted, lambda batch: source.listing(self._mirror.folder, batch))
+        parts = parts_of(wanted, lambda batch: self._listing(source, batch))
         self._kept.append((wanted, parts))
         return parts
+
+    def _listing(self, source: Source, batch: Batch) -> "pd.DataFrame":
+        key = source.listing_key(batch)
+        try:
+            listing: pd.DataFrame = source.listing(self._mirror.folder, batch)
+        except UserError as error:
+            raise UserError(f"{key}: the listing of a batch cannot be read: restore it") from error
+        if not all(isinstance(sha256, str) and _SHA256.fullmatch(sha256) for sha256 in listing["sha256"]):
+            raise UserError(f"{key} lists what is no sha256: restore the listing")
+        return listing

@@ -65,14 +65,15 @@ class Card(Batch):
             raise UserError(f"{place} is no JSON ({error}): restore it, or add the batch again") from None
         try:
             card = cls(**{key: value[key] for key in value if key != "version"})
-            problem = card._problem(value.get("version"), PurePosixPath(place).stem)
+            problem = card.problem(value.get("version"), PurePosixPath(place).stem)
         except (AttributeError, TypeError) as error:
             problem = str(error)
         if problem:
             raise UserError(f"{place} is no card of a batch ({problem}): restore it, or add the batch again")
         return card
 
-    def _problem(self, version: object, name: str) -> str:
+    def problem(self, version: object, name: str) -> str:
+        """Return what is wrong with a card that lies under `name`, "" if nothing is."""
         if version != CARD_VERSION:
             return f"version {version!r}, this program reads {CARD_VERSION}"
         if wrong := [f.name for f in fields(self) if type(getattr(self, f.name)) is not f.type]:
@@ -117,9 +118,11 @@ def added_cards(data: ObjectStore, *, keep: bool = False) -> list[Card]:
 
 def _remembered(entry: Any, info: ObjectInfo) -> Card | None:
     try:
-        return Card(**entry[1]) if entry[0] == info.etag else None
+        card = Card(**entry[1])
+        is_whole = entry[0] == info.etag and not card.problem(CARD_VERSION, PurePosixPath(info.key).stem)
     except (TypeError, IndexError, KeyError):
         return None
+    return card if is_whole else None
 
 
 def added_batches(data: ObjectStore) -> list[Batch]:
@@ -129,8 +132,9 @@ def added_batches(data: ObjectStore) -> list[Batch]:
 
 def catalogue_batches(data: ObjectStore, *, keep: bool = False) -> list[Batch]:
     """Return the batches that were added and not withdrawn, as `added_cards` does."""
-    gone = withdrawn_batches(data)
-    return [card.batch for card in added_cards(data, keep=keep) if card.name not in gone]
+    cards = added_cards(data, keep=keep)
+    gone = withdrawn_batches(data)  # after them: what is withdrawn meanwhile is withdrawn
+    return [card.batch for card in cards if card.name not in gone]
 
 
 def current_dataset(data: ObjectStore) -> Snapshot | None:

@@ -16,6 +16,8 @@ from steps.core.common.errors import UserError
 
 WITHDRAWN = "withdrawn"
 _BATCHES, _IMAGES = f"{WITHDRAWN}/batches/", f"{WITHDRAWN}/images/"
+# Their names have four digits, in whose order they stand.
+_MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ def withdraw_batch(data: ObjectStore, batch: str, *, by: str, reason: str, clock
         if last and (last.by, last.reason) == (record.by, record.reason):
             return
         raise UserError(f"the batch {batch} is {f'withdrawn already, {last}' if count % 2 else 'not withdrawn'}")
+    if count >= _MOST:
+        raise UserError(f"the batch {batch} was withdrawn and brought back {count:,} times: that is enough")
     try:
         _put(data, f"{_BATCHES}{batch}/{count + 1:04d}.json", record)
     except LostRace:

@@ -89,7 +89,7 @@ class MlflowRegistry(ModelRegistry):
                 logged = log_model(client, name, folder, BUNDLE, experiment=experiment, run_id=run_id)
                 card = folder / BUNDLE / "MODEL_CARD.md"
                 description = card.read_text(encoding="utf-8")[:_LONGEST_CARD] if card.is_file() else ""
-            number = self._make(client, arguments, logged, description)
+            number = self._make(client, arguments, logged, description, run_id)
             self._journal.append(
                 Registration(
                     group=group,
@@ -160,7 +160,9 @@ class MlflowRegistry(ModelRegistry):
         elif shown:
             client.delete_registered_model_alias(group, CHAMPION)
 
-    def _make(self, client: "MlflowClient", arguments: Mapping[str, Any], logged: Any, description: str) -> int:
+    def _make(
+        self, client: "MlflowClient", arguments: Mapping[str, Any], logged: Any, description: str, run_id: str | None
+    ) -> int:
         """Make MLflow's version, or take up the one of a registration that was killed before it was in the journal."""
         group = group_of(arguments)
         if not client.search_registered_models(f"name = '{group}'"):
@@ -174,11 +176,11 @@ class MlflowRegistry(ModelRegistry):
             made = client.create_model_version(
                 group,
                 source,
-                logged.source_run_id,
+                run_id,
                 description=description or str(arguments.get("ModelPackageDescription") or ""),
                 await_creation_for=0,
                 # Without a run MLflow would look for the model in its global store.
-                model_id=logged.model_id if logged.source_run_id else None,
+                model_id=logged.model_id if run_id else None,
             )
             number = int(made.version)
         return number

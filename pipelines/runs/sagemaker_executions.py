@@ -152,7 +152,7 @@ class SageMakerExecutions:
         )
 
     def _failure(self, step: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-        """Return what a step's program reasons at its end, what the service says of the step, and what of its job."""
+        """Return what a step's program says at its end, what the service says of the step, and what of its job."""
         reasons = [step.get("FailureReason") or metadata.get("Fail", {}).get("ErrorMessage")]
         if step["StepStatus"] == "Failed" and (arn := metadata.get("ProcessingJob", {}).get("Arn")):
             job = self._client.describe_processing_job(ProcessingJobName=str(arn).rpartition("/")[2])

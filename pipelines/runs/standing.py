@@ -1,7 +1,7 @@
 """How an execution stands, for a person and for a program."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,7 +79,17 @@ def document_of(found: Standing, now: datetime) -> dict[str, Any]:
         "reason": execution.reason,
         "note": execution.note,
         "steps": [
-            {**asdict(step), "seconds": step.took(now), "job": step.job.name if step.job else ""}
+            {
+                "name": step.name,
+                "status": step.status,
+                "started": step.started.isoformat() if step.started else None,
+                "ended": step.ended.isoformat() if step.ended else None,
+                "seconds": step.took(now),
+                "reason": step.reason,
+                "source": step.source,
+                "told": step.note,
+                "job": step.job.name if step.job else "",
+            }
             for step in found.steps
         ],
         "gate": found.verdict["gate"] if found.verdict else None,

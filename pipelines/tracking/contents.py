@@ -1,5 +1,6 @@
 """The files of a step that MLflow shows, and the digest of a dataset."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -20,6 +21,10 @@ def files_to_show(root: Path) -> dict[str, Path]:
 
 
 def dataset_digest(uri: str) -> str:
-    """Return the content digest that the URI of a snapshot carries (`…/datasets/<digest>`), cut to MLflow's length."""
-    found = re.findall(r"[0-9a-f]{12,64}", uri)
-    return found[-1][:_DIGEST_LENGTH] if found else "unknown"
+    """Return the content digest that the URI of a snapshot carries (`…/datasets/<digest>`), or one of another URI.
+
+    It is cut to MLflow's length.
+    """
+    # Not in the bucket's name, which may have an account's number.
+    found = re.findall(r"[0-9a-f]{12,64}", uri.partition("://")[2].partition("/")[2])
+    return (found[-1] if found else hashlib.sha256(uri.encode()).hexdigest())[:_DIGEST_LENGTH]

@@ -89,6 +89,10 @@ class Overview:
         rows = [_row(title, self.documents[key]) for key, title in _MODELS.items() if key in self.documents]
         if rows:
             yield "\n".join([_HEAD, "|---|---|---|---|---|", *rows])
+            limits = (self.documents.get("tflite") or self.documents["test"]).get("gate") or {}
+            if _is_number(limits.get("max_fpr")) and _is_number(limits.get("min_tpr")):
+                least = f"found at least {limits['min_tpr']:.2%}"
+                yield f"Wanted: false positives at most {limits['max_fpr']:.2%} and {least}, both proven."
         if self.version and self.in_mlflow and verdict == PASSED:
             yield f"To decide, as long as nobody has: `tilegate models approve {self.version} --by NAME --reason TEXT`"
 

@@ -4,6 +4,7 @@ MLflow lets whoever reaches its port make an experiment whose artefacts lie in a
 there. No experiment of ours is made that way, so such a request is refused.
 """
 
+import errno
 import json
 import os
 import signal
@@ -43,8 +44,9 @@ def serve(home: Path, *, port: int, read_only: bool, ready: Callable[[], None]) 
     """
     try:
         listening = socket.create_server((HOST, port))
-    except OSError:
-        raise UserError(f"port {port} of {HOST} is taken by another program: choose one with --port") from None
+    except OSError as error:
+        why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
+        raise UserError(f"port {port} of {HOST} {why}: choose one with --port") from None
     with listening, suppress(KeyboardInterrupt):
         signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
         app = _app(home, read_only=read_only)

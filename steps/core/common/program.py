@@ -84,7 +84,9 @@ def worker_count(wanted: int, items: int) -> int:
 def granted_cpus() -> int:
     """Return the number of CPUs that the platform grants this job."""
     granted = os.environ.get("SM_NUM_CPUS", "")
-    return int(granted) if granted.isdecimal() and int(granted) else os.cpu_count() or 1
+    if granted.isdecimal() and int(granted):
+        return int(granted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Progress:

@@ -126,7 +126,7 @@ def write_listing(path: Path, files: "pd.DataFrame") -> None:
 
 def read_listing(path: Path) -> "pd.DataFrame":
     """Read a batch's listing; raises UserError that names the file."""
-    # Most readers of snapshots, the nightly function among them, read no listing.
+    # Most readers of snapshots read no listing.
     import pandas as pd
 
     try:

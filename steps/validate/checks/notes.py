@@ -1,4 +1,4 @@
-"""The rules for a person to read: drift, shortcuts, odd pictures, rare classes, uneven splits, large groups."""
+"""The rules for a person to read: drift, shortcuts, odd pictures, rare classes, splits of few groups, large groups."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -99,5 +99,9 @@ def test_a_listing_that_is_lost_or_damaged_is_told(bucket):
     with pytest.raises(UserError, match=r"the listing of a batch is gone \(.*b-1\.parquet"):
         bucket.parts().of(SOURCE, [batch(0), batch(1)])
     (bucket.root / "bucket" / SOURCE.listing_key(batch(1))).write_bytes(b"PAR1")
-    with pytest.raises(UserError, match=r"b-1\.parquet: the listing of a batch cannot be read"):
+    with pytest.raises(UserError, match=r"^catalogue/b-1\.parquet: the listing of a batch cannot be read: restore it"):
         bucket.parts().of(SOURCE, [batch(0), batch(1)])
+    for damaged in ("no digest", None):
+        bucket.write(batch(1), [("a.png", damaged)])
+        with pytest.raises(UserError, match=r"^catalogue/b-1\.parquet lists what is no sha256: restore"):
+            bucket.parts().of(SOURCE, [batch(0), batch(1)])

@@ -23,6 +23,9 @@ def test_a_dataset_is_known_by_the_digest_in_its_uri(uri, digest):
 
 def test_an_account_in_a_bucket_s_name_is_no_digest():
     assert dataset_digest("s3://data-123456789012/datasets/" + "c" * 64) == "c" * 36
+    unnamed = {dataset_digest(f"s3://data-123456789012/datasets/{name}") for name in ("mine", "yours")}
+    assert len(unnamed) == 2
+    assert "123456789012" not in unnamed
 
 
 def test_pages_tables_and_pictures_are_shown_and_nothing_that_a_link_leads_to(tmp_path):
