@@ -55,7 +55,8 @@ def gate_all(
         one = Gated(Variant(name=name, reason=reason), path)
         if not reason:
             one = _gated(one, candidate, limits, keras_decisions)
-        print(f"Variant {number}/{len(names)}: {name}", flush=True)
+        outcome = one.variant.reason or ("passed" if one.variant.passed else "rejected")
+        print(f"Variant {number}/{len(names)} {name}: {outcome}", flush=True)
         found.append(one)
     times = latencies({one.variant.name: one.path for one in found if not one.variant.reason})
     return [replace(one, variant=replace(one.variant, latency_ms=times.get(one.variant.name))) for one in found]

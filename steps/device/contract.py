@@ -25,8 +25,10 @@ def read_contract(bundle: Path) -> tuple[str, float]:
         raise UserError(f"the bundle's {CONTRACT_FILE} has no sha256 and threshold: {mend}") from None
     if not math.isfinite(threshold):
         raise UserError(f"the bundle's {CONTRACT_FILE}: its threshold is {threshold}: {mend}")
-    if not path.is_file() or sha256_file(path) != sha256:
+    if not path.is_file():
+        raise UserError(f"the bundle has no {TFLITE_FILE}: {mend}")
+    if (found := sha256_file(path)) != sha256:
         raise UserError(
-            f"the bundle's {TFLITE_FILE} is missing, or is not the file that its {CONTRACT_FILE} names: {mend}"
+            f"the bundle's {TFLITE_FILE} has sha256 {found[:12]}, but {CONTRACT_FILE} is about {sha256[:12]}: {mend}"
         )
     return sha256, threshold

@@ -90,7 +90,7 @@ def _ledger(folder: Path) -> Sequence[Consultation] | UserError:
     try:
         return read_ledger(folder)
     except UserError as error:
-        return error
+        return UserError(str(error))
 
 
 def _validation(folder: Path) -> Mapping[str, Any]:

@@ -78,8 +78,8 @@ def classifier_two_sample(
     Lopez-Paz and Oquab (2017): a logistic regression learns from half of the groups and is judged on one row of each
     other group, so that its trials are independent; an app in both samples is one group. The distance is 2 x balanced
     accuracy - 1, its bound made of a Clopper-Pearson bound for each sample. With fewer than two groups on a side
-    nothing is known: distance and bound are 0. Raises ValueError for shapes that do not fit and for values that are not
-    finite.
+    nothing is known: distance and bound are 0. Raises ValueError for shapes that do not fit, or else for values
+    that are not finite.
     """
     values = np.concatenate([base, new]).astype(np.float64)
     side = np.repeat([0, 1], [len(base), len(new)])

@@ -15,7 +15,7 @@ from steps.core.gate.statistics import clopper_pearson
 
 AGREEMENT_LIMIT = 0.8
 # The columns that say who labelled; where a row has several, the first one counts.
-LABELLER_COLUMNS = tuple(SLICE_PREFIX + name for name in ("labeller", "worker", "annotator"))
+LABELLER_COLUMNS = tuple(SLICE_PREFIX + name for name in ("labeller", "worker", "annotator", "by"))
 # Two contradictions out of two would be below the limit at 95 %, and among many labellers they are an accident.
 MIN_COMPARED = 10
 _CONFIDENCE = 0.95

@@ -1,9 +1,9 @@
 """The threshold: chosen on calibration negatives so that its true FPR is within the limit with the wanted confidence.
 
 Learn-then-Test (Angelopoulos et al. 2021) by fixed-sequence testing. From the strictest threshold downwards, each is
-tested for "its true FPR is above the limit" with the group-aware binomial tail of `clusters`, until the first one that
-is not rejected. A threshold that breaks the limit is accepted only if the first such one on the way is, so one test at
-level alpha is what all of them cost together. Where no group repeats, the tail at the k-th largest score is
+tested for "its true FPR is above the limit" with the group-aware binomial tail of `clustered_errors`, until the first
+one that is not rejected. A threshold that breaks the limit is accepted only if the first such one on the way is, so one
+test at level alpha is what all of them cost together. Where no group repeats, the tail at the k-th largest score is
 P(Binomial(n, limit) <= k): the Neyman-Pearson umbrella rule (Tong, Feng and Li 2018).
 """
 

@@ -52,6 +52,7 @@ _ALONE = {0x01, *range(0xD0, 0xD9)}
 _ENDS_SCAN = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
 # By the bytes that a file begins with, and by the brand of an ISO media file.
 _OTHERS = {b"GIF8": "a GIF", b"BM": "a BMP", b"II*\0": "a TIFF", b"MM\0*": "a TIFF", b"PK\3\4": "a zip archive"}
+_OTHERS |= {b"%PDF": "a PDF", b"8BPS": "a Photoshop file", b"\xff\x0a": "a JPEG XL", b"\0\0\0\x0cJXL ": "a JPEG XL"}
 _BRANDS = dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "a HEIC photo")
 _BRANDS |= dict.fromkeys((b"avif", b"avis"), "an AVIF picture")
 # Make and model are no sign of a camera: some phones write them into screenshots.

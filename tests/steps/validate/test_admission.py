@@ -195,16 +195,17 @@ def refused_for_their_labeller(validation):
     return [(row.source_ref, row.detail.partition(" screenshots ")[0]) for row in rows]
 
 
-def test_rows_of_a_labeller_who_contradicts_the_others_stay_out(data, check):
+@pytest.mark.parametrize("column", ["labeller", "worker", "annotator", "by"])
+def test_rows_of_a_labeller_who_contradicts_the_others_stay_out(data, check, column):
     for number in range(30):
         name = f"shared{number}.png"
         data.draw(name, 2000 + number)
-        for worker in ("ann", "bob", "mal"):
-            data.label(name, (number + (worker == "mal")) % 2, worker=worker, app=f"s{number}")
+        for who in ("ann", "bob", "mal"):
+            data.label(name, (number + (who == "mal")) % 2, **{column: who}, app=f"s{number}")
     data.draw("alone.png", 3000)
-    data.label("alone.png", 1, worker="mal", app="alone")
+    data.label("alone.png", 1, **{column: "mal"}, app="alone")
     data.draw("fine.png", 3001)
-    data.label("fine.png", 1, worker="ann", app="fine")
+    data.label("fine.png", 1, **{column: "ann"}, app="fine")
     validation = check(data)
     assert refused_for_their_labeller(validation) == [("alone.png", "mal agrees with the others on 0 of 30")]
     assert "fine.png" in validation.accepted["source_ref"].tolist()
