@@ -57,7 +57,10 @@ class Training:
                 mount_of(name, item["DataSource"]["S3DataSource"], f"{_DATA}/{name}") for name, item in channels.items()
             ),
             folders=(_MODEL, f"{_OUTPUT}/data", _DATA),
-            config={f"{_CONFIG}/hyperparameters.json": self._hyperparameters},
+            config={
+                f"{_CONFIG}/hyperparameters.json": self._hyperparameters,
+                f"{_CONFIG}/inputdataconfig.json": {name: _channel(item) for name, item in channels.items()},
+            },
             message_file=f"{_OUTPUT}/failure",
             hosts=hosts,
             hosts_file=f"{_CONFIG}/resourceconfig.json",
@@ -104,6 +107,16 @@ class Training:
             "FinalMetricDataList": [{"MetricName": name, "Value": value} for name, value in printed.metrics.items()],
         }
         return Outcome(properties, outputs, asdict(printed))
+
+
+def _channel(item: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the platform tells of a channel, which AWS's own training toolkit wants to read."""
+    source = item["DataSource"]["S3DataSource"]
+    return {
+        "TrainingInputMode": "File",
+        "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
+        "RecordWrapperType": "None",
+    }
 
 
 def metric_definitions(arguments: Mapping[str, Any]) -> dict[str, re.Pattern[str]]:

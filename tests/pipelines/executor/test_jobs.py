@@ -232,6 +232,7 @@ config = pathlib.Path(os.environ['SM_INPUT_CONFIG_DIR'])
 print('seen', json.dumps({
     'argv': sys.argv[1:],
     'hyperparameters': json.loads((config / 'hyperparameters.json').read_text()),
+    'channels': sorted(json.loads((config / 'inputdataconfig.json').read_text())),
     'env': {k: v for k, v in os.environ.items() if k.startswith('SM_') or k == 'TRAINING_JOB_NAME'},
     'data': pathlib.Path(os.environ['SM_CHANNEL_TRAIN'], 'a.txt').read_text(),
 }))
@@ -259,7 +260,7 @@ def test_a_training_job_gets_channels_hyperparameters_and_variables(kit, trainer
     seen = seen_by(kit, result, "Train")
     assert seen["argv"] == ["train"]
     assert seen["hyperparameters"] == hyperparameters
-    assert seen["data"] == "tiles"
+    assert (seen["channels"], seen["data"]) == (["train"], "tiles")
     env = seen["env"]
     assert env["SM_NUM_CPUS"] == str(os.cpu_count())
     assert env["TRAINING_JOB_NAME"] == properties(result, "Train", "TrainingJobName")
