@@ -24,7 +24,6 @@ from steps.core.common.program import EXIT_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pipelines.aws.session import Deployment
     from pipelines.executor.runs import RunSummary
@@ -90,7 +89,7 @@ def _runs_here(place: Place, last: int) -> list[dict[str, Any]]:
 
     found = load_runs(place.home)[-last:]
     opened = open_registry(*place)
-    gone = _runs_of_withdrawn(place.home, found, opened)
+    gone = _runs_of_withdrawn(found, opened)
     statuses = {version.version: version.status for version in opened.registry.versions(opened.group)}
     served = current_offers(*place)
     rows = []
@@ -122,14 +121,11 @@ def _runs_here(place: Place, last: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _runs_of_withdrawn(home: "Path", found: list["RunSummary"], opened: "OpenedRegistry") -> set[str]:
+def _runs_of_withdrawn(found: list["RunSummary"], opened: "OpenedRegistry") -> set[str]:
     """Return the ids of the runs whose snapshot has a batch that somebody has withdrawn since."""
     from pipelines.data.withdrawals import withdrawn_batches
-    from pipelines.definition.settings import Settings
-    from pipelines.storage.folder import FolderObjects
 
-    bucket = Settings().bucket
-    gone = withdrawn_batches(FolderObjects(home / "store" / bucket, bucket))
+    gone = withdrawn_batches(opened.data)
     uris = {str(run.parameters.get("DatasetUri", "")) for run in found} if gone else set()
     of_gone = {uri for uri in uris if uri and gone & set(opened.batches(uri) or ())}
     return {run.id for run in found if run.parameters.get("DatasetUri") in of_gone}

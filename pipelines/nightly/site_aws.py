@@ -24,7 +24,6 @@ from pipelines.runs.sagemaker_executions import SageMakerExecutions
 from pipelines.storage.protocol import ObjectStore
 from pipelines.storage.s3 import S3Objects
 from steps.core.common.errors import UserError
-from steps.core.dataset.classes import AUTO, Classes
 from steps.core.dataset.snapshot import Batch
 
 if TYPE_CHECKING:
@@ -132,13 +131,12 @@ class CloudSite:
         if next(iter(self._data.list(INBOX)), None) is None:
             return  # Most nights: reading batches takes more code than all the rest.
         from pipelines.data.inbox import SETTLE, take_in_inbox
-        from pipelines.runs.start import values_of
+        from pipelines.runs.start import reading_of, values_of
 
         values = values_of(self._deployed.defaults(), self._chosen)
-        classes, attribute = Classes.parse(values["Classes"]), values["LabelAttribute"]
-        named = None if attribute == AUTO else attribute
+        classes, attribute = reading_of(values)
         settle = SETTLE if self._settle is None else self._settle
-        yield from map(str, take_in_inbox(self._data, classes, attribute=named, settle=settle))
+        yield from map(str, take_in_inbox(self._data, classes, attribute=attribute, settle=settle))
 
     def data(self) -> Snapshot | None:
         return current_dataset(self._data)

@@ -17,7 +17,6 @@ from pipelines.planning.knowledge import Knowledge
 from pipelines.storage.bulk import Mirror
 from pipelines.storage.protocol import LostRace, NoSuchObject, ObjectStore
 from steps.core.common.errors import UserError
-from steps.core.common.files import write_text
 from steps.core.common.scratch import scratch
 from steps.core.dataset.label_places import FOLDER_PER_CLASS
 from steps.core.dataset.plan import (
@@ -29,6 +28,7 @@ from steps.core.dataset.plan import (
     VALIDATE_OBJECTS,
     Plan,
     Source,
+    write_manifest,
 )
 from steps.core.dataset.snapshot import MANIFEST, PLACE, Batch, Part
 from steps.core.tiles.spec import PreprocessingSpec
@@ -201,13 +201,8 @@ class _Planner:
         return self._batches_of[source.snapshot]
 
 
-def write_manifest(path: Path, prefix: str, keys: Iterable[str]) -> None:
-    """Write a ManifestFile of keys below `prefix`, a URI that ends in a slash: sorted, each key once."""
-    write_text(path, json.dumps([{"prefix": prefix}, *sorted(set(keys))], ensure_ascii=False, indent=0))
-
-
 def read_manifest(path: Path) -> list[str]:
-    """Return the keys of a ManifestFile that `write_manifest` wrote."""
+    """Return the keys of a ManifestFile that `steps.core.dataset.plan.write_manifest` wrote."""
     _, *keys = json.loads(path.read_text(encoding="utf-8"))
     return [str(key) for key in keys]
 

@@ -5,12 +5,14 @@ the step needs and no others: the images of new parts, and of old parts what the
 prefix is the bucket, so a job finds every object under its key.
 """
 
+import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from steps.core.common.errors import UserError
-from steps.core.common.files import read_json, write_json
+from steps.core.common.files import read_json, write_json, write_text
 from steps.core.dataset.snapshot import Batch, Place, read_listing, read_snapshot
 
 FILE_NAME = "plan.json"
@@ -112,3 +114,9 @@ def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise TypeError("a list of texts is wanted")
     return tuple(value)
+
+
+def write_manifest(path: Path, prefix: str, keys: Iterable[str]) -> None:
+    """Write a ManifestFile of SageMaker: the keys of objects below `prefix`, sorted, each once."""
+    entries = [{"prefix": prefix.rstrip("/") + "/"}, *sorted(set(keys))]
+    write_text(path, json.dumps(entries, ensure_ascii=False, indent=0) + "\n")

@@ -5,7 +5,6 @@ own content, and `tiles.parquet`, which says where each tile lies. Tiles know no
 readable image of a part is cut, whatever validation makes of it.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from steps.core.common.errors import UserError
-from steps.core.common.files import sha256_file, unfinished, write_text
-from steps.core.dataset.plan import FEATURES_MANIFEST, SHARDS_MANIFEST
+from steps.core.common.files import sha256_file, unfinished
+from steps.core.dataset.plan import FEATURES_MANIFEST, SHARDS_MANIFEST, write_manifest
 from steps.core.dataset.tables import tile_frame, write_tiles
 from steps.core.tiles.cutting import CutScreenshot
 from steps.core.tiles.features import features_file
@@ -40,18 +39,13 @@ def write_index(folder: Path, tiles: pd.DataFrame, spec: PreprocessingSpec, stor
     """Write what the later steps read: the index of the tiles, their spec, and a ManifestFile of their shards."""
     spec.write(folder)
     write_tiles(folder, tiles)
-    _write_manifest(folder / SHARDS_MANIFEST, store_uri, set(tiles["shard"]))
+    write_manifest(folder / SHARDS_MANIFEST, store_uri, tiles["shard"])
 
 
 def write_features_list(folder: Path, tiles: pd.DataFrame, features_uri: str, key: str) -> None:
     """Write a ManifestFile of the features of some tiles, as `read_features` finds them below its prefix."""
-    files = map(features_file, set(tiles["shard"]))
-    _write_manifest(folder / FEATURES_MANIFEST, f"{features_uri.rstrip('/')}/{key}", files)
-
-
-def _write_manifest(path: Path, prefix: str, files: Iterable[str]) -> None:
-    manifest = [{"prefix": prefix.rstrip("/") + "/"}, *sorted(files)]
-    write_text(path, json.dumps(manifest, indent=0) + "\n")
+    files = map(features_file, tiles["shard"])
+    write_manifest(folder / FEATURES_MANIFEST, f"{features_uri.rstrip('/')}/{key}", files)
 
 
 def tiles_of_dataset(tiles: pd.DataFrame, dataset: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.planning.planner import all_exist, read_manifest, write_manifest
+from pipelines.planning.planner import all_exist, read_manifest
 from pipelines.storage.folder import FolderObjects
+from steps.core.dataset.plan import write_manifest
 
 names = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=9)
 
