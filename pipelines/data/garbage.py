@@ -108,11 +108,13 @@ def leftovers(store: LocalStore, *, now: float | None = None) -> Iterator[Orphan
     staged = store.abandoned()
     for path in staged:
         yield replace(_orphan(path, path.relative_to(home).as_posix(), _KILLED), touched=0.0)
-    for path in (path for pattern in _UNFINISHED for path in sorted(home.rglob(pattern))):
-        if not any(path.is_relative_to(folder) for folder in staged):
-            yield from _left(path, path.relative_to(home).as_posix())
-    for path in (path for pattern in _TEMPORARY for path in sorted(Path(tempfile.gettempdir()).glob(pattern))):
-        yield from (left for left in _left(path, str(path)) if left.touched <= yesterday)
+    for pattern in _UNFINISHED:
+        for path in sorted(home.rglob(pattern)):
+            if not any(path.is_relative_to(folder) for folder in staged):
+                yield from _left(path, path.relative_to(home).as_posix())
+    for pattern in _TEMPORARY:
+        for path in sorted(Path(tempfile.gettempdir()).glob(pattern)):
+            yield from (left for left in _left(path, str(path)) if left.touched <= yesterday)
 
 
 def _left(path: Path, name: str) -> Iterator[Orphan]:

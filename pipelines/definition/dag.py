@@ -51,8 +51,14 @@ from steps.core.dataset.tables import VALIDATION
 
 # What both programs of the gate get.
 _LIMITS = (
-    *("MaxFpr", "MinTpr", "ChampionRule", "MaxFprIncrease", "MaxTprDecrease"),
-    *("Phones", "ScreenshotsPerDay", "ReviewSeconds"),
+    "MaxFpr",
+    "MinTpr",
+    "ChampionRule",
+    "MaxFprIncrease",
+    "MaxTprDecrease",
+    "Phones",
+    "ScreenshotsPerDay",
+    "ReviewSeconds",
 )
 _FACTS = PropertyFile(name="Validation", output_name="report", path=VALIDATION)
 
@@ -86,7 +92,12 @@ def build_pipeline(settings: Settings, session: Any) -> Any:
         name=settings.name,
         parameters=list(jobs.parameters.values()),
         steps=[
-            *(validate, _check_data(jobs, validate), preprocess, index, tune, train),
+            validate,
+            _check_data(jobs, validate),
+            preprocess,
+            index,
+            tune,
+            train,
             *_gate_steps(jobs, held_out, features),
         ],
         # By default it would make an experiment and a trial, which the pipeline's role may not.

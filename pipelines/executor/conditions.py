@@ -35,11 +35,13 @@ def check(condition: Any) -> None:
         raise DefinitionError(
             f"the condition type {kind!r} does not run on one machine: use one of {', '.join(_COMPARISONS)}, Or"
         )
-    for field in ("Conditions",) if kind == "Or" else ("LeftValue", "RightValue"):
+    fields = ("Conditions",) if kind == "Or" else ("LeftValue", "RightValue")
+    for field in fields:
         if field not in condition:
             raise DefinitionError(f"a condition of type {kind} lacks {field}")
-    for inner in condition["Conditions"] if kind == "Or" else ():
-        check(inner)
+    if kind == "Or":
+        for inner in condition["Conditions"]:
+            check(inner)
 
 
 def _decide(condition: Mapping[str, Any], scope: Scope) -> tuple[bool, str]:

@@ -21,10 +21,12 @@ from steps.core.dataset.splits import DEVELOPMENT
 from steps.core.dataset.tables import VALIDATION, write_dataset, write_quarantine
 from steps.network.weights import pretrained_weights
 from steps.validate.admission import Validation, validate
+from steps.validate.checks.notes import champion_drift, reference_drift
 from steps.validate.drift import Comparison, compare_screenshots
 from steps.validate.image_facts import Inspection, inspect, read_facts, read_pictures, write_facts
 from steps.validate.page import write_page
 from steps.validate.page.content import compose
+from steps.validate.rule import Rule
 from steps.validate.rules import RULES, Examination, examine
 from steps.validate.subject import Circumstances
 from steps.validate.summary import summary
@@ -142,21 +144,20 @@ class _Comparing:
         facts = read_facts(folders, thumbs=False)
         base = settle_labels(theirs.rows).rows.set_index("id").join(facts[facts["problem"] == ""], how="inner")
         new = self._accepted[~self._accepted.index.isin(base.index)]
-        return self._compared("drift-champion", f"the champion's training data ({champion.name})", base, new, folders)
+        return self._compared(champion_drift, f"the champion's training data ({champion.name})", base, new, folders)
 
     def with_production(self, reference: pd.DataFrame) -> Iterator[Comparison]:
         """Compare all accepted screenshots with the facts of the reference sample, if there is one."""
         against = "the production reference sample"
-        return self._compared("drift-reference", against, reference, self._accepted, self._folders)
+        return self._compared(reference_drift, against, reference, self._accepted, self._folders)
 
     def _compared(
-        self, rule: str, against: str, base: pd.DataFrame, new: pd.DataFrame, folders: Sequence[Path]
+        self, rule: Rule, against: str, base: pd.DataFrame, new: pd.DataFrame, folders: Sequence[Path]
     ) -> Iterator[Comparison]:
         """Compare two samples, indexed by id; `folders` are those of the base's facts."""
         if base.empty or new.empty:
             return
-        limit = RULES[rule].limit
-        comparison = compare_screenshots(rule, against, base, new, limit=limit)
+        comparison = compare_screenshots(rule.name, against, base, new, limit=rule.limit)
         if self._weights is None:
             yield comparison
             return
@@ -170,7 +171,7 @@ class _Comparing:
             new_groups,
             weights=self._weights,
             backbone=self._args.backbone,
-            limit=limit,
+            limit=rule.limit,
         )
         yield replace(comparison, drifts=[*comparison.drifts, embedded])
 
@@ -180,8 +181,8 @@ def _contested(data: _Data, validation: Validation, before: set[str]) -> frozens
     fresh = set(data.rows.loc[~data.rows["batch"].isin(before), "id"])
     conflicts = {q.sha256 for q in validation.quarantined if q.reason == "label-conflict"} & fresh
     pairs = validation.pairs[validation.pairs["what"] == "labels contradict"]
-    a, b = (pairs.loc[pairs[other].isin(fresh), one] for one, other in (("a", "b"), ("b", "a")))
-    return frozenset({*conflicts, *a, *b})
+    beside_a, beside_b = pairs["a"].isin(fresh), pairs["b"].isin(fresh)
+    return frozenset({*conflicts, *pairs.loc[beside_b, "a"], *pairs.loc[beside_a, "b"]})
 
 
 def _groups(frame: pd.DataFrame) -> dict[str, str | None]:

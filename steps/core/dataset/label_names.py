@@ -106,8 +106,11 @@ class LabelNames:
         """Raise if a class name stands beside both numbers and nothing else tells which of the two is meant."""
         numbers: defaultdict[tuple[str, str], set[float]] = defaultdict(set)
         for attribute, name, label in self._labels:
-            if name is not None:
-                numbers[attribute, folded(name)] |= {0, 1} & {number_of(label)}
+            if name is None:
+                continue
+            beside = numbers[attribute, folded(name)]
+            if (number := number_of(label)) in (0, 1):
+                beside.add(number)
         names = Counter(attribute for attribute, _ in numbers)
         for (attribute, name), values in numbers.items():
             if len(values) > 1 and (self._is_table or names[attribute] == 1):

@@ -18,13 +18,31 @@ VALIDATION = "validation.json"
 SLICE_PREFIX = "slice:"
 
 DATASET_COLUMNS = (
-    *("id", "uri", "batch", "row", "label", "group", "split", "cluster"),
-    *("width", "height", "format"),
+    "id",
+    "uri",
+    "batch",
+    "row",
+    "label",
+    "group",
+    "split",
+    "cluster",
+    "width",
+    "height",
+    "format",
 )
 _QUARANTINE_COLUMNS = ("batch", "labels", "row", "source_ref", "sha256", "reason", "detail")
 _TILE_COLUMNS = (
-    *("id", "index", "count", "left", "top", "tile_width", "tile_height"),
-    *("shard", "record", "offset", "length"),
+    "id",
+    "index",
+    "count",
+    "left",
+    "top",
+    "tile_width",
+    "tile_height",
+    "shard",
+    "record",
+    "offset",
+    "length",
 )
 
 

@@ -69,16 +69,15 @@ class Comparison:
         return asdict(self) | {"passed": not self.reasons}
 
 
-def compare(
-    champion: Champion | UserError, test: HeldOut, flagged: npt.NDArray[np.bool_], limits: Limits
-) -> Comparison:
-    """Compare the candidate's [n] decisions on the test split with the champion's.
+def unreadable(error: UserError, limits: Limits) -> Comparison:
+    """Fail the comparison with a champion that cannot be read: what it decides is not known."""
+    reason = f"The champion cannot be read: {printable(str(error))}"
+    return Comparison(None, str(limits.champion_rule), reasons=(reason,))
 
-    An error says why the champion cannot be read: what it decides is not known, and the comparison fails.
-    """
+
+def compare(champion: Champion, test: HeldOut, flagged: npt.NDArray[np.bool_], limits: Limits) -> Comparison:
+    """Compare the candidate's [n] decisions on the test split with the champion's."""
     rule = str(limits.champion_rule)
-    if isinstance(champion, UserError):
-        return Comparison(None, rule, reasons=(f"The champion cannot be read: {printable(str(champion))}",))
     names, labels, codes = np.array(test.named(), dtype=object), test.labels, test.codes()
     decided = [champion.flagged.get(name) for name in names]
     if lost := sum(not isinstance(decision, (bool, np.bool_)) for decision in decided):

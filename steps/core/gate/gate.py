@@ -6,7 +6,7 @@ import numpy as np
 
 from steps.core.common.errors import UserError
 from steps.core.common.text import printable
-from steps.core.gate.champion import Champion, compare
+from steps.core.gate.champion import Champion, compare, unreadable
 from steps.core.gate.clustered_errors import Errors, Needed, Rate, Sizes, needed
 from steps.core.gate.held_out import HeldOut, faults_between, faults_of
 from steps.core.gate.limits import Fleet, Limits
@@ -41,9 +41,8 @@ def run_gate(
     fleet, unread, wear = fleet or Fleet(), [], None
     if isinstance(ledger, UserError):
         unread = [f"The ledger of looks at the test split cannot be read: {printable(str(ledger))}"]
+    comparison = unreadable(champion, limits) if isinstance(champion, UserError) else None
     if faults := [*faults_of("calibration", calibration), *faults_of("test", test)]:
-        unknown = np.zeros(0, np.bool_)
-        comparison = compare(champion, test, unknown, limits) if isinstance(champion, UserError) else None
         reasons = (*faults, *(comparison.reasons if comparison else ()), *unread)
         return Verdict(limits, None, None, None, 0, reasons, champion=comparison, fleet=fleet)
     negative, codes = test.labels == 0, test.codes()
@@ -55,7 +54,8 @@ def run_gate(
     tpr = Rate.grouped(flagged[~negative], codes[~negative], limits.confidence)
     missing = needed(alarms, limits.max_fpr, limits.confidence) if fpr.upper > limits.max_fpr else Needed()
     slices = check_slices(test, flagged, limits)
-    comparison = None if champion is None else compare(champion, test, flagged, limits)
+    if isinstance(champion, Champion):
+        comparison = compare(champion, test, flagged, limits)
     gain = None
     if baseline is not None:
         others = np.array([baseline[name] for name in test.named()], np.float64)

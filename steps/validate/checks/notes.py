@@ -66,12 +66,9 @@ def _shortcut(rule: Rule, subject: "Subject") -> Finding:
     return Finding(rule, fired, f"AUC {found.auc:.2f}", text)
 
 
-for _name, _title, _limit in (
-    ("size", "Size and orientation alone predict the label", 0.6),
-    ("colour", "Colour and brightness alone predict the label", 0.7),
-    ("file", "Format and file size alone predict the label", 0.6),
-):
-    NOTES.rule(f"shortcut-{_name}", _title, limit=_limit, unit="AUC")(_shortcut)
+NOTES.rule("shortcut-size", "Size and orientation alone predict the label", limit=0.6, unit="AUC")(_shortcut)
+NOTES.rule("shortcut-colour", "Colour and brightness alone predict the label", limit=0.7, unit="AUC")(_shortcut)
+NOTES.rule("shortcut-file", "Format and file size alone predict the label", limit=0.6, unit="AUC")(_shortcut)
 
 
 @NOTES.rule("not-phone", "Pictures that are hardly phone screenshots")

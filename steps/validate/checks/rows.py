@@ -1,6 +1,5 @@
 """The rules that keep a row out, each with what mends the row; the module that refuses it raises the rule's name."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from steps.validate.label_agreement import AGREEMENT_LIMIT
@@ -20,15 +19,15 @@ def _refused(rule: Rule, subject: "Subject") -> Finding:
     return Finding(rule, True, measured, text, tuple(dict.fromkeys(row.sha256 for row in rows if row.sha256)))
 
 
-def _rule(name: str, title: str, remedy: Remedy, *, harmless: bool = False) -> Rule:
-    return Rule(name, Severity.QUARANTINE, title, _refused, remedy=remedy, harmless=harmless)
+def _rule(name: str, title: str, remedy: Remedy, *, limit: float = 0.0, unit: str = "", harmless: bool = False) -> Rule:
+    return Rule(name, Severity.QUARANTINE, title, _refused, limit, unit, remedy=remedy, harmless=harmless)
 
 
 _ANEW = Remedy("Write the row anew, with its place in a column `replaces`, and `tilegate data add --kind review` it.")
 _OTHER_FILE = Remedy("Give the right file.", "readmit", "--file FILE")
 _WITHOUT_COLUMNS = Remedy("Take it without the columns that cannot be right.", "readmit")
-_ANY_FILE = "Give the right file, or without --file take the one that is there."
-_OF_PICTURES = "Decide on the label, or type --waive near-conflict instead of one."
+_ANY_FILE = Remedy("Give the right file, or without --file take the one that is there.", "readmit", "--file FILE")
+_OF_PICTURES = Remedy("Decide on the label, or type --waive near-conflict instead of one.", "decide")
 _OF_LABELLERS = Remedy("Decide on the label, or type --waive labeller instead of one.", "decide")
 _SAME = Remedy("Nothing is lost: another row brings the same bytes with the same label.")
 _OVERRULED = Remedy("Nothing is lost: a reviewer has decided otherwise.")
@@ -46,14 +45,14 @@ RULES = (
     _rule("missing-file", "Rows without their file", _OTHER_FILE),
     # Images.
     _rule("image", "Files that are no usable image", Remedy("Give a file that opens.", "readmit", "--file FILE")),
-    _rule("checksum", "Files that are not the bytes they are said to be", Remedy(_ANY_FILE, "readmit", "--file FILE")),
+    _rule("checksum", "Files that are not the bytes they are said to be", _ANY_FILE),
     # Screenshots against each other.
     _rule("duplicate", "The same bytes again", _SAME, harmless=True),
     _rule("superseded", "Labels that a reviewer overruled", _OVERRULED, harmless=True),
     _rule("label-conflict", "The same bytes with contradicting labels", Remedy("Decide on the label.", "decide")),
-    _rule("near-conflict", "Nearly the same picture with contradicting labels", Remedy(_OF_PICTURES, "decide")),
+    _rule("near-conflict", "Nearly the same picture with contradicting labels", _OF_PICTURES),
     _rule("split-leak", "Nearly the same picture as one in another split", _LEAK),
-    replace(_rule("labeller", "Labellers who contradict the others", _OF_LABELLERS), limit=AGREEMENT_LIMIT, unit="%"),
+    _rule("labeller", "Labellers who contradict the others", _OF_LABELLERS, limit=AGREEMENT_LIMIT, unit="%"),
     _rule("unknown-id", "Decisions about screenshots that are not there", _UNKNOWN),
     _rule("replaced", "Refused rows that were mended in a later batch", _REPLACED, harmless=True),
 )
